@@ -1,0 +1,203 @@
+use super::*;
+use http::HeaderValue;
+use proptest::prelude::*;
+
+/// Fri, 31 Dec 1999 23:59:57 GMT.
+fn now() -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(946_684_797)
+}
+
+fn asked(values: &[&str]) -> Option<Duration> {
+    let mut headers = HeaderMap::new();
+    for value in values {
+        headers.append(
+            RETRY_AFTER,
+            HeaderValue::from_bytes(value.as_bytes()).expect("a header value"),
+        );
+    }
+    retry_after(&headers, now())
+}
+
+const fn seconds(seconds: u64) -> Option<Duration> {
+    Some(Duration::from_secs(seconds))
+}
+
+#[test]
+fn seconds_are_taken_as_they_are() {
+    for (value, wait) in [
+        ("2", 2),
+        ("0", 0),
+        ("002", 2),
+        ("120", 120),
+        ("86400", 86_400),
+        ("999999999", 999_999_999),
+    ] {
+        assert_eq!(asked(&[value]), seconds(wait), "{value}");
+    }
+}
+
+#[test]
+fn a_date_is_counted_from_now_in_all_three_forms() {
+    for value in [
+        "Fri, 31 Dec 1999 23:59:59 GMT",
+        "Friday, 31-Dec-99 23:59:59 GMT",
+        "Fri Dec 31 23:59:59 1999",
+    ] {
+        assert_eq!(asked(&[value]), seconds(2), "{value}");
+    }
+    for value in [
+        "Sat, 01 Jan 2000 00:00:57 GMT",
+        "Saturday, 01-Jan-00 00:00:57 GMT",
+        "Sat Jan  1 00:00:57 2000",
+    ] {
+        assert_eq!(asked(&[value]), seconds(60), "{value}");
+    }
+}
+
+#[test]
+fn the_wait_until_a_date_is_exact_below_the_second() {
+    let mut headers = HeaderMap::new();
+    headers.insert(
+        RETRY_AFTER,
+        HeaderValue::from_static("Fri, 31 Dec 1999 23:59:59 GMT"),
+    );
+    let now = now() + Duration::from_millis(400);
+    assert_eq!(
+        retry_after(&headers, now),
+        Some(Duration::from_millis(1_600))
+    );
+}
+
+#[test]
+fn a_date_that_has_passed_asks_for_no_wait() {
+    for value in [
+        "Fri, 31 Dec 1999 23:59:56 GMT",
+        "Fri, 31 Dec 1999 23:59:57 GMT",
+        "Sunday, 06-Nov-94 08:49:37 GMT",
+        "Thu, 01 Jan 1970 00:00:00 GMT",
+    ] {
+        assert_eq!(asked(&[value]), Some(Duration::ZERO), "{value}");
+    }
+}
+
+#[test]
+fn no_header_asks_for_nothing() {
+    assert_eq!(asked(&[]), None);
+}
+
+#[test]
+fn garbage_signs_fractions_and_overflow_are_as_absent() {
+    for value in [
+        "",
+        " ",
+        "-2",
+        "-0",
+        "+2",
+        "abc",
+        "1.5",
+        "1e3",
+        "0x10",
+        "2s",
+        "2 s",
+        "2,3",
+        "2;3",
+        "\"2\"",
+        "1_000",
+        "inf",
+        "99999999999999999999",
+        "18446744073709551616",
+        "٢",
+        "Fri, 31 Dec 1999 23:59:59",
+        "Fri, 31 Dec 1999 23:59:59 CET",
+        "Fri, 32 Dec 1999 23:59:59 GMT",
+        "Mon, 31 Dec 1999 23:59:59 GMT",
+        "Fri, 31 Dec 1999 24:00:00 GMT",
+        "Fri, 31 Dec 10000 23:59:59 GMT",
+        "fri, 31 dec 1999 23:59:59 gmt",
+        "1999-12-31T23:59:59Z",
+    ] {
+        assert_eq!(asked(&[value]), None, "{value:?}");
+    }
+}
+
+#[test]
+fn bytes_that_are_no_text_are_as_absent() {
+    let mut headers = HeaderMap::new();
+    headers.insert(
+        RETRY_AFTER,
+        HeaderValue::from_bytes(b"2\xff").expect("a header value"),
+    );
+    assert_eq!(retry_after(&headers, now()), None);
+}
+
+#[test]
+fn blanks_around_the_value_do_not_matter() {
+    assert_eq!(asked(&[" \t2\t "]), seconds(2));
+    assert_eq!(asked(&[" Fri, 31 Dec 1999 23:59:59 GMT "]), seconds(2));
+}
+
+#[test]
+fn of_two_headers_the_first_counts() {
+    assert_eq!(asked(&["2", "3"]), seconds(2));
+    assert_eq!(asked(&["3", "2"]), seconds(3));
+    assert_eq!(asked(&["abc", "3"]), None);
+}
+
+#[test]
+fn a_wait_of_centuries_ends_at_the_longest_count_of_seconds() {
+    for value in [
+        "2147483648",
+        "2147483649",
+        "18446744073709551615",
+        "Fri, 31 Dec 9999 23:59:59 GMT",
+    ] {
+        assert_eq!(asked(&[value]), seconds(1 << 31), "{value}");
+    }
+    assert_eq!(asked(&["2147483647"]), seconds((1 << 31) - 1));
+}
+
+#[test]
+fn a_clock_before_the_epoch_is_no_trouble() {
+    let mut headers = HeaderMap::new();
+    headers.insert(
+        RETRY_AFTER,
+        HeaderValue::from_static("Thu, 01 Jan 1970 00:00:00 GMT"),
+    );
+    assert_eq!(
+        retry_after(&headers, SystemTime::UNIX_EPOCH - Duration::from_secs(5)),
+        seconds(5)
+    );
+}
+
+proptest! {
+    #[test]
+    fn every_count_of_seconds_reads_back(count in 0u64..1 << 31) {
+        prop_assert_eq!(asked(&[&count.to_string()]), seconds(count));
+    }
+
+    #[test]
+    fn every_date_reads_back(ahead in 0u64..1 << 31) {
+        let date = httpdate::fmt_http_date(now() + Duration::from_secs(ahead));
+        prop_assert_eq!(asked(&[&date]), seconds(ahead));
+    }
+
+    #[test]
+    fn no_value_makes_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
+        if let Ok(value) = HeaderValue::from_bytes(&bytes) {
+            let mut headers = HeaderMap::new();
+            headers.insert(RETRY_AFTER, value);
+            prop_assert!(retry_after(&headers, now()).is_none_or(|wait| wait <= MOST));
+        }
+    }
+
+    #[test]
+    fn no_damaged_date_makes_it_panic(
+        form in 0usize..3, at in 0usize..32, with in "[ -~]{0,3}", cut in 0usize..4,
+    ) {
+        let mut value = ["Fri, 31 Dec 1999 23:59:59 GMT", "Friday, 31-Dec-99 23:59:59 GMT", "Fri Dec 31 23:59:59 1999"][form].to_owned();
+        let at = at.min(value.len());
+        let end = (at + cut).min(value.len());
+        value.replace_range(at..end, &with);
+        let _ = asked(&[&value]);
+    }
+}
