@@ -1,0 +1,193 @@
+//! The floor plan, held by reading the source: who may use whom, which files are pure, and how long a file may be.
+//!
+//! The tables below are the plan; modules that do not exist yet may stand in them.
+
+#[path = "floor_plan/floors.rs"]
+mod floors;
+#[path = "floor_plan/floors_tests.rs"]
+mod floors_tests;
+#[path = "floor_plan/lexer.rs"]
+mod lexer;
+#[path = "floor_plan/rules.rs"]
+mod rules;
+#[path = "floor_plan/rules_tests.rs"]
+mod rules_tests;
+#[path = "floor_plan/source.rs"]
+mod source;
+
+use rules::Plan;
+use source::Tree;
+use std::path::Path;
+
+/// Lowest first. A module uses only floors below its own and what `NEIGHBOURS` lists.
+const FLOORS: &[&[&str]] = &[
+    // words
+    &[
+        "body",
+        "duration",
+        "error",
+        "inflight",
+        "longpoll",
+        "origin",
+        "sync",
+        "telemetry",
+        "wire",
+    ],
+    // parts
+    &[
+        "breaker",
+        "collect",
+        "deadline",
+        "preflight",
+        "retry",
+        "stall",
+    ],
+    // composition
+    &["stack"],
+    // edges
+    &[
+        "admin",
+        "client",
+        "config",
+        "reqwest",
+        "sse",
+        "supervise",
+        "testing",
+    ],
+];
+
+/// Documentation only.
+const PAGES: &[&str] = &["manual"];
+
+/// (who, whom, why) on the same floor.
+const NEIGHBOURS: &[(&str, &str, &str)] = &[
+    ("body", "error", "a body fails with the crate's error"),
+    (
+        "error",
+        "duration",
+        "messages say how long, as people write it",
+    ),
+    (
+        "error",
+        "origin",
+        "messages name the target without credentials and query",
+    ),
+    (
+        "error",
+        "wire",
+        "whether a failed connection had served before",
+    ),
+    (
+        "inflight",
+        "duration",
+        "ages are printed, as people write them",
+    ),
+    ("inflight", "error", "an entry says in which phase it waits"),
+    (
+        "inflight",
+        "longpoll",
+        "an entry shows the reason of a long poll",
+    ),
+    (
+        "inflight",
+        "origin",
+        "an entry names the target of its call",
+    ),
+    ("inflight", "sync", "the table is shared between calls"),
+    ("longpoll", "duration", "a hold is checked and printed"),
+    ("longpoll", "error", "a blank reason is a Config error"),
+    ("origin", "error", "a URL without host is a Config error"),
+    (
+        "origin",
+        "sync",
+        "the table of origins is shared between calls",
+    ),
+    (
+        "breaker",
+        "retry",
+        "the open wait is a Backoff: waits grow in one way",
+    ),
+    (
+        "preflight",
+        "deadline",
+        "interval and timeout obey the rules of all limits",
+    ),
+];
+
+/// Decisions are values and `now` is an argument: no clock, wait, lock, task, log or I/O. A directory counts whole.
+const PURE: &[&str] = &[
+    "breaker/machine",
+    "breaker/window",
+    "deadline/header",
+    "preflight/verdict",
+    "retry/after",
+    "retry/backoff",
+    "retry/budget",
+    "retry/classify",
+    "supervise/restart",
+];
+
+/// (file, why) of what may box a future although it is a part or the stack.
+const BOXES: &[(&str, &str)] = &[(
+    "src/stack/stream.rs",
+    "a response body has one type over every inner service: boxed once, when it streams",
+)];
+
+const PLAN: Plan = Plan {
+    floors: FLOORS,
+    pages: PAGES,
+    neighbours: NEIGHBOURS,
+    pure: PURE,
+    metrics: "src/telemetry.rs",
+    boxes: BOXES,
+    longest: 350,
+};
+
+fn package() -> Tree {
+    let tree = Tree::read(Path::new(env!("CARGO_MANIFEST_DIR")));
+    assert!(
+        tree.0.contains_key("src/lib.rs"),
+        "the source was not found"
+    );
+    tree
+}
+
+#[track_caller]
+fn holds(broken: &[String]) {
+    assert!(broken.is_empty(), "\n{}\n", broken.join("\n"));
+}
+
+#[test]
+fn a_module_uses_only_floors_below_it_and_listed_neighbours() {
+    holds(&floors::broken(&PLAN, &package()));
+}
+
+#[test]
+fn a_pure_file_reads_no_clock_and_neither_waits_locks_spawns_logs_nor_does_io() {
+    holds(&rules::pure(&PLAN, &package()));
+}
+
+#[test]
+fn metrics_are_named_in_one_file() {
+    holds(&rules::metrics(&PLAN, &package()));
+}
+
+#[test]
+fn parts_and_stack_box_no_future_without_a_reason() {
+    holds(&rules::boxes(&PLAN, &package()));
+}
+
+#[test]
+fn no_file_is_longer_than_one_thing() {
+    holds(&rules::length(&PLAN, &package()));
+}
+
+#[test]
+fn every_file_is_reached_by_a_mod() {
+    holds(&rules::orphans(&package()));
+}
+
+#[test]
+fn no_let_chain_raises_the_oldest_compiler() {
+    holds(&rules::let_chains(&package()));
+}
