@@ -68,9 +68,7 @@ fn fraction(f: &mut Formatter<'_>, whole: u64, mut part: u32, mut digits: usize)
 /// A bare number (30 of what?), a sign, an unknown unit, more digits than a nanosecond has, and anything above ten
 /// years. The text names the input and the rule.
 pub(crate) fn parse(text: &str) -> Result<Duration, String> {
-    let end = text
-        .find(|c: char| !c.is_ascii_digit() && c != '.')
-        .unwrap_or(text.len());
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(end);
     let nanos_per_unit: u64 = match unit {
         "ms" => 1_000_000,
@@ -78,9 +76,7 @@ pub(crate) fn parse(text: &str) -> Result<Duration, String> {
         "m" => 60_000_000_000,
         "h" => 3_600_000_000_000,
         "" if !number.is_empty() && !number.contains('.') => {
-            return Err(format!(
-                "duration {text:?} has no unit: write {number}s or {number}ms"
-            ));
+            return Err(format!("duration {text:?} has no unit: write {number}s or {number}ms"));
         }
         _ => return Err(malformed(text)),
     };
@@ -174,10 +170,7 @@ mod tests {
 
     #[test]
     fn a_bare_number_is_refused_and_the_message_offers_units() {
-        assert_eq!(
-            parse("30"),
-            Err("duration \"30\" has no unit: write 30s or 30ms".to_owned())
-        );
+        assert_eq!(parse("30"), Err("duration \"30\" has no unit: write 30s or 30ms".to_owned()));
     }
 
     #[test]
@@ -221,13 +214,9 @@ mod tests {
     #[test]
     fn more_than_ten_years_is_refused_however_long_the_number() {
         let digits = "9".repeat(400);
-        for text in [
-            "87600.000001h",
-            "87601h",
-            "315360000001ms",
-            "18446744073709551615h",
-            &format!("{digits}s"),
-        ] {
+        for text in
+            ["87600.000001h", "87601h", "315360000001ms", "18446744073709551615h", &format!("{digits}s")]
+        {
             let error = parse(text).expect_err(text);
             assert!(error.contains("10 years"), "{error}");
         }

@@ -1,2 +1,28 @@
 //! Resilience layers for HTTP clients in long-running programs: nothing waits forever.
 #![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod body;
+pub mod breaker;
+mod collect;
+pub mod deadline;
+mod duration;
+pub mod error;
+pub mod inflight;
+#[doc(hidden)]
+pub mod longpoll;
+mod origin;
+pub mod preflight;
+pub mod retry;
+pub mod stack;
+mod stall;
+mod sync;
+mod telemetry;
+mod wire;
+
+pub use body::{Attempts, Body};
+pub use collect::Collect;
+pub use deadline::{Deadline, Limits, within};
+pub use error::{BoxError, Error, ErrorKind, Phase};
+pub use longpoll::LongPoll;
+pub use origin::{Label, Origin};
+pub use stack::{Stack, StackLayer};

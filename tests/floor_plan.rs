@@ -22,38 +22,13 @@ use std::path::Path;
 /// Lowest first. A module uses only floors below its own and what `NEIGHBOURS` lists.
 const FLOORS: &[&[&str]] = &[
     // words
-    &[
-        "body",
-        "duration",
-        "error",
-        "inflight",
-        "longpoll",
-        "origin",
-        "sync",
-        "telemetry",
-        "wire",
-    ],
+    &["body", "duration", "error", "inflight", "longpoll", "origin", "sync", "telemetry", "wire"],
     // parts
-    &[
-        "breaker",
-        "collect",
-        "deadline",
-        "preflight",
-        "retry",
-        "stall",
-    ],
+    &["breaker", "collect", "deadline", "preflight", "retry", "stall"],
     // composition
     &["stack"],
     // edges
-    &[
-        "admin",
-        "client",
-        "config",
-        "reqwest",
-        "sse",
-        "supervise",
-        "testing",
-    ],
+    &["admin", "client", "config", "reqwest", "sse", "supervise", "testing"],
 ];
 
 /// Documentation only.
@@ -62,56 +37,20 @@ const PAGES: &[&str] = &["manual"];
 /// (who, whom, why) on the same floor.
 const NEIGHBOURS: &[(&str, &str, &str)] = &[
     ("body", "error", "a body fails with the crate's error"),
-    (
-        "error",
-        "duration",
-        "messages say how long, as people write it",
-    ),
-    (
-        "error",
-        "origin",
-        "messages name the target without credentials and query",
-    ),
-    (
-        "error",
-        "wire",
-        "whether a failed connection had served before",
-    ),
-    (
-        "inflight",
-        "duration",
-        "ages are printed, as people write them",
-    ),
+    ("error", "duration", "messages say how long, as people write it"),
+    ("error", "origin", "messages name the target without credentials and query"),
+    ("error", "wire", "whether a failed connection had served before"),
+    ("inflight", "duration", "ages are printed, as people write them"),
     ("inflight", "error", "an entry says in which phase it waits"),
-    (
-        "inflight",
-        "longpoll",
-        "an entry shows the reason of a long poll",
-    ),
-    (
-        "inflight",
-        "origin",
-        "an entry names the target of its call",
-    ),
+    ("inflight", "longpoll", "an entry shows the reason of a long poll"),
+    ("inflight", "origin", "an entry names the target of its call"),
     ("inflight", "sync", "the table is shared between calls"),
     ("longpoll", "duration", "a hold is checked and printed"),
     ("longpoll", "error", "a blank reason is a Config error"),
     ("origin", "error", "a URL without host is a Config error"),
-    (
-        "origin",
-        "sync",
-        "the table of origins is shared between calls",
-    ),
-    (
-        "breaker",
-        "retry",
-        "the open wait is a Backoff: waits grow in one way",
-    ),
-    (
-        "preflight",
-        "deadline",
-        "interval and timeout obey the rules of all limits",
-    ),
+    ("origin", "sync", "the table of origins is shared between calls"),
+    ("breaker", "retry", "the open wait is a Backoff: waits grow in one way"),
+    ("preflight", "deadline", "interval and timeout obey the rules of all limits"),
 ];
 
 /// Decisions are values and `now` is an argument: no clock, wait, lock, task, log or I/O. A directory counts whole.
@@ -145,10 +84,7 @@ const PLAN: Plan = Plan {
 
 fn package() -> Tree {
     let tree = Tree::read(Path::new(env!("CARGO_MANIFEST_DIR")));
-    assert!(
-        tree.0.contains_key("src/lib.rs"),
-        "the source was not found"
-    );
+    assert!(tree.0.contains_key("src/lib.rs"), "the source was not found");
     tree
 }
 

@@ -17,11 +17,7 @@ const MOST: Duration = Duration::from_secs(1 << 31);
 /// (a sign, a fraction, words, a number that 64 bits cannot hold) is as if the header were absent, also when a second
 /// header is better.
 pub(crate) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
-    let value = headers
-        .get(RETRY_AFTER)?
-        .to_str()
-        .ok()?
-        .trim_matches([' ', '\t']);
+    let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim_matches([' ', '\t']);
     let wait = if value.bytes().all(|byte| byte.is_ascii_digit()) {
         // The empty value ends here as well. Not str::parse alone: it would take "+5".
         Duration::from_secs(value.parse().ok()?)

@@ -90,26 +90,14 @@ impl From<Duration> for Backoff {
 impl Backoff {
     /// Waits that start at `base` and double up to 10 s, or stay at `base` where that is longer, with full jitter.
     pub fn exponential(base: Duration) -> Self {
-        Backoff {
-            base,
-            multiplier: 2.0,
-            cap: base.max(DEFAULT_CAP),
-            jitter: Jitter::Full,
-            seed: None,
-        }
+        Backoff { base, multiplier: 2.0, cap: base.max(DEFAULT_CAP), jitter: Jitter::Full, seed: None }
     }
 
     /// The same wait every time, without jitter.
     pub fn constant(wait: Duration) -> Self {
         // Twice the wait is the most that proportional jitter asks for, and an end for the decorrelated one.
         let cap = wait.saturating_mul(2).min(LONGEST).max(wait);
-        Backoff {
-            base: wait,
-            multiplier: 1.0,
-            cap,
-            jitter: Jitter::None,
-            seed: None,
-        }
+        Backoff { base: wait, multiplier: 1.0, cap, jitter: Jitter::None, seed: None }
     }
 
     /// No wait at all.
@@ -148,12 +136,7 @@ impl Backoff {
     /// With a [`seed`](Backoff::seed) every call gives the same series. Never panics: settings that a stack would refuse
     /// give waits too, none longer than the cap.
     pub fn delays(&self) -> Delays {
-        Delays {
-            backoff: self.clone(),
-            rng: self.rng(),
-            n: 0,
-            previous: None,
-        }
+        Delays { backoff: self.clone(), rng: self.rng(), n: 0, previous: None }
     }
 
     /// min(cap, base x multiplier^n): the n-th wait without jitter, where n = 0 is the first.
@@ -174,22 +157,13 @@ impl Backoff {
                 Duration::from_nanos(d.saturating_add(share(p, d)).min(nanos(self.cap)))
             }
             // Every draw may be three times the one before, the first included.
-            Jitter::Decorrelated => Backoff {
-                multiplier: 3.0,
-                ..self.clone()
-            }
-            .ceiling(n.saturating_add(1)),
+            Jitter::Decorrelated => Backoff { multiplier: 3.0, ..self.clone() }.ceiling(n.saturating_add(1)),
         }
     }
 
     /// The n-th wait. `previous` is the wait drawn before it, not what was slept in its place; only decorrelated jitter
     /// asks for it.
-    pub(crate) fn draw(
-        &self,
-        n: u32,
-        previous: Option<Duration>,
-        rng: &mut fastrand::Rng,
-    ) -> Duration {
+    pub(crate) fn draw(&self, n: u32, previous: Option<Duration>, rng: &mut fastrand::Rng) -> Duration {
         let d = nanos(self.ceiling(n));
         if d == 0 {
             return Duration::ZERO;
@@ -214,8 +188,7 @@ impl Backoff {
 
     /// The generator of one series: the same for every series when there is a seed.
     pub(crate) fn rng(&self) -> fastrand::Rng {
-        self.seed
-            .map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed)
+        self.seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed)
     }
 
     /// The rules between the settings. `what` names the back-off in the message.
@@ -230,9 +203,7 @@ impl Backoff {
         }
         if self.cap < self.base {
             let (cap, base) = (human(self.cap), human(self.base));
-            return Err(Error::config(format!(
-                "{what}: cap {cap:#} is below base {base:#}"
-            )));
+            return Err(Error::config(format!("{what}: cap {cap:#} is below base {base:#}")));
         }
         if !self.multiplier.is_finite() || self.multiplier < 1.0 {
             let multiplier = self.multiplier;
@@ -242,9 +213,9 @@ impl Backoff {
         }
         match self.jitter {
             // Written so that NaN is outside as well.
-            Jitter::Proportional(p) if !(0.0..=1.0).contains(&p) => Err(Error::config(format!(
-                "{what}: proportional jitter {p} is not between 0 and 1"
-            ))),
+            Jitter::Proportional(p) if !(0.0..=1.0).contains(&p) => {
+                Err(Error::config(format!("{what}: proportional jitter {p} is not between 0 and 1")))
+            }
             _ => Ok(()),
         }
     }

@@ -41,12 +41,7 @@ pub struct Budget {
 impl Default for Budget {
     /// 500 tokens; a retry costs 14, a throttled one 5; a success at the first try gives back 1.
     fn default() -> Self {
-        Budget {
-            tokens: 500,
-            retry_cost: 14,
-            throttled_cost: 5,
-            refund: 1,
-        }
+        Budget { tokens: 500, retry_cost: 14, throttled_cost: 5, refund: 1 }
     }
 }
 
@@ -90,10 +85,7 @@ pub(crate) struct Bucket {
 impl Bucket {
     /// A full bucket.
     pub(crate) fn new(budget: &Budget) -> Bucket {
-        Bucket {
-            left: AtomicU32::new(budget.tokens),
-            capacity: budget.tokens,
-        }
+        Bucket { left: AtomicU32::new(budget.tokens), capacity: budget.tokens }
     }
 
     /// Takes `cost` tokens, or none and says `false` when there are fewer.
@@ -104,9 +96,7 @@ impl Bucket {
 
     /// Puts `tokens` back, up to the capacity. One load when the bucket is full, as it is while nothing goes wrong.
     pub(crate) fn deposit(&self, tokens: u32) {
-        self.change(|left| {
-            (left < self.capacity).then(|| left.saturating_add(tokens).min(self.capacity))
-        });
+        self.change(|left| (left < self.capacity).then(|| left.saturating_add(tokens).min(self.capacity)));
     }
 
     /// How many tokens there are at this moment.
@@ -119,12 +109,7 @@ impl Bucket {
         let mut left = self.left.load(Ordering::Relaxed);
         loop {
             let wanted = next(left)?;
-            match self.left.compare_exchange_weak(
-                left,
-                wanted,
-                Ordering::Relaxed,
-                Ordering::Relaxed,
-            ) {
+            match self.left.compare_exchange_weak(left, wanted, Ordering::Relaxed, Ordering::Relaxed) {
                 Ok(_) => return Some(wanted),
                 Err(actual) => left = actual,
             }

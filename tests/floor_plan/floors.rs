@@ -41,8 +41,7 @@ pub(crate) fn broken(plan: &Plan, tree: &Tree) -> Vec<String> {
                     ),
                     Some(_) => {
                         used.insert((own.clone(), target.clone()));
-                        let listed =
-                            |(from, to, _): &&(&str, &str, &str)| *from == own && *to == target;
+                        let listed = |(from, to, _): &&(&str, &str, &str)| *from == own && *to == target;
                         if plan.neighbours.iter().any(|n| listed(&n)) {
                             continue;
                         }
@@ -66,9 +65,7 @@ pub(crate) fn broken(plan: &Plan, tree: &Tree) -> Vec<String> {
         }
         let needed = used.contains(&((*from).to_owned(), (*to).to_owned()));
         if present.contains(*from) && !needed {
-            broken.insert(format!(
-                "NEIGHBOURS: {from} -> {to} is used no more: remove the line"
-            ));
+            broken.insert(format!("NEIGHBOURS: {from} -> {to} is used no more: remove the line"));
         }
     }
     broken.into_iter().collect()
@@ -106,11 +103,7 @@ fn exports(plan: &Plan, tree: &Tree, broken: &mut BTreeSet<String>) -> BTreeMap<
             continue;
         };
         if named.name == "*" {
-            broken.insert(at(
-                lib,
-                named.line,
-                "re-export by name: a glob hides whose a name is",
-            ));
+            broken.insert(at(lib, named.line, "re-export by name: a glob hides whose a name is"));
         } else if path.len() > 1 {
             exports.entry(named.name.clone()).or_insert(module);
         }

@@ -26,17 +26,11 @@ impl Token {
 }
 
 /// Longest first.
-const JOINED: [&str; 11] = [
-    "..=", "::", "&&", "||", "=>", "->", "==", "!=", "<=", ">=", "..",
-];
+const JOINED: [&str; 11] = ["..=", "::", "&&", "||", "=>", "->", "==", "!=", "<=", ">=", ".."];
 
 /// All tokens of a file; those of tests are marked.
 pub(crate) fn tokens(source: &str) -> Vec<Token> {
-    let mut lexer = Lexer {
-        rest: source,
-        line: 1,
-        out: Vec::new(),
-    };
+    let mut lexer = Lexer { rest: source, line: 1, out: Vec::new() };
     while !lexer.rest.is_empty() {
         lexer.step();
     }
@@ -67,12 +61,7 @@ impl Lexer<'_> {
     }
 
     fn push_text(&mut self, kind: Kind, text: String, line: usize) {
-        self.out.push(Token {
-            text,
-            kind,
-            line,
-            test: false,
-        });
+        self.out.push(Token { text, kind, line, test: false });
     }
 
     fn step(&mut self) {
@@ -119,8 +108,7 @@ impl Lexer<'_> {
 }
 
 fn word(rest: &str) -> usize {
-    rest.find(|c: char| !c.is_alphanumeric() && c != '_')
-        .unwrap_or(rest.len())
+    rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len())
 }
 
 fn number(rest: &str) -> usize {
@@ -161,23 +149,16 @@ fn raw_string(rest: &str) -> Option<(usize, usize)> {
         .find(|p| rest.starts_with(p) && rest[p.len()..].starts_with(['"', '#']))?;
     let tail = &rest[prefix.len()..];
     let hashes = tail.len() - tail.trim_start_matches('#').len();
-    tail[hashes..]
-        .starts_with('"')
-        .then_some((prefix.len() + hashes + 1, hashes))
+    tail[hashes..].starts_with('"').then_some((prefix.len() + hashes + 1, hashes))
 }
 
 fn plain_string(rest: &str) -> Option<usize> {
-    ["\"", "b\"", "c\""]
-        .into_iter()
-        .find(|open| rest.starts_with(open))
-        .map(str::len)
+    ["\"", "b\"", "c\""].into_iter().find(|open| rest.starts_with(open)).map(str::len)
 }
 
 /// Where the content of a character literal starts; none for a lifetime.
 fn character(rest: &str) -> Option<usize> {
-    let open = ["'", "b'"]
-        .into_iter()
-        .find(|open| rest.starts_with(open))?;
+    let open = ["'", "b'"].into_iter().find(|open| rest.starts_with(open))?;
     let mut chars = rest[open.len()..].chars();
     let first = chars.next()?;
     (first == '\\' || chars.next() == Some('\'')).then_some(open.len())
@@ -260,11 +241,7 @@ fn item_end(tokens: &[Token], start: usize) -> usize {
     while let Some((_, open)) = attribute(tokens, at) {
         at = closing(tokens, open) + 1;
     }
-    let head: Vec<&str> = tokens[at..]
-        .iter()
-        .take(8)
-        .map(|t| t.text.as_str())
-        .collect();
+    let head: Vec<&str> = tokens[at..].iter().take(8).map(|t| t.text.as_str()).collect();
     let visible = head.first() == Some(&"pub");
     let head = match head.as_slice() {
         ["pub", "(", ..] => &tokens[closing(tokens, at + 1) + 1..],

@@ -45,10 +45,7 @@ pub(crate) fn pure(plan: &Plan, tree: &Tree) -> Vec<String> {
         };
         for named in file.names.iter().filter(|n| !n.test) {
             if let Some(what) = impure_path(&named.segments) {
-                complain(
-                    named.line,
-                    format!("`{}` {what}", named.segments.join("::")),
-                );
+                complain(named.line, format!("`{}` {what}", named.segments.join("::")));
             }
         }
         let tokens: Vec<&Token> = file.shipped().collect();
@@ -98,11 +95,7 @@ pub(crate) fn metrics(plan: &Plan, tree: &Tree) -> Vec<String> {
     for file in tree.library().filter(|f| f.path != plan.metrics) {
         for named in file.names.iter().filter(|n| !n.test) {
             if named.segments[0] == "metrics" {
-                let what = format!(
-                    "`{}` belongs into {}",
-                    named.segments.join("::"),
-                    plan.metrics
-                );
+                let what = format!("`{}` belongs into {}", named.segments.join("::"), plan.metrics);
                 broken.push(at(file, named.line, what));
             }
         }
@@ -120,20 +113,13 @@ pub(crate) fn boxes(plan: &Plan, tree: &Tree) -> Vec<String> {
         }
         let tokens: Vec<&Token> = file.shipped().collect();
         for (index, token) in tokens.iter().enumerate() {
-            let next: Vec<&str> = tokens[index..]
-                .iter()
-                .take(3)
-                .map(|t| t.text.as_str())
-                .collect();
+            let next: Vec<&str> = tokens[index..].iter().take(3).map(|t| t.text.as_str()).collect();
             let boxed = matches!(
                 next.as_slice(),
                 ["Box", "::", "pin"]
                     | ["Pin", "<", "Box"]
                     | [".", "boxed", "("]
-                    | [
-                        "BoxFuture" | "LocalBoxFuture" | "BoxService" | "BoxCloneService",
-                        ..
-                    ]
+                    | ["BoxFuture" | "LocalBoxFuture" | "BoxService" | "BoxCloneService", ..]
             );
             if boxed && token.kind != Kind::Text {
                 boxing.insert(file.path.as_str());
@@ -149,9 +135,7 @@ pub(crate) fn boxes(plan: &Plan, tree: &Tree) -> Vec<String> {
             broken.push(format!("BOXES: {path} has no reason"));
         }
         if tree.0.contains_key(*path) && !boxing.contains(path) {
-            broken.push(format!(
-                "BOXES: {path} boxes nothing any more: remove the line"
-            ));
+            broken.push(format!("BOXES: {path} boxes nothing any more: remove the line"));
         }
     }
     broken
@@ -160,26 +144,15 @@ pub(crate) fn boxes(plan: &Plan, tree: &Tree) -> Vec<String> {
 /// A file that is too long is two things.
 pub(crate) fn length(plan: &Plan, tree: &Tree) -> Vec<String> {
     let counted = |f: &&File| f.path.starts_with("src/") || f.path.starts_with("examples/");
-    let long = tree
-        .0
-        .values()
-        .filter(counted)
-        .filter(|f| f.lines > plan.longest);
-    long.map(|f| {
-        format!(
-            "{}: {} lines, at most {}: split it",
-            f.path, f.lines, plan.longest
-        )
-    })
-    .collect()
+    let long = tree.0.values().filter(counted).filter(|f| f.lines > plan.longest);
+    long.map(|f| format!("{}: {} lines, at most {}: split it", f.path, f.lines, plan.longest)).collect()
 }
 
 /// A file that nothing declares is not compiled, and rots.
 pub(crate) fn orphans(tree: &Tree) -> Vec<String> {
     let reached = tree.reached(true);
     let lost = tree.0.keys().filter(|path| !reached.contains(*path));
-    lost.map(|path| format!("{path}: no `mod` leads here"))
-        .collect()
+    lost.map(|path| format!("{path}: no `mod` leads here")).collect()
 }
 
 /// `if let .. && ..` needs a newer compiler than Cargo.toml promises, and no lint says so.
@@ -217,9 +190,7 @@ fn chained(tokens: &[Token]) -> bool {
         } else if depth == 0 && pattern && token.is("=") {
             pattern = false;
         } else if depth == 0 && !pattern && token.is("&&") {
-            joined |= index
-                .checked_sub(1)
-                .is_some_and(|i| ends_a_value(&tokens[i]));
+            joined |= index.checked_sub(1).is_some_and(|i| ends_a_value(&tokens[i]));
         }
     }
     lets && joined

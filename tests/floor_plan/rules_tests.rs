@@ -5,10 +5,7 @@ use crate::rules;
 use crate::source::Tree;
 
 fn pure(source: &str) -> Vec<String> {
-    let files = [
-        ("retry/mod.rs", "mod backoff;"),
-        ("retry/backoff.rs", source),
-    ];
+    let files = [("retry/mod.rs", "mod backoff;"), ("retry/backoff.rs", source)];
     rules::pure(&PLAN, &library(&files))
 }
 
@@ -24,10 +21,7 @@ fn let_chains(source: &str) -> Vec<String> {
 fn a_pure_file_is_caught_at_each_impurity() {
     for (source, what) in [
         ("fn f() { Instant::now() }", "reads a clock"),
-        (
-            "use std::time::SystemTime as T; fn f() { T::now() }",
-            "reads a clock",
-        ),
+        ("use std::time::SystemTime as T; fn f() { T::now() }", "reads a clock"),
         ("fn f(i: Instant) { i.elapsed() }", "reads a clock"),
         ("fn f() { sleep(d) }", "waits"),
         ("async fn f() {}", "waits"),
@@ -53,10 +47,7 @@ fn a_pure_file_may_take_the_time_as_an_argument() {
          fn f(now: Instant, wall: SystemTime, elapsed: Duration) -> Lock { now + elapsed }
          #[cfg(test)] mod tests { fn f() { Instant::now(); std::fs::read(x); } }",
     ));
-    let broken = rules::pure(
-        &PLAN,
-        &library(&[("stack.rs", "fn f() { Instant::now() }")]),
-    );
+    let broken = rules::pure(&PLAN, &library(&[("stack.rs", "fn f() { Instant::now() }")]));
     none(&broken);
 }
 
@@ -67,36 +58,22 @@ fn a_pure_module_may_be_a_directory() {
         ("retry/backoff/mod.rs", "mod jitter;"),
         ("retry/backoff/jitter.rs", "fn f() { Instant::now() }"),
     ];
-    one(
-        &rules::pure(&PLAN, &library(&files)),
-        "src/retry/backoff/jitter.rs:1: ",
-    );
+    one(&rules::pure(&PLAN, &library(&files)), "src/retry/backoff/jitter.rs:1: ");
 }
 
 #[test]
 fn metrics_outside_their_file_are_found() {
     let metrics = |path, source| rules::metrics(&PLAN, &library(&[(path, source)]));
-    one(
-        &metrics("stack.rs", "fn f() { metrics::counter!(\"a\") }"),
-        "belongs into src/telemetry.rs",
-    );
-    one(
-        &metrics("stack.rs", "use metrics::counter;"),
-        "belongs into",
-    );
-    none(&metrics(
-        "stack.rs",
-        "use crate::sync::metrics; #[cfg(test)] use metrics::counter;",
-    ));
+    one(&metrics("stack.rs", "fn f() { metrics::counter!(\"a\") }"), "belongs into src/telemetry.rs");
+    one(&metrics("stack.rs", "use metrics::counter;"), "belongs into");
+    none(&metrics("stack.rs", "use crate::sync::metrics; #[cfg(test)] use metrics::counter;"));
 }
 
 #[test]
 fn a_boxed_future_needs_a_reason_and_the_reason_a_box() {
-    for source in [
-        "fn f() { Box::pin(x) }",
-        "type F = Pin<Box<dyn Future>>;",
-        "type F = BoxFuture<'static, ()>;",
-    ] {
+    for source in
+        ["fn f() { Box::pin(x) }", "type F = Pin<Box<dyn Future>>;", "type F = BoxFuture<'static, ()>;"]
+    {
         one(&boxes("stack.rs", source), "a boxed future");
         none(&boxes("breaker.rs", source));
         none(&boxes("client.rs", source));
@@ -118,20 +95,10 @@ fn a_long_file_is_found_in_source_and_examples_alone() {
 
 #[test]
 fn a_file_that_no_mod_reaches_is_found() {
-    let orphans =
-        |files: &[(&'static str, &'static str)]| rules::orphans(&Tree::new(files.iter().copied()));
-    one(
-        &orphans(&[("src/lib.rs", "mod a;"), ("src/a.rs", ""), ("src/b.rs", "")]),
-        "src/b.rs: no `mod`",
-    );
-    one(
-        &orphans(&[("src/lib.rs", "// mod a;"), ("src/a.rs", "")]),
-        "src/a.rs",
-    );
-    one(
-        &orphans(&[("tests/it/main.rs", ""), ("tests/it/a.rs", "")]),
-        "tests/it/a.rs",
-    );
+    let orphans = |files: &[(&'static str, &'static str)]| rules::orphans(&Tree::new(files.iter().copied()));
+    one(&orphans(&[("src/lib.rs", "mod a;"), ("src/a.rs", ""), ("src/b.rs", "")]), "src/b.rs: no `mod`");
+    one(&orphans(&[("src/lib.rs", "// mod a;"), ("src/a.rs", "")]), "src/a.rs");
+    one(&orphans(&[("tests/it/main.rs", ""), ("tests/it/a.rs", "")]), "tests/it/a.rs");
     none(&orphans(&[
         ("src/lib.rs", "mod a; pub mod b { mod c; }"),
         ("src/a.rs", "#[cfg(test)] mod tests; mod d;"),
@@ -139,14 +106,8 @@ fn a_file_that_no_mod_reaches_is_found() {
         ("src/a/d/mod.rs", "mod e;"),
         ("src/a/d/e.rs", ""),
         ("src/b/c.rs", ""),
-        (
-            "examples/drill.rs",
-            "#[path = \"common/mod.rs\"] mod common;",
-        ),
-        (
-            "examples/runner/main.rs",
-            "#[path = \"../common/mod.rs\"] mod common; mod own;",
-        ),
+        ("examples/drill.rs", "#[path = \"common/mod.rs\"] mod common;"),
+        ("examples/runner/main.rs", "#[path = \"../common/mod.rs\"] mod common; mod own;"),
         ("examples/runner/own.rs", ""),
         ("examples/common/mod.rs", "mod args;"),
         ("examples/common/args.rs", ""),

@@ -41,9 +41,7 @@ pub(crate) struct File {
 pub(crate) struct Tree(pub(crate) BTreeMap<String, File>);
 
 impl Tree {
-    pub(crate) fn new<P: Into<String>, S: AsRef<str>>(
-        sources: impl IntoIterator<Item = (P, S)>,
-    ) -> Tree {
+    pub(crate) fn new<P: Into<String>, S: AsRef<str>>(sources: impl IntoIterator<Item = (P, S)>) -> Tree {
         let files = sources.into_iter().map(|(path, source)| {
             let (path, source) = (path.into(), source.as_ref());
             (path.clone(), File::new(path, source))
@@ -51,8 +49,8 @@ impl Tree {
         let mut tree = Tree(files.collect());
         let shipped = tree.reached(false);
         for file in tree.0.values_mut() {
-            let whole = file.tokens.first().is_some_and(|t| t.test)
-                && file.tokens.last().is_some_and(|t| t.test);
+            let whole =
+                file.tokens.first().is_some_and(|t| t.test) && file.tokens.last().is_some_and(|t| t.test);
             file.test = whole || !shipped.contains(&file.path);
         }
         tree
@@ -99,9 +97,7 @@ fn read_dir(root: &Path, dir: &Path, sources: &mut Vec<(String, String)>) {
         if path.is_dir() && !path.join("Cargo.toml").exists() {
             read_dir(root, &path, sources);
         } else if path.extension().is_some_and(|e| e == "rs") {
-            let relative = path
-                .strip_prefix(root)
-                .expect("it was found below the root");
+            let relative = path.strip_prefix(root).expect("it was found below the root");
             let parts: Vec<_> = relative.iter().map(|p| p.to_string_lossy()).collect();
             let source = fs::read_to_string(&path).expect("a source file is UTF-8");
             sources.push((parts.join("/"), source));
@@ -233,13 +229,7 @@ impl Scan {
 
     fn name(&mut self, segments: Vec<String>, name: String, token: &Token) {
         let within = self.place();
-        self.names.push(Named {
-            segments,
-            name,
-            line: token.line,
-            test: token.test,
-            within,
-        });
+        self.names.push(Named { segments, name, line: token.line, test: token.test, within });
     }
 
     /// A path in an expression or a type. The index behind it.

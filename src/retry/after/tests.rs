@@ -10,10 +10,7 @@ fn now() -> SystemTime {
 fn asked(values: &[&str]) -> Option<Duration> {
     let mut headers = HeaderMap::new();
     for value in values {
-        headers.append(
-            RETRY_AFTER,
-            HeaderValue::from_bytes(value.as_bytes()).expect("a header value"),
-        );
+        headers.append(RETRY_AFTER, HeaderValue::from_bytes(value.as_bytes()).expect("a header value"));
     }
     retry_after(&headers, now())
 }
@@ -24,32 +21,23 @@ const fn seconds(seconds: u64) -> Option<Duration> {
 
 #[test]
 fn seconds_are_taken_as_they_are() {
-    for (value, wait) in [
-        ("2", 2),
-        ("0", 0),
-        ("002", 2),
-        ("120", 120),
-        ("86400", 86_400),
-        ("999999999", 999_999_999),
-    ] {
+    for (value, wait) in
+        [("2", 2), ("0", 0), ("002", 2), ("120", 120), ("86400", 86_400), ("999999999", 999_999_999)]
+    {
         assert_eq!(asked(&[value]), seconds(wait), "{value}");
     }
 }
 
 #[test]
 fn a_date_is_counted_from_now_in_all_three_forms() {
-    for value in [
-        "Fri, 31 Dec 1999 23:59:59 GMT",
-        "Friday, 31-Dec-99 23:59:59 GMT",
-        "Fri Dec 31 23:59:59 1999",
-    ] {
+    for value in
+        ["Fri, 31 Dec 1999 23:59:59 GMT", "Friday, 31-Dec-99 23:59:59 GMT", "Fri Dec 31 23:59:59 1999"]
+    {
         assert_eq!(asked(&[value]), seconds(2), "{value}");
     }
-    for value in [
-        "Sat, 01 Jan 2000 00:00:57 GMT",
-        "Saturday, 01-Jan-00 00:00:57 GMT",
-        "Sat Jan  1 00:00:57 2000",
-    ] {
+    for value in
+        ["Sat, 01 Jan 2000 00:00:57 GMT", "Saturday, 01-Jan-00 00:00:57 GMT", "Sat Jan  1 00:00:57 2000"]
+    {
         assert_eq!(asked(&[value]), seconds(60), "{value}");
     }
 }
@@ -57,15 +45,9 @@ fn a_date_is_counted_from_now_in_all_three_forms() {
 #[test]
 fn the_wait_until_a_date_is_exact_below_the_second() {
     let mut headers = HeaderMap::new();
-    headers.insert(
-        RETRY_AFTER,
-        HeaderValue::from_static("Fri, 31 Dec 1999 23:59:59 GMT"),
-    );
+    headers.insert(RETRY_AFTER, HeaderValue::from_static("Fri, 31 Dec 1999 23:59:59 GMT"));
     let now = now() + Duration::from_millis(400);
-    assert_eq!(
-        retry_after(&headers, now),
-        Some(Duration::from_millis(1_600))
-    );
+    assert_eq!(retry_after(&headers, now), Some(Duration::from_millis(1_600)));
 }
 
 #[test]
@@ -123,10 +105,7 @@ fn garbage_signs_fractions_and_overflow_are_as_absent() {
 #[test]
 fn bytes_that_are_no_text_are_as_absent() {
     let mut headers = HeaderMap::new();
-    headers.insert(
-        RETRY_AFTER,
-        HeaderValue::from_bytes(b"2\xff").expect("a header value"),
-    );
+    headers.insert(RETRY_AFTER, HeaderValue::from_bytes(b"2\xff").expect("a header value"));
     assert_eq!(retry_after(&headers, now()), None);
 }
 
@@ -145,12 +124,7 @@ fn of_two_headers_the_first_counts() {
 
 #[test]
 fn a_wait_of_centuries_ends_at_the_longest_count_of_seconds() {
-    for value in [
-        "2147483648",
-        "2147483649",
-        "18446744073709551615",
-        "Fri, 31 Dec 9999 23:59:59 GMT",
-    ] {
+    for value in ["2147483648", "2147483649", "18446744073709551615", "Fri, 31 Dec 9999 23:59:59 GMT"] {
         assert_eq!(asked(&[value]), seconds(1 << 31), "{value}");
     }
     assert_eq!(asked(&["2147483647"]), seconds((1 << 31) - 1));
@@ -159,14 +133,8 @@ fn a_wait_of_centuries_ends_at_the_longest_count_of_seconds() {
 #[test]
 fn a_clock_before_the_epoch_is_no_trouble() {
     let mut headers = HeaderMap::new();
-    headers.insert(
-        RETRY_AFTER,
-        HeaderValue::from_static("Thu, 01 Jan 1970 00:00:00 GMT"),
-    );
-    assert_eq!(
-        retry_after(&headers, SystemTime::UNIX_EPOCH - Duration::from_secs(5)),
-        seconds(5)
-    );
+    headers.insert(RETRY_AFTER, HeaderValue::from_static("Thu, 01 Jan 1970 00:00:00 GMT"));
+    assert_eq!(retry_after(&headers, SystemTime::UNIX_EPOCH - Duration::from_secs(5)), seconds(5));
 }
 
 proptest! {

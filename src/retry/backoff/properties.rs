@@ -13,9 +13,7 @@ fn exact(base: u64, eighths: u64, n: u32, cap: u64) -> u64 {
             return cap;
         }
     }
-    u64::try_from((over + under / 2) / under)
-        .expect("below the cap")
-        .min(cap)
+    u64::try_from((over + under / 2) / under).expect("below the cap").min(cap)
 }
 
 /// base x multiplier^n, one multiplication after the other.
@@ -47,14 +45,12 @@ fn any_multiplier() -> impl Strategy<Value = f64> {
 }
 
 fn any_valid() -> impl Strategy<Value = Backoff> {
-    (any_wait(), any_wait(), any_multiplier(), any_jitter()).prop_map(
-        |(a, b, multiplier, jitter)| {
-            Backoff::exponential(Duration::from_nanos(a.min(b)))
-                .cap(Duration::from_nanos(a.max(b)))
-                .multiplier(multiplier)
-                .jitter(jitter)
-        },
-    )
+    (any_wait(), any_wait(), any_multiplier(), any_jitter()).prop_map(|(a, b, multiplier, jitter)| {
+        Backoff::exponential(Duration::from_nanos(a.min(b)))
+            .cap(Duration::from_nanos(a.max(b)))
+            .multiplier(multiplier)
+            .jitter(jitter)
+    })
 }
 
 fn any_try() -> impl Strategy<Value = u32> {

@@ -6,15 +6,7 @@ use std::thread;
 #[test]
 fn the_default_holds_500_tokens_and_costs_14_5_and_1() {
     let budget = Budget::default();
-    assert_eq!(
-        (
-            budget.tokens,
-            budget.retry_cost,
-            budget.throttled_cost,
-            budget.refund
-        ),
-        (500, 14, 5, 1)
-    );
+    assert_eq!((budget.tokens, budget.retry_cost, budget.throttled_cost, budget.refund), (500, 14, 5, 1));
     assert_eq!(Bucket::new(&budget).left(), 500);
 }
 
@@ -22,18 +14,13 @@ fn the_default_holds_500_tokens_and_costs_14_5_and_1() {
 fn retries_cost_14_each_until_the_one_that_finds_too_few_tokens_is_not_made() {
     let budget = Budget::default();
     let bucket = Bucket::new(&budget);
-    let left: Vec<u32> = (0..1_000)
-        .take_while(|_| bucket.withdraw(budget.retry_cost))
-        .map(|_| bucket.left())
-        .collect();
+    let left: Vec<u32> =
+        (0..1_000).take_while(|_| bucket.withdraw(budget.retry_cost)).map(|_| bucket.left()).collect();
     assert_eq!(left[..4], [486, 472, 458, 444]);
     assert_eq!(left.len(), 35);
     assert_eq!(bucket.left(), 10, "a refused retry takes nothing");
     assert!(!bucket.withdraw(budget.retry_cost));
-    assert!(
-        bucket.withdraw(budget.throttled_cost),
-        "10 tokens are enough for a throttled retry"
-    );
+    assert!(bucket.withdraw(budget.throttled_cost), "10 tokens are enough for a throttled retry");
     assert_eq!(bucket.left(), 5);
 }
 
@@ -41,12 +28,7 @@ fn retries_cost_14_each_until_the_one_that_finds_too_few_tokens_is_not_made() {
 fn throttled_retries_cost_5_each_down_to_the_last_token() {
     let budget = Budget::default();
     let bucket = Bucket::new(&budget);
-    assert_eq!(
-        (0..1_000)
-            .filter(|_| bucket.withdraw(budget.throttled_cost))
-            .count(),
-        100
-    );
+    assert_eq!((0..1_000).filter(|_| bucket.withdraw(budget.throttled_cost)).count(), 100);
     assert_eq!(bucket.left(), 0);
 }
 
@@ -58,15 +40,8 @@ fn a_first_try_success_gives_one_token_back_and_never_more_than_the_bucket_holds
     assert_eq!(bucket.left(), 500);
 
     assert!(bucket.withdraw(budget.retry_cost));
-    let left: Vec<u32> = (0..16)
-        .map(|_| (bucket.deposit(budget.refund), bucket.left()).1)
-        .collect();
-    assert_eq!(
-        left,
-        [
-            487, 488, 489, 490, 491, 492, 493, 494, 495, 496, 497, 498, 499, 500, 500, 500
-        ]
-    );
+    let left: Vec<u32> = (0..16).map(|_| (bucket.deposit(budget.refund), bucket.left()).1).collect();
+    assert_eq!(left, [487, 488, 489, 490, 491, 492, 493, 494, 495, 496, 497, 498, 499, 500, 500, 500]);
 }
 
 #[test]
@@ -164,10 +139,7 @@ enum Move {
 
 fn any_move() -> impl Strategy<Value = Move> {
     let amount = || prop_oneof![8 => 0u32..40, 1 => any::<u32>()];
-    prop_oneof![
-        amount().prop_map(Move::Withdraw),
-        amount().prop_map(Move::Deposit)
-    ]
+    prop_oneof![amount().prop_map(Move::Withdraw), amount().prop_map(Move::Deposit)]
 }
 
 proptest! {

@@ -1,0 +1,260 @@
+//! The one body type, for requests and responses: in memory, or streamed under guard.
+
+mod replay;
+
+pub(crate) use replay::{Replay, empty};
+
+use crate::error::BoxError;
+use crate::{Error, ErrorKind};
+use bytes::{Buf, Bytes, BytesMut};
+use http::HeaderMap;
+use http_body::{Frame, SizeHint};
+use std::fmt;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use sync_wrapper::SyncWrapper;
+
+/// A request or response body.
+///
+/// A response body up to the `collect` limit is in memory already when the call returns, so reading it neither waits
+/// nor fails. A larger one streams, under the idle limit, the `stream` limit and the eye of the circuit breaker; it
+/// is the only kind that is boxed.
+#[derive(Default)]
+pub struct Body {
+    kind: Kind,
+    attempts: Attempts,
+}
+
+#[derive(Default)]
+enum Kind {
+    #[default]
+    Empty,
+    Full(Bytes),
+    Trailed(Bytes, Option<Box<HeaderMap>>),
+    Streamed(SyncWrapper<Pin<Box<dyn http_body::Body<Data = Bytes, Error = Error> + Send>>>),
+}
+
+/// How a response came about: carried by its [`Body`], and a response extension where there was more than one attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Attempts {
+    /// How many attempts began.
+    pub count: u32,
+    /// From the start of the call to its result.
+    pub elapsed: Duration,
+    /// What the server asked to wait, where it asked for more than could be waited.
+    pub retry_after: Option<Duration>,
+}
+
+impl Default for Attempts {
+    fn default() -> Attempts {
+        Attempts { count: 1, elapsed: Duration::ZERO, retry_after: None }
+    }
+}
+
+impl Body {
+    /// A body without a byte.
+    pub fn empty() -> Body {
+        Body::default()
+    }
+
+    /// A body in memory. It can be sent again.
+    pub fn full(data: impl Into<Bytes>) -> Body {
+        let data = data.into();
+        let kind = if data.is_empty() { Kind::Empty } else { Kind::Full(data) };
+        Body { kind, attempts: Attempts::default() }
+    }
+
+    /// A body that streams. As a request body it cannot be sent again, so that the request gets one attempt.
+    pub fn streaming<B>(body: B) -> Body
+    where
+        B: http_body::Body + Send + 'static,
+        B::Data: Buf,
+        B::Error: Into<BoxError>,
+    {
+        Body::boxed(Box::pin(Adapt { body }))
+    }
+
+    pub(crate) fn boxed(body: Pin<Box<dyn http_body::Body<Data = Bytes, Error = Error> + Send>>) -> Body {
+        Body { kind: Kind::Streamed(SyncWrapper::new(body)), attempts: Attempts::default() }
+    }
+
+    pub(crate) fn collected(data: Bytes, trailers: Option<Box<HeaderMap>>) -> Body {
+        match trailers {
+            None => Body::full(data),
+            some => Body { kind: Kind::Trailed(data, some), attempts: Attempts::default() },
+        }
+    }
+
+    /// How the response came about.
+    pub fn attempts(&self) -> Attempts {
+        self.attempts
+    }
+
+    pub(crate) fn with_attempts(mut self, attempts: Attempts) -> Body {
+        self.attempts = attempts;
+        self
+    }
+
+    /// Whether the whole body is in memory.
+    pub fn is_collected(&self) -> bool {
+        !matches!(self.kind, Kind::Streamed(_))
+    }
+
+    /// Reads the body to its end, at most `cap` bytes.
+    ///
+    /// # Errors
+    /// Kind `TooLarge` where there is more; the connection is then closed. Else what the body itself ends with.
+    ///
+    /// # Cancellation safety
+    /// What was read is lost when the future is dropped.
+    pub async fn bytes(self, cap: u64) -> Result<Bytes, Error> {
+        let declared = http_body::Body::size_hint(&self).lower();
+        if declared > cap {
+            return Err(above(cap));
+        }
+        let mut streamed = match self.kind {
+            Kind::Empty => return Ok(Bytes::new()),
+            Kind::Full(data) | Kind::Trailed(data, _) => return Ok(data),
+            Kind::Streamed(body) => body.into_inner(),
+        };
+        let mut buffer = BytesMut::new();
+        while let Some(frame) = poll_fn(|cx| streamed.as_mut().poll_frame(cx)).await {
+            if let Ok(data) = frame?.into_data() {
+                if (buffer.len() + data.len()) as u64 > cap {
+                    return Err(above(cap));
+                }
+                buffer.extend_from_slice(&data);
+            }
+        }
+        Ok(buffer.freeze())
+    }
+
+    /// A second body with the same bytes, where they are in memory.
+    pub(crate) fn try_clone(&self) -> Option<Body> {
+        let kind = match &self.kind {
+            Kind::Empty => Kind::Empty,
+            Kind::Full(data) => Kind::Full(data.clone()),
+            Kind::Trailed(data, trailers) => Kind::Trailed(data.clone(), trailers.clone()),
+            Kind::Streamed(_) => return None,
+        };
+        Some(Body { kind, attempts: self.attempts })
+    }
+}
+
+fn above(cap: u64) -> Error {
+    Error::new(ErrorKind::TooLarge, format!("the body is above its cap of {cap} bytes"))
+}
+
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        if let Kind::Streamed(body) = &mut self.kind {
+            return body.get_mut().as_mut().poll_frame(cx);
+        }
+        Poll::Ready(match std::mem::take(&mut self.kind) {
+            Kind::Full(data) => Some(Ok(Frame::data(data))),
+            Kind::Trailed(data, trailers) if data.is_empty() => trailers.map(|t| Ok(Frame::trailers(*t))),
+            Kind::Trailed(data, trailers) => {
+                self.kind = Kind::Trailed(Bytes::new(), trailers);
+                Some(Ok(Frame::data(data)))
+            }
+            Kind::Empty | Kind::Streamed(_) => None,
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(self.kind, Kind::Empty)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.kind {
+            Kind::Empty => SizeHint::with_exact(0),
+            Kind::Full(data) | Kind::Trailed(data, _) => SizeHint::with_exact(data.len() as u64),
+            // The box is only looked into through &mut; a streamed body's length stands in its Content-Length.
+            Kind::Streamed(_) => SizeHint::default(),
+        }
+    }
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.kind {
+            Kind::Empty => f.write_str("Body(empty)"),
+            Kind::Full(data) | Kind::Trailed(data, _) => write!(f, "Body({} bytes)", data.len()),
+            Kind::Streamed(_) => f.write_str("Body(streamed)"),
+        }
+    }
+}
+
+impl From<()> for Body {
+    fn from((): ()) -> Body {
+        Body::empty()
+    }
+}
+
+impl From<Bytes> for Body {
+    fn from(data: Bytes) -> Body {
+        Body::full(data)
+    }
+}
+
+impl From<String> for Body {
+    fn from(data: String) -> Body {
+        Body::full(data)
+    }
+}
+
+impl From<&'static str> for Body {
+    fn from(data: &'static str) -> Body {
+        Body::full(data)
+    }
+}
+
+impl From<Vec<u8>> for Body {
+    fn from(data: Vec<u8>) -> Body {
+        Body::full(data)
+    }
+}
+
+pin_project_lite::pin_project! {
+    /// A foreign body as the type that is boxed.
+    struct Adapt<B> {
+        #[pin]
+        body: B,
+    }
+}
+
+impl<B> http_body::Body for Adapt<B>
+where
+    B: http_body::Body,
+    B::Error: Into<BoxError>,
+{
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        Poll::Ready(ready!(self.project().body.poll_frame(cx)).map(|frame| match frame {
+            Ok(frame) => Ok(frame.map_data(|mut data| data.copy_to_bytes(data.remaining()))),
+            Err(error) => Err(Error::from(error.into())),
+        }))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,404 @@
+//! The decisions of a circuit breaker as values: every question brings its own `now`.
+//!
+//! What falls due between two questions (the end of the open wait, the end of a lease) is made up for at the next
+//! one, as of the moment at which it was due.
+
+use super::pace::Pace;
+use super::settings::Rules;
+use super::slots::{Due, Slots};
+use super::window::{Totals, Window};
+use super::{Phase, Reason};
+use crate::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// The longest that a half-open refusal sends its caller away: a place may be free much sooner.
+const BUSY_MAX: Duration = Duration::from_secs(1);
+
+/// What an admitted call is entitled to should it turn out to be a probe.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Lease {
+    pub(crate) length: Duration,
+    /// False for a long poll: its silence is no evidence, and neither is how long it took.
+    pub(crate) records: bool,
+}
+
+/// Admission of one call.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ticket {
+    pub(crate) admitted: Instant,
+    pub(crate) generation: u32,
+    /// The place among the probes; 0 where the circuit was closed.
+    pub(crate) slot: u32,
+    pub(crate) records: bool,
+    /// Whether the time it takes says how fast the server is.
+    pub(crate) timed: bool,
+    pub(crate) overdue: bool,
+}
+
+impl Ticket {
+    pub(crate) fn new(now: Instant, generation: u32, lease: Lease) -> Ticket {
+        let records = lease.records;
+        Ticket { admitted: now, generation, slot: 0, records, timed: records, overdue: false }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Refused {
+    pub(crate) retry_in: Duration,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Success,
+    Failure {
+        retry_after: Option<Duration>,
+    },
+    /// A failure for the consecutive run only.
+    Hang,
+    /// 429 and 425: a failure for the ratio, nothing for the run.
+    Neutral {
+        retry_after: Option<Duration>,
+    },
+    /// The place is given back; there is no evidence.
+    Nothing,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Change {
+    pub(crate) from: Phase,
+    pub(crate) to: Phase,
+    pub(crate) reason: Reason,
+    pub(crate) generation: u32,
+    pub(crate) wait: Option<Duration>,
+    pub(crate) opened_for: Option<Duration>,
+}
+
+/// What one question changed: at most a lease that ended, the open wait after it, and what was asked for.
+#[derive(Debug, Default)]
+pub(crate) struct Changes([Option<Change>; 3]);
+
+impl Changes {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0[0].is_none()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Change> {
+        self.0.iter().flatten()
+    }
+
+    fn push(&mut self, change: Change) {
+        let free = self.0.iter_mut().find(|place| place.is_none());
+        debug_assert!(free.is_some(), "a question changes the phase at most three times");
+        if let Some(place) = free {
+            *place = Some(change);
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct State {
+    pub(crate) phase: Phase,
+    pub(crate) generation: u32,
+    pub(crate) run: u32,
+    pub(crate) totals: Totals,
+    pub(crate) in_phase_for: Duration,
+    pub(crate) opened_for: Option<Duration>,
+    pub(crate) retry_in: Option<Duration>,
+    pub(crate) probes_in_flight: usize,
+    pub(crate) probes_passed: u32,
+    pub(crate) expired_leases: u64,
+}
+
+#[derive(Debug)]
+pub(crate) struct Machine {
+    rules: Arc<Rules>,
+    rng: fastrand::Rng,
+    phase: Phase,
+    generation: u32,
+    since: Instant,
+    opened: Option<Instant>,
+    run: u32,
+    /// Only with the ratio rule.
+    window: Option<Window>,
+    /// Without it: everything since the circuit closed.
+    totals: Totals,
+    until: Instant,
+    reopenings: u32,
+    last_wait: Duration,
+    slots: Slots,
+    passed: u32,
+    expired_leases: u64,
+    pace: Pace,
+}
+
+impl Machine {
+    pub(crate) fn new(rules: Arc<Rules>, rng: fastrand::Rng, now: Instant) -> Machine {
+        Machine {
+            phase: if rules.disabled { Phase::Disabled } else { Phase::Closed },
+            window: rules.ratio.as_ref().map(|rule| Window::new(rule.window, rule.buckets)),
+            rules,
+            rng,
+            generation: 0,
+            since: now,
+            opened: None,
+            run: 0,
+            totals: Totals::default(),
+            until: now,
+            reopenings: 0,
+            last_wait: Duration::ZERO,
+            slots: Slots::default(),
+            passed: 0,
+            expired_leases: 0,
+            pace: Pace::new(now),
+        }
+    }
+
+    pub(crate) fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    pub(crate) fn generation(&self) -> u32 {
+        self.generation
+    }
+
+    /// While open: the end of the wait.
+    pub(crate) fn until(&self) -> Instant {
+        self.until
+    }
+
+    pub(crate) fn pace(&self) -> &Pace {
+        &self.pace
+    }
+
+    /// Whether a success would change nothing but a count and perhaps the pace.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.phase == Phase::Closed && self.run == 0 && self.window.is_none()
+    }
+
+    /// Successes that were counted elsewhere while [`is_quiet`](Machine::is_quiet) was true.
+    pub(crate) fn add_successes(&mut self, n: u64) {
+        self.totals.calls += n;
+    }
+
+    /// # Errors
+    /// When the circuit is open, or all places for probes are taken.
+    pub(crate) fn admit(&mut self, now: Instant, lease: Lease, out: &mut Changes) -> Result<Ticket, Refused> {
+        self.advance(now, out);
+        let mut ticket = Ticket::new(now, self.generation, lease);
+        match (self.phase, self.retry_in(now)) {
+            (Phase::Closed | Phase::Disabled, _) => Ok(ticket),
+            (Phase::HalfOpen, None) => {
+                ticket.slot = self.slots.take(later(now, lease.length), lease.records);
+                Ok(ticket)
+            }
+            (_, retry_in) => Err(Refused { retry_in: retry_in.unwrap_or(BUSY_MAX) }),
+        }
+    }
+
+    pub(crate) fn record(&mut self, ticket: &Ticket, outcome: Outcome, now: Instant, out: &mut Changes) {
+        self.advance(now, out);
+        if ticket.generation != self.generation {
+            return;
+        }
+        match self.phase {
+            Phase::Closed => self.judge(ticket, outcome, now, out),
+            Phase::HalfOpen => self.judge_probe(ticket, outcome, now, out),
+            Phase::Open | Phase::ForcedOpen | Phase::Disabled => {}
+        }
+    }
+
+    /// A permit that was dropped without a result, `silent` after the last sign of life.
+    pub(crate) fn dropped(&mut self, ticket: &Ticket, silent: Duration, now: Instant, out: &mut Changes) {
+        let hang = ticket.records && silent >= self.hang_threshold(now);
+        self.record(ticket, if hang { Outcome::Hang } else { Outcome::Nothing }, now, out);
+    }
+
+    /// Counts a call that is still in flight, once, if it is as late as the settings say.
+    pub(crate) fn overdue(&mut self, ticket: &mut Ticket, now: Instant, out: &mut Changes) {
+        self.advance(now, out);
+        let Some(limit) = self.rules.overdue_after else { return };
+        let late = now.saturating_duration_since(ticket.admitted) >= limit;
+        if !late || ticket.overdue || !ticket.records || ticket.generation != self.generation {
+            return;
+        }
+        // As a hang: nothing has come back that a ratio could count.
+        self.record(ticket, Outcome::Hang, now, out);
+        ticket.overdue = true;
+    }
+
+    pub(crate) fn hang_threshold(&self, now: Instant) -> Duration {
+        self.rules.hang_after.max(self.pace.slowest(now).saturating_mul(2))
+    }
+
+    /// Forced open, disabled, or closed as if the probes had passed.
+    pub(crate) fn force(&mut self, to: Phase, now: Instant, out: &mut Changes) {
+        self.advance(now, out);
+        if self.phase != to {
+            self.enter(to, now, Reason::Manual, None, out);
+        }
+    }
+
+    /// Closed, with nothing counted and no result of an earlier call to come.
+    pub(crate) fn reset(&mut self, now: Instant, out: &mut Changes) {
+        self.advance(now, out);
+        self.enter(Phase::Closed, now, Reason::Manual, None, out);
+    }
+
+    pub(crate) fn state(&mut self, now: Instant, out: &mut Changes) -> State {
+        self.advance(now, out);
+        State {
+            phase: self.phase,
+            generation: self.generation,
+            run: self.run,
+            totals: self.window.as_mut().map_or(self.totals, |window| window.totals(now)),
+            in_phase_for: now.saturating_duration_since(self.since),
+            opened_for: self.opened.map(|opened| now.saturating_duration_since(opened)),
+            retry_in: self.retry_in(now),
+            probes_in_flight: self.slots.len(),
+            probes_passed: self.passed,
+            expired_leases: self.expired_leases,
+        }
+    }
+
+    /// For how long a call would be refused; `None` where it would not.
+    fn retry_in(&self, now: Instant) -> Option<Duration> {
+        match self.phase {
+            Phase::Closed | Phase::Disabled => None,
+            Phase::Open => Some(self.until.saturating_duration_since(now)),
+            Phase::ForcedOpen => Some(self.rules.open_max),
+            Phase::HalfOpen if self.slots.len() < self.rules.probes => None,
+            Phase::HalfOpen => {
+                let free = self.slots.earliest_end().unwrap_or(now).saturating_duration_since(now);
+                Some(free.min(BUSY_MAX))
+            }
+        }
+    }
+
+    fn advance(&mut self, now: Instant, out: &mut Changes) {
+        if self.phase == Phase::HalfOpen {
+            if let Some(Due { at, hung }) = self.slots.expire(now) {
+                self.expired_leases += hung;
+                self.open(at, Reason::ProbeHung, None, out);
+            }
+        }
+        if self.phase == Phase::Open && now >= self.until {
+            self.enter(Phase::HalfOpen, self.until, Reason::WaitOver, None, out);
+        }
+    }
+
+    fn judge(&mut self, ticket: &Ticket, outcome: Outcome, now: Instant, out: &mut Changes) {
+        let run = if ticket.overdue { self.run } else { self.run.saturating_add(1) };
+        let (failed, retry_after) = match outcome {
+            Outcome::Nothing => return,
+            Outcome::Hang => {
+                self.run = run;
+                return self.judge_run(now, None, out);
+            }
+            Outcome::Success => {
+                self.run = 0;
+                (false, None)
+            }
+            Outcome::Failure { retry_after } => {
+                self.run = run;
+                (true, retry_after)
+            }
+            Outcome::Neutral { retry_after } => (true, retry_after),
+        };
+        let took = now.saturating_duration_since(ticket.admitted);
+        if !failed && ticket.timed {
+            self.pace.note(now, took);
+        }
+        let (Some(rule), Some(window)) = (&self.rules.ratio, &mut self.window) else {
+            self.totals.add(failed, false);
+            return self.judge_run(now, retry_after, out);
+        };
+        let totals = window.record(now, failed, ticket.timed && took > rule.slow_after);
+        let Totals { calls, failures, slow } = totals;
+        // Divided, not multiplied: 3 of 10 is then the same number as a ratio written as 0.3.
+        let share = |part: u64| part as f64 / calls as f64;
+        let ratio = if calls < rule.min_calls {
+            None
+        } else if share(failures) >= rule.failure_ratio {
+            Some(Reason::FailureRatio { failures, calls })
+        } else if share(slow) >= rule.slow_ratio {
+            Some(Reason::SlowRatio { slow, calls })
+        } else {
+            None
+        };
+        match ratio {
+            Some(reason) if self.run < self.rules.failures => self.open(now, reason, retry_after, out),
+            _ => self.judge_run(now, retry_after, out),
+        }
+    }
+
+    fn judge_run(&mut self, now: Instant, retry_after: Option<Duration>, out: &mut Changes) {
+        if self.run >= self.rules.failures {
+            self.open(now, Reason::Consecutive { failures: self.run }, retry_after, out);
+        }
+    }
+
+    fn judge_probe(&mut self, ticket: &Ticket, outcome: Outcome, now: Instant, out: &mut Changes) {
+        if !self.slots.free(ticket.slot) {
+            // Its lease is over: what it says now was settled then.
+            return;
+        }
+        match outcome {
+            Outcome::Nothing | Outcome::Neutral { .. } => {}
+            Outcome::Success => {
+                if ticket.timed {
+                    self.pace.note(now, now.saturating_duration_since(ticket.admitted));
+                }
+                self.passed += 1;
+                if self.passed >= self.rules.close_after {
+                    self.enter(Phase::Closed, now, Reason::ProbesPassed, None, out);
+                }
+            }
+            Outcome::Hang => self.open(now, Reason::ProbeHung, None, out),
+            Outcome::Failure { retry_after } => self.open(now, Reason::ProbeFailed, retry_after, out),
+        }
+    }
+
+    fn open(&mut self, at: Instant, reason: Reason, retry_after: Option<Duration>, out: &mut Changes) {
+        let again = self.phase == Phase::HalfOpen;
+        self.reopenings = if again { self.reopenings.saturating_add(1) } else { 0 };
+        let wait = self.rules.open.draw(self.reopenings, again.then_some(self.last_wait), &mut self.rng);
+        self.last_wait = wait;
+        let asked = retry_after.unwrap_or_default().min(self.rules.retry_after_max);
+        let wait = wait.max(asked);
+        self.until = later(at, wait);
+        self.enter(Phase::Open, at, reason, Some(wait), out);
+    }
+
+    fn enter(&mut self, to: Phase, at: Instant, reason: Reason, wait: Option<Duration>, out: &mut Changes) {
+        let from = self.phase;
+        self.generation = self.generation.wrapping_add(1);
+        self.phase = to;
+        self.since = at;
+        self.run = 0;
+        self.totals = Totals::default();
+        if let Some(window) = &mut self.window {
+            window.clear();
+        }
+        self.slots.clear();
+        self.passed = 0;
+        let opened = *self.opened.get_or_insert(at);
+        if matches!(to, Phase::Closed | Phase::Disabled) {
+            self.opened = None;
+        }
+        if from != to {
+            let opened_for = (to == Phase::Closed).then(|| at.saturating_duration_since(opened));
+            out.push(Change { from, to, reason, generation: self.generation, wait, opened_for });
+        }
+    }
+}
+
+/// A moment that cannot overflow: where the clock ends, the longest wait that it can still show.
+fn later(at: Instant, mut wait: Duration) -> Instant {
+    loop {
+        if let Some(then) = at.checked_add(wait) {
+            return then;
+        }
+        wait /= 2;
+    }
+}

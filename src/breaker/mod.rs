@@ -1,0 +1,197 @@
+//! The circuit breaker: stops calling a server that does not answer, and finds out by itself when it does again.
+//!
+//! ```text
+//!            5 failures in a row, or the ratio rule
+//!   Closed ------------------------------------------> Open <--.
+//!     ^                                                 |      | one failure, or a lease that ends:
+//!     |                                      wait is over      | twice the wait, up to 60 s
+//!     |        3 successes                              v      |
+//!     '---------------------------------------------- HalfOpen-'
+//! ```
+//!
+//! * A call that its caller gives up counts too: a [`Permit`] dropped after a long silence is a hang.
+//! * A probe holds a lease. One that never returns cannot keep the circuit from closing.
+//! * Every transition begins a new generation, and the results of calls that were admitted before it are dropped.
+//! * A refusal says when to come back.
+//!
+//! In a stack the breakers are per origin and work by themselves. [`Breaker`] is the same thing for anything else:
+//!
+//! ```
+//! use unwedge::breaker::{Breaker, Phase, Settings};
+//!
+//! # fn spawn_agent() -> Result<(), ()> { Err(()) }
+//! let breaker = Breaker::new("agent runs", Settings::default())?;
+//! for _ in 0..5 {
+//!     let permit = breaker.acquire()?;
+//!     match spawn_agent() {
+//!         Ok(()) => permit.success(),
+//!         Err(()) => permit.failure(),
+//!     }
+//! }
+//! assert_eq!(breaker.snapshot().phase, Phase::Open);
+//! let refused = breaker.acquire().expect_err("five failures in a row open the circuit");
+//! assert!(refused.retry_in().is_some());
+//! # Ok::<_, unwedge::Error>(())
+//! ```
+
+mod machine;
+mod pace;
+mod permit;
+mod registry;
+mod settings;
+mod slots;
+mod window;
+mod word;
+
+pub(crate) use machine::{Lease, Outcome, Refused};
+pub use permit::Permit;
+pub use registry::Breaker;
+pub(crate) use settings::Rules;
+pub use settings::{Ratio, Settings};
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What a breaker does with the next call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Phase {
+    /// Admits all calls and judges their results.
+    Closed,
+    /// Refuses all calls until the open wait is over.
+    Open,
+    /// Admits a few calls as probes.
+    HalfOpen,
+    /// Refuses all calls until somebody says otherwise.
+    ForcedOpen,
+    /// Admits all calls and records nothing.
+    Disabled,
+}
+
+impl Phase {
+    /// The stable name for programs: `closed`, `open`, `half_open`, `forced_open`, `disabled`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Phase::Closed => "closed",
+            Phase::Open => "open",
+            Phase::HalfOpen => "half_open",
+            Phase::ForcedOpen => "forced_open",
+            Phase::Disabled => "disabled",
+        }
+    }
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// Why a breaker changed its phase.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Reason {
+    /// That many failures in a row.
+    #[non_exhaustive]
+    Consecutive {
+        /// The length of the run.
+        failures: u32,
+    },
+    /// Too large a share of the calls in the window failed.
+    #[non_exhaustive]
+    FailureRatio {
+        /// How many failed.
+        failures: u64,
+        /// Of how many.
+        calls: u64,
+    },
+    /// Too large a share of the calls in the window was slow.
+    #[non_exhaustive]
+    SlowRatio {
+        /// How many were slow.
+        slow: u64,
+        /// Of how many.
+        calls: u64,
+    },
+    /// A probe failed.
+    ProbeFailed,
+    /// A probe was silent for too long, or its lease ran out.
+    ProbeHung,
+    /// The open wait was over.
+    WaitOver,
+    /// Enough probes succeeded.
+    ProbesPassed,
+    /// Somebody asked for it.
+    Manual,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Reason::Consecutive { failures: 1 } => f.write_str("1 failure"),
+            Reason::Consecutive { failures } => write!(f, "{failures} consecutive failures"),
+            Reason::FailureRatio { failures, calls } => write!(f, "{failures} of {calls} calls failed"),
+            Reason::SlowRatio { slow, calls } => write!(f, "{slow} of {calls} calls were slow"),
+            Reason::ProbeFailed => f.write_str("a failed probe"),
+            Reason::ProbeHung => f.write_str("a probe that hung"),
+            Reason::WaitOver => f.write_str("the open wait"),
+            Reason::ProbesPassed => f.write_str("the probes passed"),
+            Reason::Manual => f.write_str("a manual command"),
+        }
+    }
+}
+
+/// One change of phase, as [`Breaker::subscribe`] delivers it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Transition {
+    /// The origin, or the name that the breaker was made with.
+    pub origin: Arc<str>,
+    /// The phase that ended.
+    pub from: Phase,
+    /// The phase that began.
+    pub to: Phase,
+    /// What brought it about.
+    pub reason: Reason,
+    /// Counts up with every transition and reset of this breaker; puts transitions in order that two threads published
+    /// at the same moment.
+    pub generation: u64,
+    /// When the circuit opened: how long it will stay so.
+    pub wait: Option<Duration>,
+    /// When the circuit closed: how long it had not been, that is the time to recovery.
+    pub opened_for: Option<Duration>,
+}
+
+/// A breaker at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Snapshot {
+    /// The origin, or the name that the breaker was made with.
+    pub origin: Arc<str>,
+    /// What happens to the next call.
+    pub phase: Phase,
+    /// How long it has been in this phase.
+    pub in_phase_for: Duration,
+    /// Since when the circuit has not been closed.
+    pub opened_for: Option<Duration>,
+    /// How long a call would be told to wait; `None` where it would be admitted.
+    pub retry_in: Option<Duration>,
+    /// Failures since the last success, hangs and overdue calls included.
+    pub consecutive_failures: u32,
+    /// Results that came in: with the ratio rule those in the window, otherwise all since the circuit closed. Hangs
+    /// are not among them, since nothing came in.
+    pub calls: u64,
+    /// Those of `calls` that failed, 429 and 425 included.
+    pub failures: u64,
+    /// Those of `calls` that were slow; 0 without the ratio rule.
+    pub slow: u64,
+    /// Half-open: calls in flight.
+    pub probes_in_flight: usize,
+    /// Half-open: calls that succeeded.
+    pub probes_passed: u32,
+    /// Probes that never returned, since the breaker was made.
+    pub expired_leases: u64,
+    /// Counts up with every transition and reset.
+    pub generation: u64,
+}

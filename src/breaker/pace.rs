@@ -1,0 +1,60 @@
+//! The slowest success of the last minute, which says what silence is still normal.
+
+use std::time::Duration;
+use tokio::time::Instant;
+
+const STEP_SECS: u64 = 4;
+/// 15 steps are the minute; one more, because a step leaves as a whole and nothing may leave early.
+const STEPS: usize = 16;
+
+/// In which step of time a moment lies.
+pub(crate) fn step_of(start: Instant, now: Instant) -> u64 {
+    now.saturating_duration_since(start).as_secs() / STEP_SECS
+}
+
+pub(crate) fn nanos(duration: Duration) -> u64 {
+    duration.as_secs().saturating_mul(1_000_000_000).saturating_add(u64::from(duration.subsec_nanos()))
+}
+
+/// Maxima in nanoseconds per step of time, the newest at `newest % STEPS`.
+#[derive(Debug)]
+pub(crate) struct Pace {
+    start: Instant,
+    newest: u64,
+    slowest: [u64; STEPS],
+}
+
+impl Pace {
+    pub(crate) fn new(start: Instant) -> Pace {
+        Pace { start, newest: 0, slowest: [0; STEPS] }
+    }
+
+    pub(crate) fn note(&mut self, now: Instant, took: Duration) {
+        let step = step_of(self.start, now);
+        if step > self.newest {
+            for gone in 0..(step - self.newest).min(STEPS as u64) {
+                self.slowest[place(step - gone)] = 0;
+            }
+            self.newest = step;
+        }
+        // A result that is a little older than the newest belongs to the newest step: late by a thread switch.
+        let slowest = &mut self.slowest[place(self.newest)];
+        *slowest = (*slowest).max(nanos(took));
+    }
+
+    pub(crate) fn slowest(&self, now: Instant) -> Duration {
+        let step = step_of(self.start, now).max(self.newest);
+        let oldest = (step + 1).saturating_sub(STEPS as u64);
+        let steps = oldest..=self.newest;
+        Duration::from_nanos(steps.map(|step| self.slowest[place(step)]).max().unwrap_or(0))
+    }
+
+    /// The newest step and its maximum: a success in that step that was no slower changes nothing.
+    pub(crate) fn newest(&self) -> (u64, u64) {
+        (self.newest, self.slowest[place(self.newest)])
+    }
+}
+
+fn place(step: u64) -> usize {
+    (step % STEPS as u64) as usize
+}

@@ -1,0 +1,397 @@
+//! The shared breaker: a pure machine under a short lock, and around it what needs none.
+
+use super::machine::{Changes, Lease, Machine, Outcome, Refused, Ticket};
+use super::pace;
+use super::settings::{ATTEMPT, HEALTH};
+use super::word::Word;
+use super::{Permit, Phase, Rules, Settings, Snapshot, Transition};
+use crate::error::{Error, ErrorKind};
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::{Arc, Mutex, MutexGuard};
+use crate::telemetry;
+use std::fmt;
+use std::sync::{OnceLock, PoisonError};
+use std::time::Duration;
+use tokio::sync::broadcast;
+use tokio::time::Instant;
+
+/// A subscriber that falls this far behind is told how many it missed.
+const BACKLOG: usize = 64;
+
+/// A handle to one circuit breaker. Clones share it.
+///
+/// Cheap while the circuit is closed: admission reads one atomic word, and neither it nor a result allocates.
+#[derive(Clone)]
+pub struct Breaker(Arc<Cell>);
+
+struct Cell {
+    /// A [`Word`]. Changed under the lock, but for the count of successes in it.
+    word: AtomicU64,
+    /// The newest step of the pace and its slowest success, see [`Hint`]. Changed under the lock.
+    hint: AtomicU64,
+    /// While the circuit is open: the end of the wait, in nanoseconds after `start`. Changed under the lock.
+    until: AtomicU64,
+    start: Instant,
+    hang_after: Duration,
+    machine: Mutex<Machine>,
+    name: std::sync::Arc<str>,
+    rules: Arc<Rules>,
+    /// Made by the first subscriber.
+    own: OnceLock<broadcast::Sender<Transition>>,
+    shared: Option<broadcast::Sender<Transition>>,
+}
+
+impl Breaker {
+    /// A breaker of its own, not part of any stack.
+    ///
+    /// The settings mean what they mean in a stack; where a default hangs on the attempt limit, that is taken as 10 s.
+    ///
+    /// # Errors
+    /// Kind `Config` for a setting of zero, a duration above 10 years, a ratio outside (0, 1].
+    pub fn new(name: impl Into<std::sync::Arc<str>>, settings: Settings) -> Result<Breaker, Error> {
+        settings.check_alone()?;
+        let rules = Arc::new(settings.rules(ATTEMPT, HEALTH));
+        Ok(Breaker::make(name.into(), &rules, None))
+    }
+
+    /// One of many that share rules (which were checked) and tell all their transitions to one channel.
+    pub(crate) fn for_origin(
+        name: std::sync::Arc<str>,
+        rules: &Arc<Rules>,
+        events: broadcast::Sender<Transition>,
+    ) -> Breaker {
+        Breaker::make(name, rules, Some(events))
+    }
+
+    fn make(
+        name: std::sync::Arc<str>,
+        rules: &Arc<Rules>,
+        shared: Option<broadcast::Sender<Transition>>,
+    ) -> Breaker {
+        let now = Instant::now();
+        let machine = Machine::new(Arc::clone(rules), rules.open.rng(), now);
+        let word = Word::new(machine.generation(), machine.phase(), machine.is_quiet());
+        Breaker(Arc::new(Cell {
+            word: AtomicU64::new(word.0),
+            hint: AtomicU64::new(Hint::of(machine.pace()).0),
+            until: AtomicU64::new(0),
+            start: now,
+            hang_after: rules.hang_after,
+            machine: Mutex::new(machine),
+            name,
+            rules: Arc::clone(rules),
+            own: OnceLock::new(),
+            shared,
+        }))
+    }
+
+    /// Asks to make one call. Tell the permit how it went; dropping it without a word is judged by how long the
+    /// server was silent.
+    ///
+    /// # Errors
+    /// Kind `Open` while the circuit is open or all probes are taken; [`Error::retry_in`] says when to come back.
+    #[inline]
+    pub fn acquire(&self) -> Result<Permit<&Breaker>, Error> {
+        self.admit(Instant::now(), self.lease()).map_err(refusal)
+    }
+
+    /// As [`acquire`](Breaker::acquire), for a permit that has to live longer than the borrow.
+    ///
+    /// # Errors
+    /// As [`acquire`](Breaker::acquire).
+    #[inline]
+    pub fn acquire_owned(&self) -> Result<Permit, Error> {
+        let ticket = self.ticket(Instant::now(), self.lease()).map_err(refusal)?;
+        Ok(Permit::new(self.clone(), ticket))
+    }
+
+    /// # Errors
+    /// As [`acquire`](Breaker::acquire), without the cost of an error.
+    #[inline]
+    pub(crate) fn admit(&self, now: Instant, lease: Lease) -> Result<Permit<&Breaker>, Refused> {
+        let ticket = self.ticket(now, lease)?;
+        Ok(Permit::new(self, ticket))
+    }
+
+    /// As [`admit`](Breaker::admit), for a caller that has a handle to give away.
+    #[inline]
+    pub(crate) fn admit_owned(self, now: Instant, lease: Lease) -> Result<Permit, Refused> {
+        let ticket = self.ticket(now, lease)?;
+        Ok(Permit::new(self, ticket))
+    }
+
+    #[inline]
+    fn ticket(&self, now: Instant, lease: Lease) -> Result<Ticket, Refused> {
+        let word = self.word();
+        if word.admits_all() {
+            return Ok(Ticket::new(now, word.generation(), lease));
+        }
+        self.ticket_unless_open(word, now, lease)
+    }
+
+    // The rare cases are functions of their own, so that the common one stays small where it is inlined.
+    #[inline(never)]
+    fn ticket_unless_open(&self, word: Word, now: Instant, lease: Lease) -> Result<Ticket, Refused> {
+        match self.still_refused(word, now) {
+            Some(retry_in) => Err(Refused { retry_in }),
+            None => self.ask(|machine, out| machine.admit(now, lease, out)),
+        }
+    }
+
+    /// The lease of an ordinary call.
+    #[inline]
+    pub(crate) fn lease(&self) -> Lease {
+        Lease { length: self.0.rules.lease, records: true }
+    }
+
+    /// The origin, or the name given to [`new`](Breaker::new).
+    pub fn name(&self) -> &std::sync::Arc<str> {
+        &self.0.name
+    }
+
+    /// All there is to know at this moment.
+    pub fn snapshot(&self) -> Snapshot {
+        let now = Instant::now();
+        let state = self.ask(|machine, out| {
+            self.collect_successes(machine);
+            machine.state(now, out)
+        });
+        Snapshot {
+            origin: std::sync::Arc::clone(&self.0.name),
+            phase: state.phase,
+            in_phase_for: state.in_phase_for,
+            opened_for: state.opened_for,
+            retry_in: state.retry_in,
+            consecutive_failures: state.run,
+            calls: state.totals.calls,
+            failures: state.totals.failures,
+            slow: state.totals.slow,
+            probes_in_flight: state.probes_in_flight,
+            probes_passed: state.probes_passed,
+            expired_leases: state.expired_leases,
+            generation: u64::from(state.generation),
+        }
+    }
+
+    /// What happens to the next call.
+    pub fn phase(&self) -> Phase {
+        if self.word().is_closed() {
+            return Phase::Closed;
+        }
+        let now = Instant::now();
+        self.ask(|machine, out| machine.state(now, out).phase)
+    }
+
+    /// Every transition from now on. A receiver that falls 64 behind is told how many it missed.
+    ///
+    /// A breaker has no timer: the end of an open wait and of a lease are noticed by the next call or snapshot.
+    pub fn subscribe(&self) -> broadcast::Receiver<Transition> {
+        self.0.own.get_or_init(|| broadcast::Sender::new(BACKLOG)).subscribe()
+    }
+
+    /// Refuses every call until [`reset`](Breaker::reset) or another command. Refusals name the longest open wait.
+    pub fn force_open(&self) {
+        self.command(|machine, now, out| machine.force(Phase::ForcedOpen, now, out));
+    }
+
+    /// Closes the circuit now, as if the probes had passed. Nothing happens where it is closed already.
+    pub fn force_closed(&self) {
+        self.command(|machine, now, out| machine.force(Phase::Closed, now, out));
+    }
+
+    /// Admits every call and records nothing, until [`reset`](Breaker::reset) or another command.
+    pub fn disable(&self) {
+        self.command(|machine, now, out| machine.force(Phase::Disabled, now, out));
+    }
+
+    /// Closed, with all counts at zero, whatever it was before. Results of calls that are in flight are dropped.
+    pub fn reset(&self) {
+        self.command(|machine, now, out| machine.reset(now, out));
+    }
+
+    fn command(&self, command: impl FnOnce(&mut Machine, Instant, &mut Changes)) {
+        let now = Instant::now();
+        self.ask(|machine, out| command(machine, now, out));
+    }
+
+    /// Whether a result of this ticket still means anything.
+    #[inline]
+    pub(super) fn wants(&self, ticket: &Ticket) -> bool {
+        let word = self.word();
+        word.generation() == ticket.generation && !word.records_nothing()
+    }
+
+    #[inline]
+    pub(super) fn record(&self, ticket: &Ticket, outcome: Outcome, now: Instant) {
+        let mut word = self.word();
+        let settled = outcome == Outcome::Nothing && ticket.slot == 0;
+        if word.generation() != ticket.generation || word.records_nothing() || settled {
+            return;
+        }
+        if outcome == Outcome::Success && self.is_known(ticket, now) {
+            // The count goes into the same word as what makes it sufficient, so it cannot be added to another
+            // generation, or in spite of a failure that was recorded in between.
+            while word.is_quiet() && word.generation() == ticket.generation {
+                let Some(next) = word.plus_one() else { break };
+                let swap =
+                    self.0.word.compare_exchange_weak(word.0, next.0, Ordering::AcqRel, Ordering::Acquire);
+                match swap {
+                    Ok(_) => return,
+                    Err(other) => word = Word(other),
+                }
+            }
+        }
+        self.record_locked(ticket, outcome, now);
+    }
+
+    #[inline(never)]
+    fn record_locked(&self, ticket: &Ticket, outcome: Outcome, now: Instant) {
+        self.ask(|machine, out| machine.record(ticket, outcome, now, out));
+    }
+
+    #[cold]
+    pub(super) fn dropped(&self, ticket: &Ticket, silent: Duration, now: Instant) {
+        if ticket.slot != 0 || silent >= self.0.hang_after {
+            self.ask(|machine, out| machine.dropped(ticket, silent, now, out));
+        }
+    }
+
+    #[cold]
+    pub(super) fn overdue(&self, ticket: &mut Ticket, now: Instant) {
+        self.ask(|machine, out| machine.overdue(ticket, now, out));
+    }
+
+    pub(crate) fn overdue_after(&self) -> Option<Duration> {
+        self.0.rules.overdue_after
+    }
+
+    pub(crate) fn hang_threshold(&self, now: Instant) -> Duration {
+        self.lock().hang_threshold(now)
+    }
+
+    #[inline]
+    fn word(&self) -> Word {
+        Word(self.0.word.load(Ordering::Acquire))
+    }
+
+    /// Whether the pace of this success is no news: another in the same step of time was no faster.
+    #[inline]
+    fn is_known(&self, ticket: &Ticket, now: Instant) -> bool {
+        let hint = Hint(self.0.hint.load(Ordering::Relaxed));
+        !ticket.timed
+            || hint.covers(pace::step_of(self.0.start, now), now.saturating_duration_since(ticket.admitted))
+    }
+
+    /// Lets a crowd in front of an open circuit be sent away without queueing for the lock.
+    #[inline]
+    fn still_refused(&self, word: Word, now: Instant) -> Option<Duration> {
+        if word.is_forced_open() {
+            return Some(self.0.rules.open_max);
+        }
+        // Read after the word and stored before it: no older than what the word says.
+        let until = self.0.until.load(Ordering::Acquire);
+        let left = until.checked_sub(pace::nanos(now.saturating_duration_since(self.0.start)))?;
+        (word.is_open() && left > 0).then(|| Duration::from_nanos(left))
+    }
+
+    /// Asks the machine, and publishes what that changed once the lock is released.
+    #[inline]
+    fn ask<T>(&self, question: impl FnOnce(&mut Machine, &mut Changes) -> T) -> T {
+        let mut changes = Changes::default();
+        let answer = {
+            let mut machine = self.lock();
+            let answer = question(&mut machine, &mut changes);
+            self.mirror(&mut machine);
+            answer
+        };
+        if !changes.is_empty() {
+            self.publish(&changes);
+        }
+        answer
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Machine> {
+        // Nothing of a user's runs under the lock, and a machine is whole between any two of its lines that can panic.
+        self.0.machine.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Shows in the atomics what the machine has become.
+    fn mirror(&self, machine: &mut Machine) {
+        let hint = Hint::of(machine.pace());
+        if self.0.hint.load(Ordering::Relaxed) != hint.0 {
+            self.0.hint.store(hint.0, Ordering::Relaxed);
+        }
+        let new = Word::new(machine.generation(), machine.phase(), machine.is_quiet());
+        let old = self.word();
+        if new.is_open() && new.generation() != old.generation() {
+            let until = pace::nanos(machine.until().saturating_duration_since(self.0.start));
+            self.0.until.store(until, Ordering::Release);
+        }
+        if old.without_successes() != new || old.is_half_full() {
+            let old = Word(self.0.word.swap(new.0, Ordering::AcqRel));
+            if old.generation() == machine.generation() {
+                machine.add_successes(old.successes());
+            }
+        }
+    }
+
+    /// Carries the successes that were counted without the lock into the machine.
+    fn collect_successes(&self, machine: &mut Machine) {
+        let empty = Word(self.word().without_successes().0);
+        // Only the count can have changed since: everything else does so under the lock that is held here.
+        let old = Word(self.0.word.swap(empty.0, Ordering::AcqRel));
+        machine.add_successes(old.successes());
+    }
+
+    #[cold]
+    fn publish(&self, changes: &Changes) {
+        for change in changes.iter() {
+            let transition = Transition {
+                origin: std::sync::Arc::clone(&self.0.name),
+                from: change.from,
+                to: change.to,
+                reason: change.reason,
+                generation: u64::from(change.generation),
+                wait: change.wait,
+                opened_for: change.opened_for,
+            };
+            telemetry::breaker_transition(&transition);
+            for channel in [self.0.own.get(), self.0.shared.as_ref()].into_iter().flatten() {
+                // An error says that nobody listens.
+                let _ = channel.send(transition.clone());
+            }
+        }
+    }
+}
+
+#[cold]
+fn refusal(Refused { retry_in }: Refused) -> Error {
+    Error::new(ErrorKind::Open { retry_in }, "")
+}
+
+impl fmt::Debug for Breaker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let closed = self.word().is_closed();
+        f.debug_struct("Breaker").field("name", &self.0.name).field("closed", &closed).finish_non_exhaustive()
+    }
+}
+
+/// `step:24 | nanoseconds:40`, the newest step of a pace and its slowest success.
+#[derive(Clone, Copy)]
+struct Hint(u64);
+
+const NANOS: u64 = (1 << 40) - 1;
+
+impl Hint {
+    fn of(pace: &pace::Pace) -> Hint {
+        let (step, slowest) = pace.newest();
+        Hint(step << 40 | slowest.min(NANOS))
+    }
+
+    /// Says no where it cannot tell: above 18 minutes, and not before 2 years would a step come round again.
+    #[inline]
+    fn covers(self, step: u64, took: Duration) -> bool {
+        let nanos = pace::nanos(took);
+        self.0 >> 40 == step & 0xff_ffff && nanos <= self.0 & NANOS && nanos < NANOS
+    }
+}

@@ -1,0 +1,204 @@
+//! The time limits of a stack, and how those that were not set follow from those that were.
+
+use crate::Error;
+use crate::duration::{LONGEST, human};
+use std::time::Duration;
+
+/// How long a call and its parts may take, and how much of a body belongs to the attempt.
+///
+/// | limit | default | why |
+/// | --- | --- | --- |
+/// | [`total`](Limits::total) | 30 s | a control-plane call that takes longer is not coming back |
+/// | [`attempt`](Limits::attempt) | 10 s, at most 2/3 of the total | one hung attempt leaves room for another |
+/// | [`connect`](Limits::connect) | 5 s, at most the attempt | a SYN lost twice still gets through |
+/// | [`idle`](Limits::idle) | 10 s, at most the attempt | a live body shows a byte well before that |
+/// | [`stream`](Limits::stream) | 10 min | a body too big to collect still ends |
+/// | [`long_poll`](Limits::long_poll) | 10 min | the ceiling for a long poll that names no hold |
+/// | [`collect`](Limits::collect) | 1 MiB | API answers fit; downloads stream |
+/// | [`min_progress`](Limits::min_progress) | off | slow links are not hung ones |
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[must_use]
+pub struct Limits {
+    total: Option<Duration>,
+    attempt: Option<Duration>,
+    connect: Option<Duration>,
+    idle: Option<Duration>,
+    stream: Option<Duration>,
+    long_poll: Option<Duration>,
+    collect: Option<u64>,
+    min_progress: Option<(u64, Duration)>,
+}
+
+const TOTAL: Duration = Duration::from_secs(30);
+const ATTEMPT: Duration = Duration::from_secs(10);
+const CONNECT: Duration = Duration::from_secs(5);
+const IDLE: Duration = Duration::from_secs(10);
+const STREAM: Duration = Duration::from_secs(600);
+const LONG_POLL: Duration = Duration::from_secs(600);
+const COLLECT: u64 = 1 << 20;
+
+impl Limits {
+    /// The whole call: every attempt and wait, up to the end of the collected body. Default 30 s.
+    pub fn total(mut self, limit: Duration) -> Limits {
+        self.total = Some(limit);
+        self
+    }
+
+    /// One attempt, from the moment the request goes out to the last byte that is collected. Default the lesser of
+    /// 10 s and two thirds of the total. Must not exceed the total.
+    pub fn attempt(mut self, limit: Duration) -> Limits {
+        self.attempt = Some(limit);
+        self
+    }
+
+    /// Resolution, TCP, proxy and TLS together. Default the lesser of 5 s and the attempt.
+    pub fn connect(mut self, limit: Duration) -> Limits {
+        self.connect = Some(limit);
+        self
+    }
+
+    /// The longest silence inside a body while somebody waits for it. Default the lesser of 10 s and the attempt.
+    pub fn idle(mut self, limit: Duration) -> Limits {
+        self.idle = Some(limit);
+        self
+    }
+
+    /// A body that streams, from the response head to its last byte. Default 10 min.
+    pub fn stream(mut self, limit: Duration) -> Limits {
+        self.stream = Some(limit);
+        self
+    }
+
+    /// The wait for the head of a long poll that names no hold. Default 10 min.
+    pub fn long_poll(mut self, limit: Duration) -> Limits {
+        self.long_poll = Some(limit);
+        self
+    }
+
+    /// How many bytes of a body are read inside the attempt, so that a broken body is retried. Default 1 MiB;
+    /// 0 collects nothing.
+    pub fn collect(mut self, bytes: u64) -> Limits {
+        self.collect = Some(bytes);
+        self
+    }
+
+    /// The least that a body must deliver: `bytes` in every span of `per` while somebody waits for it. Default off.
+    pub fn min_progress(mut self, bytes: u64, per: Duration) -> Limits {
+        self.min_progress = Some((bytes, per));
+        self
+    }
+
+    /// All limits with the rules applied.
+    pub(crate) fn resolve(&self) -> Result<Bounds, Error> {
+        let set = |name: &str, limit: Option<Duration>| {
+            limit.map_or(Ok(()), |limit| no_longer_than(LONGEST, name, limit))
+        };
+        set("the total limit", self.total)?;
+        set("the attempt limit", self.attempt)?;
+        set("the connect limit", self.connect)?;
+        set("the idle limit", self.idle)?;
+        set("the stream limit", self.stream)?;
+        set("the long-poll limit", self.long_poll)?;
+        set("the span of the minimum progress", self.min_progress.map(|(_, per)| per))?;
+
+        let total = self.total.unwrap_or(TOTAL);
+        let attempt = self.attempt.unwrap_or_else(|| ATTEMPT.min(total * 2 / 3));
+        if attempt > total {
+            return Err(Error::config(format!(
+                "the attempt limit of {:#} is above the total limit of {:#}: an attempt cannot outlast its call",
+                human(attempt),
+                human(total)
+            )));
+        }
+        Ok(Bounds {
+            total,
+            attempt,
+            connect: self.connect.unwrap_or(CONNECT).min(attempt),
+            idle: self.idle.unwrap_or_else(|| IDLE.min(attempt)),
+            stream: self.stream.unwrap_or(STREAM),
+            long_poll: self.long_poll.unwrap_or(LONG_POLL),
+            collect: self.collect.unwrap_or(COLLECT),
+            min_progress: self.min_progress,
+        })
+    }
+}
+
+/// [`Limits`] with every value settled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Bounds {
+    pub(crate) total: Duration,
+    pub(crate) attempt: Duration,
+    pub(crate) connect: Duration,
+    pub(crate) idle: Duration,
+    pub(crate) stream: Duration,
+    pub(crate) long_poll: Duration,
+    pub(crate) collect: u64,
+    pub(crate) min_progress: Option<(u64, Duration)>,
+}
+
+/// The rule for every limit: more than zero and at most `longest`.
+pub(crate) fn no_longer_than(longest: Duration, name: &str, limit: Duration) -> Result<(), Error> {
+    if limit.is_zero() {
+        return Err(Error::config(format!("{name} is 0 s: it must be longer than zero")));
+    }
+    if limit > longest {
+        let longest =
+            if longest == LONGEST { "10 years".to_owned() } else { format!("{:#}", human(longest)) };
+        return Err(Error::config(format!(
+            "{name} is {:#}: the longest duration is {longest}",
+            human(limit)
+        )));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn the_defaults_leave_room_for_three_attempts() {
+        let bounds = Limits::default().resolve().unwrap();
+        assert_eq!((bounds.total, bounds.attempt), (30 * SECOND, 10 * SECOND));
+        assert_eq!((bounds.connect, bounds.idle), (5 * SECOND, 10 * SECOND));
+        assert_eq!((bounds.stream, bounds.long_poll), (600 * SECOND, 600 * SECOND));
+        assert_eq!((bounds.collect, bounds.min_progress), (1 << 20, None));
+    }
+
+    #[test]
+    fn a_short_total_alone_still_leaves_room_for_a_second_attempt() {
+        let bounds = Limits::default().total(3 * SECOND).resolve().unwrap();
+        assert_eq!((bounds.attempt, bounds.connect, bounds.idle), (2 * SECOND, 2 * SECOND, 2 * SECOND));
+    }
+
+    #[test]
+    fn an_attempt_above_the_total_names_both() {
+        let error = Limits::default().total(5 * SECOND).attempt(6 * SECOND).resolve().unwrap_err();
+        assert!(error.is_config());
+        let text = error.to_string();
+        assert!(
+            text.contains("6s") && text.contains("5s") || text.contains("6 s") && text.contains("5 s"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn zero_and_more_than_ten_years_are_errors_and_ten_years_are_not() {
+        for limit in [Duration::ZERO, LONGEST + Duration::from_nanos(1), Duration::MAX] {
+            for limits in [
+                Limits::default().total(limit),
+                Limits::default().attempt(limit),
+                Limits::default().connect(limit),
+                Limits::default().idle(limit),
+                Limits::default().stream(limit),
+                Limits::default().long_poll(limit),
+                Limits::default().min_progress(1, limit),
+            ] {
+                assert!(limits.resolve().unwrap_err().is_config());
+            }
+        }
+        assert!(Limits::default().total(LONGEST).attempt(LONGEST).idle(LONGEST).resolve().is_ok());
+    }
+}

@@ -1,0 +1,11 @@
+//! How long anything may take: [`Limits`] of a stack, and the ambient [`Deadline`] of a scope.
+
+mod limits;
+mod scope;
+mod timer;
+
+pub use limits::Limits;
+pub(crate) use limits::{Bounds, no_longer_than};
+pub(crate) use scope::outside;
+pub use scope::{Deadline, Within, within};
+pub(crate) use timer::Timer;

@@ -1,0 +1,259 @@
+//! The ambient deadline: a task-local that calls, sleeps and nested scopes can only shorten.
+
+use super::{Timer, no_longer_than};
+use crate::duration::{LONGEST, human};
+use crate::{Error, ErrorKind};
+use pin_project_lite::pin_project;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use tokio::time::Instant;
+
+tokio::task_local! {
+    // None is the scope of `Deadline::detached`.
+    static AMBIENT: Option<Deadline>;
+}
+
+/// The moment by which work has to be done, on tokio's monotonic clock.
+///
+/// As a request extension it bounds that one call, up to the last byte of the body:
+///
+/// ```
+/// use std::time::Duration;
+/// use unwedge::Deadline;
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), http::Error> {
+/// let request = http::Request::get("https://api.example/jobs")
+///     .extension(Deadline::after(Duration::from_secs(2)))
+///     .body(())?;
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Deadline(Instant);
+
+impl Deadline {
+    /// A deadline at this moment.
+    pub const fn at(at: Instant) -> Deadline {
+        Deadline(at)
+    }
+
+    /// A deadline this far from now. More than 10 years are taken as 10 years.
+    pub fn after(duration: Duration) -> Deadline {
+        Deadline(Instant::now() + duration.min(LONGEST))
+    }
+
+    /// The deadline of the innermost scope that the current task is in, if it is in one.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use unwedge::{Deadline, within};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// assert!(Deadline::current().is_none());
+    /// within(Duration::from_secs(1), async { assert!(Deadline::current().is_some()) }).await.unwrap();
+    /// # }
+    /// ```
+    pub fn current() -> Option<Deadline> {
+        AMBIENT.try_with(|ambient| *ambient).ok().flatten()
+    }
+
+    /// The moment itself.
+    pub const fn instant(self) -> Instant {
+        self.0
+    }
+
+    /// What is left; zero when it has passed.
+    pub fn remaining(self) -> Duration {
+        self.0.saturating_duration_since(Instant::now())
+    }
+
+    /// Runs a future under this deadline: hand a scope on to a spawned task with it.
+    ///
+    /// The same as [`within`], for a deadline that exists already.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use unwedge::{Deadline, within};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// within(Duration::from_secs(1), async {
+    ///     let work = async { Deadline::current().is_some() };
+    ///     let task = match Deadline::current() {
+    ///         Some(deadline) => tokio::spawn(deadline.scope(work)),
+    ///         None => unreachable!(),
+    ///     };
+    ///     assert!(task.await.unwrap().unwrap());
+    /// }).await.unwrap();
+    /// # }
+    /// ```
+    pub fn scope<F: Future>(self, future: F) -> Within<F> {
+        Within::new(self, None, future)
+    }
+
+    /// Runs a future that belongs to nobody's scope: inside it, [`Deadline::current`] is `None`.
+    ///
+    /// For background work that is polled by whoever happens to be there. An enclosing scope still ends the future
+    /// that polls it.
+    pub fn detached<F: Future>(future: F) -> impl Future<Output = F::Output> {
+        AMBIENT.scope(None, future)
+    }
+
+    /// The earlier of the two.
+    pub(crate) fn nearest(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
+        match (a, b) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
+    }
+}
+
+/// Runs code that belongs to nobody's scope: a health check serves all callers, not only the one that makes it.
+pub(crate) fn outside<T>(work: impl FnOnce() -> T) -> T {
+    AMBIENT.sync_scope(None, work)
+}
+
+/// Runs a future under a deadline. Every call, sleep and nested scope inside sees what is left and can only shorten
+/// it; the future itself ends at the deadline, also where the code inside ignores it.
+///
+/// The time runs from this call on. The limit must be more than zero and at most 10 years.
+///
+/// # Errors
+/// Kind `Deadline` when the time is up, `Config` where the limit cannot work or there is no tokio runtime.
+///
+/// # Cancellation safety
+/// The future inside is dropped where it stands when the time is up, and when the returned future is dropped.
+///
+/// ```
+/// use std::time::Duration;
+/// use unwedge::within;
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+/// let sweep = within(Duration::from_secs(5), std::future::pending::<()>()).await;
+/// assert!(sweep.unwrap_err().is_deadline());
+/// # }
+/// ```
+pub fn within<F: Future>(limit: Duration, future: F) -> Within<F> {
+    Within::new(Deadline::after(limit), Some(limit), future)
+}
+
+pin_project! {
+    /// The future of [`within`] and [`Deadline::scope`].
+    #[must_use = "futures do nothing unless polled"]
+    pub struct Within<F> {
+        deadline: Deadline,
+        limit: Option<Duration>,
+        entered: bool,
+        #[pin]
+        timer: Timer,
+        #[pin]
+        future: F,
+    }
+}
+
+impl<F> Within<F> {
+    fn new(deadline: Deadline, limit: Option<Duration>, future: F) -> Within<F> {
+        let deadline = Deadline::current().map_or(deadline, |outer| outer.min(deadline));
+        Within { deadline, limit, entered: false, timer: Timer::default(), future }
+    }
+}
+
+impl<F: Future> Future for Within<F> {
+    type Output = Result<F::Output, Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        if !*this.entered {
+            *this.entered = true;
+            if let Some(limit) = *this.limit {
+                no_longer_than(LONGEST, "the limit of within", limit)?;
+            }
+            // It may be polled inside another scope than the one it was made in; both bind.
+            if let Some(outer) = Deadline::current() {
+                *this.deadline = outer.min(*this.deadline);
+            }
+        }
+        let deadline = *this.deadline;
+        let inside = this.future.as_mut();
+        if let Poll::Ready(done) = AMBIENT.sync_scope(Some(deadline), || inside.poll(cx)) {
+            return Poll::Ready(Ok(done));
+        }
+        ready!(this.timer.as_mut().poll(deadline.0, cx))?;
+        Poll::Ready(Err(Error::new(
+            ErrorKind::Deadline,
+            match *this.limit {
+                Some(limit) => format!("not done within {:#} (deadline)", human(limit)),
+                None => "not done by the deadline".to_owned(),
+            },
+        )))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::pending;
+    use tokio::time::sleep;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[tokio::test(start_paused = true)]
+    async fn the_third_of_three_calls_ends_with_the_scope() {
+        let start = Instant::now();
+        let mut done = 0;
+        let ended = within(5 * SECOND, async {
+            for _ in 0..3 {
+                sleep(2 * SECOND).await;
+                done += 1;
+            }
+        })
+        .await;
+        assert!(ended.unwrap_err().is_deadline());
+        assert_eq!((done, start.elapsed()), (2, 5 * SECOND));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_nested_scope_cannot_lengthen_the_outer_one() {
+        let start = Instant::now();
+        let inner = within(SECOND, within(10 * SECOND, pending::<()>())).await;
+        assert!(inner.is_err() || inner.unwrap().is_err());
+        assert_eq!(start.elapsed(), SECOND);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_scope_made_outside_and_polled_inside_another_obeys_both() {
+        let start = Instant::now();
+        let made_outside = within(10 * SECOND, async { Deadline::current().map(Deadline::remaining) });
+        let left = within(SECOND, made_outside).await.unwrap().unwrap();
+        assert_eq!(left, Some(SECOND));
+        assert_eq!(start.elapsed(), Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_spawned_task_has_no_scope_unless_it_is_handed_on() {
+        within(SECOND, async {
+            let bare = tokio::spawn(async { Deadline::current() }).await.unwrap();
+            assert_eq!(bare, None);
+            let here = Deadline::current().unwrap();
+            let handed = tokio::spawn(here.scope(async { Deadline::current() })).await.unwrap();
+            assert_eq!(handed.unwrap(), Some(here));
+            assert_eq!(Deadline::detached(async { Deadline::current() }).await, None);
+        })
+        .await
+        .unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn work_that_is_done_in_the_last_moment_counts_as_done() {
+        let done = within(SECOND, sleep(SECOND)).await;
+        assert!(done.is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_impossible_limit_is_an_error_and_nothing_runs() {
+        for limit in [Duration::ZERO, LONGEST + SECOND, Duration::MAX] {
+            let mut ran = false;
+            let error = within(limit, async { ran = true }).await.unwrap_err();
+            assert!(error.is_config(), "{error}");
+            assert!(!ran);
+        }
+    }
+}

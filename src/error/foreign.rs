@@ -1,0 +1,107 @@
+//! What an error of another crate says, read from its whole chain of causes.
+
+use super::{BoxError, Error, ErrorKind};
+use crate::wire::Meter;
+use std::error::Error as StdError;
+use std::io;
+
+/// What the chain of causes tells beyond the kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Fault {
+    /// The server cannot have processed the request (a remote GOAWAY or REFUSED_STREAM).
+    pub(crate) unprocessed: bool,
+    /// A connection that had served before went away: a race, no evidence against the origin.
+    pub(crate) reused: bool,
+    /// The connection pool gave up because the caller that led a connect was dropped.
+    pub(crate) pool: bool,
+    /// A certificate was refused.
+    pub(crate) certificate: bool,
+    /// The caller's request or body is at fault.
+    pub(crate) caller: bool,
+    /// Made by a health check that was sent for this call, not by an older verdict.
+    pub(crate) probe: bool,
+    /// The attempt was cut so short that its silence is no evidence.
+    pub(crate) clipped: bool,
+}
+
+impl From<BoxError> for Error {
+    /// Flattens: an [`Error`] anywhere in the chain keeps its kind, phase and journal, so that the order of layers
+    /// never changes what a caller sees.
+    fn from(error: BoxError) -> Error {
+        match error.downcast::<Error>() {
+            Ok(own) => *own,
+            Err(foreign) => read(foreign),
+        }
+    }
+}
+
+fn read(error: BoxError) -> Error {
+    let mut fault = Fault::default();
+    let (mut connect, mut canceled, mut root, mut head_too_large) = (false, false, false, false);
+    let mut own = None;
+    let mut next: Option<&(dyn StdError + 'static)> = Some(&*error);
+    while let Some(e) = next {
+        if let Some(e) = e.downcast_ref::<Error>() {
+            own = Some(e);
+            break;
+        }
+        if let Some(e) = e.downcast_ref::<hyper_util::client::legacy::Error>() {
+            connect |= e.is_connect();
+            fault.reused |= e.connect_info().is_some_and(Meter::was_reused);
+        } else if let Some(e) = e.downcast_ref::<hyper::Error>() {
+            canceled |= e.is_canceled();
+            // "dispatch task is gone" counts as a user error there; here it is a connection whose runtime ended.
+            let text = e.to_string();
+            let gone = text.starts_with("dispatch task is gone");
+            fault.reused |= gone;
+            fault.caller |= e.is_user() && !gone;
+            head_too_large |= e.is_parse() && text.contains("message head is too large");
+        } else if let Some(e) = e.downcast_ref::<h2::Error>() {
+            fault.unprocessed |=
+                e.is_remote() && (e.is_go_away() || e.reason() == Some(h2::Reason::REFUSED_STREAM));
+        } else if let Some(e) = e.downcast_ref::<io::Error>() {
+            root = true;
+            connect |= e.kind() == io::ErrorKind::ConnectionRefused;
+            fault.certificate |= e.kind() == io::ErrorKind::InvalidData && speaks_of_certificate(e);
+            // io::Error shows a wrapped error's source, not the wrapped error itself.
+            if let Some(inner) = e.get_ref() {
+                next = Some(inner);
+                continue;
+            }
+        }
+        next = e.source();
+    }
+    if let Some(own) = own {
+        let (kind, phase, limit) = (own.0.kind, own.0.phase, own.0.limit);
+        let mut flat = Error::new(kind, own.0.detail.clone());
+        flat.0.phase = phase;
+        flat.0.limit = limit;
+        flat.0.received = own.0.received;
+        flat.0.target.clone_from(&own.0.target);
+        flat.0.attempt = own.0.attempt;
+        flat.0.attempts_allowed = own.0.attempts_allowed;
+        flat.0.journal.clone_from(&own.0.journal);
+        flat.0.fault = Fault { reused: own.0.fault.reused | fault.reused, ..own.0.fault };
+        flat.0.source = Some(error);
+        return flat;
+    }
+    // hyper-util reports a dropped connect leader as a connect error with nothing but a cancellation below it.
+    fault.pool = connect && canceled && !root;
+    let kind = if connect {
+        ErrorKind::Connect
+    } else if head_too_large {
+        ErrorKind::TooLarge
+    } else {
+        ErrorKind::Transport
+    };
+    let mut read = Error::new(kind, "");
+    read.0.fault = fault;
+    read.0.source = Some(error);
+    read
+}
+
+/// By its words, because the TLS libraries are not dependencies of the core: rustls says "invalid peer certificate",
+/// OpenSSL "certificate verify failed", an alert from the other side "BadCertificate" and its like.
+fn speaks_of_certificate(error: &io::Error) -> bool {
+    error.to_string().to_ascii_lowercase().contains("certificate")
+}

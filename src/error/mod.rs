@@ -1,0 +1,339 @@
+//! The one error type: what happened, where, on which attempt, and what the attempts before died of.
+
+mod display;
+mod foreign;
+
+pub(crate) use foreign::Fault;
+
+use crate::origin::Target;
+use std::borrow::Cow;
+use std::time::Duration;
+
+/// A boxed error, as tower services use it.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Why a call failed, where it was at that moment, and what each earlier attempt died of.
+///
+/// One pointer wide, `Send + Sync + 'static`. [`Display`](std::fmt::Display) writes one line for a person:
+///
+/// ```text
+/// GET https://broker/session: no response headers after 10 s (attempt 3 of 4; before: 502 after 12 ms, connection refused)
+/// ```
+///
+/// User names, passwords and query strings of a URL are never part of it. The predicates (`is_..`) answer for the
+/// whole chain of causes: an `unwedge` error that travelled through other layers comes out as itself.
+pub struct Error(Box<Inner>);
+
+pub(crate) struct Inner {
+    pub(crate) kind: ErrorKind,
+    pub(crate) phase: Option<Phase>,
+    /// Replaces the sentence that kind and phase would give.
+    pub(crate) detail: Cow<'static, str>,
+    /// The bound that was hit, where one was.
+    pub(crate) limit: Option<Duration>,
+    pub(crate) received: u64,
+    pub(crate) target: Option<Target>,
+    /// The attempt that was under way (1-based), and how many there could have been; 0 when none began.
+    pub(crate) attempt: u32,
+    pub(crate) attempts_allowed: u32,
+    pub(crate) journal: Vec<Attempt>,
+    pub(crate) fault: Fault,
+    pub(crate) source: Option<BoxError>,
+}
+
+/// What class of failure an [`Error`] is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The deadline of the call, of the request, or of an enclosing [`within`](crate::within) has passed.
+    Deadline,
+    /// One attempt took longer than the attempt limit; for a long poll, longer than its hold.
+    Attempt,
+    /// A body stopped: no byte within the idle limit, or less than the minimum progress.
+    Stall,
+    /// No connection could be made: resolution, TCP, proxy or TLS.
+    Connect,
+    /// The circuit breaker of the origin refused the call; nothing was sent.
+    Open {
+        /// When the breaker will let a call through again.
+        retry_in: Duration,
+    },
+    /// The origin did not pass its health check; the request was not sent.
+    Unhealthy {
+        /// For how long the origin has been known to be down.
+        since: Duration,
+        /// When the next health check is due.
+        retry_in: Duration,
+    },
+    /// The server asked for a longer wait than the caller can give.
+    RetryAfter {
+        /// The wait that the server asked for.
+        retry_in: Duration,
+    },
+    /// A redirect that was not followed: too many, or forbidden.
+    Redirect,
+    /// A response head or body above its cap.
+    TooLarge,
+    /// A setting or request that cannot work; nothing was sent.
+    Config,
+    /// Ended because the program is shutting down.
+    Cancelled,
+    /// The connection or the protocol broke.
+    Transport,
+}
+
+impl ErrorKind {
+    /// The stable name for programs: `deadline`, `attempt`, `retry_after`, ...
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            ErrorKind::Deadline => "deadline",
+            ErrorKind::Attempt => "attempt",
+            ErrorKind::Stall => "stall",
+            ErrorKind::Connect => "connect",
+            ErrorKind::Open { .. } => "open",
+            ErrorKind::Unhealthy { .. } => "unhealthy",
+            ErrorKind::RetryAfter { .. } => "retry_after",
+            ErrorKind::Redirect => "redirect",
+            ErrorKind::TooLarge => "too_large",
+            ErrorKind::Config => "config",
+            ErrorKind::Cancelled => "cancelled",
+            ErrorKind::Transport => "transport",
+        }
+    }
+}
+
+/// Where in its life a call is, or was when it failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+#[repr(u8)]
+pub enum Phase {
+    /// Waiting until the inner service accepts a request.
+    Ready,
+    /// Waiting for the health check of the origin.
+    HealthCheck,
+    /// Waiting between two attempts.
+    BackOff,
+    /// Resolving the host name.
+    Resolve,
+    /// Connecting.
+    Connect,
+    /// In the TLS handshake.
+    Tls,
+    /// Sending the request.
+    Send,
+    /// Waiting for the response headers.
+    Headers,
+    /// Reading the response body.
+    Body,
+}
+
+impl Phase {
+    /// The stable name for programs: `health_check`, `back_off`, `headers`, ...
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Phase::Ready => "ready",
+            Phase::HealthCheck => "health_check",
+            Phase::BackOff => "back_off",
+            Phase::Resolve => "resolve",
+            Phase::Connect => "connect",
+            Phase::Tls => "tls",
+            Phase::Send => "send",
+            Phase::Headers => "headers",
+            Phase::Body => "body",
+        }
+    }
+
+    pub(crate) const fn from_u8(n: u8) -> Phase {
+        match n {
+            0 => Phase::Ready,
+            1 => Phase::HealthCheck,
+            2 => Phase::BackOff,
+            3 => Phase::Resolve,
+            4 => Phase::Connect,
+            5 => Phase::Tls,
+            6 => Phase::Send,
+            7 => Phase::Headers,
+            _ => Phase::Body,
+        }
+    }
+}
+
+/// What became of one attempt: an entry of [`Error::journal`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Attempt {
+    /// The status, where a response head arrived.
+    pub status: Option<http::StatusCode>,
+    /// The kind of error, where there was one.
+    pub error: Option<ErrorKind>,
+    /// Where the attempt was when it ended.
+    pub phase: Phase,
+    /// How long it took.
+    pub took: Duration,
+    /// One short phrase for people: `connection refused`.
+    pub cause: Cow<'static, str>,
+}
+
+impl Error {
+    pub(crate) fn new(kind: ErrorKind, detail: impl Into<Cow<'static, str>>) -> Error {
+        Error(Box::new(Inner {
+            kind,
+            phase: None,
+            detail: detail.into(),
+            limit: None,
+            received: 0,
+            target: None,
+            attempt: 0,
+            attempts_allowed: 0,
+            journal: Vec::new(),
+            fault: Fault::default(),
+            source: None,
+        }))
+    }
+
+    /// A setting or an argument that cannot work. The message names the value and the rule.
+    pub(crate) fn config(detail: impl Into<Cow<'static, str>>) -> Error {
+        Error::new(ErrorKind::Config, detail)
+    }
+
+    pub(crate) fn at(mut self, phase: Phase) -> Error {
+        self.0.phase = Some(phase);
+        self
+    }
+
+    pub(crate) fn limit(mut self, limit: Duration) -> Error {
+        self.0.limit = Some(limit);
+        self
+    }
+
+    pub(crate) fn received(mut self, bytes: u64) -> Error {
+        self.0.received = bytes;
+        self
+    }
+
+    pub(crate) fn with_source(mut self, source: impl Into<BoxError>) -> Error {
+        self.0.source = Some(source.into());
+        self
+    }
+
+    pub(crate) fn inner(&self) -> &Inner {
+        &self.0
+    }
+
+    pub(crate) fn inner_mut(&mut self) -> &mut Inner {
+        &mut self.0
+    }
+
+    /// What class of failure this is.
+    pub fn kind(&self) -> ErrorKind {
+        self.0.kind
+    }
+
+    /// Where the call was when it failed, where that is known.
+    pub fn phase(&self) -> Option<Phase> {
+        self.0.phase
+    }
+
+    /// When a new call has a chance, where the failure says so: a refusal by breaker or health check, or a
+    /// `Retry-After` that was too long to wait for.
+    pub fn retry_in(&self) -> Option<Duration> {
+        match self.0.kind {
+            ErrorKind::Open { retry_in }
+            | ErrorKind::Unhealthy { retry_in, .. }
+            | ErrorKind::RetryAfter { retry_in } => Some(retry_in),
+            _ => None,
+        }
+    }
+
+    /// How many attempts began, this one included; 0 where the call was refused before the first.
+    pub fn attempts(&self) -> u32 {
+        self.0.attempt
+    }
+
+    /// What became of the attempts before the one that this error is about, oldest first.
+    pub fn journal(&self) -> &[Attempt] {
+        &self.0.journal
+    }
+
+    /// Whether a deadline (of the call, the request or an enclosing scope) ended it.
+    pub fn is_deadline(&self) -> bool {
+        self.0.kind == ErrorKind::Deadline
+    }
+
+    /// Whether a time limit ended it: deadline, attempt limit, stall, or a connect that ran into its bound.
+    pub fn is_timeout(&self) -> bool {
+        let timed = matches!(self.0.kind, ErrorKind::Deadline | ErrorKind::Attempt | ErrorKind::Stall);
+        timed || (self.is_connect() && self.0.limit.is_some())
+    }
+
+    /// Whether a body stopped flowing.
+    pub fn is_stall(&self) -> bool {
+        self.0.kind == ErrorKind::Stall
+    }
+
+    /// Whether no connection could be made.
+    pub fn is_connect(&self) -> bool {
+        self.0.kind == ErrorKind::Connect
+    }
+
+    /// Whether the circuit breaker refused the call.
+    pub fn is_open(&self) -> bool {
+        matches!(self.0.kind, ErrorKind::Open { .. })
+    }
+
+    /// Whether the health check stood against the call.
+    pub fn is_unhealthy(&self) -> bool {
+        matches!(self.0.kind, ErrorKind::Unhealthy { .. })
+    }
+
+    /// Whether this call was turned away because of what was known before, without anything being sent for it.
+    pub fn is_refused(&self) -> bool {
+        self.is_open() || (self.is_unhealthy() && !self.0.fault.probe)
+    }
+
+    /// Whether a head or body was above its cap.
+    pub fn is_too_large(&self) -> bool {
+        self.0.kind == ErrorKind::TooLarge
+    }
+
+    /// Whether a redirect was not followed.
+    pub fn is_redirect(&self) -> bool {
+        self.0.kind == ErrorKind::Redirect
+    }
+
+    /// Whether a setting or the request itself cannot work.
+    pub fn is_config(&self) -> bool {
+        self.0.kind == ErrorKind::Config
+    }
+
+    /// Whether shutdown ended the call.
+    pub fn is_cancelled(&self) -> bool {
+        self.0.kind == ErrorKind::Cancelled
+    }
+
+    /// Whether a later call may succeed, also where this crate must not repeat it by itself (a POST that timed out).
+    ///
+    /// False for what time does not heal: a wrong setting, a redirect that is not followed, a body above its cap, a
+    /// certificate that is refused, and a program that is shutting down.
+    pub fn is_retriable(&self) -> bool {
+        match self.0.kind {
+            ErrorKind::Deadline
+            | ErrorKind::Attempt
+            | ErrorKind::Stall
+            | ErrorKind::Open { .. }
+            | ErrorKind::Unhealthy { .. }
+            | ErrorKind::RetryAfter { .. } => true,
+            ErrorKind::Connect | ErrorKind::Transport => !self.0.fault.certificate && !self.0.fault.caller,
+            ErrorKind::Redirect | ErrorKind::TooLarge | ErrorKind::Config | ErrorKind::Cancelled => false,
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0.source.as_deref().map(|e| e as _)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,182 @@
+//! The opt-out: a request that may wait for long says why.
+
+use crate::Error;
+use crate::duration::{LONGEST, human};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How much longer than its hold a long poll may take: a client whose limit equals the server's hold loses the race.
+pub(crate) const GRACE: Duration = Duration::from_secs(5);
+
+/// Marks a request as a long poll: the server parks it until there is something to say.
+///
+/// Put it into the request's extensions, or use `RequestBuilder::long_poll`. Exempt are the total deadline, the
+/// attempt limit, and what looks for hangs; connect, health check, circuit breaker, keep-alive, an enclosing
+/// [`within`](crate::within) and a per-request [`Deadline`](crate::Deadline) still bind. While it runs it is listed
+/// in the in-flight table with its reason.
+///
+/// The wait for the response head is bounded by [`up_to`](LongPoll::up_to) plus 5 s, or without it by
+/// `Limits::long_poll` (10 min). Only [`unbounded`](LongPoll::unbounded) lifts that.
+///
+/// ```
+/// use std::time::Duration;
+/// use unwedge::long_poll;
+///
+/// let request = http::Request::get("https://broker.example/message")
+///     .extension(long_poll!("the broker parks GetMessage until a job arrives").up_to(Duration::from_secs(50)))
+///     .body(())?;
+/// # Ok::<(), http::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use = "put it into the extensions of a request"]
+pub struct LongPoll {
+    reason: Reason,
+    hold: Option<Duration>,
+    unbounded: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Reason {
+    Static(&'static str),
+    Owned(Arc<str>),
+}
+
+impl LongPoll {
+    /// A long poll for this reason.
+    ///
+    /// Write it as [`long_poll!`](crate::long_poll), where a blank reason does not compile. A blank one that gets here
+    /// is remembered, and the call returns an error of kind `Config` before anything is sent.
+    pub const fn because(reason: &'static str) -> LongPoll {
+        LongPoll { reason: Reason::Static(reason), hold: None, unbounded: false }
+    }
+
+    /// A long poll for a reason that is only known at run time.
+    ///
+    /// # Errors
+    /// Kind `Config` where the reason is blank.
+    pub fn because_owned(reason: String) -> Result<LongPoll, Error> {
+        if is_blank(&reason) {
+            return Err(blank());
+        }
+        Ok(LongPoll { reason: Reason::Owned(reason.into()), hold: None, unbounded: false })
+    }
+
+    /// The longest that the server holds the request. The head is awaited for 5 s more, so that the client never loses
+    /// the race against the server's own limit.
+    pub const fn up_to(mut self, hold: Duration) -> LongPoll {
+        self.hold = Some(hold);
+        self
+    }
+
+    /// No bound of its own at all; an enclosing [`within`](crate::within) still ends it.
+    pub const fn unbounded(mut self) -> LongPoll {
+        self.unbounded = true;
+        self
+    }
+
+    /// The reason given.
+    pub fn reason(&self) -> &str {
+        match &self.reason {
+            Reason::Static(reason) => reason,
+            Reason::Owned(reason) => reason,
+        }
+    }
+
+    /// Whether no bound of its own is left.
+    pub fn is_unbounded(&self) -> bool {
+        self.unbounded
+    }
+
+    /// How long the head may take, under the ceiling of the limits.
+    pub(crate) fn bound(&self, ceiling: Duration) -> Option<Duration> {
+        match (self.unbounded, self.hold) {
+            (true, _) => None,
+            (false, Some(hold)) => Some(hold + GRACE),
+            (false, None) => Some(ceiling),
+        }
+    }
+
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        if is_blank(self.reason()) {
+            return Err(blank());
+        }
+        match self.hold {
+            Some(Duration::ZERO) => {
+                Err(Error::config("the hold of a long poll is 0 s: it must be longer than zero"))
+            }
+            Some(hold) if hold > LONGEST => Err(Error::config(format!(
+                "the hold of a long poll is {:#}: the longest duration is 10 years",
+                human(hold)
+            ))),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn blank() -> Error {
+    Error::config("the reason of a long poll is blank: say why this request may wait for long")
+}
+
+fn is_blank(reason: &str) -> bool {
+    reason.trim().is_empty()
+}
+
+#[doc(hidden)]
+pub mod macros {
+    /// What `long_poll!` asserts at compile time.
+    #[must_use]
+    pub const fn says_something(reason: &str) -> bool {
+        let bytes = reason.as_bytes();
+        let mut n = 0;
+        while n < bytes.len() {
+            if !bytes[n].is_ascii_whitespace() {
+                return true;
+            }
+            n += 1;
+        }
+        false
+    }
+}
+
+/// A [`LongPoll`] whose reason is checked by the compiler: a blank one does not compile.
+///
+/// ```compile_fail
+/// let wish = unwedge::long_poll!("  ");
+/// ```
+#[macro_export]
+macro_rules! long_poll {
+    ($reason:expr) => {
+        const {
+            assert!(
+                $crate::longpoll::macros::says_something($reason),
+                "a long poll needs a reason: say why this request may wait for long"
+            );
+            $crate::LongPoll::because($reason)
+        }
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bound_is_hold_plus_grace_or_the_ceiling_or_nothing() {
+        let ceiling = Duration::from_secs(600);
+        let poll = LongPoll::because("jobs are parked");
+        assert_eq!(poll.bound(ceiling), Some(ceiling));
+        assert_eq!(poll.clone().up_to(Duration::from_secs(30)).bound(ceiling), Some(Duration::from_secs(35)));
+        assert_eq!(poll.up_to(Duration::from_secs(30)).unbounded().bound(ceiling), None);
+    }
+
+    #[test]
+    fn a_blank_reason_and_an_impossible_hold_are_configuration_errors() {
+        assert!(LongPoll::because(" \t").check().unwrap_err().is_config());
+        assert!(LongPoll::because_owned(String::new()).unwrap_err().is_config());
+        let poll = LongPoll::because("jobs are parked");
+        assert!(poll.clone().up_to(Duration::ZERO).check().unwrap_err().is_config());
+        let error = poll.clone().up_to(LONGEST + Duration::from_secs(1)).check().unwrap_err();
+        assert!(error.to_string().contains("10 years"), "{error}");
+        assert!(poll.check().is_ok());
+    }
+}

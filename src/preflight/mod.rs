@@ -1,0 +1,116 @@
+//! The health check before a call: one probe for all callers of an origin, its verdict kept for a while.
+
+mod flight;
+pub(crate) mod verdict;
+
+pub(crate) use flight::{Answer, Ended, Flight, Waiting};
+
+use crate::duration::LONGEST;
+use crate::{Error, deadline};
+use http::{StatusCode, Uri};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How an origin is asked for its health before calls are sent to it.
+///
+/// Off until a path is given, because a server without a health endpoint must not lose its clients.
+///
+/// | setting | default | why |
+/// | --- | --- | --- |
+/// | [`interval`](Settings::interval) | 30 s | one small request for all callers in that time |
+/// | [`timeout`](Settings::timeout) | 5 s | a health endpoint that needs longer is not healthy |
+/// | [`accept`](Settings::accept) | any 2xx | what load balancers take as healthy |
+/// | [`mode`](Settings::mode) | on demand | an idle client sends nothing |
+#[derive(Clone)]
+#[must_use]
+pub struct Settings {
+    pub(crate) path: Arc<str>,
+    pub(crate) interval: Duration,
+    pub(crate) timeout: Duration,
+    pub(crate) accept: fn(StatusCode) -> bool,
+    pub(crate) mode: Mode,
+}
+
+/// When a health check is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Mode {
+    /// By the first caller who finds the verdict unknown or too old.
+    #[default]
+    OnDemand,
+    /// The same, but an origin counts as healthy until an attempt fails.
+    AfterFailure,
+}
+
+impl Settings {
+    /// Health checks at this path of every origin that is called: `"/health"`.
+    pub fn new(path: impl Into<Arc<str>>) -> Settings {
+        Settings {
+            path: path.into(),
+            interval: Duration::from_secs(30),
+            timeout: Duration::from_secs(5),
+            accept: |status| status.is_success(),
+            mode: Mode::OnDemand,
+        }
+    }
+
+    /// How long "healthy" is believed, and the longest that "down" is. Default 30 s.
+    pub fn interval(mut self, interval: Duration) -> Settings {
+        self.interval = interval;
+        self
+    }
+
+    /// How long the health check may take. Default 5 s.
+    pub fn timeout(mut self, timeout: Duration) -> Settings {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Which statuses are healthy. Default any 2xx.
+    pub fn accept(mut self, accept: fn(StatusCode) -> bool) -> Settings {
+        self.accept = accept;
+        self
+    }
+
+    /// When checks are made. Default on demand.
+    pub fn mode(mut self, mode: Mode) -> Settings {
+        self.mode = mode;
+        self
+    }
+
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        if !self.path.starts_with('/') || self.path.parse::<Uri>().is_err() {
+            return Err(Error::config(format!(
+                "the health path is {:?}: it must be a path that begins with a slash",
+                self.path
+            )));
+        }
+        deadline::no_longer_than(LONGEST, "the interval of the health check", self.interval)?;
+        deadline::no_longer_than(LONGEST, "the timeout of the health check", self.timeout)
+    }
+
+    /// The health URL beside the one that is called.
+    pub(crate) fn uri(&self, called: &Uri) -> Result<Uri, Error> {
+        let mut parts = called.clone().into_parts();
+        parts.path_and_query = self.path.parse().ok();
+        Uri::from_parts(parts).map_err(|e| Error::config(format!("the health path {:?}: {e}", self.path)))
+    }
+}
+
+impl From<&str> for Settings {
+    fn from(path: &str) -> Settings {
+        Settings::new(path)
+    }
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings")
+            .field("path", &self.path)
+            .field("interval", &self.interval)
+            .field("timeout", &self.timeout)
+            .field("mode", &self.mode)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,152 @@
+//! What an outcome means: whether it is worth repeating, and what it says about the origin. Pure.
+
+use crate::error::{Error, ErrorKind, Phase};
+use http::{Method, StatusCode};
+
+/// What one attempt means for retry and circuit breaker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Class {
+    /// Whether another attempt makes sense.
+    pub repeat: Repeat,
+    /// What it says about the health of the origin.
+    pub evidence: Evidence,
+}
+
+/// Whether another attempt makes sense.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Repeat {
+    /// Keep the outcome.
+    Never,
+    /// Repeat it if the request may be processed twice: an idempotent method (RFC 9110, 9.2.2), an
+    /// `Idempotency-Key`, or the [`Idempotent`](super::Idempotent) mark.
+    IfIdempotent,
+    /// Repeat any request: the server has provably not processed this one.
+    Always,
+    /// Like `IfIdempotent`, at once: the connection was at fault, not the server.
+    AtOnce,
+}
+
+/// What an attempt says about the health of the origin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Evidence {
+    /// The server is alive.
+    Success,
+    /// It is not well.
+    Failure,
+    /// It asks for less: counted in the failure ratio, neutral to the consecutive run.
+    Throttled,
+    /// Nothing.
+    None,
+}
+
+/// What is to be classified: see `StackBuilder::classify`.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum Outcome<'a> {
+    /// A response head.
+    Head(&'a http::response::Parts),
+    /// An error of the attempt.
+    Error(&'a Error),
+}
+
+pub(crate) const fn class(repeat: Repeat, evidence: Evidence) -> Class {
+    Class { repeat, evidence }
+}
+
+impl Outcome<'_> {
+    /// What the rules of this crate say, without a classifier of the user's.
+    pub fn class(&self) -> Class {
+        match self {
+            Outcome::Head(head) => of_status(head.status),
+            Outcome::Error(error) => of_error(error),
+        }
+    }
+}
+
+fn of_status(status: StatusCode) -> Class {
+    match status.as_u16() {
+        429 | 425 => class(Repeat::Always, Evidence::Throttled),
+        408 | 500 | 502 | 503 | 504 => class(Repeat::IfIdempotent, Evidence::Failure),
+        // Not implemented, version not supported: the server is well, and will say the same again.
+        501 | 505 => class(Repeat::Never, Evidence::Success),
+        500.. => class(Repeat::Never, Evidence::Failure),
+        _ => class(Repeat::Never, Evidence::Success),
+    }
+}
+
+fn of_error(error: &Error) -> Class {
+    let fault = error.inner().fault;
+    let nothing = class(Repeat::Never, Evidence::None);
+    match error.kind() {
+        ErrorKind::Connect if fault.pool => class(Repeat::Always, Evidence::None),
+        ErrorKind::Connect | ErrorKind::Transport if fault.certificate => {
+            class(Repeat::Never, Evidence::Failure)
+        }
+        ErrorKind::Connect => class(Repeat::Always, Evidence::Failure),
+        ErrorKind::Transport if fault.caller => nothing,
+        ErrorKind::Transport if fault.unprocessed => class(Repeat::Always, Evidence::Failure),
+        ErrorKind::Transport if fault.reused => class(Repeat::AtOnce, Evidence::None),
+        ErrorKind::Transport | ErrorKind::Stall => class(Repeat::IfIdempotent, Evidence::Failure),
+        ErrorKind::Attempt if fault.clipped => nothing,
+        ErrorKind::Attempt => class(Repeat::IfIdempotent, Evidence::Failure),
+        // Nothing of the request was sent, so that a POST may follow as well.
+        ErrorKind::Unhealthy { .. } if fault.probe => class(Repeat::Always, Evidence::Failure),
+        ErrorKind::TooLarge if error.phase() != Some(Phase::Body) => class(Repeat::Never, Evidence::Failure),
+        _ => nothing,
+    }
+}
+
+/// Whether the request may be processed twice (RFC 9110, 9.2.2).
+pub(crate) fn is_idempotent<B>(request: &http::Request<B>) -> bool {
+    let safe_to_repeat = matches!(
+        *request.method(),
+        Method::GET | Method::HEAD | Method::PUT | Method::DELETE | Method::OPTIONS | Method::TRACE
+    );
+    safe_to_repeat
+        || request.headers().contains_key("idempotency-key")
+        || request.extensions().get::<super::Idempotent>().is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io;
+
+    #[test]
+    fn every_status_is_judged_by_the_table() {
+        for code in 100..=999 {
+            let class = of_status(StatusCode::from_u16(code).unwrap());
+            let (repeat, evidence) = match code {
+                429 | 425 => (Repeat::Always, Evidence::Throttled),
+                408 | 500 | 502 | 503 | 504 => (Repeat::IfIdempotent, Evidence::Failure),
+                501 | 505 | 100..=499 => (Repeat::Never, Evidence::Success),
+                _ => (Repeat::Never, Evidence::Failure),
+            };
+            assert_eq!((class.repeat, class.evidence), (repeat, evidence), "{code}");
+        }
+    }
+
+    #[test]
+    fn a_refused_connection_is_repeated_for_every_method_and_a_reset_only_when_idempotent() {
+        let of = |kind: io::ErrorKind| {
+            let error: crate::BoxError = io::Error::from(kind).into();
+            of_error(&Error::from(error))
+        };
+        assert_eq!(of(io::ErrorKind::ConnectionRefused), class(Repeat::Always, Evidence::Failure));
+        assert_eq!(of(io::ErrorKind::ConnectionReset), class(Repeat::IfIdempotent, Evidence::Failure));
+    }
+
+    #[test]
+    fn idempotent_is_what_the_method_the_key_or_the_mark_says() {
+        let request = |method: &str| http::Request::builder().method(method).uri("http://a/");
+        for method in ["GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE"] {
+            assert!(is_idempotent(&request(method).body(()).unwrap()), "{method}");
+        }
+        for method in ["POST", "PATCH", "CONNECT", "BREW"] {
+            assert!(!is_idempotent(&request(method).body(()).unwrap()), "{method}");
+        }
+        assert!(is_idempotent(&request("POST").header("Idempotency-Key", "k").body(()).unwrap()));
+        assert!(is_idempotent(&request("POST").extension(super::super::Idempotent).body(()).unwrap()));
+    }
+}

@@ -1,0 +1,110 @@
+//! Which outcome is repeated, when, and how often: back-off, budget, `Retry-After`.
+
+pub(crate) mod after;
+pub(crate) mod backoff;
+pub(crate) mod budget;
+pub(crate) mod classify;
+
+pub use backoff::{Backoff, Delays, Jitter};
+pub use budget::Budget;
+pub use classify::{Class, Evidence, Outcome, Repeat};
+
+use crate::body::Replay;
+use crate::duration::LONGEST;
+use crate::{Error, deadline};
+use std::time::Duration;
+
+/// A request extension: this request may be processed twice, whatever its method.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Idempotent;
+
+/// How calls are repeated.
+///
+/// | setting | default | why |
+/// | --- | --- | --- |
+/// | [`max_retries`](Settings::max_retries) | 3 | four attempts outlast a short restart; more belong to a longer total |
+/// | [`backoff`](Settings::backoff) | full jitter over 500 ms, doubling, at most 10 s | spreads the clients of a server that comes back (AWS, "Exponential Backoff and Jitter") |
+/// | [`budget`](Settings::budget) | 500 tokens, a retry costs 14 | retries cannot multiply the load of an outage |
+/// | [`retry_after_cap`](Settings::retry_after_cap) | 60 s, or the cap of the back-off if that is longer | a longer wait is the caller's decision |
+/// | [`wait_when_refused`](Settings::wait_when_refused) | off | an open circuit answers at once |
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Settings {
+    pub(crate) max_retries: u32,
+    pub(crate) backoff: Backoff,
+    pub(crate) budget: Option<Budget>,
+    pub(crate) retry_after_cap: Option<Duration>,
+    pub(crate) wait_when_refused: bool,
+    pub(crate) replay: Replay,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            max_retries: 3,
+            backoff: Backoff::default(),
+            budget: Some(Budget::default()),
+            retry_after_cap: None,
+            wait_when_refused: false,
+            replay: Replay::default(),
+        }
+    }
+}
+
+impl Settings {
+    /// How many attempts may follow the first. Default 3; 0 means one attempt, and nothing is cloned.
+    pub fn max_retries(mut self, retries: u32) -> Settings {
+        self.max_retries = retries;
+        self
+    }
+
+    /// The waits between attempts. Default full jitter over 500 ms, doubling, at most 10 s.
+    pub fn backoff(mut self, backoff: impl Into<Backoff>) -> Settings {
+        self.backoff = backoff.into();
+        self
+    }
+
+    /// What retries may cost an origin; `None` switches the budget off. Default 500 tokens.
+    pub fn budget(mut self, budget: impl Into<Option<Budget>>) -> Settings {
+        self.budget = budget.into();
+        self
+    }
+
+    /// The longest `Retry-After` that is waited for. Above it the call returns at once, with the wait that the server
+    /// wanted. Default 60 s, or the cap of the back-off if that is longer.
+    pub fn retry_after_cap(mut self, cap: Duration) -> Settings {
+        self.retry_after_cap = Some(cap);
+        self
+    }
+
+    /// Whether a refusal by breaker or health check is waited out under the deadline instead of ending the call. It
+    /// costs no attempt and no budget. Default off.
+    pub fn wait_when_refused(mut self, wait: bool) -> Settings {
+        self.wait_when_refused = wait;
+        self
+    }
+
+    /// How a request body of your own type is made a second time. Bodies in memory need no help.
+    ///
+    /// ```
+    /// # struct Upload(std::path::PathBuf);
+    /// let settings = unwedge::retry::Settings::default()
+    ///     .replay_with::<Upload>(|upload| Some(Upload(upload.0.clone())));
+    /// ```
+    pub fn replay_with<B: 'static>(mut self, copy: fn(&B) -> Option<B>) -> Settings {
+        self.replay = Replay::with(copy);
+        self
+    }
+
+    pub(crate) fn cap(&self) -> Duration {
+        self.retry_after_cap.unwrap_or_else(|| Duration::from_secs(60).max(self.backoff.ceiling(u32::MAX)))
+    }
+
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        self.backoff.check("the back-off of retries")?;
+        match self.retry_after_cap {
+            Some(cap) => deadline::no_longer_than(LONGEST, "the cap on Retry-After", cap),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! What is kept for one origin: breaker, retry budget, health verdict; and the handle to all breakers.
+
+use super::builder::Shared;
+use crate::breaker::{Breaker, Phase, Snapshot, Transition};
+use crate::origin::Keep;
+use crate::preflight;
+use crate::retry::budget::Bucket;
+use crate::sync::{Mutex, lock};
+use http::Uri;
+use std::fmt;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::sync::broadcast;
+use tokio::time::Instant;
+
+/// The state of one origin; one look-up per call finds all of it.
+pub(crate) struct Lane {
+    pub(crate) breaker: Breaker,
+    pub(crate) budget: Option<Bucket>,
+    pub(crate) health: Option<preflight::Flight>,
+    pub(crate) gaps: Gaps,
+    pub(crate) warned: Warned,
+}
+
+impl Keep for Lane {
+    fn keep(&self) -> bool {
+        !matches!(self.breaker.phase(), Phase::Closed)
+    }
+}
+
+/// Keeps a loop of long polls from spinning: per path, when the next may leave.
+#[derive(Default)]
+pub(crate) struct Gaps(Mutex<Vec<(u64, Instant)>>);
+
+/// More paths than this at once are not long polls.
+const PATHS: usize = 64;
+
+impl Gaps {
+    pub(crate) fn set(&self, hasher: &RandomState, uri: &Uri, until: Instant, now: Instant) {
+        let mut gaps = lock(&self.0);
+        gaps.retain(|(_, at)| *at > now);
+        if gaps.len() < PATHS {
+            gaps.push((hasher.hash_one(uri.path()), until));
+        }
+    }
+
+    pub(crate) fn until(&self, hasher: &RandomState, uri: &Uri, now: Instant) -> Option<Instant> {
+        let gaps = lock(&self.0);
+        if gaps.is_empty() {
+            return None;
+        }
+        let path = hasher.hash_one(uri.path());
+        gaps.iter().filter(|(p, at)| *p == path && *at > now).map(|(_, at)| *at).max()
+    }
+}
+
+/// One warning a second, with the number of those that were left out.
+pub(crate) struct Warned {
+    epoch: Instant,
+    /// Milliseconds since the epoch of the last warning, plus one; 0 before the first.
+    last: AtomicU64,
+    left_out: AtomicU64,
+}
+
+impl Warned {
+    pub(crate) fn new(now: Instant) -> Warned {
+        Warned { epoch: now, last: AtomicU64::new(0), left_out: AtomicU64::new(0) }
+    }
+
+    /// `Some(left out since the last)` where a warning is due.
+    pub(crate) fn due(&self, now: Instant) -> Option<u64> {
+        let ms = now.saturating_duration_since(self.epoch).as_millis() as u64 + 1;
+        let last = self.last.load(Ordering::Relaxed);
+        let quiet = last != 0 && ms < last + Duration::from_secs(1).as_millis() as u64;
+        if quiet || self.last.compare_exchange(last, ms, Ordering::Relaxed, Ordering::Relaxed).is_err() {
+            self.left_out.fetch_add(1, Ordering::Relaxed);
+            return None;
+        }
+        Some(self.left_out.swap(0, Ordering::Relaxed))
+    }
+}
+
+/// A handle to the circuit breakers of one stack.
+#[derive(Clone)]
+pub struct Breakers(Arc<Shared>);
+
+impl Breakers {
+    pub(crate) fn new(shared: &Arc<Shared>) -> Breakers {
+        Breakers(Arc::clone(shared))
+    }
+
+    /// The state of every breaker, one per origin that was called.
+    ///
+    /// ```
+    /// # let stack = unwedge::StackLayer::default();
+    /// for breaker in stack.breakers().snapshot() {
+    ///     println!("{} {:?}", breaker.origin, breaker.phase);
+    /// }
+    /// ```
+    pub fn snapshot(&self) -> Vec<Snapshot> {
+        self.0.origins.all().iter().map(|entry| entry.state.breaker.snapshot()).collect()
+    }
+
+    /// The breaker of the origin of this URL, made if the origin was never called.
+    ///
+    /// # Errors
+    /// Kind `Config` where the URL has no host or a scheme other than http and https.
+    pub fn of(&self, uri: &Uri) -> Result<Breaker, crate::Error> {
+        Ok(self.0.lane(uri)?.state.breaker.clone())
+    }
+
+    /// Every change of phase from now on, of all origins. A receiver that falls behind by more than 256 changes
+    /// misses the oldest.
+    pub fn subscribe(&self) -> broadcast::Receiver<Transition> {
+        self.0.events.subscribe()
+    }
+}
+
+impl fmt::Debug for Breakers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.snapshot()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_warning_a_second_says_how_many_were_left_out() {
+        let start = Instant::now();
+        let warned = Warned::new(start);
+        assert_eq!(warned.due(start), Some(0));
+        for ms in [1, 500, 999] {
+            assert_eq!(warned.due(start + Duration::from_millis(ms)), None);
+        }
+        assert_eq!(warned.due(start + Duration::from_millis(1000)), Some(3));
+    }
+
+    #[test]
+    fn a_gap_holds_for_its_path_and_ends() {
+        let (hasher, now) = (RandomState::new(), Instant::now());
+        let (poll, other) = (Uri::from_static("http://a/poll?x=1"), Uri::from_static("http://a/other"));
+        let gaps = Gaps::default();
+        let until = now + Duration::from_millis(100);
+        gaps.set(&hasher, &poll, until, now);
+        assert_eq!(gaps.until(&hasher, &Uri::from_static("http://a/poll?x=2"), now), Some(until));
+        assert_eq!(gaps.until(&hasher, &other, now), None);
+        assert_eq!(gaps.until(&hasher, &poll, until), None);
+    }
+}

@@ -1,0 +1,131 @@
+//! One part each: the same service with only that part on, to compose in any `ServiceBuilder`.
+
+use super::Stack;
+use super::builder::{Parts, Shared, StackBuilder};
+use super::lane::Breakers;
+use crate::deadline::Limits;
+use crate::error::Error;
+use crate::{breaker, preflight, retry};
+use std::sync::Arc;
+use std::time::Duration;
+use tower_layer::Layer;
+
+macro_rules! layer {
+    ($(#[$docs:meta])* $name:ident) => {
+        $(#[$docs])*
+        ///
+        /// Clones, and all services one value is applied to, share their state.
+        #[derive(Clone, Debug)]
+        pub struct $name(Arc<Shared>);
+
+        impl<S> Layer<S> for $name {
+            type Service = Stack<S>;
+
+            fn layer(&self, inner: S) -> Stack<S> {
+                Stack::new(inner, &self.0)
+            }
+        }
+    };
+}
+
+layer! {
+    /// The deadline of the whole call, up to the end of the collected body.
+    DeadlineLayer
+}
+
+impl DeadlineLayer {
+    /// A call takes at most `total`.
+    ///
+    /// # Errors
+    /// Kind `Config` for zero and for more than 10 years.
+    pub fn new(total: Duration) -> Result<DeadlineLayer, Error> {
+        let stack = StackBuilder::default().limits(Limits::default().total(total));
+        stack.build_parts(Parts { total: true, ..Parts::default() }).map(DeadlineLayer)
+    }
+}
+
+layer! {
+    /// The limit of one attempt, the collected body included.
+    AttemptLayer
+}
+
+impl AttemptLayer {
+    /// An attempt takes at most `limit`.
+    ///
+    /// # Errors
+    /// Kind `Config` for zero and for more than 10 years.
+    pub fn new(limit: Duration) -> Result<AttemptLayer, Error> {
+        let stack = StackBuilder::default().limits(Limits::default().total(limit).attempt(limit));
+        stack.build_parts(Parts { attempt: true, ..Parts::default() }).map(AttemptLayer)
+    }
+}
+
+layer! {
+    /// Retry with back-off, budget and `Retry-After`. Bodies up to 1 MiB are read inside the attempt, so that a
+    /// broken body is retried.
+    RetryLayer
+}
+
+impl RetryLayer {
+    /// Retries by these settings.
+    ///
+    /// # Errors
+    /// Kind `Config` where the settings do not fit together.
+    pub fn new(settings: retry::Settings) -> Result<RetryLayer, Error> {
+        let stack = StackBuilder::default().retry(settings);
+        stack.build_parts(Parts { retry: true, ..Parts::default() }).map(RetryLayer)
+    }
+}
+
+layer! {
+    /// A circuit breaker per origin.
+    CircuitBreakerLayer
+}
+
+impl CircuitBreakerLayer {
+    /// Breakers by these settings. Where a default hangs on the attempt limit, that is taken as 10 s.
+    ///
+    /// # Errors
+    /// Kind `Config` where the settings do not fit together.
+    pub fn new(settings: breaker::Settings) -> Result<CircuitBreakerLayer, Error> {
+        let stack = StackBuilder::default().breaker(settings);
+        stack.build_parts(Parts { breaker: true, ..Parts::default() }).map(CircuitBreakerLayer)
+    }
+
+    /// The circuit breakers of all origins.
+    pub fn breakers(&self) -> Breakers {
+        Breakers::new(&self.0)
+    }
+}
+
+layer! {
+    /// A health check before the call, one for all callers of an origin. It is sent through the inner service.
+    HealthCheckLayer
+}
+
+impl HealthCheckLayer {
+    /// Health checks by these settings, or at this path.
+    ///
+    /// # Errors
+    /// Kind `Config` for a path without a slash and for impossible durations.
+    pub fn new(settings: impl Into<preflight::Settings>) -> Result<HealthCheckLayer, Error> {
+        let stack = StackBuilder::default().health(settings);
+        stack.build_parts(Parts { health: true, ..Parts::default() }).map(HealthCheckLayer)
+    }
+}
+
+layer! {
+    /// The idle bound, and the least progress if one is set, of response bodies.
+    StallLayer
+}
+
+impl StallLayer {
+    /// Bodies by the `idle`, `stream`, `collect` and `min_progress` of these limits.
+    ///
+    /// # Errors
+    /// Kind `Config` for zero and for more than 10 years.
+    pub fn new(limits: Limits) -> Result<StallLayer, Error> {
+        let stack = StackBuilder::default().limits(limits);
+        stack.build_parts(Parts { stall: true, ..Parts::default() }).map(StallLayer)
+    }
+}

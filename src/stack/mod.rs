@@ -1,0 +1,155 @@
+//! All parts in their order as one tower service.
+
+pub(crate) mod bounds;
+mod builder;
+mod call;
+pub(crate) mod lane;
+mod layers;
+mod life;
+mod stream;
+mod wait;
+
+pub use bounds::WorstCase;
+pub use builder::StackBuilder;
+pub use call::Call;
+pub use lane::Breakers;
+pub use layers::{
+    AttemptLayer, CircuitBreakerLayer, DeadlineLayer, HealthCheckLayer, RetryLayer, StallLayer,
+};
+
+use crate::body::Body;
+use crate::error::{BoxError, Error};
+use crate::inflight::InFlight;
+use crate::origin::Entry;
+use builder::Shared;
+use http::{Request, Response};
+use lane::Lane;
+use std::fmt;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use tower_layer::Layer;
+use tower_service::Service;
+
+/// Deadline, retry, circuit breaker, health check, attempt limit, collect and stall guard as one layer.
+///
+/// State belongs to the layer value: clones of one layer, and all services it is applied to, share breakers, budgets,
+/// health verdicts and the in-flight table. Two layer values share nothing.
+///
+/// ```
+/// use tower_layer::Layer;
+/// use unwedge::StackLayer;
+/// # #[derive(Clone)] struct Inner;
+///
+/// let layer = StackLayer::default();
+/// let service = layer.layer(Inner);
+/// ```
+#[derive(Clone)]
+pub struct StackLayer(Arc<Shared>);
+
+impl StackLayer {
+    /// A layer with settings of your own.
+    pub fn builder() -> StackBuilder {
+        StackBuilder::default()
+    }
+
+    /// The circuit breakers of all origins.
+    pub fn breakers(&self) -> Breakers {
+        Breakers::new(&self.0)
+    }
+
+    /// The calls in flight.
+    pub fn in_flight(&self) -> InFlight {
+        InFlight(Arc::clone(&self.0.table))
+    }
+
+    /// The longest that a call can take.
+    pub fn bounds(&self) -> WorstCase {
+        self.0.worst_case()
+    }
+}
+
+impl Default for StackLayer {
+    /// All parts on with their defaults; no health check, since that needs a path.
+    fn default() -> StackLayer {
+        StackLayer(Arc::new(Shared::default()))
+    }
+}
+
+impl fmt::Debug for StackLayer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("StackLayer").field(&self.0).finish()
+    }
+}
+
+impl<S> Layer<S> for StackLayer {
+    type Service = Stack<S>;
+
+    fn layer(&self, inner: S) -> Stack<S> {
+        Stack::new(inner, &self.0)
+    }
+}
+
+/// A service whose every call ends.
+///
+/// It is always ready: the readiness of the inner service is awaited inside the call, under its deadline and after
+/// admission, so that a refusal never holds a permit of the inner service.
+///
+/// The inner service must be [`Clone`]; each call polls a clone of its own.
+#[derive(Clone)]
+pub struct Stack<S> {
+    inner: S,
+    shared: Arc<Shared>,
+    /// The origin of the last call: most clients talk to one.
+    last: Option<Arc<Entry<Lane>>>,
+}
+
+impl<S> Stack<S> {
+    fn new(inner: S, shared: &Arc<Shared>) -> Stack<S> {
+        Stack { inner, shared: Arc::clone(shared), last: None }
+    }
+
+    /// The circuit breakers of all origins.
+    pub fn breakers(&self) -> Breakers {
+        Breakers::new(&self.shared)
+    }
+
+    /// The calls in flight.
+    pub fn in_flight(&self) -> InFlight {
+        InFlight(Arc::clone(&self.shared.table))
+    }
+
+    /// The longest that a call can take.
+    pub fn bounds(&self) -> WorstCase {
+        self.shared.worst_case()
+    }
+}
+
+impl<S: fmt::Debug> fmt::Debug for Stack<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stack").field("inner", &self.inner).field("shared", &self.shared).finish()
+    }
+}
+
+impl<S, B, R> Service<Request<B>> for Stack<S>
+where
+    S: Service<Request<B>, Response = Response<R>> + Clone,
+    S::Error: Into<BoxError>,
+    B: 'static,
+    R: http_body::Body + Send + Unpin + 'static,
+    R::Error: Into<BoxError>,
+{
+    type Response = Response<Body>;
+    type Error = Error;
+    type Future = Call<S, B, R>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        if self.last.as_ref().is_none_or(|last| !last.serves(request.uri())) {
+            self.last = self.shared.lane(request.uri()).ok();
+        }
+        Call::new(self.inner.clone(), Arc::clone(&self.shared), self.last.clone(), request)
+    }
+}

@@ -1,0 +1,88 @@
+//! What a call waits for when nothing else is to be done: the nearest bound, and a response that is thrown away.
+
+use http_body::Body;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Why the timer is set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Bound {
+    Deadline,
+    Attempt(Duration),
+    Stall(Duration),
+    Overdue,
+    Probe,
+    /// Not a limit: a wait that is over.
+    Wake,
+}
+
+/// Picks the bound that is nearest.
+#[derive(Debug, Default)]
+pub(super) struct Nearest(Option<(Instant, Bound)>);
+
+impl Nearest {
+    /// At the same moment the bound that was named first wins.
+    pub(super) fn at(mut self, at: Option<Instant>, bound: Bound) -> Nearest {
+        if let Some(at) = at {
+            if self.0.is_none_or(|(nearest, _)| at < nearest) {
+                self.0 = Some((at, bound));
+            }
+        }
+        self
+    }
+
+    pub(super) fn get(self) -> Option<(Instant, Bound)> {
+        self.0
+    }
+}
+
+/// A response that is thrown away is read this far and for this long, so that its connection can be used again;
+/// beyond that a new connection is cheaper.
+#[derive(Debug)]
+pub(super) struct Drain<R> {
+    body: R,
+    left: usize,
+    pub(super) until: Instant,
+}
+
+const BYTES: usize = 4096;
+const TIME: Duration = Duration::from_millis(100);
+
+impl<R: Body + Unpin> Drain<R> {
+    pub(super) fn new(body: R, now: Instant) -> Drain<R> {
+        Drain { body, left: BYTES, until: now + TIME }
+    }
+
+    /// Ready when there is no more to read, or none that is worth it.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) {
+            let Some(Ok(frame)) = frame else { return Poll::Ready(()) };
+            let bytes = frame.data_ref().map_or(0, bytes::Buf::remaining);
+            match self.left.checked_sub(bytes) {
+                Some(left) => self.left = left,
+                None => return Poll::Ready(()),
+            }
+        }
+        Poll::Pending
+    }
+}
+
+/// The clock of one poll: read when first asked, and again after code that may have taken time.
+#[derive(Debug, Default)]
+pub(super) struct Clock(Option<Instant>);
+
+impl Clock {
+    pub(super) fn at(now: Instant) -> Clock {
+        Clock(Some(now))
+    }
+
+    pub(super) fn now(&mut self) -> Instant {
+        *self.0.get_or_insert_with(Instant::now)
+    }
+
+    pub(super) fn stale(&mut self) {
+        self.0 = None;
+    }
+}

@@ -1,0 +1,85 @@
+//! The words, levels and names of everything that is logged, traced and measured.
+
+use crate::breaker::{Phase, Transition};
+use crate::duration::human;
+use crate::error::Error;
+use crate::origin::Origin;
+use std::time::Duration;
+use tracing::Span;
+
+/// The span of a call: from its first poll to its result.
+pub(crate) fn call(origin: &Origin, method: &http::Method, url: impl FnOnce() -> String) -> Span {
+    if !tracing::enabled!(tracing::Level::DEBUG) {
+        return Span::none();
+    }
+    tracing::debug_span!(
+        "call",
+        http.request.method = %method,
+        server.address = origin.host(),
+        server.port = origin.port(),
+        url.full = url(),
+    )
+}
+
+/// The span of one attempt. The first has no resend count, as OpenTelemetry wants it.
+pub(crate) fn attempt(number: u32, health_check: bool) -> Span {
+    if !tracing::enabled!(tracing::Level::DEBUG) {
+        return Span::none();
+    }
+    if health_check {
+        return tracing::debug_span!("health check");
+    }
+    let span = tracing::debug_span!("attempt", http.request.resend_count = tracing::field::Empty);
+    if number > 1 {
+        span.record("http.request.resend_count", number - 1);
+    }
+    span
+}
+
+/// An attempt that will be repeated.
+pub(crate) fn retry(origin: &Origin, attempt: u32, of: u32, wait: Duration, cause: &str) {
+    tracing::debug!(
+        %origin,
+        attempt,
+        wait = %human(wait),
+        cause,
+        "retry {attempt}/{of} in {}: {cause}",
+        human(wait),
+    );
+}
+
+/// A call that failed in the end. The caller has seen to it that this is said once a second at most.
+pub(crate) fn failed(origin: &Origin, error: &Error, suppressed: u64) {
+    tracing::warn!(%origin, attempt = error.attempts(), suppressed, "{error}");
+}
+
+/// A health check passed after one that failed, or after an open circuit.
+pub(crate) fn recovered(origin: &Origin, down_for: Option<Duration>) {
+    let down_for = down_for.map(|d| human(d).to_string());
+    tracing::info!(%origin, down_for, "health check passed, resuming normal operations");
+}
+
+/// A request body type that cannot be sent twice.
+pub(crate) fn unreplayable(body: &str) {
+    tracing::warn!(
+        body,
+        "requests with a body of this type get one attempt, since it cannot be sent again: see retry::Settings::replay_with"
+    );
+}
+
+/// A long poll without any bound of its own.
+pub(crate) fn unbounded(origin: &Origin, reason: &str) {
+    tracing::debug!(%origin, reason, "long poll without a bound");
+}
+
+/// One line for each transition of a breaker. The moments at which calls begin to be refused are warnings.
+pub(crate) fn breaker_transition(t: &Transition) {
+    let (origin, from, to) = (&*t.origin, t.from.as_str(), t.to.as_str());
+    match t.to {
+        Phase::Open => tracing::warn!(origin, from, to, "opening circuit after {}", t.reason),
+        Phase::ForcedOpen => tracing::warn!(origin, from, to, "circuit forced open"),
+        Phase::HalfOpen => tracing::info!(origin, from, to, "entering half-open"),
+        Phase::Closed => tracing::info!(origin, from, to, "circuit closed"),
+        Phase::Disabled => tracing::info!(origin, from, to, "circuit breaker disabled"),
+    }
+}
