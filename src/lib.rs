@@ -17,6 +17,8 @@ pub mod stack;
 mod stall;
 mod sync;
 mod telemetry;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod wire;
 
 pub use body::{Attempts, Body};

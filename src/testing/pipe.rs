@@ -1,0 +1,237 @@
+//! The in-memory connection: a connector for hyper-util's client whose other end is a [`Peer`](super::Peer).
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use http::Uri;
+use hyper_util::client::legacy::connect::{Connected, Connection};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
+use tokio::sync::watch;
+use tower_service::Service;
+
+use super::Peer;
+use super::serve::{self, Wire};
+use super::state::{Door, State};
+
+/// What fits into the pipe in each direction before a writer has to wait, as a socket buffer would make it wait.
+const BUFFER: usize = 64 * 1024;
+
+/// An in-memory connector for hyper-util's legacy client (a `tower` service of [`Uri`]).
+///
+/// No socket and no thread is involved, hence a test on a paused tokio clock is exact to the millisecond: the clock
+/// moves only when client and peer both wait. Every connect gives the server's half to the [`Peer`] the pipe was made
+/// by, whatever host the address names, unless [`host`](Pipe::host) says otherwise. The scheme is not looked at: there
+/// is no TLS in the pipe.
+///
+/// A connect can be refused ([`Reply::refuse`](super::Reply::refuse)), hang
+/// ([`Reply::connect_hang`](super::Reply::connect_hang)) or take its time ([`connect_takes`](Pipe::connect_takes)).
+/// Dropping a connect that waits leaves nothing behind. A pipe outlives its peer only to refuse.
+#[derive(Clone, Debug)]
+pub struct Pipe {
+    main: Gate,
+    hosts: Vec<(Arc<str>, Gate)>,
+    takes: Duration,
+}
+
+#[derive(Clone, Debug)]
+struct Gate {
+    state: Arc<State>,
+    /// Closed when the peer is dropped; nothing is ever sent.
+    alive: watch::Receiver<()>,
+}
+
+impl Pipe {
+    pub(super) fn new(state: Arc<State>, alive: watch::Receiver<()>) -> Pipe {
+        Pipe {
+            main: Gate { state, alive },
+            hosts: Vec::new(),
+            takes: Duration::ZERO,
+        }
+    }
+
+    /// Every connect takes `d` before it is accepted or refused. Zero by default.
+    #[must_use]
+    pub fn connect_takes(mut self, d: Duration) -> Pipe {
+        self.takes = d;
+        self
+    }
+
+    /// Addresses with this host lead to another peer, for tests with several origins.
+    #[must_use]
+    pub fn host(mut self, host: &str, peer: &Peer) -> Pipe {
+        let gate = peer.pipe().main;
+        self.hosts.push((host.into(), gate));
+        self
+    }
+
+    fn gate(&self, uri: &Uri) -> &Gate {
+        let named = uri.host().and_then(|host| {
+            self.hosts
+                .iter()
+                .find(|(name, _)| name.eq_ignore_ascii_case(host))
+        });
+        named.map_or(&self.main, |(_, gate)| gate)
+    }
+}
+
+impl Service<Uri> for Pipe {
+    type Response = TokioIo<PipeStream>;
+    type Error = io::Error;
+    type Future = Pin<Box<dyn Future<Output = io::Result<Self::Response>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let gate = self.gate(&uri).clone();
+        let takes = self.takes;
+        Box::pin(async move { gate.connect(takes).await.map(TokioIo::new) })
+    }
+}
+
+impl Gate {
+    async fn connect(mut self, takes: Duration) -> io::Result<PipeStream> {
+        self.state.knocked();
+        if !takes.is_zero() {
+            let _ = tokio::time::timeout(takes, self.alive.changed()).await;
+        }
+        let silent = match self.state.door() {
+            Door::Refuse => {
+                return Err(refused(
+                    "the peer refuses the connection, as its script says",
+                ));
+            }
+            Door::Hang => {
+                let _ = self.alive.changed().await;
+                return Err(refused("the peer was dropped"));
+            }
+            Door::Silent => true,
+            Door::Serve => false,
+        };
+        let (client, server) = tokio::io::duplex(BUFFER);
+        let reset = Arc::new(AtomicBool::new(false));
+        let (here, there) = watch::channel(());
+        let half = ServerHalf {
+            io: server,
+            reset: reset.clone(),
+            client: there,
+        };
+        let state = self.state.clone();
+        if !self.state.spawn(serve::connection(state, half, silent)) {
+            return Err(refused("the peer was dropped"));
+        }
+        Ok(PipeStream {
+            io: client,
+            reset,
+            _here: here,
+        })
+    }
+}
+
+fn refused(why: &'static str) -> io::Error {
+    io::Error::new(io::ErrorKind::ConnectionRefused, why)
+}
+
+/// The client's half of a [`Pipe`]'s connection.
+///
+/// It behaves like a socket: what was sent before a reset can still be read, then the reset is an error of kind
+/// [`ConnectionReset`](io::ErrorKind::ConnectionReset).
+#[derive(Debug)]
+pub struct PipeStream {
+    io: DuplexStream,
+    reset: Arc<AtomicBool>,
+    /// Dropped with the stream, which is how the server's half hears of it without reading.
+    _here: watch::Sender<()>,
+}
+
+impl PipeStream {
+    fn was_reset(&self) -> Option<io::Error> {
+        let reset = self.reset.load(Ordering::Acquire);
+        reset.then(|| io::Error::new(io::ErrorKind::ConnectionReset, "connection reset by peer"))
+    }
+}
+
+impl Connection for PipeStream {
+    fn connected(&self) -> Connected {
+        Connected::new()
+    }
+}
+
+impl AsyncRead for PipeStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.io).poll_read(cx, buf))?;
+        let end = buf.filled().len() == before && buf.remaining() > 0;
+        Poll::Ready(if end {
+            self.was_reset().map_or(Ok(()), Err)
+        } else {
+            Ok(())
+        })
+    }
+}
+
+impl AsyncWrite for PipeStream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = ready!(Pin::new(&mut self.io).poll_write(cx, buf));
+        Poll::Ready(written.map_err(|e| self.was_reset().unwrap_or(e)))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = ready!(Pin::new(&mut self.io).poll_write_vectored(cx, bufs));
+        Poll::Ready(written.map_err(|e| self.was_reset().unwrap_or(e)))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+}
+
+pub(super) struct ServerHalf {
+    io: DuplexStream,
+    reset: Arc<AtomicBool>,
+    client: watch::Receiver<()>,
+}
+
+impl Wire for ServerHalf {
+    type Io = DuplexStream;
+
+    fn io(&mut self) -> &mut DuplexStream {
+        &mut self.io
+    }
+
+    async fn gone(&mut self) {
+        let _ = self.client.changed().await;
+    }
+
+    fn reset(self) {
+        // The flag first: the drop of the half is what wakes the reader.
+        self.reset.store(true, Ordering::Release);
+    }
+}

@@ -1,0 +1,231 @@
+//! One connection of a peer, whatever it runs over.
+
+use std::future::Future;
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::time::{timeout, timeout_at};
+
+use super::answer::{Answer, At, Ending};
+use super::reply::Act;
+use super::request::{self, Broken, Head};
+use super::state::State;
+use super::{Cut, Reply};
+
+/// How long a request that has begun may take to arrive. Long enough for any script, short enough to end.
+const REQUEST: Duration = Duration::from_secs(600);
+
+/// The server's side of a connection.
+pub(super) trait Wire: Send + 'static {
+    type Io: AsyncRead + AsyncWrite + Unpin + Send;
+
+    fn io(&mut self) -> &mut Self::Io;
+
+    /// Waits until the client is gone, without reading. What nothing else bounds ends here.
+    fn gone(&mut self) -> impl Future<Output = ()> + Send;
+
+    /// Ends the connection with a reset. Dropping it instead ends it as the end of a process would.
+    fn reset(self);
+}
+
+/// How a connection goes on after a request.
+enum Next {
+    Again,
+    /// Close when the next request has arrived.
+    Stale,
+    Cut(Cut),
+}
+
+/// Serves one connection to its end, or to the moment at which the server goes away by the clock.
+pub(super) async fn connection<W: Wire>(state: Arc<State>, wire: W, silent: bool) {
+    let open = state.opened();
+    let served = pin!(serve(&state, wire, open.number, silent));
+    match state.goes_away() {
+        Some(at) => {
+            let _ = timeout_at(at, served).await;
+        }
+        None => served.await,
+    }
+}
+
+async fn serve<W: Wire>(state: &State, mut wire: W, number: u64, silent: bool) {
+    if silent {
+        return wire.gone().await;
+    }
+    let mut buf = BytesMut::new();
+    let mut stale = false;
+    let cut = loop {
+        match one(state, &mut wire, &mut buf, number, stale).await {
+            Ok(Next::Again) => {}
+            Ok(Next::Stale) => stale = true,
+            Ok(Next::Cut(how)) => break how,
+            Err(_) => return,
+        }
+    };
+    end(wire, cut).await;
+}
+
+async fn end<W: Wire>(mut wire: W, how: Cut) {
+    match how {
+        Cut::Hang => wire.gone().await,
+        Cut::Reset => wire.reset(),
+        Cut::Close => {
+            let _ = wire.io().shutdown().await;
+        }
+    }
+}
+
+/// One request and what the script says to it.
+async fn one<W: Wire>(
+    state: &State,
+    wire: &mut W,
+    buf: &mut BytesMut,
+    connection: u64,
+    stale: bool,
+) -> io::Result<Next> {
+    if request::first_byte(wire.io(), buf).await.is_err() {
+        return Ok(Next::Cut(Cut::Close));
+    }
+    let head = match timeout(REQUEST, request::head(wire.io(), buf)).await {
+        Ok(Ok(head)) => head,
+        Ok(Err(Broken::Bad)) => return complain(wire, "400 Bad Request").await,
+        Ok(Err(Broken::TooLarge)) => {
+            return complain(wire, "431 Request Header Fields Too Large").await;
+        }
+        Ok(Err(Broken::Gone)) | Err(_) => return Ok(Next::Cut(Cut::Close)),
+    };
+    if stale {
+        state.arrived_late(&head, connection);
+        return Ok(Next::Cut(Cut::Close));
+    }
+    let (id, mut received, reply) = state.arrived(&head, connection);
+    if !reply.leaves_body() && !head.body.is_empty() {
+        if head.expects_continue {
+            wire.io()
+                .write_all(b"HTTP/1.1 100 Continue\r\n\r\n")
+                .await?;
+        }
+        let mut body = request::Body::default();
+        let read = timeout(REQUEST, request::body(wire.io(), buf, head.body, &mut body)).await;
+        received.body = body.kept.freeze();
+        received.body_len = body.len;
+        received.complete = body.complete;
+        state.body(id, &received);
+        match read {
+            Ok(Ok(())) => {}
+            Ok(Err(Broken::Bad | Broken::TooLarge)) => {
+                return complain(wire, "400 Bad Request").await;
+            }
+            Ok(Err(Broken::Gone)) | Err(_) => return Ok(Next::Cut(Cut::Close)),
+        }
+    }
+    play(wire, &head, reply.decide(&received)).await
+}
+
+async fn complain<W: Wire>(wire: &mut W, status: &str) -> io::Result<Next> {
+    let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+    wire.io().write_all(answer.as_bytes()).await?;
+    Ok(Next::Cut(Cut::Close))
+}
+
+/// Waits, and fails when the client leaves meanwhile.
+async fn wait<W: Wire>(wire: &mut W, d: Duration) -> io::Result<()> {
+    if d.is_zero() {
+        return Ok(());
+    }
+    match timeout(d, wire.gone()).await {
+        Ok(()) => Err(io::ErrorKind::BrokenPipe.into()),
+        Err(_) => Ok(()),
+    }
+}
+
+async fn play<W: Wire>(wire: &mut W, request: &Head, reply: Reply) -> io::Result<Next> {
+    wait(wire, reply.after).await?;
+    match reply.act {
+        Act::Hang | Act::Silent | Act::ConnectHang => Ok(Next::Cut(Cut::Hang)),
+        Act::Close => Ok(Next::Cut(Cut::Close)),
+        Act::Reset | Act::Refuse => Ok(Next::Cut(Cut::Reset)),
+        Act::Raw(bytes) => {
+            wire.io().write_all(&bytes).await?;
+            Ok(Next::Cut(Cut::Close))
+        }
+        Act::EndlessHeaders(every) => {
+            wire.io().write_all(b"HTTP/1.1 200 OK\r\n").await?;
+            loop {
+                wait(wire, every).await?;
+                wire.io()
+                    .write_all(b"x-endless: and another header, and another header\r\n")
+                    .await?;
+            }
+        }
+        Act::EndlessInformational(every) => loop {
+            wait(wire, every).await?;
+            wire.io().write_all(INFORMATIONAL).await?;
+        },
+        Act::Answer(answer) => send(wire, request, &answer).await,
+        Act::By(_) => complain(wire, "508 Loop Detected").await,
+    }
+}
+
+const INFORMATIONAL: &[u8] = b"HTTP/1.1 103 Early Hints\r\nlink: </style.css>; rel=preload\r\n\r\n";
+
+async fn send<W: Wire>(wire: &mut W, request: &Head, answer: &Answer) -> io::Result<Next> {
+    for _ in 0..answer.informational {
+        wire.io().write_all(INFORMATIONAL).await?;
+    }
+    let mut head = answer.head(request);
+    let mut cut = None;
+    if let Some((At::Head(n), how)) = answer.cut {
+        head.truncate(n);
+        cut = Some(how);
+    }
+    match answer.head_pace {
+        None => wire.io().write_all(&head).await?,
+        Some(every) => {
+            for byte in head {
+                wait(wire, every).await?;
+                wire.io().write_all(&[byte]).await?;
+            }
+        }
+    }
+    if let Some(how) = cut {
+        return Ok(Next::Cut(how));
+    }
+    if answer.has_body(request) {
+        if let Some(how) = send_body(wire, answer).await? {
+            return Ok(Next::Cut(how));
+        }
+    }
+    Ok(match answer.ending {
+        _ if answer.ends(request) => Next::Cut(Cut::Close),
+        Ending::StaleOnNext => Next::Stale,
+        _ => Next::Again,
+    })
+}
+
+async fn send_body<W: Wire>(wire: &mut W, answer: &Answer) -> io::Result<Option<Cut>> {
+    let (stop, cut) = match answer.cut {
+        Some((At::Body(n), how)) => (n, Some(how)),
+        _ => (u64::MAX, None),
+    };
+    let (size, every) = answer.drip.unwrap_or((usize::MAX, Duration::ZERO));
+    let mut sent = 0;
+    loop {
+        let room = usize::try_from(stop - sent).unwrap_or(usize::MAX).min(size);
+        let piece = answer.body.piece(sent, room);
+        if piece.is_empty() {
+            break;
+        }
+        sent += piece.len() as u64;
+        wait(wire, every).await?;
+        wire.io().write_all(&answer.frame(piece)).await?;
+    }
+    if cut.is_none() {
+        wire.io().write_all(&answer.tail()).await?;
+    }
+    Ok(cut)
+}
