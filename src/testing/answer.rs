@@ -6,7 +6,6 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http::StatusCode;
 
-use super::Cut;
 use super::request::Head;
 
 /// What a filler body is made of, and the largest piece that is written at once.
@@ -51,6 +50,18 @@ pub(super) enum Ending {
     Closing,
     Stale,
     StaleOnNext,
+}
+
+/// How a connection ends that ends too early.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cut {
+    /// It stays open and nothing comes any more.
+    Hang,
+    /// It is closed in good order.
+    Close,
+    /// It is reset.
+    Reset,
 }
 
 /// Where an answer is cut off.

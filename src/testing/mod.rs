@@ -11,10 +11,11 @@ mod script;
 mod serve;
 mod state;
 
+pub use answer::Cut;
 pub use peer::Peer;
 pub use pipe::{Pipe, PipeStream};
 pub use record::Received;
-pub use reply::{Cut, Reply};
+pub use reply::Reply;
 pub use script::Script;
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::Received;
-use super::answer::{Answer, At, Ending, Framing, Source};
+use super::answer::{Answer, At, Cut, Ending, Framing, Source};
 
 /// How often one reply may be decided by a function that names another function.
 const MAX_BY: usize = 16;
@@ -45,18 +45,6 @@ pub(super) enum Act {
     EndlessInformational(Duration),
     Answer(Box<Answer>),
     By(Arc<dyn Fn(&Received) -> Reply + Send + Sync>),
-}
-
-/// How a connection ends that ends too early.
-#[non_exhaustive]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cut {
-    /// It stays open and nothing comes any more.
-    Hang,
-    /// It is closed in good order.
-    Close,
-    /// It is reset.
-    Reset,
 }
 
 /// Connections.

@@ -1,5 +1,7 @@
 mod over_pipe;
+mod over_pipe_more;
 mod over_sockets;
+mod raw;
 mod script;
 
 use std::time::Duration;
