@@ -134,10 +134,8 @@ impl Answer {
 
     /// Status line and headers, to the empty line.
     pub(super) fn head(&self, request: &Head) -> Vec<u8> {
-        let reason = StatusCode::from_u16(self.status)
-            .ok()
-            .and_then(|s| s.canonical_reason())
-            .unwrap_or("Status");
+        let reason =
+            StatusCode::from_u16(self.status).ok().and_then(|s| s.canonical_reason()).unwrap_or("Status");
         let mut head = format!("HTTP/1.1 {} {reason}\r\n", self.status);
         let mut line = |name: &str, value: &str| {
             // Writing to a String cannot fail.
@@ -147,8 +145,7 @@ impl Answer {
             line(name, value);
         }
         let framed = |(name, _): &(String, String)| {
-            name.eq_ignore_ascii_case("content-length")
-                || name.eq_ignore_ascii_case("transfer-encoding")
+            name.eq_ignore_ascii_case("content-length") || name.eq_ignore_ascii_case("transfer-encoding")
         };
         if !self.bodiless() && !self.headers.iter().any(framed) {
             match (self.framing, self.body.len()) {

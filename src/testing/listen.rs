@@ -36,10 +36,7 @@ pub(super) fn hold(addr: SocketAddr) -> io::Result<Socket> {
 }
 
 pub(super) fn local_addr(socket: &Socket) -> io::Result<SocketAddr> {
-    socket
-        .local_addr()?
-        .as_socket()
-        .ok_or_else(|| io::Error::other("not an internet address"))
+    socket.local_addr()?.as_socket().ok_or_else(|| io::Error::other("not an internet address"))
 }
 
 fn open(socket: Socket) -> io::Result<TcpListener> {
@@ -49,20 +46,14 @@ fn open(socket: Socket) -> io::Result<TcpListener> {
 
 pub(super) fn start(state: &Arc<State>, addr: SocketAddr) -> io::Result<SocketAddr> {
     if tokio::runtime::Handle::try_current().is_err() {
-        return Err(io::Error::other(
-            "a peer can listen only inside of a tokio runtime",
-        ));
+        return Err(io::Error::other("a peer can listen only inside of a tokio runtime"));
     }
     let named = |e: io::Error| io::Error::new(e.kind(), format!("cannot listen on {addr}: {e}"));
     let socket = hold(addr).map_err(named)?;
     let addr = local_addr(&socket)?;
     // Checked here, so that a port in use is the caller's error even where binding alone does not show it.
     let away = matches!(state.away().0, Away::Now { .. });
-    let socket = if away {
-        Stand::Held(socket)
-    } else {
-        Stand::Open(open(socket).map_err(named)?)
-    };
+    let socket = if away { Stand::Held(socket) } else { Stand::Open(open(socket).map_err(named)?) };
     state.spawn_listener(run(state.clone(), socket, addr));
     Ok(addr)
 }
@@ -174,9 +165,7 @@ impl Wire for TcpStream {
             }
             // Unread data would make the socket ready again and again: say that they are not wanted, and be woken by
             // what comes next.
-            let _ = self.try_io(Interest::READABLE, || {
-                Err::<(), _>(io::ErrorKind::WouldBlock.into())
-            });
+            let _ = self.try_io(Interest::READABLE, || Err::<(), _>(io::ErrorKind::WouldBlock.into()));
         }
     }
 

@@ -55,10 +55,7 @@ impl From<Script> for Peer {
 impl Peer {
     /// A peer without a script.
     pub fn new() -> Peer {
-        Peer {
-            state: Arc::new(State::new()),
-            alive: watch::Sender::new(()),
-        }
+        Peer { state: Arc::new(State::new()), alive: watch::Sender::new(()) }
     }
 
     /// The next request gets this reply.

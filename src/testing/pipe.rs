@@ -48,11 +48,7 @@ struct Gate {
 
 impl Pipe {
     pub(super) fn new(state: Arc<State>, alive: watch::Receiver<()>) -> Pipe {
-        Pipe {
-            main: Gate { state, alive },
-            hosts: Vec::new(),
-            takes: Duration::ZERO,
-        }
+        Pipe { main: Gate { state, alive }, hosts: Vec::new(), takes: Duration::ZERO }
     }
 
     /// Every connect takes `d` before it is accepted or refused. Zero by default.
@@ -71,11 +67,8 @@ impl Pipe {
     }
 
     fn gate(&self, uri: &Uri) -> &Gate {
-        let named = uri.host().and_then(|host| {
-            self.hosts
-                .iter()
-                .find(|(name, _)| name.eq_ignore_ascii_case(host))
-        });
+        let named =
+            uri.host().and_then(|host| self.hosts.iter().find(|(name, _)| name.eq_ignore_ascii_case(host)));
         named.map_or(&self.main, |(_, gate)| gate)
     }
 }
@@ -104,9 +97,7 @@ impl Gate {
         }
         let silent = match self.state.door() {
             Door::Refuse => {
-                return Err(refused(
-                    "the peer refuses the connection, as its script says",
-                ));
+                return Err(refused("the peer refuses the connection, as its script says"));
             }
             Door::Hang => {
                 let _ = self.alive.changed().await;
@@ -118,20 +109,12 @@ impl Gate {
         let (client, server) = tokio::io::duplex(BUFFER);
         let reset = Arc::new(AtomicBool::new(false));
         let (here, there) = watch::channel(());
-        let half = ServerHalf {
-            io: server,
-            reset: reset.clone(),
-            client: there,
-        };
+        let half = ServerHalf { io: server, reset: reset.clone(), client: there };
         let state = self.state.clone();
         if !self.state.spawn(serve::connection(state, half, silent)) {
             return Err(refused("the peer was dropped"));
         }
-        Ok(PipeStream {
-            io: client,
-            reset,
-            _here: here,
-        })
+        Ok(PipeStream { io: client, reset, _here: here })
     }
 }
 
@@ -173,20 +156,12 @@ impl AsyncRead for PipeStream {
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.io).poll_read(cx, buf))?;
         let end = buf.filled().len() == before && buf.remaining() > 0;
-        Poll::Ready(if end {
-            self.was_reset().map_or(Ok(()), Err)
-        } else {
-            Ok(())
-        })
+        Poll::Ready(if end { self.was_reset().map_or(Ok(()), Err) } else { Ok(()) })
     }
 }
 
 impl AsyncWrite for PipeStream {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let written = ready!(Pin::new(&mut self.io).poll_write(cx, buf));
         Poll::Ready(written.map_err(|e| self.was_reset().unwrap_or(e)))
     }

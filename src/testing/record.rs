@@ -40,9 +40,7 @@ impl Received {
     /// The request target without its query.
     #[must_use]
     pub fn path(&self) -> &str {
-        self.target
-            .split_once('?')
-            .map_or(&self.target, |(path, _)| path)
+        self.target.split_once('?').map_or(&self.target, |(path, _)| path)
     }
 
     /// The query, if there is one.
@@ -82,30 +80,22 @@ impl Log {
 
     /// The body of request `id`, as far as it came and as far as there is room for it.
     pub(super) fn body(&mut self, id: u64, received: &Received) {
-        let index = id
-            .checked_sub(self.base)
-            .and_then(|i| usize::try_from(i).ok());
+        let index = id.checked_sub(self.base).and_then(|i| usize::try_from(i).ok());
         let Some(entry) = index.and_then(|i| self.kept.get_mut(i)) else {
             return;
         };
         let room = MAX_BODIES.saturating_sub(self.bodies);
         // A slice would keep the whole body alive.
         let fits = received.body.len() <= room;
-        entry.body = if fits {
-            received.body.clone()
-        } else {
-            Bytes::copy_from_slice(&received.body[..room])
-        };
+        entry.body =
+            if fits { received.body.clone() } else { Bytes::copy_from_slice(&received.body[..room]) };
         entry.body_len = received.body_len;
         entry.complete = received.complete;
         self.bodies += entry.body.len();
     }
 
     pub(super) fn clear(&mut self) {
-        *self = Log {
-            base: self.base + self.count,
-            ..Log::default()
-        };
+        *self = Log { base: self.base + self.count, ..Log::default() };
     }
 
     pub(super) fn kept(&self) -> &[Received] {

@@ -130,9 +130,7 @@ impl Reply {
     /// 200 with a chunked body that never ends, as fast as it is read; give it a pace by [`drip`](Reply::drip). Without
     /// one it keeps a paused clock where it is as long as the client reads on.
     pub fn endless() -> Reply {
-        Reply::status(200)
-            .with(|a| a.body = Source::Filler(None))
-            .chunked()
+        Reply::status(200).with(|a| a.body = Source::Filler(None)).chunked()
     }
 
     /// 200, a head that promises 100 bytes, then nothing.
@@ -199,8 +197,7 @@ impl Reply {
     /// Adds a trailer after a chunked body.
     #[track_caller]
     pub fn trailer(self, name: &str, value: &str) -> Reply {
-        self.chunked()
-            .with(|a| a.trailers.push((name.to_owned(), value.to_owned())))
+        self.chunked().with(|a| a.trailers.push((name.to_owned(), value.to_owned())))
     }
 
     /// Sends the body without its length; the end of the connection is its end.
@@ -323,10 +320,7 @@ impl Reply {
 
 impl From<Act> for Reply {
     fn from(act: Act) -> Reply {
-        Reply {
-            after: Duration::ZERO,
-            act,
-        }
+        Reply { after: Duration::ZERO, act }
     }
 }
 

@@ -60,21 +60,11 @@ async fn fill(io: &mut (impl AsyncRead + Unpin), buf: &mut BytesMut) -> Result<(
 }
 
 /// Waits for the first byte of the next request.
-pub(super) async fn first_byte(
-    io: &mut (impl AsyncRead + Unpin),
-    buf: &mut BytesMut,
-) -> Result<(), Broken> {
-    if buf.is_empty() {
-        fill(io, buf).await
-    } else {
-        Ok(())
-    }
+pub(super) async fn first_byte(io: &mut (impl AsyncRead + Unpin), buf: &mut BytesMut) -> Result<(), Broken> {
+    if buf.is_empty() { fill(io, buf).await } else { Ok(()) }
 }
 
-pub(super) async fn head(
-    io: &mut (impl AsyncRead + Unpin),
-    buf: &mut BytesMut,
-) -> Result<Head, Broken> {
+pub(super) async fn head(io: &mut (impl AsyncRead + Unpin), buf: &mut BytesMut) -> Result<Head, Broken> {
     loop {
         if let Some((len, head)) = parse(buf)? {
             buf.advance(len);
@@ -102,24 +92,16 @@ fn parse(buf: &[u8]) -> Result<Option<(usize, Head)>, Broken> {
         let value = HeaderValue::from_bytes(field.value).map_err(|_| Broken::Bad)?;
         headers.append(name, value);
     }
-    let method = Method::from_bytes(request.method.unwrap_or_default().as_bytes())
-        .map_err(|_| Broken::Bad)?;
+    let method =
+        Method::from_bytes(request.method.unwrap_or_default().as_bytes()).map_err(|_| Broken::Bad)?;
     let has = |name: &str, word: &str| {
         let mut values = headers.get_all(name).iter().filter_map(|v| v.to_str().ok());
-        values.any(|v| {
-            v.split(',')
-                .any(|part| part.trim().eq_ignore_ascii_case(word))
-        })
+        values.any(|v| v.split(',').any(|part| part.trim().eq_ignore_ascii_case(word)))
     };
     let body = match headers.get(http::header::CONTENT_LENGTH) {
         _ if has("transfer-encoding", "chunked") => Length::Chunked,
         None => Length::Known(0),
-        Some(v) => Length::Known(
-            v.to_str()
-                .ok()
-                .and_then(|v| v.trim().parse().ok())
-                .ok_or(Broken::Bad)?,
-        ),
+        Some(v) => Length::Known(v.to_str().ok().and_then(|v| v.trim().parse().ok()).ok_or(Broken::Bad)?),
     };
     let keep_alive = match request.version {
         Some(0) => has("connection", "keep-alive"),
@@ -127,17 +109,7 @@ fn parse(buf: &[u8]) -> Result<Option<(usize, Head)>, Broken> {
     };
     let expects_continue = has("expect", "100-continue") && !body.is_empty();
     let target = request.path.unwrap_or_default().to_owned();
-    Ok(Some((
-        len,
-        Head {
-            method,
-            target,
-            headers,
-            body,
-            keep_alive,
-            expects_continue,
-        },
-    )))
+    Ok(Some((len, Head { method, target, headers, body, keep_alive, expects_continue })))
 }
 
 /// The body as far as it came: the part that is kept, its whole length, and whether it ended as it should.

@@ -21,10 +21,7 @@ enum Step {
     Times(u32, Reply),
     Until(Duration, Reply),
     Forever(Reply),
-    Flap {
-        up: (Duration, Reply),
-        down: (Duration, Reply),
-    },
+    Flap { up: (Duration, Reply), down: (Duration, Reply) },
 }
 
 /// Whether the server is away at a moment, as if its process were not running.
@@ -131,11 +128,7 @@ impl Script {
                 _ => end = next,
             }
         }
-        if away {
-            Away::Now { until: None }
-        } else {
-            Away::Not
-        }
+        if away { Away::Now { until: None } } else { Away::Not }
     }
 
     /// Whether the clock says "away" at `t`, and when the clock speaks next.
@@ -149,11 +142,8 @@ impl Script {
                 Step::Forever(reply) => return (reply.refuses(), None),
                 Step::Flap { up, down } => {
                     let at = into(up, down, t);
-                    let (reply, end) = if at < up.0 {
-                        (&up.1, up.0)
-                    } else {
-                        (&down.1, up.0.saturating_add(down.0))
-                    };
+                    let (reply, end) =
+                        if at < up.0 { (&up.1, up.0) } else { (&down.1, up.0.saturating_add(down.0)) };
                     return (reply.refuses(), t.checked_add(end - at));
                 }
             }

@@ -105,9 +105,7 @@ async fn one<W: Wire>(
     let (id, mut received, reply) = state.arrived(&head, connection);
     if !reply.leaves_body() && !head.body.is_empty() {
         if head.expects_continue {
-            wire.io()
-                .write_all(b"HTTP/1.1 100 Continue\r\n\r\n")
-                .await?;
+            wire.io().write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await?;
         }
         let mut body = request::Body::default();
         let read = timeout(REQUEST, request::body(wire.io(), buf, head.body, &mut body)).await;
@@ -157,9 +155,7 @@ async fn play<W: Wire>(wire: &mut W, request: &Head, reply: Reply) -> io::Result
             wire.io().write_all(b"HTTP/1.1 200 OK\r\n").await?;
             loop {
                 wait(wire, every).await?;
-                wire.io()
-                    .write_all(b"x-endless: and another header, and another header\r\n")
-                    .await?;
+                wire.io().write_all(b"x-endless: and another header, and another header\r\n").await?;
             }
         }
         Act::EndlessInformational(every) => loop {

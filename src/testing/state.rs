@@ -57,12 +57,8 @@ pub(super) struct State {
 
 impl State {
     pub(super) fn new() -> State {
-        let book = Book {
-            start: Instant::now(),
-            main: Script::new(),
-            routes: Vec::new(),
-            log: Log::default(),
-        };
+        let book =
+            Book { start: Instant::now(), main: Script::new(), routes: Vec::new(), log: Log::default() };
         State {
             book: Mutex::new(book),
             tasks: Mutex::new(Some(Tasks::default())),
@@ -126,10 +122,7 @@ impl State {
     pub(super) fn opened(self: &Arc<State>) -> Open {
         self.open.fetch_add(1, Ordering::AcqRel);
         let number = self.connections.fetch_add(1, Ordering::AcqRel) + 1;
-        Open {
-            state: self.clone(),
-            number,
-        }
+        Open { state: self.clone(), number }
     }
 
     /// Whether the server is away by the clock, in times of the clock.
@@ -164,13 +157,9 @@ impl State {
             self.changed.notify_waiters();
         }
         let reply = reply.unwrap_or_else(|| {
-            let line = format!(
-                "the peer's script has nothing left for {} {}\n",
-                received.method, received.target
-            );
-            Reply::status(500)
-                .header("content-type", "text/plain")
-                .body(line)
+            let line =
+                format!("the peer's script has nothing left for {} {}\n", received.method, received.target);
+            Reply::status(500).header("content-type", "text/plain").body(line)
         });
         (id, received, reply)
     }
@@ -193,18 +182,13 @@ impl State {
     }
 
     pub(super) fn reset(&self) {
-        let connections = self
-            .tasks()
-            .as_mut()
-            .map(|tasks| std::mem::take(&mut tasks.connections));
+        let connections = self.tasks().as_mut().map(|tasks| std::mem::take(&mut tasks.connections));
         drop(connections);
         {
             let mut book = self.book();
             book.start = Instant::now();
             book.main.rewind();
-            book.routes
-                .iter_mut()
-                .for_each(|(_, script)| script.rewind());
+            book.routes.iter_mut().for_each(|(_, script)| script.rewind());
             book.log.clear();
         }
         self.knocks.store(0, Ordering::Release);
@@ -216,10 +200,7 @@ impl State {
 impl Book {
     fn reply(&mut self, received: &Received) -> Option<Reply> {
         let now = received.at;
-        let own = self
-            .routes
-            .iter_mut()
-            .find(|(pattern, _)| fits(pattern, received));
+        let own = self.routes.iter_mut().find(|(pattern, _)| fits(pattern, received));
         own.map_or(&mut self.main, |(_, script)| script).take(now)
     }
 }

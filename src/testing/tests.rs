@@ -29,15 +29,11 @@ fn over<C: Connect + Clone>(connector: C) -> Plain<C> {
 }
 
 fn get(path: &str) -> Request<Full<Bytes>> {
-    Request::get(format!("http://peer.test{path}"))
-        .body(Full::default())
-        .unwrap()
+    Request::get(format!("http://peer.test{path}")).body(Full::default()).unwrap()
 }
 
 fn post(path: &str, body: impl Into<Bytes>) -> Request<Full<Bytes>> {
-    Request::post(format!("http://peer.test{path}"))
-        .body(Full::new(body.into()))
-        .unwrap()
+    Request::post(format!("http://peer.test{path}")).body(Full::new(body.into())).unwrap()
 }
 
 /// Status and whole body; the error of either as text with its sources.
@@ -47,11 +43,7 @@ where
 {
     let response = response.map_err(|e| chain(&e))?;
     let status = response.status();
-    let body = response
-        .into_body()
-        .collect()
-        .await
-        .map_err(|e| chain(&e))?;
+    let body = response.into_body().collect().await.map_err(|e| chain(&e))?;
     Ok((status, body.to_bytes()))
 }
 

@@ -9,10 +9,7 @@ async fn a_head_may_come_byte_by_byte() {
     let peer = Peer::new().forever(Reply::status(204).slow_head(SEC));
     let start = Instant::now();
     assert_eq!(client(&peer).request(get("/")).await.unwrap().status(), 204);
-    assert_eq!(
-        start.elapsed().as_secs(),
-        "HTTP/1.1 204 No Content\r\n\r\n".len() as u64
-    );
+    assert_eq!(start.elapsed().as_secs(), "HTTP/1.1 204 No Content\r\n\r\n".len() as u64);
 }
 
 #[tokio::test(start_paused = true)]
@@ -24,28 +21,19 @@ async fn a_head_may_be_too_large_or_without_end() {
         .then(Reply::endless_headers(SEC));
     let client = client(&peer);
     let large = client.request(get("/")).await.unwrap();
-    let size: usize = large
-        .headers()
-        .iter()
-        .map(|(k, v)| k.as_str().len() + v.len() + 4)
-        .sum();
+    let size: usize = large.headers().iter().map(|(k, v)| k.as_str().len() + v.len() + 4).sum();
     assert!(size > 96 * 1024 - 64, "{size}");
     for _ in 0..2 {
         let e = client.request(get("/")).await.unwrap_err();
-        assert!(
-            chain(&e).contains("message head is too large"),
-            "{}",
-            chain(&e)
-        );
+        assert!(chain(&e).contains("message head is too large"), "{}", chain(&e));
     }
     assert!(timeout(60 * SEC, client.request(get("/"))).await.is_err());
 }
 
 #[tokio::test(start_paused = true)]
 async fn informational_responses_may_come_first_or_without_end() {
-    let peer = Peer::new()
-        .then(Reply::ok("at last").informational(200))
-        .forever(Reply::endless_informational(MS));
+    let peer =
+        Peer::new().then(Reply::ok("at last").informational(200)).forever(Reply::endless_informational(MS));
     let client = client(&peer);
     assert_eq!(whole(client.request(get("/")).await).await, ok("at last"));
     assert!(timeout(60 * SEC, client.request(get("/"))).await.is_err());
@@ -60,38 +48,24 @@ async fn a_body_may_be_large_or_endless_without_costing_memory() {
         .then(Reply::endless())
         .forever(Reply::endless().drip(1, SEC));
     let client = client(&peer);
-    assert_eq!(
-        whole(client.request(get("/")).await).await.unwrap().1.len(),
-        3_000_001
-    );
+    assert_eq!(whole(client.request(get("/")).await).await.unwrap().1.len(), 3_000_001);
     let mut body = client.request(get("/")).await.unwrap().into_body();
     let mut read = 0;
     while read < 50_000_000 {
-        read += body
-            .frame()
-            .await
-            .unwrap()
-            .unwrap()
-            .into_data()
-            .unwrap()
-            .len();
+        read += body.frame().await.unwrap().unwrap().into_data().unwrap().len();
     }
     drop(body);
     let slow = client.request(get("/")).await.unwrap();
-    assert!(
-        timeout(3600 * SEC, slow.into_body().collect())
-            .await
-            .is_err()
-    );
+    assert!(timeout(3600 * SEC, slow.into_body().collect()).await.is_err());
     tokio::task::yield_now().await;
     assert_eq!(peer.open_connections(), 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_is_no_http_is_an_error() {
-    let peer = Peer::new().then(Reply::garbage()).then(Reply::raw(
-        "HTTP/1.1 200 OK\r\ncontent-length: 2, 3\r\n\r\n",
-    ));
+    let peer = Peer::new()
+        .then(Reply::garbage())
+        .then(Reply::raw("HTTP/1.1 200 OK\r\ncontent-length: 2, 3\r\n\r\n"));
     let client = client(&peer);
     for _ in 0..2 {
         let e = client.request(get("/")).await.unwrap_err();
@@ -101,9 +75,7 @@ async fn what_is_no_http_is_an_error() {
 
 #[tokio::test(start_paused = true)]
 async fn a_lie_below_the_real_length_leaves_bytes_nobody_asked_for() {
-    let peer = Peer::new()
-        .then(Reply::ok("0123456789").declare(4))
-        .forever(Reply::ok("next"));
+    let peer = Peer::new().then(Reply::ok("0123456789").declare(4)).forever(Reply::ok("next"));
     let client = client(&peer);
     assert_eq!(whole(client.request(get("/")).await).await, ok("0123"));
     tokio::task::yield_now().await;
@@ -121,11 +93,7 @@ async fn a_server_that_is_away_refuses_and_ends_what_was_open() {
     let client = client(&peer);
     let start = Instant::now();
     let e = client.request(get("/")).await.unwrap_err();
-    assert!(
-        chain(&e).contains("closed before message completed"),
-        "{}",
-        chain(&e)
-    );
+    assert!(chain(&e).contains("closed before message completed"), "{}", chain(&e));
     assert_eq!((start.elapsed(), peer.open_connections()), (2 * SEC, 0));
     sleep(2 * SEC - MS).await;
     assert!(client.request(get("/")).await.unwrap_err().is_connect());
@@ -150,10 +118,8 @@ async fn a_flapping_server_follows_the_clock() {
 
 #[tokio::test(start_paused = true)]
 async fn a_connection_may_go_stale_at_once_or_under_the_next_request() {
-    let peer = Peer::new()
-        .then(Reply::ok("1").stale())
-        .then(Reply::ok("2").stale_on_next())
-        .forever(Reply::ok("3"));
+    let peer =
+        Peer::new().then(Reply::ok("1").stale()).then(Reply::ok("2").stale_on_next()).forever(Reply::ok("3"));
     let client = client(&peer);
     assert_eq!(whole(client.request(get("/")).await).await, ok("1"));
     sleep(MS).await;
@@ -162,11 +128,7 @@ async fn a_connection_may_go_stale_at_once_or_under_the_next_request() {
     sleep(MS).await;
     assert_eq!(peer.open_connections(), 1);
     let e = client.request(get("/lost")).await.unwrap_err();
-    assert!(
-        chain(&e).contains("closed before message completed"),
-        "{}",
-        chain(&e)
-    );
+    assert!(chain(&e).contains("closed before message completed"), "{}", chain(&e));
     assert_eq!(peer.requests()[2].path(), "/lost");
     assert_eq!(whole(client.request(get("/")).await).await, ok("3"));
     assert_eq!((peer.connections(), peer.request_count()), (3, 4));
@@ -180,12 +142,7 @@ async fn a_close_is_announced_where_it_should_be() {
         .then(Reply::ok("c").stale())
         .forever(Reply::ok("d"));
     let client = client(&peer);
-    for (body, close) in [
-        ("a", Some("close")),
-        ("b", Some("close")),
-        ("c", None),
-        ("d", None),
-    ] {
+    for (body, close) in [("a", Some("close")), ("b", Some("close")), ("c", None), ("d", None)] {
         sleep(MS).await;
         let response = client.request(get("/")).await.unwrap();
         assert_eq!(header(response.headers(), "connection"), close);
@@ -196,14 +153,10 @@ async fn a_close_is_announced_where_it_should_be() {
 
 #[tokio::test(start_paused = true)]
 async fn answers_without_a_body_leave_the_connection_in_order() {
-    let peer = Peer::new()
-        .then(Reply::ok("unsent"))
-        .then(Reply::status(304).body("unsent"))
-        .forever(Reply::ok("x"));
+    let peer =
+        Peer::new().then(Reply::ok("unsent")).then(Reply::status(304).body("unsent")).forever(Reply::ok("x"));
     let client = client(&peer);
-    let head = Request::head("http://peer.test/")
-        .body(Full::default())
-        .unwrap();
+    let head = Request::head("http://peer.test/").body(Full::default()).unwrap();
     let response = client.request(head).await.unwrap();
     assert_eq!(header(response.headers(), "content-length"), Some("6"));
     assert_eq!(whole(Ok(response)).await, ok(""));
@@ -215,32 +168,17 @@ async fn answers_without_a_body_leave_the_connection_in_order() {
 #[tokio::test(start_paused = true)]
 async fn trailers_follow_a_chunked_body() {
     let peer = Peer::new().forever(Reply::ok("x").trailer("x-sum", "1"));
-    let body = client(&peer)
-        .request(get("/"))
-        .await
-        .unwrap()
-        .into_body()
-        .collect()
-        .await
-        .unwrap();
+    let body = client(&peer).request(get("/")).await.unwrap().into_body().collect().await.unwrap();
     assert_eq!(header(body.trailers().unwrap(), "x-sum"), Some("1"));
 }
 
 #[tokio::test(start_paused = true)]
 async fn long_polls_and_redirects_read_as_they_should() {
-    let peer = Peer::new()
-        .on("/poll", Reply::long_poll(50 * SEC))
-        .forever(Reply::redirect("/poll"));
+    let peer = Peer::new().on("/poll", Reply::long_poll(50 * SEC)).forever(Reply::redirect("/poll"));
     let client = client(&peer);
     let start = Instant::now();
     let response = client.request(get("/")).await.unwrap();
-    assert_eq!(
-        (
-            response.status().as_u16(),
-            header(response.headers(), "location")
-        ),
-        (302, Some("/poll"))
-    );
+    assert_eq!((response.status().as_u16(), header(response.headers(), "location")), (302, Some("/poll")));
     assert_eq!(client.request(get("/poll")).await.unwrap().status(), 202);
     assert_eq!(start.elapsed(), 50 * SEC);
 }
@@ -255,12 +193,7 @@ async fn a_peer_can_be_waited_for_reset_and_dropped() {
     peer.reset();
     assert!(waits.await.unwrap().is_err());
     assert_eq!(
-        (
-            peer.connections(),
-            peer.connects(),
-            peer.request_count(),
-            peer.open_connections()
-        ),
+        (peer.connections(), peer.connects(), peer.request_count(), peer.open_connections()),
         (0, 0, 0, 0)
     );
     let waits = tokio::spawn(client.request(get("/")));
@@ -269,23 +202,14 @@ async fn a_peer_can_be_waited_for_reset_and_dropped() {
     drop(peer);
     assert!(waits.await.unwrap().is_err());
     let e = client.request(get("/")).await.unwrap_err();
-    assert!(
-        e.is_connect() && chain(&e).contains("the peer was dropped"),
-        "{}",
-        chain(&e)
-    );
+    assert!(e.is_connect() && chain(&e).contains("the peer was dropped"), "{}", chain(&e));
 }
 
 #[tokio::test(start_paused = true)]
 async fn hosts_can_lead_to_different_peers() {
-    let (a, b) = (
-        Peer::new().forever(Reply::ok("a")),
-        Peer::new().forever(Reply::ok("b")),
-    );
+    let (a, b) = (Peer::new().forever(Reply::ok("a")), Peer::new().forever(Reply::ok("b")));
     let client = over(a.pipe().host("b.test", &b));
-    let to_b = Request::get("http://B.test/")
-        .body(Full::default())
-        .unwrap();
+    let to_b = Request::get("http://B.test/").body(Full::default()).unwrap();
     assert_eq!(whole(client.request(get("/")).await).await, ok("a"));
     assert_eq!(whole(client.request(to_b).await).await, ok("b"));
 }
