@@ -6,6 +6,7 @@ mod call;
 pub(crate) mod lane;
 mod layers;
 mod life;
+mod read;
 mod stream;
 mod wait;
 

@@ -102,11 +102,7 @@ where
         while hit.is_none() {
             life.consumer_waits(now);
             let nearest = Nearest::default().at(Some(*this.ends), *this.bound);
-            let nearest = match life.flow.bound() {
-                Some((at, limit)) => nearest.at(Some(at), Bound::Stall(limit)),
-                None => nearest,
-            };
-            let Some((at, bound)) = nearest.at(life.overdue_at(), Bound::Overdue).get() else {
+            let Some((at, bound)) = nearest.stall(life).at(life.overdue_at(), Bound::Overdue).get() else {
                 return Poll::Pending;
             };
             match std::task::ready!(this.timer.as_mut().poll(at, cx)) {

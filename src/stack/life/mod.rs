@@ -18,7 +18,7 @@ use crate::preflight::{Answer, Ended, Waiting};
 use crate::retry::classify::is_idempotent;
 use crate::stall::Flow;
 use crate::telemetry;
-use http::{Method, Request, StatusCode};
+use http::{Method, StatusCode, request};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -79,17 +79,20 @@ pub(super) enum Admission {
 }
 
 impl Life {
-    pub(super) fn begin<B>(
+    /// Begins a call, in place: a life is too large to be handed around.
+    #[inline]
+    pub(super) fn begin<'a>(
+        life: &'a mut Option<Life>,
         shared: Arc<Shared>,
         lane: Option<Arc<Entry<Lane>>>,
-        request: &Request<B>,
-    ) -> Result<Life, Error> {
+        request: &request::Parts,
+    ) -> Result<&'a mut Life, Error> {
         let lane = match lane {
             Some(lane) => lane,
-            None => shared.lane(request.uri())?,
+            None => shared.lane(&request.uri)?,
         };
         let now = Instant::now();
-        let extensions = request.extensions();
+        let extensions = &request.extensions;
         let wishes = !extensions.is_empty();
         let long_poll = if wishes { extensions.get::<LongPoll>().cloned() } else { None };
         if let Some(poll) = &long_poll {
@@ -108,8 +111,8 @@ impl Life {
         let allowed = if shared.parts.retry { shared.retry.max_retries.saturating_add(1) } else { 1 };
         let slot = shared.table.enter(Details {
             target: Target {
-                method: request.method().clone(),
-                uri: request.uri().clone(),
+                method: request.method.clone(),
+                uri: request.uri.clone(),
                 label: if wishes { extensions.get::<Label>().cloned() } else { None },
             },
             started: now,
@@ -120,11 +123,11 @@ impl Life {
         if long_poll.as_ref().is_some_and(LongPoll::is_unbounded) {
             telemetry::unbounded(&lane.origin, long_poll.as_ref().map_or("", |poll| poll.reason()));
         }
-        Ok(Life {
+        Ok(life.insert(Life {
             slot: Some(slot),
             permit: None,
             probe: Probe::None,
-            method: request.method().clone(),
+            method: request.method.clone(),
             idempotent: is_idempotent(request),
             long_poll,
             collect,
@@ -138,14 +141,14 @@ impl Life {
             last_wait: None,
             paid: 0,
             wanted: None,
-            phase: Phase::Ready,
+            phase: Phase::Headers,
             flow: Flow::new(None, None),
             streaming: false,
             good: false,
             journal: Vec::new(),
             shared,
             lane,
-        })
+        }))
     }
 
     pub(super) fn url(&self) -> String {
@@ -180,7 +183,8 @@ impl Life {
         if self.deadline.is_some_and(|deadline| now >= deadline) {
             let error =
                 Error::new(ErrorKind::Deadline, "the deadline had passed before an attempt could begin");
-            return Admission::Refused(error.at(self.phase));
+            let phase = if self.attempt == 0 { Phase::Ready } else { Phase::BackOff };
+            return Admission::Refused(error.at(phase));
         }
         if let (Some(_), Some(uri)) = (&self.long_poll, uri) {
             if let Some(until) = self.lane.state.gaps.until(&self.shared.hasher, uri, now) {
@@ -221,7 +225,10 @@ impl Life {
     }
 
     fn refused(&mut self, kind: ErrorKind, now: Instant) -> Admission {
-        let error = Error::new(kind, "");
+        let mut error = Error::new(kind, "");
+        if error.is_unhealthy() {
+            error = error.at(Phase::HealthCheck);
+        }
         let retry_in = error.retry_in().unwrap_or_default();
         if self.shared.parts.retry && self.shared.retry.wait_when_refused {
             let until = now + self.spread(retry_in);
@@ -247,11 +254,20 @@ impl Life {
     }
 
     /// The request is on its way: from now on its silence counts.
-    pub(super) fn sent(&mut self, probe: bool, now: Instant) {
+    pub(super) fn sent(&mut self, now: Instant) {
         self.began = now;
-        self.enter(if probe { Phase::HealthCheck } else { Phase::Headers }, now);
+        if self.attempt > 1 || self.phase != Phase::Headers {
+            self.enter(Phase::Headers, now);
+        }
         if let Some(permit) = &mut self.permit {
             permit.heard_at(now);
+        }
+    }
+
+    /// Whether the code of the inner service is running: only then a panic is its own.
+    pub(super) fn in_service(&mut self, inside: bool) {
+        if let Some(permit) = &mut self.permit {
+            permit.in_service(inside);
         }
     }
 

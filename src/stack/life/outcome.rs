@@ -1,14 +1,14 @@
 //! What the end of an attempt means for the call: keep it, repeat it, give up; and what is told of it.
 
 use super::Life;
-use crate::body::Attempts;
+use crate::body::{Attempts, Body};
 use crate::breaker;
-use crate::collect::{Plan, declared, plan};
+use crate::collect::{Buffer, Plan, declared, plan};
 use crate::duration::human;
 use crate::error::{Attempt, Error, ErrorKind, Phase};
 use crate::retry::after::retry_after;
 use crate::retry::{Class, Evidence, Outcome, Repeat};
-use crate::stack::wait::Clock;
+use crate::stack::wait::{Bound, Clock};
 use crate::stall::Flow;
 use crate::sync::lock;
 use crate::telemetry;
@@ -256,12 +256,44 @@ impl Life {
         }
     }
 
+    /// A bound was reached: `Some` where that ends the attempt.
+    pub(in crate::stack) fn expired(
+        &mut self,
+        bound: Bound,
+        copy: bool,
+        now: Instant,
+    ) -> Option<Result<Instant, Error>> {
+        let error = match bound {
+            Bound::Wake => return None,
+            Bound::Overdue => {
+                self.overdue(now);
+                return None;
+            }
+            Bound::Deadline => {
+                let error = self.out_of_time(now);
+                return Some(Err(self.finally(error, now)));
+            }
+            Bound::Attempt(limit) => self.too_slow(limit),
+            Bound::Stall(limit) => self.stalled(limit),
+            Bound::Probe => match self.probed(Err(self.probe_silence()), now) {
+                Ok(()) => return None,
+                Err(error) => return Some(self.failed(error, true, now)),
+            },
+        };
+        Some(self.failed(error, copy, now))
+    }
+
+    pub(in crate::stack) fn stalled(&self, limit: Duration) -> Error {
+        let error = Error::new(ErrorKind::Stall, "").at(Phase::Body).limit(limit);
+        error.received(self.flow.received())
+    }
+
     /// Some of the body came while it is collected.
     pub(in crate::stack) fn got(&mut self, bytes: usize, clock: &mut Clock) {
-        let now = clock.now();
-        self.flow.got(bytes, now);
-        if let Some(permit) = &mut self.permit {
-            permit.heard_at(now);
+        let waited = self.flow.is_waiting();
+        self.flow.got(bytes, clock.now());
+        if let Some(permit) = self.permit.as_mut().filter(|_| waited) {
+            permit.heard_at(clock.now());
         }
     }
 
@@ -350,6 +382,18 @@ impl Life {
             head.extensions.insert(attempts);
         }
         attempts
+    }
+
+    /// The response with the body that was collected.
+    pub(in crate::stack) fn respond(
+        &mut self,
+        mut head: response::Parts,
+        mut read: Buffer,
+        now: Instant,
+    ) -> http::Response<Body> {
+        let attempts = self.attempts(&mut head, now);
+        let body = Body::collected(read.take(), read.trailers.take());
+        http::Response::from_parts(head, body.with_attempts(attempts))
     }
 
     fn note_gap(&mut self, head: &response::Parts, now: Instant) {
