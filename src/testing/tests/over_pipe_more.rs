@@ -187,20 +187,19 @@ async fn long_polls_and_redirects_read_as_they_should() {
 async fn a_peer_can_be_waited_for_reset_and_dropped() {
     let peer = Peer::new().then(Reply::hang()).forever(Reply::ok("x"));
     let client = client(&peer);
-    let waits = tokio::spawn(client.request(get("/")));
-    assert!(!peer.arrived(2, SEC).await);
-    assert!(peer.arrived(1, Duration::ZERO).await);
-    peer.reset();
-    assert!(waits.await.unwrap().is_err());
-    assert_eq!(
-        (peer.connections(), peer.connects(), peer.request_count(), peer.open_connections()),
-        (0, 0, 0, 0)
-    );
-    let waits = tokio::spawn(client.request(get("/")));
-    assert!(peer.arrived(1, SEC).await);
-    assert_eq!(peer.requests()[0].at, Duration::ZERO);
-    drop(peer);
-    assert!(waits.await.unwrap().is_err());
+    let resets = async {
+        assert!(!peer.arrived(2, SEC).await);
+        assert!(peer.arrived(1, Duration::ZERO).await);
+        peer.reset();
+    };
+    assert!(tokio::join!(client.request(get("/")), resets).0.is_err());
+    let counts = (peer.connections(), peer.connects(), peer.request_count());
+    assert_eq!((counts, peer.open_connections()), ((0, 0, 0), 0));
+    let drops = async move {
+        assert!(peer.arrived(1, SEC).await);
+        assert_eq!(peer.requests()[0].at, Duration::ZERO);
+    };
+    assert!(tokio::join!(client.request(get("/")), drops).0.is_err());
     let e = client.request(get("/")).await.unwrap_err();
     assert!(e.is_connect() && chain(&e).contains("the peer was dropped"), "{}", chain(&e));
 }
