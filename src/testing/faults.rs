@@ -36,7 +36,8 @@ pub enum Expect {
     NoHead,
     /// The head comes, the body never ends.
     NoEnd,
-    /// The connection ends too early, or what comes is no HTTP or too much of it.
+    /// The connection ends too early, or what comes is no HTTP or more of a head than a client should take (64 KiB,
+    /// 100 informational responses).
     Broken,
     /// A whole response with this status.
     Status(u16),
@@ -68,7 +69,7 @@ static FAULTS: &[Fault] = faults! {
     "refused", Refused, "nothing listens on the port", Play::Refused;
     "black-hole", NoHead, "the connect is never answered: the backlog is full and nobody accepts", Play::BlackHole;
     "accept-silence", NoHead, "accepts and never reads", Plays(|| Reply::silent().into());
-    "reset-on-accept", Broken, "accepts and resets at once", Plays(|| Script::new().times(u32::MAX, Reply::refuse()));
+    "reset-on-accept", Broken, "accepts and resets at once, which a client may see while it still connects", Plays(|| Script::new().times(u32::MAX, Reply::refuse()));
     "tls-stall", NoHead, "accepts and never answers the TLS handshake", Play::Tls(|| Reply::silent().into());
     "tls-plain", Broken, "answers the TLS handshake in plain HTTP", Play::Tls(|| Reply::ok("").into());
     // Instead of a head
@@ -81,7 +82,7 @@ static FAULTS: &[Fault] = faults! {
     "reset-mid-head", Broken, "half a head, then a reset", Plays(|| Reply::ok("x").cut_head(20, Cut::Reset).into());
     "slow-headers", NoHead, "a head of 4 KiB at one byte a second", Plays(|| Reply::ok("x").head_size(4096).slow_head(SECOND).into());
     "endless-headers", Broken, "header lines without end", Plays(|| Reply::endless_headers(Duration::ZERO).into());
-    "huge-head", Broken, "a head of 1 MiB", Plays(|| Reply::ok("x").head_size(1024 * 1024).into());
+    "huge-head", Broken, "a head of 96 KiB", Plays(|| Reply::ok("x").head_size(96 * 1024).into());
     "endless-1xx", Broken, "informational responses without end, as fast as they are read", Plays(|| Reply::endless_informational(Duration::ZERO).into());
     "slow-1xx", NoHead, "an informational response each second, without end", Plays(|| Reply::endless_informational(SECOND).into());
     // In the body

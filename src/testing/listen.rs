@@ -182,7 +182,7 @@ impl Wire for TcpStream {
                 Ok(ready) if !ready.is_read_closed() => {}
                 _ => return,
             }
-            // Unread data would make the socket ready again and again: say that they are not wanted, and be woken by
+            // Unread data would make the socket ready again and again: say that it is not wanted, and be woken by
             // what comes next.
             let _ = self.try_io(Interest::READABLE, || Err::<(), _>(io::ErrorKind::WouldBlock.into()));
         }

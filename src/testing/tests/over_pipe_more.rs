@@ -212,3 +212,17 @@ async fn hosts_can_lead_to_different_peers() {
     assert_eq!(whole(client.request(get("/")).await).await, ok("a"));
     assert_eq!(whole(client.request(to_b).await).await, ok("b"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn thousands_of_calls_dropped_at_any_moment_leave_nothing_open() {
+    let peer = Peer::new().flap((7 * MS, Reply::ok("0123456789").drip(3, MS)), (5 * MS, Reply::hang()));
+    let client = over(peer.pipe().connect_takes(MS));
+    for i in 0..2_000 {
+        let call = async { whole(client.request(post("/", "body")).await).await };
+        let _ = timeout(i % 9 * MS, call).await;
+    }
+    drop(client);
+    sleep(SEC).await;
+    assert_eq!(peer.open_connections(), 0);
+    assert!(peer.request_count() > 1_000 && peer.connections() > 500, "{peer:?}");
+}

@@ -157,41 +157,34 @@ fn faults_have_distinct_names_and_an_unknown_one_is_answered_with_them() {
     assert!(e.to_string().starts_with("unknown fault `dripp`; there are: refused, black-hole, "), "{e}");
 }
 
-/// The whole list against a client that bounds what a plain one does not: time, and the size of the body.
+/// The list against a client that bounds what a plain one does not: time, and the size of the body.
 #[tokio::test]
 async fn every_fault_plays_what_it_promises() {
     let faults = FaultServer::start_all().unwrap();
     let client = http();
+    let mut calls = tokio::task::JoinSet::new();
     for (fault, url) in faults.urls() {
         // No TLS here: the plain client speaks HTTP to it, which stalls and is answered all the same.
-        let (url, tls) = (url.replace("https:", "http:"), url.starts_with("https:"));
-        let start = Instant::now();
-        let head = timeout(300 * MS, client.request(at(&url))).await;
-        let seen = match head {
-            Err(_) => Expect::NoHead,
-            Ok(Err(e)) if e.is_connect() => Expect::Refused,
-            Ok(Err(_)) => Expect::Broken,
-            Ok(Ok(response)) => {
-                let status = response.status().as_u16();
-                match timeout(300 * MS, up_to(response.into_body(), 10_000_000)).await {
-                    Err(_) => Expect::NoEnd,
-                    Ok(Err(())) => Expect::Broken,
-                    Ok(Ok(false)) => Expect::NoEnd,
-                    Ok(Ok(true)) => Expect::Status(status),
-                }
-            }
-        };
+        let (client, url) = (client.clone(), url.replace("https:", "http:"));
+        // They depend on the moment, or keep a core busy as long as they are read.
+        if !["flapping", "endless-1xx"].contains(&fault.name) {
+            calls.spawn(async move { (fault, meets(client, url, 1500 * MS).await) });
+        }
+    }
+    let busy = faults.url("endless-1xx").unwrap().to_owned();
+    while let Some(call) = calls.join_next().await {
+        let (fault, seen) = call.unwrap();
         let expected = match fault.name {
-            "tls-plain" if !tls => unreachable!(),
             "tls-plain" => Expect::Status(200),
-            // hyper counts no informational responses; the crate's own client has to.
-            "endless-1xx" => Expect::NoHead,
-            "flapping" => continue,
+            "reset-on-accept" if seen == Expect::Refused => continue,
+            // Below what hyper takes; a careful client takes less.
+            "huge-head" => Expect::Status(200),
             _ => fault.expect,
         };
         assert_eq!(seen, expected, "{}: {}", fault.name, fault.about);
-        assert!(start.elapsed() < 5 * SEC, "{}", fault.name);
     }
+    // hyper counts no informational responses; a careful client does.
+    assert_eq!(meets(client.clone(), busy, 100 * MS).await, Expect::NoHead);
     for (name, counts) in faults.counts() {
         let accepted = !["refused", "black-hole", "reset-on-accept"].contains(&name);
         let read = accepted && !["accept-silence", "tls-stall"].contains(&name);
@@ -203,6 +196,21 @@ async fn every_fault_plays_what_it_promises() {
     faults.reset();
     assert!(faults.counts().iter().all(|(_, counts)| *counts == Counts::default()));
     assert_eq!(whole(client.request(at(faults.url("excess-body").unwrap())).await).await, ok("xxxxx"));
+}
+
+async fn meets(client: Plain<HttpConnector>, url: String, limit: Duration) -> Expect {
+    let response = match timeout(limit, client.request(at(url))).await {
+        Err(_) => return Expect::NoHead,
+        Ok(Err(e)) if e.is_connect() => return Expect::Refused,
+        Ok(Err(_)) => return Expect::Broken,
+        Ok(Ok(response)) => response,
+    };
+    let status = response.status().as_u16();
+    match timeout(limit, up_to(response.into_body(), 10_000_000)).await {
+        Err(_) | Ok(Ok(false)) => Expect::NoEnd,
+        Ok(Err(())) => Expect::Broken,
+        Ok(Ok(true)) => Expect::Status(status),
+    }
 }
 
 /// Reads until the end (true), `max` bytes (false) or an error.
