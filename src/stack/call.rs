@@ -1,6 +1,5 @@
 //! The life of a call: one hand-written future that asks the parts and acts on their answers.
 
-use super::builder::Shared;
 use super::lane::Lane;
 use super::life::{Admission, Life};
 use super::read::{Read, read};
@@ -35,8 +34,8 @@ pin_project! {
         S: Service<Request<B>>,
     {
         inner: S,
-        shared: Option<Arc<Shared>>,
-        lane: Option<Arc<Entry<Lane>>>,
+        // Taken by the first poll, which begins the life of the call.
+        lane: Option<Result<Arc<Entry<Lane>>, Error>>,
         // What goes out next; while an attempt is under way, the copy for the one after it.
         request: Option<(request::Parts, B)>,
         life: Option<Life>,
@@ -86,16 +85,10 @@ impl<S, B, R> Call<S, B, R>
 where
     S: Service<Request<B>>,
 {
-    pub(super) fn new(
-        inner: S,
-        shared: Arc<Shared>,
-        lane: Option<Arc<Entry<Lane>>>,
-        request: Request<B>,
-    ) -> Call<S, B, R> {
+    pub(super) fn new(inner: S, lane: Result<Arc<Entry<Lane>>, Error>, request: Request<B>) -> Call<S, B, R> {
         Call {
             inner,
-            shared: Some(shared),
-            lane,
+            lane: Some(lane),
             request: Some(request.into_parts()),
             life: None,
             span: Span::none(),
@@ -119,9 +112,9 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         let mut clock = Clock::default();
-        if let Some(shared) = this.shared.take() {
+        if let Some(lane) = this.lane.take() {
             let Some((head, _)) = this.request.as_ref() else { unreachable!("it is taken when it is sent") };
-            match Life::begin(this.life, shared, this.lane.take(), head) {
+            match lane.and_then(|lane| Life::begin(this.life, lane, head)) {
                 Ok(life) => {
                     clock = Clock::at(life.started);
                     *this.span = telemetry::call(&life.lane.origin, &life.method, || life.url());
@@ -349,9 +342,9 @@ enum Next<R> {
 fn next<B: 'static>(life: &Life, kept: &mut Option<(request::Parts, B)>) -> Request<B> {
     let Some((head, body)) = kept.take() else { unreachable!("no attempt begins without a request") };
     if life.may_repeat() {
-        match life.shared.retry.replay.copy(&body) {
+        match life.lane.shared.retry.replay.copy(&body) {
             Some(body) => *kept = Some((head.clone(), body)),
-            None => life.shared.say_unreplayable(Replay::name_of::<B>()),
+            None => life.lane.shared.say_unreplayable(Replay::name_of::<B>()),
         }
     }
     Request::from_parts(head, body)
@@ -359,7 +352,7 @@ fn next<B: 'static>(life: &Life, kept: &mut Option<(request::Parts, B)>) -> Requ
 
 /// The health check that goes before a request.
 fn health_check<B: 'static>(life: &Life, kept: &Option<(request::Parts, B)>) -> Result<Request<B>, Error> {
-    let (Some(health), Some((head, _))) = (&life.shared.health, kept) else {
+    let (Some(health), Some((head, _))) = (&life.lane.shared.health, kept) else {
         unreachable!("only a stack with a health check leads one, and before its request is sent");
     };
     let Some(body) = empty::<B>() else {
