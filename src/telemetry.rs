@@ -22,12 +22,9 @@ pub(crate) fn call(origin: &Origin, method: &http::Method, url: impl FnOnce() ->
 }
 
 /// The span of one attempt. The first has no resend count, as OpenTelemetry wants it.
-pub(crate) fn attempt(number: u32, health_check: bool) -> Span {
+pub(crate) fn attempt(number: u32) -> Span {
     if !tracing::enabled!(tracing::Level::DEBUG) {
         return Span::none();
-    }
-    if health_check {
-        return tracing::debug_span!("health check");
     }
     let span = tracing::debug_span!("attempt", http.request.resend_count = tracing::field::Empty);
     if number > 1 {

@@ -25,13 +25,15 @@ pub struct Permit<B: Borrow<Breaker> = Breaker> {
     /// The last sign of life, in nanoseconds after the admission.
     heard: u64,
     quiet: bool,
+    /// A panic now is not that of the call.
+    outside: bool,
     settled: bool,
 }
 
 impl<B: Borrow<Breaker>> Permit<B> {
     #[inline]
     pub(super) fn new(breaker: B, ticket: Ticket) -> Permit<B> {
-        Permit { breaker, ticket, heard: 0, quiet: false, settled: false }
+        Permit { breaker, ticket, heard: 0, quiet: false, outside: false, settled: false }
     }
 
     /// The call went well: the server answered, if only to say no.
@@ -103,6 +105,12 @@ impl<B: Borrow<Breaker>> Permit<B> {
         (self.ticket.slot != 0).then_some(u64::from(self.ticket.generation))
     }
 
+    /// Whether the code of the call is running, so that a panic is its own.
+    #[inline]
+    pub(crate) fn in_service(&mut self, inside: bool) {
+        self.outside = !inside;
+    }
+
     /// The reader of a stream leaves before its end: a success, unless it waited in vain for so long that it hung.
     pub(crate) fn leave_stream(self, now: Instant) {
         if self.quiet || self.silent_for(now) < self.hang_threshold(now) {
@@ -143,7 +151,7 @@ impl<B: Borrow<Breaker>> Permit<B> {
             return;
         }
         let now = Instant::now();
-        if std::thread::panicking() {
+        if std::thread::panicking() && !self.outside {
             return self.breaker.borrow().record(&self.ticket, Outcome::Failure { retry_after: None }, now);
         }
         let silent = self.silent_for(now);

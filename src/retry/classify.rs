@@ -98,14 +98,14 @@ fn of_error(error: &Error) -> Class {
 }
 
 /// Whether the request may be processed twice (RFC 9110, 9.2.2).
-pub(crate) fn is_idempotent<B>(request: &http::Request<B>) -> bool {
+pub(crate) fn is_idempotent(request: &http::request::Parts) -> bool {
     let safe_to_repeat = matches!(
-        *request.method(),
+        request.method,
         Method::GET | Method::HEAD | Method::PUT | Method::DELETE | Method::OPTIONS | Method::TRACE
     );
     safe_to_repeat
-        || request.headers().contains_key("idempotency-key")
-        || request.extensions().get::<super::Idempotent>().is_some()
+        || request.headers.contains_key("idempotency-key")
+        || request.extensions.get::<super::Idempotent>().is_some()
 }
 
 #[cfg(test)]
