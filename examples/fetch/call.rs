@@ -88,7 +88,7 @@ impl<'a> Fetch<'a> {
         let mut told = Told::default();
         let mut request = self.client.request(self.method.clone(), &self.options.url);
         for (name, value) in &self.options.headers {
-            request = request.header(name.clone(), value.clone());
+            request = request.header(name, value.as_str());
         }
         if let Some(data) = &self.options.data {
             request = request.body(data.clone());
