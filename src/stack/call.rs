@@ -3,9 +3,10 @@
 use super::lane::Lane;
 use super::life::{Admission, Life};
 use super::read::{Read, read};
+use super::state::{Next, State, StateProj, Then, health_check, next};
 use super::stream::Guarded;
 use super::wait::{Bound, Clock, Drain, Nearest};
-use crate::body::{Body, Replay, empty};
+use crate::body::Body;
 use crate::collect::{Buffer, Plan};
 use crate::deadline::{Timer, outside};
 use crate::error::{BoxError, Error, Phase};
@@ -13,13 +14,12 @@ use crate::inflight::observe;
 use crate::origin::Entry;
 use crate::telemetry;
 use bytes::Bytes;
-use http::{Request, Response, request, response};
+use http::{Request, Response, request};
 use pin_project_lite::pin_project;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use tokio::time::Instant;
 use tower_service::Service;
 use tracing::Span;
 
@@ -45,39 +45,6 @@ pin_project! {
         timer: Timer,
         #[pin]
         state: State<S::Future, R>,
-    }
-}
-
-pin_project! {
-    #[project = StateProj]
-    enum State<F, R> {
-        // Asks for admission.
-        Start,
-        // Lets time pass, and reads what is left of a response that is thrown away.
-        Wait { until: Instant, drain: Option<Drain<R>>, then: Then },
-        // Waits for another caller's health check.
-        Health,
-        // Waits until the inner service is ready.
-        Ready { probe: bool },
-        // Waits for the answer to its own health check.
-        Probe { #[pin] future: F },
-        // Waits for a response head.
-        Sent { #[pin] future: F },
-        // Reads the body inside the attempt.
-        Collect { reading: Option<(response::Parts, R)>, buffer: Buffer, limit: u64 },
-        Done,
-    }
-}
-
-#[derive(Clone, Copy)]
-enum Then {
-    Start,
-    Send,
-}
-
-impl<F, R> State<F, R> {
-    fn wait(until: Instant, drain: Option<Drain<R>>) -> State<F, R> {
-        State::Wait { until, drain, then: Then::Start }
     }
 }
 
@@ -328,41 +295,4 @@ where
         *this.life = None;
         Poll::Ready(ended)
     }
-}
-
-/// What one turn of the loop came to, where it did not just go on.
-enum Next<R> {
-    Pending(Nearest),
-    /// The attempt is over: when the next begins, or the error of the call; and what is left of a response.
-    Failed(Result<Instant, Error>, Option<Drain<R>>),
-}
-
-/// The request of this attempt; what is needed for another one stays behind.
-#[inline]
-fn next<B: 'static>(life: &Life, kept: &mut Option<(request::Parts, B)>) -> Request<B> {
-    let Some((head, body)) = kept.take() else { unreachable!("no attempt begins without a request") };
-    if life.may_repeat() {
-        match life.lane.shared.retry.replay.copy(&body) {
-            Some(body) => *kept = Some((head.clone(), body)),
-            None => life.lane.shared.say_unreplayable(Replay::name_of::<B>()),
-        }
-    }
-    Request::from_parts(head, body)
-}
-
-/// The health check that goes before a request.
-fn health_check<B: 'static>(life: &Life, kept: &Option<(request::Parts, B)>) -> Result<Request<B>, Error> {
-    let (Some(health), Some((head, _))) = (&life.lane.shared.health, kept) else {
-        unreachable!("only a stack with a health check leads one, and before its request is sent");
-    };
-    let Some(body) = empty::<B>() else {
-        return Err(Error::config(format!(
-            "no health check can be sent: it is not known how an empty body of type {} is made",
-            Replay::name_of::<B>()
-        )));
-    };
-    let mut probe = Request::new(body);
-    *probe.uri_mut() = health.uri(&head.uri)?;
-    *probe.version_mut() = head.version;
-    Ok(probe)
 }

@@ -7,6 +7,7 @@ pub(crate) mod lane;
 mod layers;
 mod life;
 mod read;
+mod state;
 mod stream;
 mod wait;
 
