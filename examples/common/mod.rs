@@ -8,14 +8,10 @@
 #![allow(dead_code, reason = "no example uses all of it")]
 
 pub(crate) mod args;
+pub(crate) mod duration;
 pub(crate) mod output;
 pub(crate) mod signals;
 pub(crate) mod terminal;
 
-// The words for durations are the crate's own, so that what a message says can be typed back as an argument.
-#[path = "../../src/duration.rs"]
-mod duration;
-
 pub(crate) use args::{Args, Stop};
-pub(crate) use duration::{LONGEST, human};
 pub(crate) use output::{Object, Output};

@@ -16,7 +16,11 @@ pub(crate) async fn play(agents: Vec<Agent>) -> Vec<Run> {
     let mut runs = Vec::new();
     let mut tick = interval(ms(100));
     if !board.is_lively() {
-        eprintln!("playing {} scenarios for {:.0} s, each with both clients", agents.len() / 2, LENGTH.as_secs_f64());
+        eprintln!(
+            "playing {} scenarios for {:.0} s, each with both clients",
+            agents.len() / 2,
+            LENGTH.as_secs_f64()
+        );
     }
     loop {
         tokio::select! {
@@ -67,7 +71,8 @@ fn state(agent: &Agent, paint: Paint) -> String {
     let ok = count(|end| end == End::Answered);
     let errors = count(|end| matches!(end, End::Failed { .. }));
     let waiting = calls.iter().find(|call| !call.poll && call.end == End::Running);
-    let waiting = waiting.map(|call| agent.record.elapsed().saturating_sub(call.began)).filter(|age| *age > ms(100));
+    let waiting =
+        waiting.map(|call| agent.record.elapsed().saturating_sub(call.began)).filter(|age| *age > ms(100));
     let told = format!("{ok} ok {errors} err");
     match waiting {
         None => format!("{told:<19}"),

@@ -25,8 +25,12 @@ impl fmt::Display for Clause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Clause::NoCallLost => f.write_str("no call is lost"),
-            Clause::ErrorWithin(time) => write!(f, "a call without an answer is an error within {}", seconds(*time)),
-            Clause::BackWithin(time) => write!(f, "served again within {} of the server's return", seconds(*time)),
+            Clause::ErrorWithin(time) => {
+                write!(f, "a call without an answer is an error within {}", seconds(*time))
+            }
+            Clause::BackWithin(time) => {
+                write!(f, "served again within {} of the server's return", seconds(*time))
+            }
             Clause::InVain(n) => write!(f, "at most {n} requests in vain"),
             Clause::PerCall(n) => write!(f, "at most {n} requests a call"),
             Clause::NoPollCut => f.write_str("no long poll is cut"),

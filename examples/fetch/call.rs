@@ -1,7 +1,8 @@
 //! One call, from the request to the last byte.
 
+use crate::common::duration::human;
 use crate::common::output::millis;
-use crate::common::{Object, Stop, human};
+use crate::common::{Object, Stop};
 use crate::options::Options;
 use bytes::Bytes;
 use http::{Method, StatusCode, Uri};
@@ -9,6 +10,7 @@ use http_body_util::BodyExt;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::time::{Instant, timeout_at};
+use unwedge::client::Tls;
 use unwedge::inflight::InFlight;
 use unwedge::{Body, Client, Error, Limits, LongPoll, retry};
 
@@ -199,7 +201,7 @@ fn client(options: &Options) -> Result<Client, Stop> {
     }
     if let Some(file) = &options.ca {
         let pem = std::fs::read(file).map_err(|error| Stop::usage(format!("--ca: {file:?}: {error}")))?;
-        client = client.add_root_certificate(pem);
+        client = client.tls(Tls::default().add_root_certificate(pem));
     }
     client.build().map_err(Stop::usage)
 }
@@ -226,14 +228,14 @@ impl Told {
     pub(crate) fn sentence(&self, before: &[String]) -> String {
         let mut line = match (&self.error, self.status) {
             (Some(error), _) => return error.text.clone(),
-            (None, Some(status)) => format!("{status}, {} bytes in {:#}", self.bytes, human(self.took)),
+            (None, Some(status)) => format!("{status}, {} bytes in {}", self.bytes, human(self.took)),
             (None, None) => String::new(),
         };
         if self.attempts > 1 {
             line.push_str(&format!(" (attempt {}; before: {})", self.attempts, before.join(", ")));
         }
         if let Some(wait) = self.retry_in {
-            line.push_str(&format!(", try again in {:#}", human(wait)));
+            line.push_str(&format!(", try again in {}", human(wait)));
         }
         if self.breaker != "closed" {
             line.push_str(&format!(", circuit {}", self.breaker.replace('_', "-")));
