@@ -188,7 +188,7 @@ fn words(run: &Run) -> String {
         Outcome::Recovered => match (run.first_error(), run.back()) {
             (None, None) => "no call lost".to_owned(),
             (None, back) => format!("no call lost, back in {}", seconds(back)),
-            (error, back) => format!("error {}, back in {}", soon(error), seconds(back)),
+            (Some(error), back) => format!("error {}, back in {}", soon(error), seconds(back)),
         },
     }
 }
