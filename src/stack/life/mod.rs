@@ -254,7 +254,7 @@ impl Life {
 impl Drop for Life {
     fn drop(&mut self) {
         if let Some(slot) = self.slot.take() {
-            self.lane.shared.table.leave(&slot);
+            self.lane.shared.table.leave(slot);
         }
         if let Some(permit) = self.permit.take().filter(|_| self.streaming) {
             // A reader that leaves a stream has had what it wanted, unless it waited in vain.

@@ -64,7 +64,7 @@ impl Life {
     }
 
     pub(super) fn tell(&mut self, error: &mut Error) {
-        let details = self.slot.take().and_then(|slot| self.lane.shared.table.leave(&slot));
+        let details = self.slot.take().and_then(|slot| self.lane.shared.table.take(slot));
         let inner = error.inner_mut();
         if inner.phase.is_none() && !matches!(inner.kind, ErrorKind::Open { .. } | ErrorKind::Config) {
             inner.phase = Some(self.phase);
