@@ -78,7 +78,10 @@ impl Life {
                 self.remember(Some(head.status), None, cause, until, now);
                 Err(until)
             }
-            None => Ok(Plan::Stream { endless: false }),
+            None => {
+                self.wanted = asked;
+                Ok(Plan::Stream { endless: false })
+            }
         }
     }
 
@@ -179,7 +182,6 @@ impl Life {
         self.last_wait = Some(wait);
         if let Some(asked) = asked {
             if asked > settings.cap() {
-                self.wanted = Some(asked);
                 return None;
             }
             if asked > Duration::ZERO {
@@ -188,13 +190,11 @@ impl Life {
         }
         let until = now + wait;
         if self.deadline.is_some_and(|deadline| until >= deadline) {
-            self.wanted = asked;
             return None;
         }
         if let (Some(bucket), Some(budget)) = (&self.lane.state.budget, &settings.budget) {
             let cost = if throttled { budget.throttled_cost } else { budget.retry_cost };
             if !bucket.withdraw(cost) {
-                self.wanted = asked;
                 return None;
             }
             self.paid = cost;
