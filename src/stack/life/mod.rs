@@ -45,7 +45,7 @@ pub(super) struct Life {
     allowed: u32,
     retries: u32,
     last_wait: Option<Duration>,
-    /// What the last retry cost the budget: given back when it succeeds.
+    /// What the retry under way cost the budget: given back when it succeeds, and when it is given up.
     paid: u32,
     wanted: Option<Duration>,
     pub(super) phase: Phase,
@@ -344,6 +344,9 @@ impl Drop for Life {
     fn drop(&mut self) {
         if let Some(slot) = self.slot.take() {
             self.shared.table.leave(&slot);
+        }
+        if self.paid > 0 {
+            self.deposit(self.paid);
         }
         if let Some(permit) = self.permit.take().filter(|_| self.streaming) {
             // A reader that leaves a stream has had what it wanted, unless it waited in vain.

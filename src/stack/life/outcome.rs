@@ -229,6 +229,10 @@ impl Life {
 
     /// The error that the caller gets, with target and story.
     pub(in crate::stack) fn finally(&mut self, mut error: Error, now: Instant) -> Error {
+        if self.phase != Phase::BackOff {
+            // The retry was made and failed; one that was refused is given back when this is dropped.
+            self.paid = 0;
+        }
         self.tell(&mut error);
         if !error.is_refused() && !error.is_config() {
             if let Some(left_out) = self.lane.state.warned.due(now) {
@@ -338,18 +342,26 @@ impl Life {
 
     /// How the response came about; it settles the budget.
     pub(in crate::stack) fn attempts(&mut self, head: &mut response::Parts, now: Instant) -> Attempts {
-        if let Some(bucket) = &self.lane.state.budget {
-            if self.good {
-                let refund = self.shared.retry.budget.as_ref().map_or(0, |budget| budget.refund);
-                bucket.deposit(if self.retries == 0 { refund } else { self.paid });
-            }
+        let earned = match &self.shared.retry.budget {
+            Some(budget) if self.attempt <= 1 => budget.refund,
+            _ => self.paid,
+        };
+        if self.good {
+            self.deposit(earned);
         }
+        self.paid = 0;
         let attempts =
             Attempts { count: self.attempt, elapsed: now - self.started, retry_after: self.wanted };
         if attempts.count > 1 {
             head.extensions.insert(attempts);
         }
         attempts
+    }
+
+    pub(super) fn deposit(&self, tokens: u32) {
+        if let Some(bucket) = &self.lane.state.budget {
+            bucket.deposit(tokens);
+        }
     }
 
     fn note_gap(&mut self, head: &response::Parts, now: Instant) {
