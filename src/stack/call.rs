@@ -7,7 +7,7 @@ use super::stream::Guarded;
 use super::wait::{Bound, Clock, Drain, Nearest};
 use crate::body::{Body, Replay, empty};
 use crate::collect::{Buffer, Plan};
-use crate::deadline::{Timer, outside};
+use crate::deadline::{Deadline, Timer, outside};
 use crate::error::{BoxError, Error, ErrorKind, Phase};
 use crate::inflight::observe;
 use crate::origin::Entry;
@@ -38,6 +38,8 @@ pin_project! {
         lane: Option<Arc<Entry<Lane>>>,
         // What goes out next; while an attempt is under way, the copy for the one after it.
         request: Option<Request<B>>,
+        // The deadline of the scope that the call was made in.
+        ambient: Option<Deadline>,
         life: Option<Life>,
         span: Span,
         attempt_span: Span,
@@ -94,6 +96,7 @@ where
             shared: Some(shared),
             lane,
             request: Some(request),
+            ambient: Deadline::current(),
             life: None,
             span: Span::none(),
             attempt_span: Span::none(),
@@ -118,7 +121,7 @@ where
         let mut clock = Clock::default();
         if let Some(shared) = this.shared.take() {
             let Some(request) = this.request.as_ref() else { unreachable!("it is taken when it is sent") };
-            match Life::begin(shared, this.lane.take(), request) {
+            match Life::begin(shared, this.lane.take(), request, *this.ambient) {
                 Ok(life) => {
                     clock = Clock::at(life.started);
                     *this.span = telemetry::call(&life.lane.origin, &life.method, || life.url());

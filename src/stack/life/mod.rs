@@ -83,6 +83,7 @@ impl Life {
         shared: Arc<Shared>,
         lane: Option<Arc<Entry<Lane>>>,
         request: &Request<B>,
+        made_under: Option<Deadline>,
     ) -> Result<Life, Error> {
         let lane = match lane {
             Some(lane) => lane,
@@ -96,7 +97,8 @@ impl Life {
             poll.check()?;
         }
         let wished = if wishes { extensions.get::<Deadline>().map(|d| d.instant()) } else { None };
-        let ambient = Deadline::current().map(Deadline::instant);
+        let scope = |deadline: Option<Deadline>| deadline.map(Deadline::instant);
+        let ambient = Deadline::nearest(scope(made_under), scope(Deadline::current()));
         let hard_deadline = Deadline::nearest(wished, ambient);
         let total = (shared.parts.total && long_poll.is_none()).then(|| now + shared.bounds.total);
         let deadline = Deadline::nearest(hard_deadline, total);
