@@ -8,7 +8,7 @@ use super::stream::Guarded;
 use super::wait::{Bound, Clock, Drain, Nearest};
 use crate::body::Body;
 use crate::collect::{Buffer, Plan};
-use crate::deadline::{Timer, outside};
+use crate::deadline::{Deadline, Timer, outside};
 use crate::error::{BoxError, Error, Phase};
 use crate::inflight::observe;
 use crate::origin::Entry;
@@ -38,6 +38,8 @@ pin_project! {
         lane: Option<Result<Arc<Entry<Lane>>, Error>>,
         // What goes out next; while an attempt is under way, the copy for the one after it.
         request: Option<(request::Parts, B)>,
+        // The deadline of the scope that the call was made in.
+        ambient: Option<Deadline>,
         life: Option<Life>,
         span: Span,
         attempt_span: Span,
@@ -57,6 +59,7 @@ where
             inner,
             lane: Some(lane),
             request: Some(request.into_parts()),
+            ambient: Deadline::current(),
             life: None,
             span: Span::none(),
             attempt_span: Span::none(),
@@ -81,7 +84,7 @@ where
         let mut clock = Clock::default();
         if let Some(lane) = this.lane.take() {
             let Some((head, _)) = this.request.as_ref() else { unreachable!("it is taken when it is sent") };
-            match lane.and_then(|lane| Life::begin(this.life, lane, head)) {
+            match lane.and_then(|lane| Life::begin(this.life, lane, head, *this.ambient)) {
                 Ok(life) => {
                     clock = Clock::at(life.started);
                     *this.span = telemetry::call(&life.lane.origin, &life.method, || life.url());

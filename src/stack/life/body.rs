@@ -37,12 +37,14 @@ impl Life {
 
     /// How the response came about; it settles the budget.
     pub(in crate::stack) fn attempts(&mut self, head: &mut response::Parts, now: Instant) -> Attempts {
-        if let Some(bucket) = &self.lane.budget {
-            if self.good {
-                let refund = self.lane.shared.retry.budget.as_ref().map_or(0, |budget| budget.refund);
-                bucket.deposit(if self.retries == 0 { refund } else { self.paid });
-            }
+        let earned = match &self.lane.shared.retry.budget {
+            Some(budget) if self.attempt <= 1 => budget.refund,
+            _ => self.paid,
+        };
+        if self.good {
+            self.deposit(earned);
         }
+        self.paid = 0;
         let attempts =
             Attempts { count: self.attempt, elapsed: now - self.started, retry_after: self.wanted };
         if attempts.count > 1 {

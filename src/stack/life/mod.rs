@@ -52,7 +52,7 @@ pub(super) struct Life {
     allowed: u32,
     retries: u32,
     last_wait: Option<Duration>,
-    /// What the last retry cost the budget: given back when it succeeds.
+    /// What the retry under way cost the budget: given back when it succeeds, and when it is given up.
     paid: u32,
     wanted: Option<Duration>,
     pub(super) phase: Phase,
@@ -92,6 +92,7 @@ impl Life {
         life: &'a mut Option<Life>,
         lane: Arc<Entry<Lane>>,
         request: &request::Parts,
+        made_under: Option<Deadline>,
     ) -> Result<&'a mut Life, Error> {
         let shared = &*lane.shared;
         let now = Instant::now();
@@ -102,7 +103,8 @@ impl Life {
             poll.check()?;
         }
         let wished = if wishes { extensions.get::<Deadline>().map(|d| d.instant()) } else { None };
-        let ambient = Deadline::current().map(Deadline::instant);
+        let scope = |deadline: Option<Deadline>| deadline.map(Deadline::instant);
+        let ambient = Deadline::nearest(scope(made_under), scope(Deadline::current()));
         let hard_deadline = Deadline::nearest(wished, ambient);
         let total = (shared.parts.total && long_poll.is_none()).then(|| now + shared.bounds.total);
         let deadline = Deadline::nearest(hard_deadline, total);
@@ -255,6 +257,9 @@ impl Drop for Life {
     fn drop(&mut self) {
         if let Some(slot) = self.slot.take() {
             self.lane.shared.table.leave(slot);
+        }
+        if self.paid > 0 {
+            self.deposit(self.paid);
         }
         if let Some(permit) = self.permit.take().filter(|_| self.streaming) {
             // A reader that leaves a stream has had what it wanted, unless it waited in vain.

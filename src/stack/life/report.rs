@@ -54,6 +54,10 @@ impl Life {
 
     /// The error that the caller gets, with target and story.
     pub(in crate::stack) fn finally(&mut self, mut error: Error, now: Instant) -> Error {
+        if self.phase != Phase::BackOff {
+            // The retry was made and failed; one that was refused is given back when this is dropped.
+            self.paid = 0;
+        }
         self.tell(&mut error);
         if !error.is_refused() && !error.is_config() {
             if let Some(left_out) = self.lane.warned.due(now) {
