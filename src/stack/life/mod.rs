@@ -350,9 +350,15 @@ impl Drop for Life {
         if self.paid > 0 {
             self.deposit(self.paid);
         }
-        if let Some(permit) = self.permit.take().filter(|_| self.streaming) {
-            // A reader that leaves a stream has had what it wanted, unless it waited in vain.
-            permit.leave_stream(Instant::now());
+        if let Some(permit) = self.permit.take() {
+            let unsent = self.phase == Phase::Ready || matches!(self.probe, Probe::Waiting(_));
+            if self.streaming {
+                // A reader that leaves a stream has had what it wanted, unless it waited in vain.
+                permit.leave_stream(Instant::now());
+            } else if unsent && !std::thread::panicking() {
+                // The server cannot be silent about what it was never sent.
+                permit.cancel();
+            }
         }
         if let Some(flight) = &self.lane.state.health {
             match &self.probe {
