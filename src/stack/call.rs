@@ -8,7 +8,7 @@ use super::wait::{Bound, Clock, Drain, Nearest};
 use crate::body::{Body, Replay, empty};
 use crate::collect::{Buffer, Plan};
 use crate::deadline::{Deadline, Timer, outside};
-use crate::error::{BoxError, Error, ErrorKind, Phase};
+use crate::error::{BoxError, Error, Phase};
 use crate::inflight::observe;
 use crate::origin::Entry;
 use crate::telemetry;
@@ -289,7 +289,7 @@ where
                                 None => bounds,
                             };
                             match life.flow.bound() {
-                                Some((at, limit)) => bounds.at(Some(at), Bound::Stall(limit)),
+                                Some((at, stall)) => bounds.at(Some(at), Bound::Stall(stall)),
                                 None => bounds,
                             }
                         }
@@ -352,9 +352,8 @@ where
                     break Err(life.finally(error, now));
                 }
                 Bound::Attempt(limit) => life.failed(life.too_slow(limit), this.request.is_some(), now),
-                Bound::Stall(limit) => {
-                    let error = Error::new(ErrorKind::Stall, "").at(Phase::Body).limit(limit);
-                    life.failed(error.received(life.flow.received()), this.request.is_some(), now)
+                Bound::Stall(stall) => {
+                    life.failed(stall.error(life.flow.received()), this.request.is_some(), now)
                 }
                 Bound::Probe => match life.probed(Err(life.probe_silence()), now) {
                     Ok(()) => continue,

@@ -103,7 +103,7 @@ where
             life.consumer_waits(now);
             let nearest = Nearest::default().at(Some(*this.ends), *this.bound);
             let nearest = match life.flow.bound() {
-                Some((at, limit)) => nearest.at(Some(at), Bound::Stall(limit)),
+                Some((at, stall)) => nearest.at(Some(at), Bound::Stall(stall)),
                 None => nearest,
             };
             let Some((at, bound)) = nearest.at(life.overdue_at(), Bound::Overdue).get() else {
@@ -121,7 +121,7 @@ where
         }
         let now = Instant::now();
         let error = match hit {
-            Some(Bound::Stall(limit)) => Error::new(ErrorKind::Stall, "").limit(limit),
+            Some(Bound::Stall(stall)) => stall.error(life.flow.received()),
             Some(Bound::Deadline) => Error::new(ErrorKind::Deadline, "").limit(now - life.started),
             _ => Error::new(
                 ErrorKind::Deadline,

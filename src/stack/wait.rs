@@ -1,5 +1,6 @@
 //! What a call waits for when nothing else is to be done: the nearest bound, and a response that is thrown away.
 
+use crate::stall::Stall;
 use http_body::Body;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -11,7 +12,7 @@ use tokio::time::Instant;
 pub(super) enum Bound {
     Deadline,
     Attempt(Duration),
-    Stall(Duration),
+    Stall(Stall),
     Overdue,
     Probe,
     /// Not a limit: a wait that is over.
