@@ -117,7 +117,7 @@ where
         }
         let now = Instant::now();
         let error = match hit {
-            Some(Bound::Stall(limit)) => Error::new(ErrorKind::Stall, "").limit(limit),
+            Some(Bound::Stall(stall)) => stall.error(life.flow.received()),
             Some(Bound::Deadline) => Error::new(ErrorKind::Deadline, "").limit(now - life.started),
             _ => Error::new(
                 ErrorKind::Deadline,

@@ -63,7 +63,7 @@ async fn a_body_below_its_least_progress_stalls_although_it_never_idles() {
     assert!(error.to_string().contains(said), "{error}");
 
     let peer = Peer::new().forever(Reply::sized(200).drip(10, SECOND));
-    let layer = once(limits().min_progress(80, 8 * SECOND));
+    let layer = once(limits().min_progress(70, 8 * SECOND));
     assert!(call(&stack(&peer, &layer), get("/")).await.is_ok(), "just enough is enough");
 }
 

@@ -243,7 +243,7 @@ impl Life {
                 return Some(Err(self.finally(error, now)));
             }
             Bound::Attempt(limit) => self.too_slow(limit),
-            Bound::Stall(limit) => self.stalled(limit),
+            Bound::Stall(stall) => stall.error(self.flow.received()),
             Bound::Probe => match self.probed(Err(self.probe_silence()), now) {
                 Ok(()) => return None,
                 Err(error) => return Some(self.failed(error, true, now)),
@@ -261,9 +261,15 @@ impl Drop for Life {
         if self.paid > 0 {
             self.deposit(self.paid);
         }
-        if let Some(permit) = self.permit.take().filter(|_| self.streaming) {
-            // A reader that leaves a stream has had what it wanted, unless it waited in vain.
-            permit.leave_stream(Instant::now());
+        if let Some(permit) = self.permit.take() {
+            let unsent = self.phase == Phase::Ready || matches!(self.probe, Probe::Waiting(_));
+            if self.streaming {
+                // A reader that leaves a stream has had what it wanted, unless it waited in vain.
+                permit.leave_stream(Instant::now());
+            } else if unsent && !std::thread::panicking() {
+                // The server cannot be silent about what it was never sent.
+                permit.cancel();
+            }
         }
         if let Some(flight) = &self.lane.health {
             match &self.probe {

@@ -32,11 +32,6 @@ impl Life {
         Error::new(ErrorKind::Attempt, detail).at(self.phase).limit(limit).received(received)
     }
 
-    pub(in crate::stack) fn stalled(&self, limit: Duration) -> Error {
-        let error = Error::new(ErrorKind::Stall, "").at(Phase::Body).limit(limit);
-        error.received(self.flow.received())
-    }
-
     /// The deadline of the call fell inside an attempt: a failure of the origin only if the attempt had its full time,
     /// or was silent for long enough to count as hung.
     pub(in crate::stack) fn out_of_time(&mut self, now: Instant) -> Error {
