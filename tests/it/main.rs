@@ -1,4 +1,8 @@
 //! All integration tests in one binary, so that the crate is linked once: a file per part, per edge and per incident.
 
+mod breaker;
+mod breaker_hangs;
+mod breaker_stack;
 mod smoke;
 mod support;
+mod watch;
