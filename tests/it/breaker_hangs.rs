@@ -18,7 +18,7 @@ use tower_service::Service;
 use unwedge::breaker::Phase;
 use unwedge::retry::{Evidence, Outcome};
 use unwedge::testing::{Peer, Reply};
-use unwedge::{ErrorKind, StackLayer, within};
+use unwedge::{Collect, ErrorKind, StackLayer, within};
 
 #[tokio::test(start_paused = true)]
 async fn five_calls_that_an_outer_timeout_cut_off_open_the_circuit() {
@@ -238,6 +238,19 @@ async fn a_panic_in_the_inner_service_reaches_the_caller_and_is_a_failure() {
         let now = breaker(&layer).snapshot();
         assert_eq!((now.phase, now.probes_in_flight), (Phase::Open, 0), "{bomb:?}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_in_a_body_that_streams_reaches_its_reader_and_is_a_failure() {
+    let layer = judged(steady());
+    let mut request = get("/");
+    request.extensions_mut().insert(Collect::never());
+    let answer = call(&layer.layer(Bomb::Body), request).await;
+    let mut reader = JoinSet::new();
+    reader.spawn(async move { whole(answer).await.map(drop) });
+    assert!(reader.join_next().await.unwrap().unwrap_err().is_panic());
+    assert_eq!(state(&layer), (Phase::Closed, 1));
+    assert!(layer.in_flight().is_empty());
 }
 
 #[tokio::test(start_paused = true)]

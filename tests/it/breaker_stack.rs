@@ -111,17 +111,23 @@ async fn every_origin_has_its_own_breaker_however_its_name_is_spelled() {
     let (peer, well) = (Peer::new().forever(Reply::status(500)), Peer::new().forever(Reply::ok("")));
     let layer = judged(steady());
     let pipe = peer.pipe().host("well.test", &well);
-    let client = hyper_util::client::legacy::Client::builder(hyper_util::rt::TokioExecutor::new()).build(pipe);
+    let client =
+        hyper_util::client::legacy::Client::builder(hyper_util::rt::TokioExecutor::new()).build(pipe);
     let service = layer.layer(client);
     let to = |url: &str| Request::get(url).body(Full::<Bytes>::default()).unwrap();
-    for url in
-        ["http://peer.test/a", "http://PEER.test/b", "http://peer.test:80/c", "http://u:p@peer.test/", "http://Peer.Test"]
-    {
+    for url in [
+        "http://peer.test/a",
+        "http://PEER.test/b",
+        "http://peer.test:80/c",
+        "http://u:p@peer.test/",
+        "http://Peer.Test",
+    ] {
         assert_eq!(call(&service, to(url)).await.unwrap().status(), 500);
     }
     assert!(call(&service, get("/")).await.unwrap_err().is_open());
     assert!(call(&service, to("http://well.test/")).await.is_ok());
-    let mut known: Vec<_> = layer.breakers().snapshot().iter().map(|b| (b.origin.to_string(), b.phase)).collect();
+    let mut known: Vec<_> =
+        layer.breakers().snapshot().iter().map(|b| (b.origin.to_string(), b.phase)).collect();
     known.sort_by(|a, b| a.0.cmp(&b.0));
     assert_eq!(
         known,
@@ -224,7 +230,8 @@ async fn a_reader_that_was_cut_off_after_waiting_in_vain_reports_a_hang() {
 
 #[tokio::test(start_paused = true)]
 async fn an_event_stream_is_a_success_at_its_head() {
-    let peer = Peer::new().forever(Reply::endless().drip(8, SECOND).header("content-type", "text/event-stream"));
+    let peer =
+        Peer::new().forever(Reply::endless().drip(8, SECOND).header("content-type", "text/event-stream"));
     let layer = judged(steady());
     let mut body = call(&stack(&peer, &layer), get("/")).await.unwrap().into_body();
     assert_eq!(evidence(&layer), (1, 0, 0));
@@ -242,7 +249,8 @@ async fn a_long_poll_is_a_success_at_its_head_and_never_a_hang() {
     };
     let limits = Limits::default().total(3 * SECOND).attempt(2 * SECOND);
     let settings = steady().failures(2).overdue_after(SECOND);
-    let peer = Peer::new().then(Reply::status(500)).then(Reply::ok("job").after(29 * SECOND)).forever(Reply::hang());
+    let peer =
+        Peer::new().then(Reply::status(500)).then(Reply::ok("job").after(29 * SECOND)).forever(Reply::hang());
     let layer = once(settings).limits(limits).build().unwrap();
     let service = stack(&peer, &layer);
     calls(&service, 1).await;

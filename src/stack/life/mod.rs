@@ -193,7 +193,10 @@ impl Life {
         }
         if self.shared.parts.breaker {
             match self.lane.state.breaker.clone().admit_owned(now, self.lease()) {
-                Ok(permit) => self.permit = Some(permit),
+                Ok(mut permit) => {
+                    permit.unsent();
+                    self.permit = Some(permit);
+                }
                 Err(refused) => return self.refused(ErrorKind::Open { retry_in: refused.retry_in }, now),
             }
         }
@@ -264,11 +267,17 @@ impl Life {
         }
     }
 
-    /// Whether the code of the inner service is running: only then a panic is its own.
-    pub(super) fn in_service(&mut self, inside: bool) {
+    /// Runs code of the inner service: only there a panic is its own.
+    #[inline]
+    pub(super) fn inside<T>(&mut self, work: impl FnOnce() -> T) -> T {
         if let Some(permit) = &mut self.permit {
-            permit.in_service(inside);
+            permit.in_service(true);
         }
+        let done = work();
+        if let Some(permit) = &mut self.permit {
+            permit.in_service(false);
+        }
+        done
     }
 
     /// When the attempt has to have its headers, and, unless it is a long poll, its collected body.
@@ -334,6 +343,9 @@ impl Life {
         let recovered = flight.finish(outcome, now);
         match result {
             Ok(()) => {
+                if let Some(permit) = &mut self.permit {
+                    permit.unsent();
+                }
                 if half_open || recovered.is_some() {
                     let down_for = recovered.or_else(|| self.lane.state.breaker.snapshot().opened_for);
                     telemetry::recovered(&self.lane.origin, down_for);
