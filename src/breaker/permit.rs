@@ -105,6 +105,12 @@ impl<B: Borrow<Breaker>> Permit<B> {
         (self.ticket.slot != 0).then_some(u64::from(self.ticket.generation))
     }
 
+    /// Nothing is sent yet: whoever waits here waits for something else than the server.
+    #[inline]
+    pub(crate) fn unsent(&mut self) {
+        (self.quiet, self.outside) = (true, true);
+    }
+
     /// Whether the code of the call is running, so that a panic is its own.
     #[inline]
     pub(crate) fn in_service(&mut self, inside: bool) {
@@ -113,11 +119,18 @@ impl<B: Borrow<Breaker>> Permit<B> {
 
     /// The reader of a stream leaves before its end: a success, unless it waited in vain for so long that it hung.
     pub(crate) fn leave_stream(self, now: Instant) {
-        if self.quiet || self.silent_for(now) < self.hang_threshold(now) {
+        if self.panicked() {
+            self.record(Outcome::Failure { retry_after: None }, now);
+        } else if self.quiet || self.silent_for(now) < self.hang_threshold(now) {
             self.record(Outcome::Success, now);
         } else {
             self.record(Outcome::Hang, now);
         }
+    }
+
+    /// Whether a panic of the call's own code is unwinding.
+    fn panicked(&self) -> bool {
+        !self.outside && std::thread::panicking()
     }
 
     fn silent_for(&self, now: Instant) -> Duration {
@@ -147,7 +160,7 @@ impl<B: Borrow<Breaker>> Permit<B> {
             return;
         }
         let now = Instant::now();
-        if std::thread::panicking() && !self.outside {
+        if self.panicked() {
             return self.breaker.borrow().record(&self.ticket, Outcome::Failure { retry_after: None }, now);
         }
         let silent = self.silent_for(now);

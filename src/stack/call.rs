@@ -140,7 +140,7 @@ where
                 },
                 StateProj::Ready { probe } => {
                     let probe = *probe;
-                    match this.inner.poll_ready(cx) {
+                    match life.inside(|| this.inner.poll_ready(cx)) {
                         Poll::Pending => {
                             life.idle(Phase::Ready, &mut clock);
                             Next::Pending(bounds.at(life.probe_ends().filter(|_| probe), Bound::Probe))
@@ -156,7 +156,7 @@ where
                                 Err(error) => break Err(life.finally(error, clock.now())),
                             };
                             life.sent(clock.now());
-                            let future = outside(|| this.inner.call(request));
+                            let future = life.inside(|| outside(|| this.inner.call(request)));
                             clock.stale();
                             this.state.set(State::Probe { future });
                             continue;
@@ -167,7 +167,7 @@ where
                             *this.attempt_span = telemetry::attempt(life.attempt);
                             let future = {
                                 let _attempt = this.attempt_span.enter();
-                                this.inner.call(request)
+                                life.inside(|| this.inner.call(request))
                             };
                             clock.stale();
                             this.state.set(State::Sent { future });
@@ -175,7 +175,7 @@ where
                         }
                     }
                 }
-                StateProj::Probe { future } => match outside(|| future.poll(cx)) {
+                StateProj::Probe { future } => match life.inside(|| outside(|| future.poll(cx))) {
                     Poll::Pending => {
                         life.idle(Phase::HealthCheck, &mut clock);
                         Next::Pending(bounds.at(life.probe_ends(), Bound::Probe))
@@ -201,10 +201,8 @@ where
                 StateProj::Sent { future } => {
                     let (polled, doing) = {
                         let _attempt = this.attempt_span.enter();
-                        life.in_service(true);
-                        observe(|| future.poll(cx))
+                        life.inside(|| observe(|| future.poll(cx)))
                     };
-                    life.in_service(false);
                     clock.stale();
                     match polled {
                         Poll::Pending => {

@@ -1,6 +1,9 @@
 //! All integration tests in one binary, so that the crate is linked once: a file per part, per edge and per incident.
 
 mod bad_input;
+mod breaker;
+mod breaker_hangs;
+mod breaker_stack;
 mod budget;
 mod collect;
 mod deadline;
@@ -15,3 +18,4 @@ mod stalls;
 mod streams;
 mod support;
 mod waits;
+mod watch;

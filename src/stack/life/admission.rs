@@ -27,7 +27,10 @@ impl Life {
         }
         if self.lane.shared.parts.breaker {
             match self.lane.breaker.clone().admit_owned(now, self.lease()) {
-                Ok(permit) => self.permit = Some(permit),
+                Ok(mut permit) => {
+                    permit.unsent();
+                    self.permit = Some(permit);
+                }
                 Err(refused) => return self.refused(ErrorKind::Open { retry_in: refused.retry_in }, now),
             }
         }

@@ -193,11 +193,17 @@ impl Life {
         }
     }
 
-    /// Whether the code of the inner service is running: only then a panic is its own.
-    pub(super) fn in_service(&mut self, inside: bool) {
+    /// Runs code of the inner service: only there a panic is its own.
+    #[inline]
+    pub(super) fn inside<T>(&mut self, work: impl FnOnce() -> T) -> T {
         if let Some(permit) = &mut self.permit {
-            permit.in_service(inside);
+            permit.in_service(true);
         }
+        let done = work();
+        if let Some(permit) = &mut self.permit {
+            permit.in_service(false);
+        }
+        done
     }
 
     /// When the attempt has to have its headers, and, unless it is a long poll, its collected body.
@@ -261,15 +267,9 @@ impl Drop for Life {
         if self.paid > 0 {
             self.deposit(self.paid);
         }
-        if let Some(permit) = self.permit.take() {
-            let unsent = self.phase == Phase::Ready || matches!(self.probe, Probe::Waiting(_));
-            if self.streaming {
-                // A reader that leaves a stream has had what it wanted, unless it waited in vain.
-                permit.leave_stream(Instant::now());
-            } else if unsent && !std::thread::panicking() {
-                // The server cannot be silent about what it was never sent.
-                permit.cancel();
-            }
+        if let Some(permit) = self.permit.take().filter(|_| self.streaming) {
+            // A reader that leaves a stream has had what it wanted, unless it waited in vain.
+            permit.leave_stream(Instant::now());
         }
         if let Some(flight) = &self.lane.health {
             match &self.probe {

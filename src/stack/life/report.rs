@@ -37,9 +37,9 @@ impl Life {
     pub(in crate::stack) fn out_of_time(&mut self, now: Instant) -> Error {
         let full = self.attempt_ends().is_some_and(|(_, limit)| now - self.began >= limit);
         match self.phase {
-            Phase::Ready | Phase::HealthCheck | Phase::BackOff => self.settle(breaker::Outcome::Nothing, now),
+            Phase::Ready | Phase::BackOff => self.settle(breaker::Outcome::Nothing, now),
             _ if self.long_poll.is_some() => self.settle(breaker::Outcome::Nothing, now),
-            _ if full => self.record(Evidence::Failure, None, now),
+            phase if full && phase != Phase::HealthCheck => self.record(Evidence::Failure, None, now),
             // The permit judges by how long it has heard nothing.
             _ => drop(self.permit.take()),
         }
