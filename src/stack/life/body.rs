@@ -108,7 +108,7 @@ impl Life {
     /// A streamed body was cut off by a limit of ours: no failure of the server, as long as it flowed.
     pub(in crate::stack) fn cut(&mut self, error: Error, now: Instant) -> Error {
         if let Some(permit) = self.permit.take() {
-            permit.leave_stream(now);
+            permit.leave_stream(&self.lane.breaker, now);
         }
         self.finally(error, now)
     }
