@@ -17,14 +17,12 @@ use crate::body::Body;
 use crate::error::Error;
 use crate::inflight::InFlight;
 use crate::stack::{Breakers, Stack, WorstCase};
-use connect::tls::Https;
 use http::{Method, Request};
 use std::fmt;
 use std::sync::OnceLock;
 use std::task::{Context, Poll};
 use tower_service::Service;
-
-type Inner = Stack<transport::Shared<Https>>;
+use transport::Transport;
 
 /// An HTTP client whose every call ends: deadline, retry, circuit breaker and stall guard over a pool of connections.
 ///
@@ -44,7 +42,7 @@ type Inner = Stack<transport::Shared<Https>>;
 /// it are replaced.
 #[derive(Clone)]
 pub struct Client {
-    stack: Inner,
+    stack: Stack<Transport>,
 }
 
 impl Client {

@@ -6,6 +6,7 @@ mod foreign;
 pub(crate) use foreign::Fault;
 
 use crate::origin::Target;
+use http::StatusCode;
 use std::borrow::Cow;
 use std::time::Duration;
 
@@ -37,6 +38,8 @@ pub(crate) struct Inner {
     pub(crate) attempt: u32,
     pub(crate) attempts_allowed: u32,
     pub(crate) journal: Vec<Attempt>,
+    /// The status that a caller did not want.
+    pub(crate) status: Option<StatusCode>,
     pub(crate) fault: Fault,
     pub(crate) source: Option<BoxError>,
 }
@@ -163,7 +166,7 @@ impl Phase {
 #[non_exhaustive]
 pub struct Attempt {
     /// The status, where a response head arrived.
-    pub status: Option<http::StatusCode>,
+    pub status: Option<StatusCode>,
     /// The kind of error, where there was one.
     pub error: Option<ErrorKind>,
     /// Where the attempt was when it ended.
@@ -186,6 +189,7 @@ impl Error {
             attempt: 0,
             attempts_allowed: 0,
             journal: Vec::new(),
+            status: None,
             fault: Fault::default(),
             source: None,
         }))
@@ -255,6 +259,11 @@ impl Error {
         &self.0.journal
     }
 
+    /// The status of the response, where that is what the error is about: see `Response::error_for_status`.
+    pub fn status(&self) -> Option<StatusCode> {
+        self.0.status
+    }
+
     /// Whether a deadline (of the call, the request or an enclosing scope) ended it.
     pub fn is_deadline(&self) -> bool {
         self.0.kind == ErrorKind::Deadline
@@ -314,7 +323,8 @@ impl Error {
     /// Whether a later call may succeed, also where this crate must not repeat it by itself (a POST that timed out).
     ///
     /// False for what time does not heal: a wrong setting, a redirect that is not followed, a body above its cap, a
-    /// certificate that is refused, and a program that is shutting down.
+    /// certificate that is refused, a status that says that the request is at fault (4xx but for 408, 425 and 429) or
+    /// will not be served (501, 505), and a program that is shutting down.
     pub fn is_retriable(&self) -> bool {
         match self.0.kind {
             ErrorKind::Deadline
@@ -323,10 +333,28 @@ impl Error {
             | ErrorKind::Open { .. }
             | ErrorKind::Unhealthy { .. }
             | ErrorKind::RetryAfter { .. } => true,
-            ErrorKind::Connect | ErrorKind::Transport => !self.0.fault.certificate && !self.0.fault.caller,
+            ErrorKind::Connect | ErrorKind::Transport => {
+                !self.0.fault.certificate && !self.0.fault.caller && self.0.status.is_none_or(may_pass)
+            }
             ErrorKind::Redirect | ErrorKind::TooLarge | ErrorKind::Config | ErrorKind::Cancelled => false,
         }
     }
+}
+
+/// Whether the same request may get another status later.
+fn may_pass(status: StatusCode) -> bool {
+    match status.as_u16() {
+        408 | 425 | 429 => true,
+        501 | 505 => false,
+        code => code >= 500,
+    }
+}
+
+/// A response extension where there was more than one attempt: what became of those before.
+#[derive(Clone, Debug)]
+pub(crate) struct Story {
+    pub(crate) attempts_allowed: u32,
+    pub(crate) journal: Vec<Attempt>,
 }
 
 impl std::error::Error for Error {

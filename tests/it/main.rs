@@ -1,6 +1,23 @@
 //! All integration tests in one binary, so that the crate is linked once: a file per part, per edge and per incident.
 
+mod bad_input;
+mod breaker;
+mod breaker_hangs;
+mod breaker_stack;
+mod budget;
+mod collect;
+mod deadline;
+mod discarded;
 mod fetch_faults;
+mod long_poll;
+mod neighbours;
+mod outcomes;
 mod program;
-mod smoke;
+mod refused;
+mod replay;
+mod retry_after;
+mod stalls;
+mod streams;
 mod support;
+mod waits;
+mod watch;

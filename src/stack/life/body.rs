@@ -6,6 +6,7 @@ use crate::body::Body;
 use crate::collect::Buffer;
 use crate::error::Error;
 use crate::error::Phase;
+use crate::error::Story;
 use crate::retry::Evidence;
 use crate::retry::Outcome;
 use crate::stack::wait::Clock;
@@ -37,16 +38,21 @@ impl Life {
 
     /// How the response came about; it settles the budget.
     pub(in crate::stack) fn attempts(&mut self, head: &mut response::Parts, now: Instant) -> Attempts {
-        if let Some(bucket) = &self.lane.budget {
-            if self.good {
-                let refund = self.lane.shared.retry.budget.as_ref().map_or(0, |budget| budget.refund);
-                bucket.deposit(if self.retries == 0 { refund } else { self.paid });
-            }
+        let earned = match &self.lane.shared.retry.budget {
+            Some(budget) if self.attempt <= 1 => budget.refund,
+            _ => self.paid,
+        };
+        if self.good {
+            self.deposit(earned);
         }
+        self.paid = 0;
         let attempts =
             Attempts { count: self.attempt, elapsed: now - self.started, retry_after: self.wanted };
         if attempts.count > 1 {
             head.extensions.insert(attempts);
+            // Cloned, since a body that streams may still end in an error that tells it.
+            let (attempts_allowed, journal) = (self.allowed, self.journal.clone());
+            head.extensions.insert(Story { attempts_allowed, journal });
         }
         attempts
     }
@@ -106,7 +112,7 @@ impl Life {
     /// A streamed body was cut off by a limit of ours: no failure of the server, as long as it flowed.
     pub(in crate::stack) fn cut(&mut self, error: Error, now: Instant) -> Error {
         if let Some(permit) = self.permit.take() {
-            permit.leave_stream(now);
+            permit.leave_stream(&self.lane.breaker, now);
         }
         self.finally(error, now)
     }
