@@ -8,6 +8,8 @@ mod budget;
 mod collect;
 mod deadline;
 mod discarded;
+mod drill;
+mod fetch_command;
 mod fetch_faults;
 mod long_poll;
 mod neighbours;

@@ -60,7 +60,8 @@ pub(crate) async fn run(name: &str, args: &[&str]) -> Ran {
 /// Reads what a process says until it is gone, and watches its memory.
 pub(crate) async fn finish(mut child: Child, began: Instant) -> Ran {
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-    let status = std::path::Path::new("/proc").join(child.id().unwrap_or_default().to_string()).join("status");
+    let status =
+        std::path::Path::new("/proc").join(child.id().unwrap_or_default().to_string()).join("status");
     let mut peak = 0;
     let mut tick = interval(Duration::from_millis(10));
     let ended = async {
