@@ -96,7 +96,7 @@ fn head(area: &Area<'_>, runs: &[Run]) -> Drawn {
 fn axis(area: &Area<'_>, bottom: i32) -> Drawn {
     for second in 0..=LENGTH.as_secs() {
         let x = at(Duration::from_secs(second));
-        area.draw(&PathElement::new(vec![(x, TOP + 4), (x, bottom)], &LINE))?;
+        area.draw(&PathElement::new(vec![(x, TOP + 4), (x, bottom)], LINE))?;
         let outside = second * u64::from(FACTOR);
         let outside = if outside < 60 { format!("{outside} s") } else { minutes(outside) };
         middle(area, &format!("{second} s"), (x, bottom + 14), 13, &INK)?;
