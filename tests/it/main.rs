@@ -2,6 +2,7 @@
 
 mod breaker;
 mod breaker_hangs;
+mod breaker_panics;
 mod breaker_stack;
 mod smoke;
 mod support;
