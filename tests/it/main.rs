@@ -4,6 +4,7 @@ mod breaker;
 mod breaker_hangs;
 mod breaker_panics;
 mod breaker_stack;
+mod preflight;
 mod smoke;
 mod support;
 mod watch;
