@@ -1,10 +1,22 @@
 //! Durations as people read and write them, and the longest one that is accepted anywhere.
 
+use crate::Error;
 use std::fmt::{self, Display, Formatter};
 use std::time::Duration;
 
 /// Ten years: the longest duration any setting takes. It leaves room for every sum and product made from it.
 pub(crate) const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
+
+/// The rule for every limit: more than zero and at most ten years. `name` is the subject of the message.
+pub(crate) fn check(name: &str, limit: Duration) -> Result<(), Error> {
+    if limit.is_zero() {
+        return Err(Error::config(format!("{name} is 0 s: it must be longer than zero")));
+    }
+    if limit > LONGEST {
+        return Err(Error::config(format!("{name} is {:#}: the longest duration is 10 years", human(limit))));
+    }
+    Ok(())
+}
 
 /// `250ms`, `1.5s`, `5m`, `1h30m`; with `{:#}` a space before each unit, as in a sentence: `1.5 s`.
 ///

@@ -3,6 +3,8 @@
 
 mod body;
 pub mod breaker;
+#[cfg(feature = "client")]
+pub mod client;
 mod collect;
 pub mod deadline;
 mod duration;
@@ -22,6 +24,8 @@ pub mod testing;
 mod wire;
 
 pub use body::{Attempts, Body};
+#[cfg(feature = "client")]
+pub use client::{Client, Response, get};
 pub use collect::Collect;
 pub use deadline::{Deadline, Limits, within};
 pub use error::{BoxError, Error, ErrorKind, Phase};

@@ -7,6 +7,7 @@ use http::{Method, Uri};
 use std::borrow::Cow;
 use std::fmt;
 use std::hash::{BuildHasher, Hasher};
+use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 /// Scheme, host and port of a URL, normalised (RFC 6454): lower-case host, default port filled in.
@@ -157,11 +158,19 @@ pub(crate) trait Keep {
 #[derive(Debug)]
 pub(crate) struct Entry<T> {
     pub(crate) origin: Origin,
-    pub(crate) state: T,
+    state: T,
     /// The authority as it was spelled when this entry was made: the common case is the same spelling again.
     spelling: Box<str>,
     uses: AtomicU8,
     evicted: AtomicBool,
+}
+
+impl<T> Deref for Entry<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.state
+    }
 }
 
 impl<T> Entry<T> {

@@ -1,6 +1,6 @@
 //! The right to make one call, which reports itself.
 
-use super::machine::{Outcome, Ticket};
+use super::values::{Outcome, Ticket};
 use super::{Breaker, pace};
 use std::borrow::Borrow;
 use std::fmt;
@@ -159,10 +159,6 @@ impl<B: Borrow<Breaker>> Permit<B> {
 
     pub(crate) fn note_overdue(&mut self, now: Instant) {
         self.breaker.borrow().overdue(&mut self.ticket, now);
-    }
-
-    pub(crate) fn breaker(&self) -> &Breaker {
-        self.breaker.borrow()
     }
 
     #[cold]

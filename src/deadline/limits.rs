@@ -1,7 +1,7 @@
 //! The time limits of a stack, and how those that were not set follow from those that were.
 
 use crate::Error;
-use crate::duration::{LONGEST, human};
+use crate::duration::{check, human};
 use std::time::Duration;
 
 /// How long a call and its parts may take, and how much of a body belongs to the attempt.
@@ -90,9 +90,7 @@ impl Limits {
 
     /// All limits with the rules applied.
     pub(crate) fn resolve(&self) -> Result<Bounds, Error> {
-        let set = |name: &str, limit: Option<Duration>| {
-            limit.map_or(Ok(()), |limit| no_longer_than(LONGEST, name, limit))
-        };
+        let set = |name: &str, limit: Option<Duration>| limit.map_or(Ok(()), |limit| check(name, limit));
         set("the total limit", self.total)?;
         set("the attempt limit", self.attempt)?;
         set("the connect limit", self.connect)?;
@@ -136,25 +134,10 @@ pub(crate) struct Bounds {
     pub(crate) min_progress: Option<(u64, Duration)>,
 }
 
-/// The rule for every limit: more than zero and at most `longest`.
-pub(crate) fn no_longer_than(longest: Duration, name: &str, limit: Duration) -> Result<(), Error> {
-    if limit.is_zero() {
-        return Err(Error::config(format!("{name} is 0 s: it must be longer than zero")));
-    }
-    if limit > longest {
-        let longest =
-            if longest == LONGEST { "10 years".to_owned() } else { format!("{:#}", human(longest)) };
-        return Err(Error::config(format!(
-            "{name} is {:#}: the longest duration is {longest}",
-            human(limit)
-        )));
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::duration::LONGEST;
 
     const SECOND: Duration = Duration::from_secs(1);
 

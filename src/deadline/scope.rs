@@ -1,7 +1,7 @@
 //! The ambient deadline: a task-local that calls, sleeps and nested scopes can only shorten.
 
-use super::{Timer, no_longer_than};
-use crate::duration::{LONGEST, human};
+use super::Timer;
+use crate::duration::{LONGEST, check, human};
 use crate::{Error, ErrorKind};
 use pin_project_lite::pin_project;
 use std::future::Future;
@@ -164,7 +164,7 @@ impl<F: Future> Future for Within<F> {
         if !*this.entered {
             *this.entered = true;
             if let Some(limit) = *this.limit {
-                no_longer_than(LONGEST, "the limit of within", limit)?;
+                check("the limit of within", limit)?;
             }
             // It may be polled inside another scope than the one it was made in; both bind.
             if let Some(outer) = Deadline::current() {

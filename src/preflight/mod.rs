@@ -5,8 +5,8 @@ pub(crate) mod verdict;
 
 pub(crate) use flight::{Answer, Ended, Flight, Waiting};
 
-use crate::duration::LONGEST;
-use crate::{Error, deadline};
+use crate::Error;
+use crate::duration::check;
 use http::{StatusCode, Uri};
 use std::fmt;
 use std::sync::Arc;
@@ -86,8 +86,8 @@ impl Settings {
                 self.path
             )));
         }
-        deadline::no_longer_than(LONGEST, "the interval of the health check", self.interval)?;
-        deadline::no_longer_than(LONGEST, "the timeout of the health check", self.timeout)
+        check("the interval of the health check", self.interval)?;
+        check("the timeout of the health check", self.timeout)
     }
 
     /// The health URL beside the one that is called.

@@ -1,26 +1,25 @@
 //! The life of a call: one hand-written future that asks the parts and acts on their answers.
 
-use super::builder::Shared;
 use super::lane::Lane;
 use super::life::{Admission, Life};
 use super::read::{Read, read};
+use super::state::{Next, State, StateProj, Then, health_check, next};
 use super::stream::Guarded;
 use super::wait::{Bound, Clock, Drain, Nearest};
-use crate::body::{Body, Replay, empty};
+use crate::body::Body;
 use crate::collect::{Buffer, Plan};
-use crate::deadline::{Timer, outside};
+use crate::deadline::{Deadline, Timer, outside};
 use crate::error::{BoxError, Error, Phase};
 use crate::inflight::observe;
 use crate::origin::Entry;
 use crate::telemetry;
 use bytes::Bytes;
-use http::{Request, Response, request, response};
+use http::{Request, Response, request};
 use pin_project_lite::pin_project;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use tokio::time::Instant;
 use tower_service::Service;
 use tracing::Span;
 
@@ -35,10 +34,12 @@ pin_project! {
         S: Service<Request<B>>,
     {
         inner: S,
-        shared: Option<Arc<Shared>>,
-        lane: Option<Arc<Entry<Lane>>>,
+        // Taken by the first poll, which begins the life of the call.
+        lane: Option<Result<Arc<Entry<Lane>>, Error>>,
         // What goes out next; while an attempt is under way, the copy for the one after it.
         request: Option<(request::Parts, B)>,
+        // The deadline of the scope that the call was made in.
+        ambient: Option<Deadline>,
         life: Option<Life>,
         span: Span,
         attempt_span: Span,
@@ -49,54 +50,16 @@ pin_project! {
     }
 }
 
-pin_project! {
-    #[project = StateProj]
-    enum State<F, R> {
-        // Asks for admission.
-        Start,
-        // Lets time pass, and reads what is left of a response that is thrown away.
-        Wait { until: Instant, drain: Option<Drain<R>>, then: Then },
-        // Waits for another caller's health check.
-        Health,
-        // Waits until the inner service is ready.
-        Ready { probe: bool },
-        // Waits for the answer to its own health check.
-        Probe { #[pin] future: F },
-        // Waits for a response head.
-        Sent { #[pin] future: F },
-        // Reads the body inside the attempt.
-        Collect { reading: Option<(response::Parts, R)>, buffer: Buffer, limit: u64 },
-        Done,
-    }
-}
-
-#[derive(Clone, Copy)]
-enum Then {
-    Start,
-    Send,
-}
-
-impl<F, R> State<F, R> {
-    fn wait(until: Instant, drain: Option<Drain<R>>) -> State<F, R> {
-        State::Wait { until, drain, then: Then::Start }
-    }
-}
-
 impl<S, B, R> Call<S, B, R>
 where
     S: Service<Request<B>>,
 {
-    pub(super) fn new(
-        inner: S,
-        shared: Arc<Shared>,
-        lane: Option<Arc<Entry<Lane>>>,
-        request: Request<B>,
-    ) -> Call<S, B, R> {
+    pub(super) fn new(inner: S, lane: Result<Arc<Entry<Lane>>, Error>, request: Request<B>) -> Call<S, B, R> {
         Call {
             inner,
-            shared: Some(shared),
-            lane,
+            lane: Some(lane),
             request: Some(request.into_parts()),
+            ambient: Deadline::current(),
             life: None,
             span: Span::none(),
             attempt_span: Span::none(),
@@ -119,9 +82,9 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         let mut clock = Clock::default();
-        if let Some(shared) = this.shared.take() {
+        if let Some(lane) = this.lane.take() {
             let Some((head, _)) = this.request.as_ref() else { unreachable!("it is taken when it is sent") };
-            match Life::begin(this.life, shared, this.lane.take(), head) {
+            match lane.and_then(|lane| Life::begin(this.life, lane, head, *this.ambient)) {
                 Ok(life) => {
                     clock = Clock::at(life.started);
                     *this.span = telemetry::call(&life.lane.origin, &life.method, || life.url());
@@ -333,41 +296,4 @@ where
         *this.life = None;
         Poll::Ready(ended)
     }
-}
-
-/// What one turn of the loop came to, where it did not just go on.
-enum Next<R> {
-    Pending(Nearest),
-    /// The attempt is over: when the next begins, or the error of the call; and what is left of a response.
-    Failed(Result<Instant, Error>, Option<Drain<R>>),
-}
-
-/// The request of this attempt; what is needed for another one stays behind.
-#[inline]
-fn next<B: 'static>(life: &Life, kept: &mut Option<(request::Parts, B)>) -> Request<B> {
-    let Some((head, body)) = kept.take() else { unreachable!("no attempt begins without a request") };
-    if life.may_repeat() {
-        match life.shared.retry.replay.copy(&body) {
-            Some(body) => *kept = Some((head.clone(), body)),
-            None => life.shared.say_unreplayable(Replay::name_of::<B>()),
-        }
-    }
-    Request::from_parts(head, body)
-}
-
-/// The health check that goes before a request.
-fn health_check<B: 'static>(life: &Life, kept: &Option<(request::Parts, B)>) -> Result<Request<B>, Error> {
-    let (Some(health), Some((head, _))) = (&life.shared.health, kept) else {
-        unreachable!("only a stack with a health check leads one, and before its request is sent");
-    };
-    let Some(body) = empty::<B>() else {
-        return Err(Error::config(format!(
-            "no health check can be sent: it is not known how an empty body of type {} is made",
-            Replay::name_of::<B>()
-        )));
-    };
-    let mut probe = Request::new(body);
-    *probe.uri_mut() = health.uri(&head.uri)?;
-    *probe.version_mut() = head.version;
-    Ok(probe)
 }

@@ -7,6 +7,7 @@ pub(crate) mod lane;
 mod layers;
 mod life;
 mod read;
+mod state;
 mod stream;
 mod wait;
 
@@ -22,7 +23,7 @@ use crate::body::Body;
 use crate::error::{BoxError, Error};
 use crate::inflight::InFlight;
 use crate::origin::Entry;
-use builder::Shared;
+use builder::Hub;
 use http::{Request, Response};
 use lane::Lane;
 use std::fmt;
@@ -45,7 +46,7 @@ use tower_service::Service;
 /// let service = layer.layer(Inner);
 /// ```
 #[derive(Clone)]
-pub struct StackLayer(Arc<Shared>);
+pub struct StackLayer(Arc<Hub>);
 
 impl StackLayer {
     /// A layer with settings of your own.
@@ -60,25 +61,25 @@ impl StackLayer {
 
     /// The calls in flight.
     pub fn in_flight(&self) -> InFlight {
-        InFlight(Arc::clone(&self.0.table))
+        InFlight(Arc::clone(&self.0.shared.table))
     }
 
     /// The longest that a call can take.
     pub fn bounds(&self) -> WorstCase {
-        self.0.worst_case()
+        self.0.shared.worst_case()
     }
 }
 
 impl Default for StackLayer {
     /// All parts on with their defaults; no health check, since that needs a path.
     fn default() -> StackLayer {
-        StackLayer(Arc::new(Shared::default()))
+        StackLayer(Arc::default())
     }
 }
 
 impl fmt::Debug for StackLayer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("StackLayer").field(&self.0).finish()
+        f.debug_tuple("StackLayer").field(&self.0.shared).finish()
     }
 }
 
@@ -99,35 +100,35 @@ impl<S> Layer<S> for StackLayer {
 #[derive(Clone)]
 pub struct Stack<S> {
     inner: S,
-    shared: Arc<Shared>,
+    hub: Arc<Hub>,
     /// The origin of the last call: most clients talk to one.
     last: Option<Arc<Entry<Lane>>>,
 }
 
 impl<S> Stack<S> {
-    fn new(inner: S, shared: &Arc<Shared>) -> Stack<S> {
-        Stack { inner, shared: Arc::clone(shared), last: None }
+    fn new(inner: S, hub: &Arc<Hub>) -> Stack<S> {
+        Stack { inner, hub: Arc::clone(hub), last: None }
     }
 
     /// The circuit breakers of all origins.
     pub fn breakers(&self) -> Breakers {
-        Breakers::new(&self.shared)
+        Breakers::new(&self.hub)
     }
 
     /// The calls in flight.
     pub fn in_flight(&self) -> InFlight {
-        InFlight(Arc::clone(&self.shared.table))
+        InFlight(Arc::clone(&self.hub.shared.table))
     }
 
     /// The longest that a call can take.
     pub fn bounds(&self) -> WorstCase {
-        self.shared.worst_case()
+        self.hub.shared.worst_case()
     }
 }
 
 impl<S: fmt::Debug> fmt::Debug for Stack<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Stack").field("inner", &self.inner).field("shared", &self.shared).finish()
+        f.debug_struct("Stack").field("inner", &self.inner).field("shared", &self.hub.shared).finish()
     }
 }
 
@@ -148,9 +149,10 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        if self.last.as_ref().is_none_or(|last| !last.serves(request.uri())) {
-            self.last = self.shared.lane(request.uri()).ok();
-        }
-        Call::new(self.inner.clone(), Arc::clone(&self.shared), self.last.clone(), request)
+        let lane = match &self.last {
+            Some(last) if last.serves(request.uri()) => Ok(Arc::clone(last)),
+            _ => self.hub.lane(request.uri()).inspect(|lane| self.last = Some(Arc::clone(lane))),
+        };
+        Call::new(self.inner.clone(), lane, request)
     }
 }

@@ -49,7 +49,7 @@ where
             return Response::from_parts(head, Body::empty().with_attempts(attempts));
         }
         life.streams(now);
-        let limit = life.shared.bounds.stream;
+        let limit = life.lane.shared.bounds.stream;
         let stream = now + limit;
         // An idle bound and nothing else for a layer that has no deadline of its own.
         let (ends, bound) = match Deadline::nearest(Some(stream), life.hard_deadline) {
@@ -117,7 +117,7 @@ where
         }
         let now = Instant::now();
         let error = match hit {
-            Some(Bound::Stall(limit)) => Error::new(ErrorKind::Stall, "").limit(limit),
+            Some(Bound::Stall(stall)) => stall.error(life.flow.received()),
             Some(Bound::Deadline) => Error::new(ErrorKind::Deadline, "").limit(now - life.started),
             _ => Error::new(
                 ErrorKind::Deadline,

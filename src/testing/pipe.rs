@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use tower_service::Service;
 
 use super::Peer;
-use super::serve::{self, Wire};
+use super::serve::Wire;
 use super::state::{Door, State};
 use crate::wire::Meter;
 
@@ -112,9 +112,8 @@ impl Gate {
         let reset = Arc::new(AtomicBool::new(false));
         let (here, there) = watch::channel(());
         let half = ServerHalf { io: server, reset: reset.clone(), client: there };
-        let state = self.state.clone();
-        if !self.state.spawn(serve::connection(state, half, silent)) {
-            return Err(refused("the peer was dropped"));
+        if !self.state.serve(half, silent) {
+            return Err(refused("the peer was dropped, or has too many connections"));
         }
         Ok(PipeStream { io: client, reset, meter: Meter::default(), _here: here })
     }

@@ -1,0 +1,92 @@
+//! What a call asks before an attempt: the breaker, then the health check.
+
+use super::Admission;
+use super::Life;
+use super::Probe;
+use crate::breaker;
+use crate::error::Error;
+use crate::error::ErrorKind;
+use crate::error::Phase;
+use crate::preflight::Answer;
+use std::time::Duration;
+use tokio::time::Instant;
+
+impl Life {
+    /// Breaker, then health check; the start of an attempt.
+    pub(in crate::stack) fn admit(&mut self, uri: Option<&http::Uri>, now: Instant) -> Admission {
+        if self.deadline.is_some_and(|deadline| now >= deadline) {
+            let error =
+                Error::new(ErrorKind::Deadline, "the deadline had passed before an attempt could begin");
+            let phase = if self.attempt == 0 { Phase::Ready } else { Phase::BackOff };
+            return Admission::Refused(error.at(phase));
+        }
+        if let (Some(_), Some(uri)) = (&self.long_poll, uri) {
+            if let Some(until) = self.lane.gaps.until(&self.lane.shared.hasher, uri, now) {
+                return Admission::Later(until);
+            }
+        }
+        if self.lane.shared.parts.breaker {
+            match self.lane.breaker.clone().admit_owned(now, self.lease()) {
+                Ok(mut permit) => {
+                    permit.unsent();
+                    self.permit = Some(permit);
+                }
+                Err(refused) => return self.refused(ErrorKind::Open { retry_in: refused.retry_in }, now),
+            }
+        }
+        let Some(flight) = self.lane.health.as_ref().filter(|_| self.lane.shared.parts.health) else {
+            return self.admitted(Admission::Go, now);
+        };
+        let half_open = self.permit.as_ref().and_then(|permit| permit.half_open_generation());
+        match flight.ask(half_open, now) {
+            Answer::Go => self.admitted(Admission::Go, now),
+            Answer::Lead => {
+                self.probe = Probe::Leading;
+                self.admitted(Admission::Lead, now)
+            }
+            Answer::Wait(waiting) => {
+                self.probe = Probe::Waiting(waiting);
+                self.admitted(Admission::Wait, now)
+            }
+            Answer::Refuse { since, retry_in } => {
+                self.settle(breaker::Outcome::Nothing, now);
+                self.refused(ErrorKind::Unhealthy { since, retry_in }, now)
+            }
+        }
+    }
+
+    pub(super) fn admitted(&mut self, admission: Admission, now: Instant) -> Admission {
+        self.attempt += 1;
+        self.began = now;
+        admission
+    }
+
+    pub(super) fn refused(&mut self, kind: ErrorKind, now: Instant) -> Admission {
+        let mut error = Error::new(kind, "");
+        if error.is_unhealthy() {
+            error = error.at(Phase::HealthCheck);
+        }
+        let retry_in = error.retry_in().unwrap_or_default();
+        if self.lane.shared.parts.retry && self.lane.shared.retry.wait_when_refused {
+            let until = now + self.spread(retry_in);
+            if self.deadline.is_none_or(|deadline| until < deadline) {
+                self.enter(Phase::BackOff, now);
+                return Admission::Later(until);
+            }
+        }
+        Admission::Refused(error)
+    }
+
+    pub(super) fn lease(&self) -> breaker::Lease {
+        let bounds = &self.lane.shared.bounds;
+        match &self.long_poll {
+            None => breaker::Lease { length: self.lane.shared.rules.lease, records: true },
+            Some(poll) => {
+                let health = self.lane.shared.health.as_ref().map_or(Duration::from_secs(5), |h| h.timeout);
+                let own = poll.bound(bounds.long_poll).unwrap_or(Duration::from_secs(600));
+                let length = health + bounds.connect + own + Duration::from_secs(1);
+                breaker::Lease { length, records: false }
+            }
+        }
+    }
+}
