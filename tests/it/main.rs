@@ -3,6 +3,7 @@
 mod bad_input;
 mod breaker;
 mod breaker_hangs;
+mod breaker_panics;
 mod breaker_stack;
 mod budget;
 mod collect;
@@ -11,6 +12,7 @@ mod discarded;
 mod long_poll;
 mod neighbours;
 mod outcomes;
+mod preflight;
 mod refused;
 mod replay;
 mod retry_after;

@@ -189,7 +189,7 @@ impl Life {
             self.enter(Phase::Headers, now);
         }
         if let Some(permit) = &mut self.permit {
-            permit.heard_at(now);
+            permit.sent_at(now);
         }
     }
 
