@@ -44,7 +44,8 @@ pub struct Attempts {
     pub count: u32,
     /// From the start of the call to its result.
     pub elapsed: Duration,
-    /// What the server asked to wait, where it asked for more than could be waited.
+    /// What the server asked to wait, in full, where the call did not wait for it: because it was too long, or because
+    /// the request was not to be sent again.
     pub retry_after: Option<Duration>,
 }
 

@@ -1,7 +1,34 @@
 //! When a body counts as stalled. Pure: it is told what happened and when.
 
+use crate::duration::human;
+use crate::error::{Error, ErrorKind, Phase};
 use std::time::Duration;
 use tokio::time::Instant;
+
+/// What a body fell short of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stall {
+    /// No byte in this time.
+    Idle(Duration),
+    /// Fewer bytes than these in this time.
+    Slow(u64, Duration),
+}
+
+impl Stall {
+    pub(crate) fn error(self, received: u64) -> Error {
+        let error = match self {
+            Stall::Idle(limit) => Error::new(ErrorKind::Stall, "").limit(limit),
+            Stall::Slow(least, per) => {
+                let detail = format!(
+                    "the response body is too slow: less than {least} bytes in {:#}, after {received} bytes",
+                    human(per)
+                );
+                Error::new(ErrorKind::Stall, detail).limit(per)
+            }
+        };
+        error.at(Phase::Body).received(received)
+    }
+}
 
 /// Watches one body: the idle bound, and the least progress if one is asked for.
 ///
@@ -41,23 +68,30 @@ impl Flow {
     /// The body gave something.
     pub(crate) fn got(&mut self, bytes: usize, now: Instant) {
         self.received += bytes as u64;
-        self.gained = self.gained.saturating_add(bytes as u64);
         if let Some(since) = self.waiting_since.take() {
             self.waited += now.saturating_duration_since(since);
         }
-        if let Some((least, per)) = self.least {
-            if self.waited >= per && self.gained >= least {
-                (self.waited, self.gained) = (Duration::ZERO, 0);
-            }
+        let Some((least, per)) = self.least else { return };
+        if self.waited >= per && self.gained >= least {
+            // The span before had what it needed; this belongs to the one that followed.
+            (self.waited, self.gained) = (self.waited - per, 0);
+        }
+        self.gained = self.gained.saturating_add(bytes as u64);
+        if self.waited >= per && self.gained >= least {
+            (self.waited, self.gained) = (Duration::ZERO, 0);
         }
     }
 
-    /// When the wait under way becomes a stall, and the limit that says so.
-    pub(crate) fn bound(&self) -> Option<(Instant, Duration)> {
+    /// When the wait under way becomes a stall, and what it falls short of then.
+    pub(crate) fn bound(&self) -> Option<(Instant, Stall)> {
         let since = self.waiting_since?;
-        let idle = self.idle.map(|idle| (since + idle, idle));
-        let least = self.least.filter(|(least, _)| self.gained < *least);
-        let least = least.map(|(_, per)| (since + per.saturating_sub(self.waited), per));
+        let idle = self.idle.map(|idle| (since + idle, Stall::Idle(idle)));
+        let least = self.least.map(|(least, per)| {
+            let rest = per.saturating_sub(self.waited);
+            // A span that has its bytes is followed by one that has none yet.
+            let rest = if self.gained < least { rest } else { rest + per };
+            (since + rest, Stall::Slow(least, per))
+        });
         match (idle, least) {
             (Some(a), Some(b)) => Some(if a.0 <= b.0 { a } else { b }),
             (a, b) => a.or(b),
@@ -78,11 +112,11 @@ mod tests {
         assert_eq!(flow.bound(), None);
         flow.wait(start);
         flow.wait(start + 5 * SECOND);
-        assert_eq!(flow.bound(), Some((start + 10 * SECOND, 10 * SECOND)));
+        assert_eq!(flow.bound(), Some((start + 10 * SECOND, Stall::Idle(10 * SECOND))));
         flow.got(1, start + 6 * SECOND);
         assert_eq!(flow.bound(), None, "nobody is waiting");
         flow.wait(start + 60 * SECOND);
-        assert_eq!(flow.bound(), Some((start + 70 * SECOND, 10 * SECOND)));
+        assert_eq!(flow.bound(), Some((start + 70 * SECOND, Stall::Idle(10 * SECOND))));
     }
 
     #[test]
@@ -94,7 +128,7 @@ mod tests {
             flow.got(1, start + (n + 1) * 5 * SECOND);
         }
         flow.wait(start + 30 * SECOND);
-        assert_eq!(flow.bound(), Some((start + 30 * SECOND, 30 * SECOND)));
+        assert_eq!(flow.bound(), Some((start + 30 * SECOND, Stall::Slow(100, 30 * SECOND))));
     }
 
     #[test]
@@ -104,6 +138,23 @@ mod tests {
         flow.wait(start);
         flow.got(10, start + SECOND);
         flow.wait(start + 1000 * SECOND);
-        assert_eq!(flow.bound(), Some((start + 1029 * SECOND, 30 * SECOND)));
+        assert_eq!(flow.bound(), Some((start + 1029 * SECOND, Stall::Slow(100, 30 * SECOND))));
+    }
+
+    #[test]
+    fn a_span_that_had_its_bytes_leaves_the_next_one_to_be_waited_for() {
+        let start = Instant::now();
+        let mut flow = Flow::new(None, Some((100, 4 * SECOND)));
+        flow.wait(start);
+        flow.got(500, start + SECOND);
+        flow.wait(start + SECOND);
+        let bound = |at: u32| Some((start + at * SECOND, Stall::Slow(100, 4 * SECOND)));
+        assert_eq!(flow.bound(), bound(8), "the first span is paid for, the second is not");
+        flow.got(50, start + 6 * SECOND);
+        flow.wait(start + 6 * SECOND);
+        assert_eq!(flow.bound(), bound(8));
+        flow.got(50, start + 7 * SECOND);
+        flow.wait(start + 7 * SECOND);
+        assert_eq!(flow.bound(), bound(12));
     }
 }

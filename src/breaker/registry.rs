@@ -8,7 +8,7 @@ use super::settings::{ATTEMPT, HEALTH};
 use super::tally::Tally;
 use super::values::{Changes, Lease, Outcome, Refused, Ticket};
 use super::word::Word;
-use super::{Permit, Rules, Settings, Transition};
+use super::{Admitted, Permit, Rules, Settings, Transition};
 use crate::error::{Error, ErrorKind};
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Arc, Mutex, MutexGuard};
@@ -99,7 +99,8 @@ impl Breaker {
     /// Kind `Open` while the circuit is open or all probes are taken; [`Error::retry_in`] says when to come back.
     #[inline]
     pub fn acquire(&self) -> Result<Permit<&Breaker>, Error> {
-        self.admit(Instant::now(), self.lease()).map_err(refusal)
+        let ticket = self.ticket(Instant::now(), self.lease()).map_err(refusal)?;
+        Ok(Permit::new(self, ticket))
     }
 
     /// As [`acquire`](Breaker::acquire), for a permit that has to live longer than the borrow.
@@ -112,37 +113,32 @@ impl Breaker {
         Ok(Permit::new(self.clone(), ticket))
     }
 
-    /// # Errors
-    /// As [`acquire`](Breaker::acquire), without the cost of an error.
-    #[inline]
-    pub(crate) fn admit(&self, now: Instant, lease: Lease) -> Result<Permit<&Breaker>, Refused> {
-        let ticket = self.ticket(now, lease)?;
-        Ok(Permit::new(self, ticket))
+    /// As [`acquire`](Breaker::acquire), without the cost of an error, for a caller that keeps the handle elsewhere.
+    #[inline(always)]
+    pub(crate) fn admit(&self, now: Instant, lease: Lease) -> Result<Admitted, Refused> {
+        Ok(Admitted::new(self.ticket(now, lease)?))
     }
 
-    /// As [`admit`](Breaker::admit), for a caller that has a handle to give away.
-    #[inline]
-    pub(crate) fn admit_owned(self, now: Instant, lease: Lease) -> Result<Permit, Refused> {
-        let ticket = self.ticket(now, lease)?;
-        Ok(Permit::new(self, ticket))
-    }
-
-    #[inline]
+    #[inline(always)]
     fn ticket(&self, now: Instant, lease: Lease) -> Result<Ticket, Refused> {
         let word = self.word();
-        if word.admits_all() {
-            return Ok(Ticket::new(now, word.generation(), lease));
+        let mut ticket = Ticket::new(now, word.generation(), lease);
+        if !word.admits_all() {
+            (ticket.generation, ticket.slot) = self.ask_to_admit(word, now, lease)?;
         }
-        self.ticket_unless_open(word, now, lease)
+        Ok(ticket)
     }
 
-    // The rare cases are functions of their own, so that the common one stays small where it is inlined.
+    // The rare cases are functions of their own that take and give what fits into registers: with a pointer to a
+    // ticket in its hands the compiler would write every ticket to memory, and reading it back takes longer than
+    // all the rest.
     #[inline(never)]
-    fn ticket_unless_open(&self, word: Word, now: Instant, lease: Lease) -> Result<Ticket, Refused> {
-        match self.still_refused(word, now) {
-            Some(retry_in) => Err(Refused { retry_in }),
-            None => self.ask(|machine, out| machine.admit(now, lease, out)),
+    fn ask_to_admit(&self, word: Word, now: Instant, lease: Lease) -> Result<(u32, u32), Refused> {
+        if let Some(retry_in) = self.still_refused(word, now) {
+            return Err(Refused { retry_in });
         }
+        let ticket = self.ask(|machine, out| machine.admit(now, lease, out))?;
+        Ok((ticket.generation, ticket.slot))
     }
 
     /// The lease of an ordinary call.
@@ -163,7 +159,7 @@ impl Breaker {
         word.generation() == ticket.generation && !word.is_disabled()
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn record(&self, ticket: &Ticket, outcome: Outcome, now: Instant) {
         let word = self.word();
         let settled = outcome == Outcome::Nothing && ticket.slot == 0;
@@ -173,18 +169,16 @@ impl Breaker {
         // As if it had come before any failure that is being recorded right now.
         let counts_only = outcome == Outcome::Success && word.is_quiet() && self.is_known(ticket, now);
         if !counts_only {
-            self.record_locked(ticket, outcome, now);
+            self.record_locked(*ticket, outcome, now);
         } else if !self.0.successes.add(ticket.generation) {
             self.ask(|machine, _| self.collect_successes(machine));
-            self.record_locked(ticket, outcome, now);
+            self.record_locked(*ticket, outcome, now);
         }
     }
 
     #[inline(never)]
-    fn record_locked(&self, ticket: &Ticket, outcome: Outcome, now: Instant) {
-        self.ask(|machine, out| {
-            machine.record(ticket, outcome, now, out);
-        });
+    fn record_locked(&self, ticket: Ticket, outcome: Outcome, now: Instant) {
+        self.ask(|machine, out| machine.record(&ticket, outcome, now, out));
     }
 
     #[cold]

@@ -8,7 +8,7 @@ use super::stream::Guarded;
 use super::wait::{Bound, Clock, Drain, Nearest};
 use crate::body::Body;
 use crate::collect::{Buffer, Plan};
-use crate::deadline::{Timer, outside};
+use crate::deadline::{Deadline, Timer, outside};
 use crate::error::{BoxError, Error, Phase};
 use crate::inflight::observe;
 use crate::origin::Entry;
@@ -38,6 +38,8 @@ pin_project! {
         lane: Option<Result<Arc<Entry<Lane>>, Error>>,
         // What goes out next; while an attempt is under way, the copy for the one after it.
         request: Option<(request::Parts, B)>,
+        // The deadline of the scope that the call was made in.
+        ambient: Option<Deadline>,
         life: Option<Life>,
         span: Span,
         attempt_span: Span,
@@ -57,6 +59,7 @@ where
             inner,
             lane: Some(lane),
             request: Some(request.into_parts()),
+            ambient: Deadline::current(),
             life: None,
             span: Span::none(),
             attempt_span: Span::none(),
@@ -81,7 +84,7 @@ where
         let mut clock = Clock::default();
         if let Some(lane) = this.lane.take() {
             let Some((head, _)) = this.request.as_ref() else { unreachable!("it is taken when it is sent") };
-            match lane.and_then(|lane| Life::begin(this.life, lane, head)) {
+            match lane.and_then(|lane| Life::begin(this.life, lane, head, *this.ambient)) {
                 Ok(life) => {
                     clock = Clock::at(life.started);
                     *this.span = telemetry::call(&life.lane.origin, &life.method, || life.url());
@@ -137,7 +140,7 @@ where
                 },
                 StateProj::Ready { probe } => {
                     let probe = *probe;
-                    match this.inner.poll_ready(cx) {
+                    match life.inside(|| this.inner.poll_ready(cx)) {
                         Poll::Pending => {
                             life.idle(Phase::Ready, &mut clock);
                             Next::Pending(bounds.at(life.probe_ends().filter(|_| probe), Bound::Probe))
@@ -153,7 +156,7 @@ where
                                 Err(error) => break Err(life.finally(error, clock.now())),
                             };
                             life.sent(clock.now());
-                            let future = outside(|| this.inner.call(request));
+                            let future = life.inside(|| outside(|| this.inner.call(request)));
                             clock.stale();
                             this.state.set(State::Probe { future });
                             continue;
@@ -164,7 +167,7 @@ where
                             *this.attempt_span = telemetry::attempt(life.attempt);
                             let future = {
                                 let _attempt = this.attempt_span.enter();
-                                this.inner.call(request)
+                                life.inside(|| this.inner.call(request))
                             };
                             clock.stale();
                             this.state.set(State::Sent { future });
@@ -172,7 +175,7 @@ where
                         }
                     }
                 }
-                StateProj::Probe { future } => match outside(|| future.poll(cx)) {
+                StateProj::Probe { future } => match life.inside(|| outside(|| future.poll(cx))) {
                     Poll::Pending => {
                         life.idle(Phase::HealthCheck, &mut clock);
                         Next::Pending(bounds.at(life.probe_ends(), Bound::Probe))
@@ -198,10 +201,8 @@ where
                 StateProj::Sent { future } => {
                     let (polled, doing) = {
                         let _attempt = this.attempt_span.enter();
-                        life.in_service(true);
-                        observe(|| future.poll(cx))
+                        life.inside(|| observe(|| future.poll(cx)))
                     };
-                    life.in_service(false);
                     clock.stale();
                     match polled {
                         Poll::Pending => {

@@ -31,7 +31,7 @@ where
     R::Error: Into<BoxError>,
 {
     loop {
-        match Pin::new(&mut *body).poll_frame(cx) {
+        match life.inside(|| Pin::new(&mut *body).poll_frame(cx)) {
             Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
                 Ok(mut data) => {
                     life.got(data.remaining(), clock);

@@ -75,7 +75,7 @@ where
         if !this.prefix.is_empty() {
             return Poll::Ready(Some(Ok(Frame::data(std::mem::take(this.prefix)))));
         }
-        let polled = Pin::new(&mut *this.body).poll_frame(cx);
+        let polled = life.inside(|| Pin::new(&mut *this.body).poll_frame(cx));
         let now = Instant::now();
         let mut hit = match polled {
             // A body that always has something ends at its limit all the same.
@@ -117,7 +117,7 @@ where
         }
         let now = Instant::now();
         let error = match hit {
-            Some(Bound::Stall(limit)) => Error::new(ErrorKind::Stall, "").limit(limit),
+            Some(Bound::Stall(stall)) => stall.error(life.flow.received()),
             Some(Bound::Deadline) => Error::new(ErrorKind::Deadline, "").limit(now - life.started),
             _ => Error::new(
                 ErrorKind::Deadline,

@@ -1,6 +1,7 @@
 //! What a call waits for when nothing else is to be done: the nearest bound, and a response that is thrown away.
 
 use super::life::Life;
+use crate::stall::Stall;
 use http_body::Body;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -12,7 +13,7 @@ use tokio::time::Instant;
 pub(super) enum Bound {
     Deadline,
     Attempt(Duration),
-    Stall(Duration),
+    Stall(Stall),
     Overdue,
     Probe,
     /// Not a limit: a wait that is over.
@@ -46,7 +47,7 @@ impl Nearest {
     /// The bounds of a body that is awaited.
     pub(super) fn stall(self, life: &Life) -> Nearest {
         match life.flow.bound() {
-            Some((at, limit)) => self.at(Some(at), Bound::Stall(limit)),
+            Some((at, stall)) => self.at(Some(at), Bound::Stall(stall)),
             None => self,
         }
     }

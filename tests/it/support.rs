@@ -5,21 +5,36 @@ use http::{Request, Response};
 use http_body_util::Full;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tower_layer::Layer;
 use tower_service::Service;
+use tracing::field::{Field, Visit};
+use unwedge::retry::Backoff;
 use unwedge::stack::StackBuilder;
 use unwedge::testing::{Peer, Pipe};
 use unwedge::{Body, Error, Limits, Stack, StackLayer, breaker, retry};
 
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
+pub(crate) const MINUTE: Duration = Duration::from_secs(60);
 pub(crate) const MS: Duration = Duration::from_millis(1);
 
 pub(crate) type Plain = Client<Pipe, Full<Bytes>>;
 
 /// A bare hyper-util client whose connections end at the peer.
 pub(crate) fn plain(peer: &Peer) -> Plain {
-    Client::builder(TokioExecutor::new()).build(peer.pipe())
+    over(peer.pipe())
+}
+
+/// A bare hyper-util client over this pipe, for any body.
+pub(crate) fn over<B>(pipe: Pipe) -> Client<Pipe, B>
+where
+    B: http_body::Body + Send,
+    B::Data: Send,
+{
+    Client::builder(TokioExecutor::new()).build(pipe)
 }
 
 /// That client under a stack.
@@ -32,29 +47,51 @@ pub(crate) fn exact() -> StackBuilder {
     StackLayer::builder().retry(retry::Settings::default().backoff(Duration::ZERO))
 }
 
-/// Attempts of one second, so that a test has few numbers in it.
-pub(crate) fn one_attempt(limit: Duration) -> StackBuilder {
-    StackLayer::builder()
-        .limits(Limits::default().total(limit).attempt(limit))
-        .retry(retry::Settings::default().max_retries(0))
+/// One attempt and no breaker: what a single attempt comes to.
+pub(crate) fn once(limits: Limits) -> StackLayer {
+    built(StackLayer::builder().limits(limits).retry(retry::Settings::default().max_retries(0)))
+}
+
+/// This stack, without a breaker that would end a long series of failures.
+pub(crate) fn built(stack: StackBuilder) -> StackLayer {
+    stack.breaker(no_breaker()).build().expect("settings that fit together")
 }
 
 pub(crate) fn no_breaker() -> breaker::Settings {
     breaker::Settings::default().disabled(true)
 }
 
+/// Retries with the same wait before each.
+pub(crate) fn every(wait: Duration) -> retry::Settings {
+    retry::Settings::default().backoff(Backoff::constant(wait))
+}
+
 pub(crate) fn get(path: &str) -> Request<Full<Bytes>> {
-    Request::get(format!("http://peer.test{path}")).body(Full::default()).expect("a valid request")
+    request("GET", path)
 }
 
 pub(crate) fn post(path: &str) -> Request<Full<Bytes>> {
-    Request::post(format!("http://peer.test{path}")).body(Full::from("payload")).expect("a valid request")
+    request("POST", path).map(|_| Full::from("payload"))
+}
+
+pub(crate) fn request(method: &str, path: &str) -> Request<Full<Bytes>> {
+    Request::builder()
+        .method(method)
+        .uri(format!("http://peer.test{path}"))
+        .body(Full::default())
+        .expect("a valid request")
+}
+
+/// The request with an extension.
+pub(crate) fn with<B>(mut request: Request<B>, wish: impl Clone + Send + Sync + 'static) -> Request<B> {
+    request.extensions_mut().insert(wish);
+    request
 }
 
 /// One call through a clone, as a user would make it.
-pub(crate) async fn call<S>(service: &S, request: Request<Full<Bytes>>) -> Result<Response<Body>, Error>
+pub(crate) async fn call<S, B>(service: &S, request: Request<B>) -> Result<Response<Body>, Error>
 where
-    S: Service<Request<Full<Bytes>>, Response = Response<Body>, Error = Error> + Clone,
+    S: Service<Request<B>, Response = Response<Body>, Error = Error> + Clone,
 {
     service.clone().call(request).await
 }
@@ -63,4 +100,64 @@ where
 pub(crate) async fn whole(answer: Result<Response<Body>, Error>) -> Result<(u16, Bytes), Error> {
     let (head, body) = answer?.into_parts();
     Ok((head.status.as_u16(), body.bytes(u64::MAX).await?))
+}
+
+/// The next piece of a body.
+pub(crate) async fn piece(body: &mut Body) -> Option<Result<Bytes, Error>> {
+    let frame = poll_fn(|cx| http_body::Body::poll_frame(Pin::new(&mut *body), cx)).await?;
+    Some(frame.map(|frame| frame.into_data().unwrap_or_default()))
+}
+
+/// When the requests arrived.
+pub(crate) fn times(peer: &Peer) -> Vec<Duration> {
+    peer.requests().iter().map(|request| request.at).collect()
+}
+
+/// What is logged at warn and above by this thread while it lives.
+pub(crate) struct Warnings {
+    lines: Arc<Mutex<Vec<String>>>,
+    _guard: tracing::subscriber::DefaultGuard,
+}
+
+impl Warnings {
+    pub(crate) fn capture() -> Warnings {
+        let lines = Arc::default();
+        let guard = tracing::subscriber::set_default(Capture(Arc::clone(&lines)));
+        Warnings { lines, _guard: guard }
+    }
+
+    pub(crate) fn lines(&self) -> Vec<String> {
+        self.lines.lock().unwrap().clone()
+    }
+}
+
+struct Capture(Arc<Mutex<Vec<String>>>);
+
+impl tracing::Subscriber for Capture {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        *metadata.level() <= tracing::Level::WARN
+    }
+
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn event(&self, event: &tracing::Event<'_>) {
+        let mut line = Line(String::new());
+        event.record(&mut line);
+        self.0.lock().unwrap().push(line.0);
+    }
+
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+    fn enter(&self, _: &tracing::span::Id) {}
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+struct Line(String);
+
+impl Visit for Line {
+    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+        self.0.push_str(&format!("{}={value:?} ", field.name()));
+    }
 }

@@ -26,8 +26,11 @@ impl Life {
             }
         }
         if self.lane.shared.parts.breaker {
-            match self.lane.breaker.clone().admit_owned(now, self.lease()) {
-                Ok(permit) => self.permit = Some(permit),
+            match self.lane.breaker.admit(now, self.lease()) {
+                Ok(mut permit) => {
+                    permit.unsent();
+                    self.permit = Some(permit);
+                }
                 Err(refused) => return self.refused(ErrorKind::Open { retry_in: refused.retry_in }, now),
             }
         }

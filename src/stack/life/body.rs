@@ -38,12 +38,14 @@ impl Life {
 
     /// How the response came about; it settles the budget.
     pub(in crate::stack) fn attempts(&mut self, head: &mut response::Parts, now: Instant) -> Attempts {
-        if let Some(bucket) = &self.lane.budget {
-            if self.good {
-                let refund = self.lane.shared.retry.budget.as_ref().map_or(0, |budget| budget.refund);
-                bucket.deposit(if self.retries == 0 { refund } else { self.paid });
-            }
+        let earned = match &self.lane.shared.retry.budget {
+            Some(budget) if self.attempt <= 1 => budget.refund,
+            _ => self.paid,
+        };
+        if self.good {
+            self.deposit(earned);
         }
+        self.paid = 0;
         let attempts =
             Attempts { count: self.attempt, elapsed: now - self.started, retry_after: self.wanted };
         if attempts.count > 1 {
@@ -110,7 +112,7 @@ impl Life {
     /// A streamed body was cut off by a limit of ours: no failure of the server, as long as it flowed.
     pub(in crate::stack) fn cut(&mut self, error: Error, now: Instant) -> Error {
         if let Some(permit) = self.permit.take() {
-            permit.leave_stream(now);
+            permit.leave_stream(&self.lane.breaker, now);
         }
         self.finally(error, now)
     }

@@ -65,6 +65,9 @@ impl Life {
         let recovered = flight.finish(outcome, now);
         match result {
             Ok(()) => {
+                if let Some(permit) = &mut self.permit {
+                    permit.unsent();
+                }
                 if half_open || recovered.is_some() {
                     let down_for = recovered.or_else(|| self.lane.breaker.snapshot().opened_for);
                     telemetry::recovered(&self.lane.origin, down_for);

@@ -7,7 +7,7 @@ mod health;
 mod outcome;
 mod report;
 
-use crate::breaker::Permit;
+use crate::breaker::Admitted;
 use crate::collect::Collect;
 use crate::deadline::Deadline;
 use crate::error::Attempt;
@@ -35,7 +35,7 @@ use tokio::time::Instant;
 pub(super) struct Life {
     pub(super) lane: Arc<Entry<Lane>>,
     slot: Option<Slot>,
-    pub(super) permit: Option<Permit>,
+    pub(super) permit: Option<Admitted>,
     probe: Probe,
     pub(super) method: Method,
     idempotent: bool,
@@ -52,7 +52,7 @@ pub(super) struct Life {
     allowed: u32,
     retries: u32,
     last_wait: Option<Duration>,
-    /// What the last retry cost the budget: given back when it succeeds.
+    /// What the retry under way cost the budget: given back when it succeeds, and when it is given up.
     paid: u32,
     wanted: Option<Duration>,
     pub(super) phase: Phase,
@@ -92,6 +92,7 @@ impl Life {
         life: &'a mut Option<Life>,
         lane: Arc<Entry<Lane>>,
         request: &request::Parts,
+        made_under: Option<Deadline>,
     ) -> Result<&'a mut Life, Error> {
         let shared = &*lane.shared;
         let now = Instant::now();
@@ -102,7 +103,8 @@ impl Life {
             poll.check()?;
         }
         let wished = if wishes { extensions.get::<Deadline>().map(|d| d.instant()) } else { None };
-        let ambient = Deadline::current().map(Deadline::instant);
+        let scope = |deadline: Option<Deadline>| deadline.map(Deadline::instant);
+        let ambient = Deadline::nearest(scope(made_under), scope(Deadline::current()));
         let hard_deadline = Deadline::nearest(wished, ambient);
         let total = (shared.parts.total && long_poll.is_none()).then(|| now + shared.bounds.total);
         let deadline = Deadline::nearest(hard_deadline, total);
@@ -191,11 +193,17 @@ impl Life {
         }
     }
 
-    /// Whether the code of the inner service is running: only then a panic is its own.
-    pub(super) fn in_service(&mut self, inside: bool) {
+    /// Runs code of the inner service: only there a panic is its own.
+    #[inline]
+    pub(super) fn inside<T>(&mut self, work: impl FnOnce() -> T) -> T {
         if let Some(permit) = &mut self.permit {
-            permit.in_service(inside);
+            permit.in_service(true);
         }
+        let done = work();
+        if let Some(permit) = &mut self.permit {
+            permit.in_service(false);
+        }
+        done
     }
 
     /// When the attempt has to have its headers, and, unless it is a long poll, its collected body.
@@ -214,12 +222,12 @@ impl Life {
     }
 
     pub(in crate::stack) fn overdue_at(&self) -> Option<Instant> {
-        self.permit.as_ref()?.overdue_at()
+        self.permit.as_ref()?.overdue_at(&self.lane.breaker)
     }
 
     pub(in crate::stack) fn overdue(&mut self, now: Instant) {
         if let Some(permit) = &mut self.permit {
-            permit.note_overdue(now);
+            permit.note_overdue(&self.lane.breaker, now);
         }
     }
 
@@ -241,7 +249,7 @@ impl Life {
                 return Some(Err(self.finally(error, now)));
             }
             Bound::Attempt(limit) => self.too_slow(limit),
-            Bound::Stall(limit) => self.stalled(limit),
+            Bound::Stall(stall) => stall.error(self.flow.received()),
             Bound::Probe => match self.probed(Err(self.probe_silence()), now) {
                 Ok(()) => return None,
                 Err(error) => return Some(self.failed(error, true, now)),
@@ -254,11 +262,16 @@ impl Life {
 impl Drop for Life {
     fn drop(&mut self) {
         if let Some(slot) = self.slot.take() {
-            self.lane.shared.table.leave(&slot);
+            self.lane.shared.table.leave(slot);
         }
-        if let Some(permit) = self.permit.take().filter(|_| self.streaming) {
+        if self.paid > 0 {
+            self.deposit(self.paid);
+        }
+        match self.permit.take() {
             // A reader that leaves a stream has had what it wanted, unless it waited in vain.
-            permit.leave_stream(Instant::now());
+            Some(permit) if self.streaming => permit.leave_stream(&self.lane.breaker, Instant::now()),
+            Some(permit) => permit.abandon(&self.lane.breaker),
+            None => {}
         }
         if let Some(flight) = &self.lane.health {
             match &self.probe {

@@ -32,7 +32,7 @@ const SPREAD: f64 = 0.1;
 impl Life {
     pub(in crate::stack) fn settle(&mut self, outcome: breaker::Outcome, now: Instant) {
         if let Some(permit) = self.permit.take() {
-            permit.record(outcome, now);
+            permit.record(&self.lane.breaker, outcome, now);
         }
     }
 
@@ -86,7 +86,10 @@ impl Life {
                 self.remember(Some(head.status), None, cause, until, now);
                 Err(until)
             }
-            None => Ok(Plan::Stream { endless: false }),
+            None => {
+                self.wanted = asked;
+                Ok(Plan::Stream { endless: false })
+            }
         }
     }
 
@@ -153,7 +156,6 @@ impl Life {
         self.last_wait = Some(wait);
         if let Some(asked) = asked {
             if asked > settings.cap() {
-                self.wanted = Some(asked);
                 return None;
             }
             if asked > Duration::ZERO {
@@ -162,13 +164,11 @@ impl Life {
         }
         let until = now + wait;
         if self.deadline.is_some_and(|deadline| until >= deadline) {
-            self.wanted = asked;
             return None;
         }
         if let (Some(bucket), Some(budget)) = (&self.lane.budget, &settings.budget) {
             let cost = if throttled { budget.throttled_cost } else { budget.retry_cost };
             if !bucket.withdraw(cost) {
-                self.wanted = asked;
                 return None;
             }
             self.paid = cost;
@@ -218,5 +218,11 @@ impl Life {
             cause,
         });
         self.enter(Phase::BackOff, now);
+    }
+
+    pub(super) fn deposit(&self, tokens: u32) {
+        if let Some(bucket) = &self.lane.budget {
+            bucket.deposit(tokens);
+        }
     }
 }

@@ -32,21 +32,20 @@ impl Life {
         Error::new(ErrorKind::Attempt, detail).at(self.phase).limit(limit).received(received)
     }
 
-    pub(in crate::stack) fn stalled(&self, limit: Duration) -> Error {
-        let error = Error::new(ErrorKind::Stall, "").at(Phase::Body).limit(limit);
-        error.received(self.flow.received())
-    }
-
     /// The deadline of the call fell inside an attempt: a failure of the origin only if the attempt had its full time,
     /// or was silent for long enough to count as hung.
     pub(in crate::stack) fn out_of_time(&mut self, now: Instant) -> Error {
         let full = self.attempt_ends().is_some_and(|(_, limit)| now - self.began >= limit);
         match self.phase {
-            Phase::Ready | Phase::HealthCheck | Phase::BackOff => self.settle(breaker::Outcome::Nothing, now),
+            Phase::Ready | Phase::BackOff => self.settle(breaker::Outcome::Nothing, now),
             _ if self.long_poll.is_some() => self.settle(breaker::Outcome::Nothing, now),
-            _ if full => self.record(Evidence::Failure, None, now),
+            phase if full && phase != Phase::HealthCheck => self.record(Evidence::Failure, None, now),
             // The permit judges by how long it has heard nothing.
-            _ => drop(self.permit.take()),
+            _ => {
+                if let Some(permit) = self.permit.take() {
+                    permit.abandon(&self.lane.breaker);
+                }
+            }
         }
         let error = Error::new(ErrorKind::Deadline, "").at(self.phase).limit(now - self.began);
         error.received(self.flow.received())
@@ -54,6 +53,10 @@ impl Life {
 
     /// The error that the caller gets, with target and story.
     pub(in crate::stack) fn finally(&mut self, mut error: Error, now: Instant) -> Error {
+        if self.phase != Phase::BackOff {
+            // The retry was made and failed; one that was refused is given back when this is dropped.
+            self.paid = 0;
+        }
         self.tell(&mut error);
         if !error.is_refused() && !error.is_config() {
             if let Some(left_out) = self.lane.warned.due(now) {
@@ -64,7 +67,7 @@ impl Life {
     }
 
     pub(super) fn tell(&mut self, error: &mut Error) {
-        let details = self.slot.take().and_then(|slot| self.lane.shared.table.leave(&slot));
+        let details = self.slot.take().and_then(|slot| self.lane.shared.table.take(slot));
         let inner = error.inner_mut();
         if inner.phase.is_none() && !matches!(inner.kind, ErrorKind::Open { .. } | ErrorKind::Config) {
             inner.phase = Some(self.phase);

@@ -1,0 +1,235 @@
+//! How much of a body belongs to the attempt.
+
+use crate::support::*;
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body_util::BodyExt;
+use tokio::time::Instant;
+use unwedge::testing::{Peer, Reply};
+use unwedge::{Body, Collect, ErrorKind, Limits, Phase, StackLayer};
+
+/// No waits, and room for a body that stalls.
+fn roomy() -> StackLayer {
+    let limits = Limits::default().attempt(25 * SECOND).idle(5 * SECOND).total(60 * SECOND);
+    built(exact().limits(limits))
+}
+
+fn numbers(count: u32) -> String {
+    (0..count).map(|n| format!("{n:08}")).collect()
+}
+
+/// Everything in a body up to its end or its error.
+async fn drained(mut body: Body) -> (Vec<u8>, Option<unwedge::Error>) {
+    let mut read = Vec::new();
+    while let Some(frame) = piece(&mut body).await {
+        match frame {
+            Ok(data) => read.extend_from_slice(&data),
+            Err(error) => return (read, Some(error)),
+        }
+    }
+    (read, None)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_breaks_is_repeated_and_arrives_once() {
+    let whole_body = numbers(13);
+    let full = || Reply::ok(whole_body.clone());
+    for broken in [
+        full().reset_after(10),
+        full().truncate_after(10),
+        full().chunked().reset_after(10),
+        full().chunked().truncate_after(10),
+        full().declare(200),
+        Reply::sized(100).declare(1 << 20),
+    ] {
+        let peer = Peer::new().then(broken.clone()).forever(full());
+        let answer = call(&stack(&peer, &roomy()), get("/")).await.unwrap();
+        assert!(answer.body().is_collected());
+        assert_eq!(whole(Ok(answer)).await.unwrap(), (200, whole_body.clone().into()), "{broken:?}");
+        assert_eq!(peer.request_count(), 2, "{broken:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_falls_silent_is_repeated_after_the_idle_bound() {
+    for silent in [Reply::headers_then_hang(), Reply::sized(100).hang_after(60)] {
+        let peer = Peer::new().then(silent).forever(Reply::sized(100));
+        let start = Instant::now();
+        let (status, body) = whole(call(&stack(&peer, &roomy()), get("/")).await).await.unwrap();
+        assert_eq!((status, body.len(), start.elapsed()), (200, 100, 5 * SECOND));
+        assert_eq!(peer.request_count(), 2);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_body_of_a_post_that_breaks_is_an_error_and_no_second_request() {
+    let peer = Peer::new().then(Reply::sized(100).reset_after(10)).forever(Reply::sized(100));
+    let error = call(&stack(&peer, &roomy()), post("/")).await.unwrap_err();
+    assert_eq!((error.kind(), error.phase()), (ErrorKind::Transport, Some(Phase::Body)));
+    assert_eq!(peer.request_count(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_declared_length_above_the_limit_streams_at_once() {
+    let layer = built(exact().limits(Limits::default().collect(1000)));
+    let peer = Peer::new().forever(Reply::sized(1001).drip(100, SECOND));
+    let start = Instant::now();
+    let answer = call(&stack(&peer, &layer), get("/")).await.unwrap();
+    assert!(!answer.body().is_collected());
+    assert_eq!((start.elapsed(), layer.in_flight().len()), (0 * SECOND, 1));
+    let (read, error) = drained(answer.into_body()).await;
+    assert!(error.is_none());
+    assert_eq!((read.len(), start.elapsed()), (1001, 11 * SECOND));
+    assert!(layer.in_flight().is_empty());
+
+    let peer = Peer::new().forever(Reply::sized(1000).drip(100, SECOND / 2));
+    let answer = call(&stack(&peer, &layer), get("/")).await.unwrap();
+    assert!(answer.body().is_collected(), "the limit itself is still collected");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unknown_length_that_passes_the_limit_comes_as_prefix_and_stream() {
+    let layer = built(exact().limits(Limits::default().collect(1000)));
+    let text = numbers(500);
+    for reply in [Reply::ok(text.clone()).chunked(), Reply::ok(text.clone()).until_close()] {
+        let peer = Peer::new().forever(reply.drip(300, SECOND));
+        let start = Instant::now();
+        let answer = call(&stack(&peer, &layer), get("/")).await.unwrap();
+        assert!(!answer.body().is_collected());
+        assert_eq!(start.elapsed(), 4 * SECOND, "with the piece that went beyond it");
+        let (read, error) = drained(answer.into_body()).await;
+        assert!(error.is_none(), "{error:?}");
+        assert_eq!(read, text.as_bytes(), "every byte once and in order");
+        assert_eq!(peer.request_count(), 1);
+    }
+    let peer = Peer::new().forever(Reply::ok(numbers(125)).chunked().drip(100, 100 * MS));
+    let answer = call(&stack(&peer, &layer), get("/")).await.unwrap();
+    assert!(answer.body().is_collected(), "the limit itself is still collected");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_breaks_beyond_the_limit_is_an_error_at_the_reader_and_no_second_request() {
+    let layer = built(exact().limits(Limits::default().collect(1000)));
+    let text = numbers(500);
+    for reply in [Reply::ok(text.clone()).chunked(), Reply::ok(text.clone())] {
+        let peer = Peer::new().forever(reply.drip(300, SECOND).reset_after(2100));
+        let answer = call(&stack(&peer, &layer), get("/")).await.unwrap();
+        let (read, error) = drained(answer.into_body()).await;
+        assert_eq!(read, &text.as_bytes()[..2100], "what came is not lost");
+        let error = error.unwrap();
+        assert_eq!((error.kind(), error.phase()), (ErrorKind::Transport, Some(Phase::Body)));
+        assert_eq!(
+            error.to_string(),
+            "GET http://peer.test/: connection reset after 2100 bytes of the body (attempt 1 of 4)"
+        );
+        assert_eq!(peer.request_count(), 1);
+        assert!(layer.in_flight().is_empty());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_can_ask_for_more_or_less_or_nothing_to_be_collected() {
+    let layer = built(exact().limits(Limits::default().collect(100)));
+    let peer = Peer::new().forever(Reply::sized(200).drip(100, SECOND));
+    let service = stack(&peer, &layer);
+    let collected = |wish: Option<Collect>| {
+        let request = wish.map_or_else(|| get("/"), |wish| with(get("/"), wish));
+        let service = &service;
+        async move { call(service, request).await.unwrap().body().is_collected() }
+    };
+    assert!(!collected(None).await);
+    assert!(collected(Some(Collect::up_to(200))).await);
+    assert!(!collected(Some(Collect::up_to(199))).await);
+    assert!(!collected(Some(Collect::never())).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn streaming_types_are_handed_over_at_the_head() {
+    for kind in [
+        "text/event-stream",
+        "text/event-stream; charset=utf-8",
+        "application/x-ndjson",
+        "application/json-seq",
+        "application/grpc",
+        "application/grpc+proto",
+        "multipart/x-mixed-replace; boundary=b",
+    ] {
+        let events = Reply::ok("data: x\n\n").chunked().header("content-type", kind).drip(1, 3 * SECOND);
+        let peer = Peer::new().forever(events);
+        let layer = built(exact());
+        let start = Instant::now();
+        let answer = call(&stack(&peer, &layer), get("/")).await.unwrap();
+        assert_eq!((start.elapsed(), answer.body().is_collected()), (0 * SECOND, false), "{kind}");
+        assert_eq!(whole(Ok(answer)).await.unwrap(), (200, "data: x\n\n".into()));
+        assert_eq!(start.elapsed(), 27 * SECOND);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn answers_that_have_no_body_come_at_the_head() {
+    let declared = || Reply::status(200).header("content-length", "5000000");
+    for (method, reply) in [
+        ("HEAD", declared()),
+        ("GET", Reply::status(204)),
+        ("GET", Reply::status(304)),
+        ("HEAD", Reply::sized(9)),
+    ] {
+        let peer = Peer::new().forever(reply);
+        let layer = built(exact());
+        let start = Instant::now();
+        let answer = call(&stack(&peer, &layer), request(method, "/")).await.unwrap();
+        let (status, body) = whole(Ok(answer)).await.unwrap();
+        assert!(body.is_empty() && status < 400);
+        assert_eq!((start.elapsed(), peer.request_count()), (0 * SECOND, 1));
+        assert!(layer.in_flight().is_empty());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn trailers_are_kept() {
+    let trailed = |body: &'static str| Reply::ok(body).trailer("x-checksum", "abc");
+    for (reply, limit) in [(trailed("hello"), 1 << 20), (trailed("hello"), 2), (trailed(""), 1 << 20)] {
+        let peer = Peer::new().forever(reply);
+        let layer = built(exact().limits(Limits::default().collect(limit)));
+        let answer = call(&stack(&peer, &layer), get("/")).await.unwrap();
+        assert_eq!(answer.body().is_collected(), limit > 2);
+        let read = answer.into_body().collect().await.unwrap();
+        let trailers: Option<&HeaderMap> = read.trailers();
+        assert_eq!(trailers.unwrap()["x-checksum"], "abc");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_is_given_up_on_streams_and_its_verdict_has_fallen_at_the_head() {
+    let peer = Peer::new().forever(Reply::status(503).body("x".repeat(100)).drip(10, SECOND));
+    let layer =
+        StackLayer::builder().retry(unwedge::retry::Settings::default().max_retries(0)).build().unwrap();
+    let start = Instant::now();
+    let answer = call(&stack(&peer, &layer), get("/")).await.unwrap();
+    assert_eq!((start.elapsed(), answer.body().is_collected()), (0 * SECOND, false));
+    assert_eq!(layer.breakers().snapshot()[0].consecutive_failures, 1);
+    assert_eq!(whole(Ok(answer)).await.unwrap().1.len(), 100);
+    assert_eq!(layer.breakers().snapshot()[0].consecutive_failures, 1, "counted once, and not taken back");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_is_slow_and_not_silent_is_told_what_it_may_be() {
+    let peer = Peer::new().forever(Reply::sized(100).drip(1, SECOND));
+    let error = call(&stack(&peer, &once(Limits::default())), get("/")).await.unwrap_err();
+    assert_eq!((error.kind(), error.phase()), (ErrorKind::Attempt, Some(Phase::Body)));
+    assert_eq!(
+        error.to_string(),
+        "GET http://peer.test/: the response body was not complete after 10 s, 9 bytes received \
+         (a stream? mark it LongPoll or Collect::never())"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_empty_body_of_unknown_length_is_empty() {
+    for reply in [Reply::ok(Bytes::new()).chunked(), Reply::ok("").until_close(), Reply::ok("")] {
+        let peer = Peer::new().forever(reply);
+        let answer = call(&stack(&peer, &built(exact())), get("/")).await.unwrap();
+        assert!(answer.body().is_collected());
+        assert_eq!(whole(Ok(answer)).await.unwrap(), (200, Bytes::new()));
+    }
+}
