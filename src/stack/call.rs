@@ -169,7 +169,7 @@ where
                     }
                 }
                 StateProj::Health => match life.poll_health(cx) {
-                    Poll::Pending => bounds,
+                    Poll::Pending => bounds.at(life.waits_until(), Bound::Deadline),
                     Poll::Ready(Ok(lead)) => {
                         this.state.set(State::Ready { probe: lead });
                         continue;
@@ -185,6 +185,7 @@ where
                 StateProj::Ready { probe } => match this.inner.poll_ready(cx) {
                     Poll::Pending => {
                         life.idle(Phase::Ready, &mut clock);
+                        let bounds = bounds.at(life.waits_until(), Bound::Deadline);
                         bounds.at(life.probe_ends().filter(|_| *probe), Bound::Probe)
                     }
                     Poll::Ready(Err(error)) => {

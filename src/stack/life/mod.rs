@@ -41,6 +41,8 @@ pub(super) struct Life {
     pub(super) hard_deadline: Option<Instant>,
     /// When the attempt under way began; before the first, when the call did.
     pub(super) began: Instant,
+    /// When the call began, or the back-off before the attempt under way.
+    asked: Instant,
     pub(super) attempt: u32,
     allowed: u32,
     retries: u32,
@@ -134,6 +136,7 @@ impl Life {
             deadline,
             hard_deadline,
             began: now,
+            asked: now,
             attempt: 0,
             allowed,
             retries: 0,
@@ -227,7 +230,7 @@ impl Life {
         let retry_in = error.retry_in().unwrap_or_default();
         if self.shared.parts.retry && self.shared.retry.wait_when_refused {
             let until = now + self.spread(retry_in);
-            if self.deadline.is_none_or(|deadline| until < deadline) {
+            if self.waits_until().is_none_or(|end| until < end) {
                 self.enter(Phase::BackOff, now);
                 return Admission::Later(until);
             }
@@ -265,6 +268,12 @@ impl Life {
             None => return None,
         };
         Some((self.began + limit, limit))
+    }
+
+    /// The end of every wait but the one for an answer, which is all that a long poll is exempt from.
+    pub(super) fn waits_until(&self) -> Option<Instant> {
+        let total = self.long_poll.is_some() && self.shared.parts.total;
+        Deadline::nearest(self.deadline, total.then(|| self.asked + self.shared.bounds.total))
     }
 
     pub(super) fn probe_ends(&self) -> Option<Instant> {

@@ -224,6 +224,7 @@ impl Life {
             took: now - self.began,
             cause,
         });
+        self.asked = now;
         self.enter(Phase::BackOff, now);
     }
 
