@@ -163,7 +163,7 @@ impl Life {
 
     /// Whether a copy of the request is worth making.
     pub(super) fn may_repeat(&self) -> bool {
-        self.attempt < self.allowed
+        self.attempt < self.allowed || (self.shared.parts.retry && self.shared.retry.wait_when_refused)
     }
 
     pub(super) fn enter(&mut self, phase: Phase, now: Instant) {
@@ -227,15 +227,23 @@ impl Life {
 
     fn refused(&mut self, kind: ErrorKind, now: Instant) -> Admission {
         let error = Error::new(kind, "");
-        let retry_in = error.retry_in().unwrap_or_default();
-        if self.shared.parts.retry && self.shared.retry.wait_when_refused {
-            let until = now + self.spread(retry_in);
-            if self.waits_until().is_none_or(|end| until < end) {
-                self.enter(Phase::BackOff, now);
-                return Admission::Later(until);
-            }
+        match self.sit_out(&error, now) {
+            Some(until) => Admission::Later(until),
+            None => Admission::Refused(error),
         }
-        Admission::Refused(error)
+    }
+
+    /// When to ask again after this refusal, if it is to be waited out.
+    pub(super) fn sit_out(&mut self, refusal: &Error, now: Instant) -> Option<Instant> {
+        if !(self.shared.parts.retry && self.shared.retry.wait_when_refused) {
+            return None;
+        }
+        let until = now + self.spread(refusal.retry_in()?);
+        if self.waits_until().is_some_and(|end| until >= end) {
+            return None;
+        }
+        self.enter(Phase::BackOff, now);
+        Some(until)
     }
 
     fn lease(&self) -> breaker::Lease {
