@@ -48,6 +48,13 @@ impl Admitted {
         (self.quiet, self.outside) = (true, true);
     }
 
+    /// The call goes out now: how long it takes, and the server's silence, are counted from here on.
+    #[inline]
+    pub(crate) fn sent_at(&mut self, now: Instant) {
+        self.ticket.admitted = now;
+        (self.heard, self.quiet) = (now, false);
+    }
+
     /// Whether the code of the call is running, so that a panic is its own.
     #[inline]
     pub(crate) fn in_service(&mut self, inside: bool) {

@@ -5,10 +5,13 @@ mod connecting;
 mod requests;
 mod responses;
 mod sockets;
+mod tls;
+mod urls;
 
 use super::*;
 use crate::testing::{Peer, Reply};
 use std::time::Duration;
+use tokio::task::JoinSet;
 
 const SEC: Duration = Duration::from_secs(1);
 const MS: Duration = Duration::from_millis(1);
@@ -23,3 +26,18 @@ fn client(peer: &Peer) -> Client {
 }
 
 const URL: &str = "http://api.example/jobs";
+
+/// A call that goes on beside the test, and ends with this value.
+struct Beside(JoinSet<Result<Response, Error>>);
+
+impl Beside {
+    fn new(call: Sending) -> Beside {
+        let mut tasks = JoinSet::new();
+        tasks.spawn(call);
+        Beside(tasks)
+    }
+
+    async fn ended(mut self) -> Result<Response, Error> {
+        self.0.join_next().await.unwrap().unwrap()
+    }
+}

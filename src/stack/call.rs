@@ -130,7 +130,7 @@ where
                 StateProj::Health => match life.poll_health(cx) {
                     Poll::Pending => {
                         life.idle(Phase::HealthCheck, &mut clock);
-                        Next::Pending(bounds)
+                        Next::Pending(bounds.at(life.waits_until(), Bound::Deadline))
                     }
                     Poll::Ready(Ok(lead)) => {
                         this.state.set(State::Ready { probe: lead });
@@ -143,6 +143,7 @@ where
                     match life.inside(|| this.inner.poll_ready(cx)) {
                         Poll::Pending => {
                             life.idle(Phase::Ready, &mut clock);
+                            let bounds = bounds.at(life.waits_until(), Bound::Deadline);
                             Next::Pending(bounds.at(life.probe_ends().filter(|_| probe), Bound::Probe))
                         }
                         Poll::Ready(Err(error)) => {

@@ -1,8 +1,10 @@
 //! All integration tests in one binary, so that the crate is linked once: a file per part, per edge and per incident.
 
+mod background;
 mod bad_input;
 mod breaker;
 mod breaker_hangs;
+mod breaker_panics;
 mod breaker_stack;
 mod budget;
 mod collect;
@@ -14,6 +16,7 @@ mod fetch_faults;
 mod long_poll;
 mod neighbours;
 mod outcomes;
+mod preflight;
 mod program;
 mod refused;
 mod replay;

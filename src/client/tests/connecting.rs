@@ -13,11 +13,11 @@ async fn a_connect_that_hangs_ends_at_its_bound_and_says_where() {
     let peer = Peer::new().then(Reply::connect_hang()).forever(Reply::ok("ok"));
     let client = piped(&peer).retry(once()).build().unwrap();
     let start = Instant::now();
-    let call = tokio::spawn(client.get(URL).send());
+    let call = Beside::new(client.get(URL).send());
     tokio::time::sleep(SEC).await;
     let waiting = client.in_flight().snapshot()[0].clone();
     assert_eq!((waiting.phase, waiting.in_phase), (Phase::Connect, SEC));
-    let error = call.await.unwrap().unwrap_err();
+    let error = call.ended().await.unwrap_err();
     assert_eq!(start.elapsed(), 5 * SEC);
     assert_eq!((error.kind(), error.phase()), (ErrorKind::Connect, Some(Phase::Connect)));
     assert!(error.is_timeout() && error.is_retriable());
@@ -59,11 +59,11 @@ async fn a_connect_that_lost_its_race_goes_on_beyond_the_scope_of_its_call_but_n
     let client = Client::builder().pipe(pipe).build().unwrap();
     client.get(URL).await.unwrap();
     // The one connection is busy for 1 s: the second call begins to connect and then takes the one that came free.
-    let first = tokio::spawn(client.get(URL).send());
+    let first = Beside::new(client.get(URL).send());
     tokio::task::yield_now().await;
     let second = within(2500 * MS, client.get(URL).send()).await.unwrap().unwrap();
     assert_eq!(second.status(), 200);
-    first.await.unwrap().unwrap();
+    first.ended().await.unwrap();
     assert_eq!(peer.connections(), 1);
     tokio::time::sleep(5 * SEC).await;
     assert_eq!(
@@ -76,10 +76,10 @@ async fn a_connect_that_lost_its_race_goes_on_beyond_the_scope_of_its_call_but_n
     let hanging = hanging.then(Reply::connect_hang()).forever(Reply::ok("ok").after(SEC));
     let client = piped(&hanging).build().unwrap();
     client.get(URL).await.unwrap();
-    let first = tokio::spawn(client.get(URL).send());
+    let first = Beside::new(client.get(URL).send());
     tokio::time::sleep(MS).await;
     client.get(URL).await.unwrap();
-    first.await.unwrap().unwrap();
+    first.ended().await.unwrap();
     let alive = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
     let with = alive();
     tokio::time::sleep(5 * SEC).await;

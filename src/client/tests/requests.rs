@@ -162,12 +162,12 @@ async fn wishes_reach_the_stack() {
         piped(&peer).retry(retry::Settings::default().backoff(retry::Backoff::none())).build().unwrap();
     assert_eq!(client.post(URL).send().await.unwrap().status(), 503);
     let poll = LongPoll::because("jobs are parked").up_to(60 * SEC);
-    let call = tokio::spawn(client.post(URL).idempotent().long_poll(poll).label("the queue").send());
+    let call = Beside::new(client.post(URL).idempotent().long_poll(poll).label("the queue").send());
     tokio::time::sleep(SEC).await;
     let seen = client.in_flight().snapshot();
     assert_eq!((seen[0].url.as_str(), seen[0].attempt), ("http://api.example [the queue]", 2));
     assert_eq!(seen[0].long_poll.as_deref(), Some("jobs are parked"));
-    assert_eq!(call.await.unwrap().unwrap().text().await.unwrap(), "done");
+    assert_eq!(call.ended().await.unwrap().text().await.unwrap(), "done");
     let wished = Request::get(URL).extension(Deadline::after(SEC)).body("").unwrap();
     assert!(client.send(wished).await.unwrap_err().is_deadline());
 }
@@ -210,10 +210,10 @@ async fn clones_share_connections_breakers_and_the_table() {
     let peer = Peer::new().forever(Reply::ok("ok").after(SEC));
     let (one, two) = (client(&peer), client(&peer));
     let copy = one.clone();
-    let call = tokio::spawn(one.get(URL).send());
+    let call = Beside::new(one.get(URL).send());
     tokio::time::sleep(500 * MS).await;
     assert_eq!((copy.in_flight().len(), two.in_flight().len()), (1, 0));
-    call.await.unwrap().unwrap();
+    call.ended().await.unwrap();
     copy.get(URL).send().await.unwrap();
     assert_eq!(
         (peer.connections(), copy.breakers().snapshot().len(), two.breakers().snapshot().len()),

@@ -69,8 +69,9 @@ impl Life {
                     permit.unsent();
                 }
                 if half_open || recovered.is_some() {
-                    let down_for = recovered.or_else(|| self.lane.breaker.snapshot().opened_for);
-                    telemetry::recovered(&self.lane.origin, down_for);
+                    // Since the first check that failed or since the circuit opened, whichever came first.
+                    let opened = self.lane.breaker.snapshot().opened_for;
+                    telemetry::recovered(&self.lane.origin, recovered.max(opened));
                 }
                 Ok(())
             }

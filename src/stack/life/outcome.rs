@@ -104,6 +104,14 @@ impl Life {
         copy: bool,
         now: Instant,
     ) -> Result<Instant, Error> {
+        if copy && error.is_refused() {
+            // A service beneath refused it, and nothing was sent.
+            if let Some(until) = self.sit_out(&error, now) {
+                self.settle(breaker::Outcome::Nothing, now);
+                self.attempt -= 1;
+                return Ok(until);
+            }
+        }
         let mut class = self.lane.shared.class(&Outcome::Error(&error));
         if self.long_poll.is_some() && error.kind() == ErrorKind::Attempt {
             class = Class { repeat: Repeat::Never, evidence: Evidence::None };
@@ -217,6 +225,7 @@ impl Life {
             took: now - self.began,
             cause,
         });
+        self.asked = now;
         self.enter(Phase::BackOff, now);
     }
 
