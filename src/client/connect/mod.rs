@@ -15,6 +15,7 @@ use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Duration;
+pub(super) use stream::end_this_connection;
 use stream::{Metered, Stream};
 use tokio::time::Instant;
 use tower_service::Service;
