@@ -114,35 +114,39 @@ impl Breaker {
 
     /// # Errors
     /// As [`acquire`](Breaker::acquire), without the cost of an error.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn admit(&self, now: Instant, lease: Lease) -> Result<Permit<&Breaker>, Refused> {
         let ticket = self.ticket(now, lease)?;
         Ok(Permit::new(self, ticket))
     }
 
     /// As [`admit`](Breaker::admit), for a caller that has a handle to give away.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn admit_owned(self, now: Instant, lease: Lease) -> Result<Permit, Refused> {
         let ticket = self.ticket(now, lease)?;
         Ok(Permit::new(self, ticket))
     }
 
-    #[inline]
+    #[inline(always)]
     fn ticket(&self, now: Instant, lease: Lease) -> Result<Ticket, Refused> {
         let word = self.word();
-        if word.admits_all() {
-            return Ok(Ticket::new(now, word.generation(), lease));
+        let mut ticket = Ticket::new(now, word.generation(), lease);
+        if !word.admits_all() {
+            (ticket.generation, ticket.slot) = self.ask_to_admit(word, now, lease)?;
         }
-        self.ticket_unless_open(word, now, lease)
+        Ok(ticket)
     }
 
-    // The rare cases are functions of their own, so that the common one stays small where it is inlined.
+    // The rare cases are functions of their own that take and give what fits into registers: with a pointer to a
+    // ticket in its hands the compiler would write every ticket to memory, and reading it back takes longer than
+    // all the rest.
     #[inline(never)]
-    fn ticket_unless_open(&self, word: Word, now: Instant, lease: Lease) -> Result<Ticket, Refused> {
-        match self.still_refused(word, now) {
-            Some(retry_in) => Err(Refused { retry_in }),
-            None => self.ask(|machine, out| machine.admit(now, lease, out)),
+    fn ask_to_admit(&self, word: Word, now: Instant, lease: Lease) -> Result<(u32, u32), Refused> {
+        if let Some(retry_in) = self.still_refused(word, now) {
+            return Err(Refused { retry_in });
         }
+        let ticket = self.ask(|machine, out| machine.admit(now, lease, out))?;
+        Ok((ticket.generation, ticket.slot))
     }
 
     /// The lease of an ordinary call.
@@ -163,7 +167,7 @@ impl Breaker {
         word.generation() == ticket.generation && !word.is_disabled()
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn record(&self, ticket: &Ticket, outcome: Outcome, now: Instant) {
         let word = self.word();
         let settled = outcome == Outcome::Nothing && ticket.slot == 0;
@@ -173,18 +177,16 @@ impl Breaker {
         // As if it had come before any failure that is being recorded right now.
         let counts_only = outcome == Outcome::Success && word.is_quiet() && self.is_known(ticket, now);
         if !counts_only {
-            self.record_locked(ticket, outcome, now);
+            self.record_locked(*ticket, outcome, now);
         } else if !self.0.successes.add(ticket.generation) {
             self.ask(|machine, _| self.collect_successes(machine));
-            self.record_locked(ticket, outcome, now);
+            self.record_locked(*ticket, outcome, now);
         }
     }
 
     #[inline(never)]
-    fn record_locked(&self, ticket: &Ticket, outcome: Outcome, now: Instant) {
-        self.ask(|machine, out| {
-            machine.record(ticket, outcome, now, out);
-        });
+    fn record_locked(&self, ticket: Ticket, outcome: Outcome, now: Instant) {
+        self.ask(|machine, out| machine.record(&ticket, outcome, now, out));
     }
 
     #[cold]

@@ -86,6 +86,19 @@ async fn the_slowest_success_is_remembered_for_a_minute_and_forgotten_after_64_s
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_success_as_slow_as_an_older_one_renews_the_memory_of_it() {
+    let b = breaker(Settings::default());
+    for _ in 0..2 {
+        let permit = permit(&b);
+        sleep(secs(3)).await;
+        permit.success();
+        sleep(secs(30)).await;
+    }
+    sleep(secs(25)).await;
+    assert_eq!(b.hang_threshold(Instant::now()), secs(6), "88 s after the first, 55 s after the second");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_scope_that_ends_over_healthy_calls_says_nothing() {
     let b = breaker(Settings::default());
     let calls = async {

@@ -5,6 +5,7 @@ use crate::breaker::Ratio;
 use crate::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
+use tokio::task::JoinSet;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn ten_tasks_of_ten_thousand_calls_are_counted_exactly() {
@@ -13,29 +14,28 @@ async fn ten_tasks_of_ten_thousand_calls_are_counted_exactly() {
         Settings::default().ratio(Ratio::default().failure_ratio(1.0).window(secs(3_600))),
     ] {
         let b = breaker(settings.failures(u32::MAX));
-        let tasks: Vec<_> = (0..10)
-            .map(|task| {
-                let b = b.clone();
-                tokio::spawn(async move {
-                    for n in 0..10_000 {
-                        let permit = b.acquire().expect("admitted");
-                        match (n + task) % 100 {
-                            0 => permit.failure(),
-                            1 => permit.neutral(),
-                            2 => permit.cancel(),
-                            3 => drop(permit),
-                            _ => permit.success(),
-                        }
-                        if n % 1_000 == 0 {
-                            b.snapshot();
-                            tokio::task::yield_now().await;
-                        }
+        let mut tasks = JoinSet::new();
+        for task in 0..10 {
+            let b = b.clone();
+            tasks.spawn(async move {
+                for n in 0..10_000 {
+                    let permit = b.acquire().expect("admitted");
+                    match (n + task) % 100 {
+                        0 => permit.failure(),
+                        1 => permit.neutral(),
+                        2 => permit.cancel(),
+                        3 => drop(permit),
+                        _ => permit.success(),
                     }
-                })
-            })
-            .collect();
-        for task in tasks {
-            task.await.expect("no panic");
+                    if n % 1_000 == 0 {
+                        b.snapshot();
+                        tokio::task::yield_now().await;
+                    }
+                }
+            });
+        }
+        while let Some(task) = tasks.join_next().await {
+            task.expect("no panic");
         }
         let s = b.snapshot();
         assert_eq!((s.calls, s.failures), (98_000, 2_000));
