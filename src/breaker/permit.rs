@@ -159,6 +159,9 @@ impl<B: Borrow<Breaker>> Permit<B> {
 
     pub(crate) fn note_overdue(&mut self, now: Instant) {
         self.breaker.borrow().overdue(&mut self.ticket, now);
+        // Also where it no longer counts, since the circuit has changed meanwhile: whoever waits for that moment would
+        // wait for it again.
+        self.ticket.overdue |= self.overdue_at().is_some_and(|at| at <= now);
     }
 
     #[cold]
