@@ -9,6 +9,7 @@ mod budget;
 mod collect;
 mod deadline;
 mod discarded;
+mod drops;
 mod long_poll;
 mod neighbours;
 mod outcomes;
