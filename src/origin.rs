@@ -75,15 +75,32 @@ fn parts(uri: &Uri) -> Result<(bool, &str, u16), Error> {
             )));
         }
         None => {
+            let mut shown = String::new();
+            // Writing to a String cannot fail.
+            let _ = fmt_redacted(uri, None, &mut shown);
             return Err(Error::config(format!(
-                "the URL {:?} has no scheme and host: it must be absolute",
-                uri.path()
+                "the URL {shown:?} has no scheme and host: it must be absolute"
             )));
         }
     };
     match uri.host() {
-        Some(host) if !host.is_empty() => Ok((https, host, uri.port_u16().unwrap_or(default_port(https)))),
+        Some(host) if !host.is_empty() => Ok((https, host, port(uri, host)?.unwrap_or(default_port(https)))),
         _ => Err(Error::config("the URL has no host")),
+    }
+}
+
+/// The port that is written in the URL. One that is no number would otherwise silently be the default.
+fn port(uri: &Uri, host: &str) -> Result<Option<u16>, Error> {
+    let authority = uri.authority().map_or("", |authority| authority.as_str());
+    if authority.len() == host.len() {
+        return Ok(None);
+    }
+    let behind = authority.rsplit_once('@').map_or(authority, |(_, behind)| behind);
+    match (uri.port_u16(), behind.get(host.len() + 1..)) {
+        (None, Some(text)) if !text.is_empty() => {
+            Err(Error::config(format!("the port of the URL is {text:?}: it must be a number up to 65535")))
+        }
+        (port, _) => Ok(port),
     }
 }
 
@@ -103,7 +120,7 @@ impl fmt::Display for Target {
 }
 
 /// `scheme://host:port/path`, or with a label `scheme://host:port [label]`.
-fn fmt_redacted(uri: &Uri, label: Option<&Label>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+fn fmt_redacted(uri: &Uri, label: Option<&Label>, f: &mut impl fmt::Write) -> fmt::Result {
     if let Some(scheme) = uri.scheme_str() {
         write!(f, "{scheme}://")?;
     }

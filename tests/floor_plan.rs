@@ -53,6 +53,7 @@ const NEIGHBOURS: &[(&str, &str, &str)] = &[
     ("telemetry", "duration", "waits are logged, as people write them"),
     ("telemetry", "error", "the last error of a call is logged"),
     ("telemetry", "origin", "every line names the origin"),
+    ("client", "testing", "its tests, and those of its users, connect through the pipe"),
     ("breaker", "retry", "the open wait is a Backoff: waits grow in one way"),
 ];
 

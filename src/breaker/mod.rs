@@ -34,6 +34,7 @@
 //! # Ok::<_, unwedge::Error>(())
 //! ```
 
+mod admitted;
 mod machine;
 mod pace;
 mod permit;
@@ -50,6 +51,7 @@ mod values;
 mod window;
 mod word;
 
+pub(crate) use admitted::Admitted;
 pub use permit::Permit;
 pub use registry::Breaker;
 pub(crate) use rules::Rules;

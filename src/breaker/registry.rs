@@ -8,7 +8,7 @@ use super::settings::{ATTEMPT, HEALTH};
 use super::tally::Tally;
 use super::values::{Changes, Lease, Outcome, Refused, Ticket};
 use super::word::Word;
-use super::{Permit, Rules, Settings, Transition};
+use super::{Admitted, Permit, Rules, Settings, Transition};
 use crate::error::{Error, ErrorKind};
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Arc, Mutex, MutexGuard};
@@ -99,7 +99,8 @@ impl Breaker {
     /// Kind `Open` while the circuit is open or all probes are taken; [`Error::retry_in`] says when to come back.
     #[inline]
     pub fn acquire(&self) -> Result<Permit<&Breaker>, Error> {
-        self.admit(Instant::now(), self.lease()).map_err(refusal)
+        let ticket = self.ticket(Instant::now(), self.lease()).map_err(refusal)?;
+        Ok(Permit::new(self, ticket))
     }
 
     /// As [`acquire`](Breaker::acquire), for a permit that has to live longer than the borrow.
@@ -112,19 +113,10 @@ impl Breaker {
         Ok(Permit::new(self.clone(), ticket))
     }
 
-    /// # Errors
-    /// As [`acquire`](Breaker::acquire), without the cost of an error.
+    /// As [`acquire`](Breaker::acquire), without the cost of an error, for a caller that keeps the handle elsewhere.
     #[inline(always)]
-    pub(crate) fn admit(&self, now: Instant, lease: Lease) -> Result<Permit<&Breaker>, Refused> {
-        let ticket = self.ticket(now, lease)?;
-        Ok(Permit::new(self, ticket))
-    }
-
-    /// As [`admit`](Breaker::admit), for a caller that has a handle to give away.
-    #[inline(always)]
-    pub(crate) fn admit_owned(self, now: Instant, lease: Lease) -> Result<Permit, Refused> {
-        let ticket = self.ticket(now, lease)?;
-        Ok(Permit::new(self, ticket))
+    pub(crate) fn admit(&self, now: Instant, lease: Lease) -> Result<Admitted, Refused> {
+        Ok(Admitted::new(self.ticket(now, lease)?))
     }
 
     #[inline(always)]

@@ -1,12 +1,15 @@
 //! The settings of a client.
 
 use super::Client;
+use super::background::Background;
 use super::connect::tls::{Https, Tls};
-use super::connect::{Connector, tcp};
-use super::transport::{Shared, Transport};
+use super::connect::{Connector, Way, tcp};
+use super::transport::Transport;
 use crate::deadline::Limits;
 use crate::error::Error;
 use crate::stack::StackBuilder;
+#[cfg(feature = "testing")]
+use crate::testing::Pipe;
 use crate::{breaker, preflight, retry};
 use http::HeaderValue;
 use tower_layer::Layer;
@@ -33,6 +36,8 @@ pub struct ClientBuilder {
     stack: StackBuilder,
     tls: Tls,
     user_agent: Option<String>,
+    #[cfg(feature = "testing")]
+    pipe: Option<Pipe>,
 }
 
 impl ClientBuilder {
@@ -81,6 +86,13 @@ impl ClientBuilder {
         self
     }
 
+    /// Connects through this pipe in place of the network, whatever the scheme of a URL: for tests on a paused clock.
+    #[cfg(feature = "testing")]
+    pub fn pipe(mut self, pipe: Pipe) -> ClientBuilder {
+        self.pipe = Some(pipe);
+        self
+    }
+
     /// Checks all settings and their relations.
     ///
     /// # Errors
@@ -96,8 +108,16 @@ impl ClientBuilder {
             })?,
         };
         let connect = self.stack.bounds()?.connect;
-        let connector = Connector::new(Https::new(tcp::connector(), self.tls.prepare()?), connect);
-        let transport = Shared::new(Transport::new(connector, user_agent));
-        Ok(Client { stack: self.stack.build()?.layer(transport) })
+        let tls = self.tls.prepare()?;
+        #[cfg(feature = "testing")]
+        let way = match self.pipe {
+            Some(pipe) => Way::Pipe(pipe),
+            None => Way::Network(Https::new(tcp::connector(), tls)),
+        };
+        #[cfg(not(feature = "testing"))]
+        let way = Way::Network(Https::new(tcp::connector(), tls));
+        let transport = Transport::new(Connector::new(way, connect), user_agent);
+        let background = self.stack.checks_in_background().then(Background::default);
+        Ok(Client { stack: self.stack.build()?.layer(transport), background })
     }
 }

@@ -1,8 +1,9 @@
 //! One request: built, remembered where it is wrong, and sent.
 
 use super::response::Response;
+use super::transport::Transport;
 use super::url::lift_credentials;
-use super::{Client, Inner, IntoUrl};
+use super::{Client, IntoUrl};
 use crate::body::Body;
 use crate::collect::Collect;
 use crate::deadline::Deadline;
@@ -272,16 +273,8 @@ pin_project! {
     #[project = StateProj]
     enum State {
         Failed { error: Option<Error> },
-        Running { #[pin] call: Call<<Inner as Parts>::Transport, Body, Incoming> },
+        Running { #[pin] call: Call<Transport, Body, Incoming> },
     }
-}
-
-trait Parts {
-    type Transport: Service<Request<Body>>;
-}
-
-impl<S: Service<Request<Body>>> Parts for crate::stack::Stack<S> {
-    type Transport = S;
 }
 
 impl Pending {
@@ -293,6 +286,9 @@ impl Pending {
     }
 
     fn run(client: &Client, request: Request<Body>) -> Pending {
+        if let Some(background) = &client.background {
+            background.watch(&client.stack, request.uri());
+        }
         Pending { state: State::Running { call: client.stack.clone().call(request) } }
     }
 

@@ -1,13 +1,23 @@
 //! What came back.
 
+use super::url::one_line;
 use crate::body::{Attempts, Body};
 use crate::collect::declared;
-use crate::error::{Error, ErrorKind, Phase};
+use crate::deadline::Timer;
+use crate::duration::human;
+use crate::error::{Error, ErrorKind, Phase, Story};
 use crate::origin::Target;
+use crate::retry::after::retry_after;
 use bytes::Bytes;
 use http::{Extensions, HeaderMap, Method, StatusCode, Uri, Version};
+use http_body::Body as _;
 use serde::de::DeserializeOwned;
-use std::fmt;
+use std::fmt::{self, Write as _};
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::task::Poll;
+use std::time::{Duration, SystemTime};
+use tokio::time::Instant;
 
 /// More than any answer of a control plane; what is larger is a download and asks for it by [`Response::cap`].
 const CAP: u64 = 8 << 20;
@@ -122,6 +132,61 @@ impl Response {
         })
     }
 
+    /// The response itself where its status is below 400, else an error that tells the whole story: the status, the
+    /// first KiB of the body, and what became of the attempts before.
+    ///
+    /// The body is read for at most 1 s, so that a server which drips its excuses holds nobody up.
+    ///
+    /// # Errors
+    /// Kind `RetryAfter` where the server said when to come back, else `Transport`; see
+    /// [`Error::status`] and [`Error::is_retriable`].
+    ///
+    /// ```no_run
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), unwedge::Error> {
+    /// let job = unwedge::get("https://api.example.com/jobs/7").send().await?.error_for_status().await?;
+    /// // GET https://api.example.com/jobs/7: 503 Service Unavailable: try later (attempt 4 of 4; before: ..)
+    /// # Ok(()) }
+    /// ```
+    pub async fn error_for_status(self) -> Result<Response, Error> {
+        let status = self.status();
+        if !status.is_client_error() && !status.is_server_error() {
+            return Ok(self);
+        }
+        let Response { inner, target, .. } = self;
+        let (mut head, body) = inner.into_parts();
+        let attempts = body.attempts();
+        // Only a date from a server is compared with it.
+        #[expect(clippy::disallowed_methods, reason = "Retry-After may be a date")]
+        let now = SystemTime::now();
+        let retry_in = attempts.retry_after.or_else(|| retry_after(&head.headers, now));
+        let mut detail = status.as_u16().to_string();
+        if let Some(reason) = status.canonical_reason() {
+            detail = format!("{detail} {reason}");
+        }
+        if let Some(wait) = retry_in {
+            // Writing to a String cannot fail.
+            let _ = write!(detail, ", the server asks to wait {:#}", human(wait));
+        }
+        let excuse = beginning(body).await;
+        if !excuse.is_empty() {
+            let _ = write!(detail, ": {excuse}");
+        }
+        let kind = match retry_in {
+            Some(retry_in) => ErrorKind::RetryAfter { retry_in },
+            None => ErrorKind::Transport,
+        };
+        let mut error = Error::new(kind, detail);
+        let inner = error.inner_mut();
+        inner.target = Some(target);
+        inner.status = Some(status);
+        inner.attempt = attempts.count;
+        if let Some(story) = head.extensions.remove::<Story>() {
+            inner.attempts_allowed = story.attempts_allowed;
+            inner.journal = story.journal;
+        }
+        Err(error)
+    }
+
     /// The body, to read it frame by frame.
     pub fn body_mut(&mut self) -> &mut Body {
         self.inner.body_mut()
@@ -136,6 +201,35 @@ impl Response {
     pub fn into_http(self) -> http::Response<Body> {
         self.inner
     }
+}
+
+/// The most of a body that an error shows, and how long is waited for it.
+const SHOWN: usize = 1024;
+const READ: Duration = Duration::from_secs(1);
+
+/// The first of a body as one line of text. What cannot be had in time is left out.
+async fn beginning(mut body: Body) -> String {
+    let mut read = Vec::new();
+    let mut timer = pin!(Timer::default());
+    let ends = Instant::now() + READ;
+    let more = loop {
+        let frame = poll_fn(|cx| match Pin::new(&mut body).poll_frame(cx) {
+            Poll::Pending => timer.as_mut().poll(ends, cx).map(|_| None),
+            ready => ready,
+        });
+        let Some(Ok(frame)) = frame.await else { break false };
+        let Some(data) = frame.data_ref() else { continue };
+        read.extend_from_slice(&data[..data.len().min(SHOWN + 1 - read.len())]);
+        if read.len() > SHOWN {
+            read.truncate(SHOWN);
+            break true;
+        }
+    };
+    let text = String::from_utf8_lossy(&read);
+    // A character that the end of the excerpt cut in two is no mistake of the server's.
+    let text = if more { text.trim_end_matches(char::REPLACEMENT_CHARACTER) } else { &text };
+    let line = one_line(text.trim());
+    if more { line + "..." } else { line }
 }
 
 impl fmt::Debug for Response {

@@ -1,22 +1,43 @@
-//! The client over real sockets, where kernel or TLS are the point; what is exact to the millisecond runs over the pipe.
+//! The client over the in-memory pipe on a paused clock; over real sockets where kernel or TLS are the point.
+
+mod broken;
+mod connecting;
+mod requests;
+mod responses;
+mod sockets;
+mod tls;
+mod urls;
 
 use super::*;
 use crate::testing::{Peer, Reply};
+use std::time::Duration;
+use tokio::task::JoinSet;
 
-#[tokio::test]
-async fn a_call_over_a_real_socket_brings_status_and_body() {
-    let peer = Peer::new().forever(Reply::ok("[1, 2]"));
-    let url = format!("http://{}/jobs", peer.listen().unwrap());
-    let client = Client::new().unwrap();
-    let response = client.get(&url).send().await.unwrap();
-    assert_eq!((response.status().as_u16(), response.attempts().count), (200, 1));
-    assert_eq!(response.json::<Vec<u32>>().await.unwrap(), [1, 2]);
-    assert_eq!(client.post(&url).json(&[3]).await.unwrap().text().await.unwrap(), "[1, 2]");
-    let request = Request::put(&url).body("put").unwrap();
-    assert_eq!(client.send(request).await.unwrap().bytes().await.unwrap(), "[1, 2]");
-    let seen = peer.requests();
-    let sent: Vec<_> = seen.iter().map(|r| (r.method.as_str(), &r.body[..])).collect();
-    assert_eq!(sent, [("GET", &b""[..]), ("POST", b"[3]"), ("PUT", b"put")]);
-    assert_eq!(peer.connections(), 1);
-    assert_eq!(seen[0].header("user-agent"), Some(concat!("unwedge/", env!("CARGO_PKG_VERSION"))));
+const SEC: Duration = Duration::from_secs(1);
+const MS: Duration = Duration::from_millis(1);
+
+/// A client whose connections all lead to this peer.
+fn piped(peer: &Peer) -> ClientBuilder {
+    Client::builder().pipe(peer.pipe())
+}
+
+fn client(peer: &Peer) -> Client {
+    piped(peer).build().unwrap()
+}
+
+const URL: &str = "http://api.example/jobs";
+
+/// A call that goes on beside the test, and ends with this value.
+struct Beside(JoinSet<Result<Response, Error>>);
+
+impl Beside {
+    fn new(call: Sending) -> Beside {
+        let mut tasks = JoinSet::new();
+        tasks.spawn(call);
+        Beside(tasks)
+    }
+
+    async fn ended(mut self) -> Result<Response, Error> {
+        self.0.join_next().await.unwrap().unwrap()
+    }
 }

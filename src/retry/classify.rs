@@ -79,12 +79,13 @@ fn of_error(error: &Error) -> Class {
     let fault = error.inner().fault;
     let nothing = class(Repeat::Never, Evidence::None);
     match error.kind() {
+        // Also a stall or a deadline, where the request's body is another call's response.
+        _ if fault.caller => nothing,
         ErrorKind::Connect if fault.pool => class(Repeat::Always, Evidence::None),
         ErrorKind::Connect | ErrorKind::Transport if fault.certificate => {
             class(Repeat::Never, Evidence::Failure)
         }
         ErrorKind::Connect => class(Repeat::Always, Evidence::Failure),
-        ErrorKind::Transport if fault.caller => nothing,
         ErrorKind::Transport if fault.unprocessed => class(Repeat::Always, Evidence::Failure),
         ErrorKind::Transport if fault.reused => class(Repeat::AtOnce, Evidence::None),
         ErrorKind::Transport | ErrorKind::Stall => class(Repeat::IfIdempotent, Evidence::Failure),
@@ -152,5 +153,14 @@ mod tests {
         assert!(is_idempotent(
             &request("POST").extension(super::super::Idempotent).body(()).unwrap().into_parts().0
         ));
+    }
+
+    #[test]
+    fn what_breaks_in_the_callers_own_body_says_nothing_about_the_server() {
+        for kind in [ErrorKind::Transport, ErrorKind::Stall, ErrorKind::Connect] {
+            let mut error = Error::new(kind, "");
+            error.inner_mut().fault.caller = true;
+            assert_eq!(of_error(&error), class(Repeat::Never, Evidence::None), "{kind}");
+        }
     }
 }

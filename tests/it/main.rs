@@ -1,5 +1,6 @@
 //! All integration tests in one binary, so that the crate is linked once: a file per part, per edge and per incident.
 
+mod background;
 mod bad_input;
 mod breaker;
 mod breaker_hangs;
@@ -9,11 +10,15 @@ mod budget;
 mod collect;
 mod deadline;
 mod discarded;
+mod drill;
 mod drops;
+mod fetch_command;
+mod fetch_faults;
 mod long_poll;
 mod neighbours;
 mod outcomes;
 mod preflight;
+mod program;
 mod refused;
 mod replay;
 mod retry_after;

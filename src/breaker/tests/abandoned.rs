@@ -1,7 +1,7 @@
 //! What a call counts for that nobody waited for to the end.
 
 use super::*;
-use crate::breaker::{Lease, Ratio};
+use crate::breaker::{Lease, Outcome, Ratio};
 use std::future::pending;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -148,13 +148,13 @@ async fn silence_that_nobody_listens_to_is_not_the_servers() {
     let b = breaker(Settings::default());
     let mut permit = permit(&b);
     permit.heard();
-    permit.quiet();
+    permit.call().quiet();
     advance(secs(60)).await;
     drop(permit);
     assert_eq!(b.snapshot().consecutive_failures, 0);
 
     let mut permit = super::permit(&b);
-    permit.quiet();
+    permit.call().quiet();
     advance(secs(60)).await;
     permit.heard();
     advance(secs(1)).await;
@@ -167,17 +167,17 @@ async fn a_long_poll_may_be_silent_for_as_long_as_it_likes() {
     let b = breaker(Settings::default().overdue_after(secs(3)));
     for _ in 0..5 {
         let lease = Lease { length: secs(600), records: false };
-        let mut poll = b.clone().admit_owned(Instant::now(), lease).expect("admitted");
-        assert_eq!(poll.overdue_at(), None);
+        let mut poll = b.admit(Instant::now(), lease).expect("admitted");
+        assert_eq!(poll.overdue_at(&b), None);
         advance(secs(30)).await;
-        poll.overdue();
-        drop(poll);
+        poll.note_overdue(&b, Instant::now());
+        poll.abandon(&b);
     }
     assert_eq!(b.snapshot().consecutive_failures, 0);
     let lease = Lease { length: secs(600), records: false };
-    let poll = b.clone().admit_owned(Instant::now(), lease).expect("admitted");
+    let poll = b.admit(Instant::now(), lease).expect("admitted");
     advance(secs(30)).await;
-    poll.success();
+    poll.record(&b, Outcome::Success, Instant::now());
     assert_eq!(b.hang_threshold(Instant::now()), secs(1), "its hold is not the pace of the server");
 }
 
@@ -211,7 +211,7 @@ async fn a_probe_dropped_early_frees_its_place_and_one_dropped_late_reopens_the_
 async fn five_overdue_calls_open_the_circuit_before_one_has_ended() {
     let b = breaker(Settings::default().overdue_after(secs(3)));
     let mut calls: Vec<_> = (0..5).map(|_| permit(&b)).collect();
-    assert_eq!(calls[0].overdue_at(), Some(Instant::now() + secs(3)));
+    assert_eq!(calls[0].call().overdue_at(&b), Some(Instant::now() + secs(3)));
     advance(secs(3) - millis(1)).await;
     calls.iter_mut().for_each(Permit::overdue);
     assert_eq!(b.snapshot().consecutive_failures, 0, "a millisecond early");
@@ -219,7 +219,7 @@ async fn five_overdue_calls_open_the_circuit_before_one_has_ended() {
     for call in &mut calls[..4] {
         call.overdue();
         call.overdue();
-        assert_eq!(call.overdue_at(), None);
+        assert_eq!(call.call().overdue_at(&b), None);
     }
     assert_eq!((phase(&b), b.snapshot().consecutive_failures), (Phase::Closed, 4));
     calls[4].overdue();

@@ -146,7 +146,7 @@ async fn without_a_limit_slow_is_more_than_half_the_attempt() {
 async fn how_long_a_stream_lived_is_neither_slow_nor_a_measure_of_silence() {
     let b = breaker(Settings::default().ratio(Ratio::default()));
     let mut stream = permit(&b);
-    stream.untimed();
+    stream.call().untimed();
     advance(secs(50)).await;
     stream.success();
     assert_eq!((b.snapshot().calls, b.snapshot().slow), (1, 0));

@@ -137,14 +137,14 @@ async fn the_lease_of_a_long_poll_ends_without_a_word_and_its_late_result_is_ign
     let b = breaker(steady().half_open(1, 1));
     half_open(&b).await;
     let lease = Lease { length: secs(30), records: false };
-    let poll = b.clone().admit_owned(Instant::now(), lease).expect("a probe");
+    let poll = b.admit(Instant::now(), lease).expect("a probe");
     advance(secs(29)).await;
     assert_eq!(refused(&b), secs(1));
     advance(secs(1)).await;
     let s = b.snapshot();
     assert_eq!((s.phase, s.probes_in_flight, s.expired_leases), (Phase::HalfOpen, 0, 0));
     let probe = permit(&b);
-    poll.failure();
+    poll.record(&b, Outcome::Failure { retry_after: None }, Instant::now());
     assert_eq!((phase(&b), b.snapshot().probes_in_flight), (Phase::HalfOpen, 1));
     probe.success();
     assert_eq!(phase(&b), Phase::Closed);

@@ -1,11 +1,10 @@
-//! TLS by rustls with ring, and the connection that may or may not have it.
+//! TLS by rustls with ring.
 
+use super::stream::Stream;
 use super::tcp::Tcp;
 use crate::error::{BoxError, Error, Phase};
 use crate::inflight::report;
 use http::Uri;
-use hyper_util::client::legacy::connect::{Connected, Connection};
-use hyper_util::rt::TokioIo;
 use rustls::client::ResolvesClientCert;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
@@ -13,11 +12,9 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use std::fmt;
 use std::future::{Future, poll_fn};
-use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -173,9 +170,9 @@ impl Https {
 }
 
 impl Service<Uri> for Https {
-    type Response = TokioIo<Stream>;
+    type Response = Stream;
     type Error = Error;
-    type Future = Pin<Box<dyn Future<Output = Result<TokioIo<Stream>, Error>> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = Result<Stream, Error>> + Send>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         self.tcp.poll_ready(cx).map_err(|error| Error::from(BoxError::from(error)))
@@ -187,9 +184,9 @@ impl Service<Uri> for Https {
         let connecting = self.tcp.call(uri);
         Box::pin(async move {
             let tcp = connecting.await.map_err(|error| Error::from(BoxError::from(error)))?.into_inner();
-            let Some(name) = name else { return Ok(TokioIo::new(Stream::Plain(tcp))) };
+            let Some(name) = name else { return Ok(Stream::Plain(tcp)) };
             let stream = handshake(&tls, name?, tcp).await.map_err(|error| error.at(Phase::Tls))?;
-            Ok(TokioIo::new(Stream::Tls(Box::new(stream))))
+            Ok(Stream::Tls(Box::new(stream)))
         })
     }
 }
@@ -216,68 +213,4 @@ fn server_name(uri: &Uri) -> Result<ServerName<'static>, Error> {
     let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
     ServerName::try_from(bare.to_owned())
         .map_err(|_| Error::config(format!("the host {host:?} is no name that a certificate could be for")))
-}
-
-/// A connection with or without TLS.
-#[derive(Debug)]
-pub(crate) enum Stream {
-    Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
-}
-
-impl Connection for Stream {
-    fn connected(&self) -> Connected {
-        match self {
-            Stream::Plain(tcp) => tcp.connected(),
-            Stream::Tls(tls) => {
-                let (tcp, session) = tls.get_ref();
-                let connected = tcp.connected();
-                if session.alpn_protocol() == Some(b"h2") { connected.negotiated_h2() } else { connected }
-            }
-        }
-    }
-}
-
-macro_rules! either {
-    ($self:ident.$method:ident($($arg:expr),*)) => {
-        match $self.get_mut() {
-            Stream::Plain(tcp) => Pin::new(tcp).$method($($arg),*),
-            Stream::Tls(tls) => Pin::new(tls).$method($($arg),*),
-        }
-    };
-}
-
-impl AsyncRead for Stream {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        either!(self.poll_read(cx, buf))
-    }
-}
-
-impl AsyncWrite for Stream {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        either!(self.poll_write(cx, buf))
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        either!(self.poll_write_vectored(cx, bufs))
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        match self {
-            Stream::Plain(tcp) => tcp.is_write_vectored(),
-            Stream::Tls(tls) => tls.is_write_vectored(),
-        }
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        either!(self.poll_flush(cx))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        either!(self.poll_shutdown(cx))
-    }
 }

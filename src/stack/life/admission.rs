@@ -26,7 +26,7 @@ impl Life {
             }
         }
         if self.lane.shared.parts.breaker {
-            match self.lane.breaker.clone().admit_owned(now, self.lease()) {
+            match self.lane.breaker.admit(now, self.lease()) {
                 Ok(mut permit) => {
                     permit.unsent();
                     self.permit = Some(permit);

@@ -6,6 +6,7 @@ use crate::body::Body;
 use crate::collect::Buffer;
 use crate::error::Error;
 use crate::error::Phase;
+use crate::error::Story;
 use crate::retry::Evidence;
 use crate::retry::Outcome;
 use crate::stack::wait::Clock;
@@ -49,6 +50,9 @@ impl Life {
             Attempts { count: self.attempt, elapsed: now - self.started, retry_after: self.wanted };
         if attempts.count > 1 {
             head.extensions.insert(attempts);
+            // Cloned, since a body that streams may still end in an error that tells it.
+            let (attempts_allowed, journal) = (self.allowed, self.journal.clone());
+            head.extensions.insert(Story { attempts_allowed, journal });
         }
         attempts
     }
@@ -108,7 +112,7 @@ impl Life {
     /// A streamed body was cut off by a limit of ours: no failure of the server, as long as it flowed.
     pub(in crate::stack) fn cut(&mut self, error: Error, now: Instant) -> Error {
         if let Some(permit) = self.permit.take() {
-            permit.leave_stream(now);
+            permit.leave_stream(&self.lane.breaker, now);
         }
         self.finally(error, now)
     }

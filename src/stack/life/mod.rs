@@ -7,7 +7,7 @@ mod health;
 mod outcome;
 mod report;
 
-use crate::breaker::Permit;
+use crate::breaker::Admitted;
 use crate::collect::Collect;
 use crate::deadline::Deadline;
 use crate::error::Attempt;
@@ -35,7 +35,7 @@ use tokio::time::Instant;
 pub(super) struct Life {
     pub(super) lane: Arc<Entry<Lane>>,
     slot: Option<Slot>,
-    pub(super) permit: Option<Permit>,
+    pub(super) permit: Option<Admitted>,
     probe: Probe,
     pub(super) method: Method,
     idempotent: bool,
@@ -222,12 +222,12 @@ impl Life {
     }
 
     pub(in crate::stack) fn overdue_at(&self) -> Option<Instant> {
-        self.permit.as_ref()?.overdue_at()
+        self.permit.as_ref()?.overdue_at(&self.lane.breaker)
     }
 
     pub(in crate::stack) fn overdue(&mut self, now: Instant) {
         if let Some(permit) = &mut self.permit {
-            permit.note_overdue(now);
+            permit.note_overdue(&self.lane.breaker, now);
         }
     }
 
@@ -267,9 +267,11 @@ impl Drop for Life {
         if self.paid > 0 {
             self.deposit(self.paid);
         }
-        if let Some(permit) = self.permit.take().filter(|_| self.streaming) {
+        match self.permit.take() {
             // A reader that leaves a stream has had what it wanted, unless it waited in vain.
-            permit.leave_stream(Instant::now());
+            Some(permit) if self.streaming => permit.leave_stream(&self.lane.breaker, Instant::now()),
+            Some(permit) => permit.abandon(&self.lane.breaker),
+            None => {}
         }
         if let Some(flight) = &self.lane.health {
             match &self.probe {

@@ -32,7 +32,7 @@ const SPREAD: f64 = 0.1;
 impl Life {
     pub(in crate::stack) fn settle(&mut self, outcome: breaker::Outcome, now: Instant) {
         if let Some(permit) = self.permit.take() {
-            permit.record(outcome, now);
+            permit.record(&self.lane.breaker, outcome, now);
         }
     }
 

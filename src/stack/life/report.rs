@@ -41,7 +41,11 @@ impl Life {
             _ if self.long_poll.is_some() => self.settle(breaker::Outcome::Nothing, now),
             phase if full && phase != Phase::HealthCheck => self.record(Evidence::Failure, None, now),
             // The permit judges by how long it has heard nothing.
-            _ => drop(self.permit.take()),
+            _ => {
+                if let Some(permit) = self.permit.take() {
+                    permit.abandon(&self.lane.breaker);
+                }
+            }
         }
         let error = Error::new(ErrorKind::Deadline, "").at(self.phase).limit(now - self.began);
         error.received(self.flow.received())

@@ -1,0 +1,111 @@
+//! A connection with or without TLS, which knows whether it had served before.
+
+#[cfg(feature = "testing")]
+use crate::testing::PipeStream;
+use crate::wire::Meter;
+use hyper_util::client::legacy::connect::{Connected, Connection};
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
+
+#[derive(Debug)]
+pub(crate) enum Stream {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+    #[cfg(feature = "testing")]
+    Pipe(PipeStream),
+}
+
+/// Does the same with whatever is inside.
+macro_rules! inside {
+    ($stream:expr, $it:ident => $do:expr) => {
+        match $stream {
+            Stream::Plain($it) => $do,
+            Stream::Tls($it) => $do,
+            #[cfg(feature = "testing")]
+            Stream::Pipe($it) => $do,
+        }
+    };
+}
+
+/// A connection that tells its [`Meter`] of the plain bytes above TLS.
+#[derive(Debug)]
+pub(crate) struct Metered {
+    stream: Stream,
+    meter: Meter,
+}
+
+impl Metered {
+    pub(super) fn new(stream: Stream) -> Metered {
+        Metered { stream, meter: Meter::default() }
+    }
+
+    fn wrote(&self, polled: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if matches!(polled, Poll::Ready(Ok(1..))) {
+            self.meter.wrote();
+        }
+        polled
+    }
+}
+
+impl Connection for Metered {
+    fn connected(&self) -> Connected {
+        let connected = match &self.stream {
+            Stream::Plain(tcp) => tcp.connected(),
+            Stream::Tls(tls) => {
+                let (tcp, session) = tls.get_ref();
+                let h2 = session.alpn_protocol() == Some(b"h2");
+                if h2 { tcp.connected().negotiated_h2() } else { tcp.connected() }
+            }
+            #[cfg(feature = "testing")]
+            Stream::Pipe(pipe) => pipe.connected(),
+        };
+        connected.extra(self.meter.clone())
+    }
+}
+
+impl AsyncRead for Metered {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let polled = inside!(&mut self.stream, it => Pin::new(it).poll_read(cx, buf));
+        if buf.filled().len() > before {
+            self.meter.read();
+        }
+        polled
+    }
+}
+
+impl AsyncWrite for Metered {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let polled = inside!(&mut self.stream, it => Pin::new(it).poll_write(cx, buf));
+        self.wrote(polled)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let polled = inside!(&mut self.stream, it => Pin::new(it).poll_write_vectored(cx, bufs));
+        self.wrote(polled)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        inside!(&self.stream, it => it.is_write_vectored())
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        inside!(&mut self.stream, it => Pin::new(it).poll_flush(cx))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        inside!(&mut self.stream, it => Pin::new(it).poll_shutdown(cx))
+    }
+}
