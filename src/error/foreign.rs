@@ -14,6 +14,8 @@ pub(crate) struct Fault {
     pub(crate) reused: bool,
     /// The connection pool gave up because the caller that led a connect was dropped.
     pub(crate) pool: bool,
+    /// The system, or a layer of others, gave up waiting.
+    pub(crate) timed_out: bool,
     /// A certificate was refused.
     pub(crate) certificate: bool,
     /// The caller's request or body is at fault.
@@ -50,6 +52,7 @@ fn read(error: BoxError) -> Error {
             fault.reused |= e.connect_info().is_some_and(Meter::was_reused);
         } else if let Some(e) = e.downcast_ref::<hyper::Error>() {
             canceled |= e.is_canceled();
+            fault.timed_out |= e.is_timeout();
             // "dispatch task is gone" counts as a user error there; here it is a connection whose runtime ended.
             let text = e.to_string();
             let gone = text.starts_with("dispatch task is gone");
@@ -59,9 +62,12 @@ fn read(error: BoxError) -> Error {
         } else if let Some(e) = e.downcast_ref::<h2::Error>() {
             fault.unprocessed |=
                 e.is_remote() && (e.is_go_away() || e.reason() == Some(h2::Reason::REFUSED_STREAM));
+        } else if e.is::<tokio::time::error::Elapsed>() {
+            fault.timed_out = true;
         } else if let Some(e) = e.downcast_ref::<io::Error>() {
             root = true;
             connect |= e.kind() == io::ErrorKind::ConnectionRefused;
+            fault.timed_out |= e.kind() == io::ErrorKind::TimedOut;
             fault.certificate |= e.kind() == io::ErrorKind::InvalidData && speaks_of_certificate(e);
             // io::Error shows a wrapped error's source, not the wrapped error itself.
             if let Some(inner) = e.get_ref() {

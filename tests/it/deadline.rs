@@ -60,7 +60,7 @@ async fn a_call_that_a_scope_cuts_off_says_where_it_was() {
     let error = within(SECOND, call(&service, get("/jobs"))).await.unwrap().unwrap_err();
     assert_eq!(
         error.to_string(),
-        "GET http://peer.test/jobs: no response headers after 1 s (deadline) (attempt 1 of 4)"
+        "GET http://peer.test/jobs: no response headers after 1 s (deadline; attempt 1 of 4)"
     );
 }
 
