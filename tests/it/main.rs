@@ -11,6 +11,7 @@ mod collect;
 mod deadline;
 mod discarded;
 mod drill;
+mod drops;
 mod fetch_command;
 mod fetch_faults;
 mod long_poll;

@@ -6,6 +6,7 @@ use http::{Request, Response};
 use http_body_util::Full;
 use std::fmt::{Debug, Write as _};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use tokio::sync::broadcast::Receiver;
 use tower_service::Service;
 use tracing::field::{Field, Visit};
@@ -14,7 +15,7 @@ use tracing::{Event, Metadata, Subscriber};
 use unwedge::breaker::{Breaker, Phase, Settings, Transition};
 use unwedge::retry::{self, Backoff, Jitter};
 use unwedge::stack::StackBuilder;
-use unwedge::{Body, Error, StackLayer};
+use unwedge::{Body, Error, Limits, StackLayer};
 
 /// The breaker of the one origin that these tests call.
 pub(crate) fn breaker(layer: &StackLayer) -> Breaker {
@@ -37,12 +38,12 @@ pub(crate) fn steady() -> Settings {
 }
 
 /// Calls that are not repeated, so that each is one piece of evidence.
-pub(crate) fn counting(settings: Settings) -> StackBuilder {
+pub(crate) fn each_once(settings: Settings) -> StackBuilder {
     StackLayer::builder().retry(retry::Settings::default().max_retries(0)).breaker(settings)
 }
 
 pub(crate) fn judged(settings: Settings) -> StackLayer {
-    counting(settings).build().unwrap()
+    each_once(settings).build().unwrap()
 }
 
 /// So many calls, one after the other, whatever comes of them.
