@@ -10,6 +10,7 @@ mod collect;
 mod deadline;
 mod discarded;
 mod long_poll;
+mod manual;
 mod neighbours;
 mod outcomes;
 mod preflight;
