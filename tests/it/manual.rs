@@ -1,5 +1,6 @@
 //! What the manual claims: the words of errors, and the tests that prove what it says.
 
+use crate::program;
 use crate::support::{MS, SECOND, call, exact, get, stack, whole};
 use bytes::Bytes;
 use http::{Request, Response};
@@ -153,6 +154,20 @@ async fn the_words_of_streams_that_ended_too_soon_are_on_the_page() {
     let hurried = request("/artifact", Deadline::after(60 * SECOND));
     is_on_the_page(&error(drips(), once(), hurried).await);
     is_on_the_page(&error(Reply::sized(3 << 20).reset_after(2 << 20), once(), get("/artifact")).await);
+}
+
+#[tokio::test]
+async fn the_promises_of_the_drill_are_in_the_readme() {
+    let drill = program::run("drill", &["--list"]).await;
+    assert_eq!(drill.code, Some(0), "{}", drill.stderr);
+    let mut shown = 0;
+    for (name, promise) in drill.stdout.lines().filter_map(|line| line.split_once('\t')) {
+        let shows =
+            |row: &str| row.starts_with(&format!("| {name} |")) && row.ends_with(&format!("| {promise} |"));
+        assert!(README.lines().any(shows), "README.md does not have: {name}: {promise}");
+        shown += 1;
+    }
+    assert!(shown > 0, "nothing was listed");
 }
 
 /// Test names are code with at least three words in snake case; whatever else looks like one is a function too.
