@@ -286,6 +286,9 @@ impl Pending {
     }
 
     fn run(client: &Client, request: Request<Body>) -> Pending {
+        if let Some(background) = &client.background {
+            background.watch(&client.stack, request.uri());
+        }
         Pending { state: State::Running { call: client.stack.clone().call(request) } }
     }
 

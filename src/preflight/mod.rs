@@ -45,6 +45,9 @@ pub enum Mode {
     OnDemand,
     /// The same, but an origin counts as healthy until an attempt fails.
     AfterFailure,
+    /// By a task of the client, one for each origin it was called with, so that no caller waits for a check. A stack
+    /// without a `Client` runs `Stack::keep_health_fresh` for that; until it does, callers check as on demand.
+    Background,
 }
 
 impl Settings {

@@ -99,6 +99,12 @@ impl StackBuilder {
         Ok(StackLayer(Arc::new(hub)))
     }
 
+    #[cfg(feature = "client")]
+    pub(crate) fn checks_in_background(&self) -> bool {
+        self.health.as_ref().is_some_and(|health| health.mode == preflight::Mode::Background)
+    }
+
+    #[cfg(feature = "client")]
     pub(crate) fn bounds(&self) -> Result<Bounds, Error> {
         self.limits.resolve()
     }

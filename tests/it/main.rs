@@ -1,5 +1,6 @@
 //! All integration tests in one binary, so that the crate is linked once: a file per part, per edge and per incident.
 
+mod background;
 mod bad_input;
 mod breaker;
 mod breaker_hangs;
