@@ -119,6 +119,9 @@ pub(crate) fn outside<T>(work: impl FnOnce() -> T) -> T {
 /// # Errors
 /// Kind `Deadline` when the time is up, `Config` where the limit cannot work or there is no tokio runtime.
 ///
+/// # Panics
+/// On a runtime that was built without its timer, as tokio's own timers do.
+///
 /// # Cancellation safety
 /// The future inside is dropped where it stands when the time is up, and when the returned future is dropped.
 ///

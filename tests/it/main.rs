@@ -15,6 +15,7 @@ mod drops;
 mod fetch_command;
 mod fetch_faults;
 mod long_poll;
+mod manual;
 mod neighbours;
 mod outcomes;
 mod preflight;
