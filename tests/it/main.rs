@@ -6,6 +6,7 @@ mod collect;
 mod deadline;
 mod discarded;
 mod long_poll;
+mod long_poll_loop;
 mod neighbours;
 mod outcomes;
 mod refused;
