@@ -234,6 +234,22 @@ async fn a_health_check_a_back_off_and_a_connect_end_with_the_call() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_health_check_belongs_to_nobodys_scope() {
+    let inner = tower::service_fn(|request: http::Request<()>| {
+        let made = Deadline::current().is_some();
+        async move {
+            let scoped = (made, Deadline::current().is_some());
+            let expected = request.uri().path() != "/health";
+            assert_eq!(scoped, (expected, expected), "{}", request.uri());
+            Ok::<_, Infallible>(http::Response::new(String::new()))
+        }
+    });
+    let service = built(exact().health("/health")).layer(inner);
+    let request = http::Request::get("http://peer.test/").body(()).unwrap();
+    assert_eq!(within(SECOND, call(&service, request)).await.unwrap().unwrap().status(), 200);
+}
+
+#[tokio::test(start_paused = true)]
 async fn ten_years_are_a_limit_like_any_other() {
     let years = Duration::from_secs(10 * 365 * 24 * 60 * 60);
     let limits = Limits::default().total(years).attempt(years).idle(years).stream(years).long_poll(years);

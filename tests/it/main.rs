@@ -15,6 +15,7 @@ mod drops;
 mod fetch_command;
 mod fetch_faults;
 mod long_poll;
+mod long_poll_loop;
 mod manual;
 mod neighbours;
 mod outcomes;
