@@ -106,7 +106,7 @@ pub mod breaker;
 pub mod client;
 mod collect;
 pub mod deadline;
-mod duration;
+pub mod duration;
 pub mod error;
 pub mod inflight;
 #[doc(hidden)]

@@ -230,6 +230,7 @@ mod tests {
         assert_eq!(start.elapsed(), Duration::ZERO);
     }
 
+    #[expect(clippy::disallowed_methods, reason = "what a bare task sees is the question")]
     #[tokio::test(start_paused = true)]
     async fn a_spawned_task_has_no_scope_unless_it_is_handed_on() {
         within(SECOND, async {

@@ -6,7 +6,6 @@ use http::{Request, Response};
 use http_body_util::Full;
 use std::fmt::{Debug, Write as _};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 use tokio::sync::broadcast::Receiver;
 use tower_service::Service;
 use tracing::field::{Field, Visit};
@@ -15,7 +14,7 @@ use tracing::{Event, Metadata, Subscriber};
 use unwedge::breaker::{Breaker, Phase, Settings, Transition};
 use unwedge::retry::{self, Backoff, Jitter};
 use unwedge::stack::StackBuilder;
-use unwedge::{Body, Error, Limits, StackLayer};
+use unwedge::{Body, Error, StackLayer};
 
 /// The breaker of the one origin that these tests call.
 pub(crate) fn breaker(layer: &StackLayer) -> Breaker {

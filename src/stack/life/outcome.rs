@@ -76,6 +76,7 @@ impl Life {
             }
             return Ok(plan);
         }
+        #[expect(clippy::disallowed_methods, reason = "a date in Retry-After is wall-clock time")]
         let asked = retry_after(&head.headers, SystemTime::now());
         self.record(class.evidence, asked, now);
         let throttled = head.status == StatusCode::TOO_MANY_REQUESTS
