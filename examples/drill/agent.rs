@@ -59,7 +59,10 @@ impl Agent {
 
     /// One long poll after the other.
     async fn poll(&self) {
-        while self.scenario.polls {
+        if !self.scenario.polls {
+            return;
+        }
+        loop {
             let wait = match self.call(Ask::Poll).await {
                 Ok(()) => Duration::ZERO,
                 Err(trouble) => trouble.retry_in.unwrap_or(self.scenario.every()),

@@ -5,7 +5,7 @@ use crate::clients::Which;
 use crate::common::terminal::{Board, Paint};
 use crate::record::{End, Notes, Run};
 use crate::scenarios::{LENGTH, ms};
-use std::io;
+use std::io::{self, Write};
 use tokio::task::JoinSet;
 use tokio::time::interval;
 
@@ -30,7 +30,8 @@ pub(crate) async fn play(agents: Vec<Agent>) -> Vec<Run> {
                 Some(Err(_)) => {}
                 Some(Ok(run)) => {
                     if !board.is_lively() {
-                        eprintln!("{}: {} {}", run.scenario.name, run.client.as_str(), run.outcome().as_str());
+                        let (name, client) = (run.scenario.name, run.client.as_str());
+                        say(&format!("{name}: {client} {}", run.outcome().as_str()));
                     }
                     runs.push(run);
                 }
@@ -45,26 +46,31 @@ pub(crate) async fn play(agents: Vec<Agent>) -> Vec<Run> {
     runs
 }
 
+/// Nobody may be there to read it.
+fn say(line: &str) {
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
 fn lines(agents: &[Agent]) -> Vec<String> {
     let paint = Paint::on(&io::stderr());
-    let head = format!("{:<15} {:<8}  {:<19} {:<19} {}", "", "", "plain", "unwedge", "circuit");
+    let head = format!("{:<14} {:<6} {:<23} {:<23} {}", "", "", "plain", "unwedge", "circuit");
     let mut lines = vec![paint.dim(&head)];
     for pair in agents.chunks(2) {
         let [plain, unwedge] = pair else { continue };
         let elapsed = unwedge.record.elapsed().min(LENGTH);
-        let full = (8.0 * elapsed.as_secs_f64() / LENGTH.as_secs_f64()) as usize;
+        let full = (6.0 * elapsed.as_secs_f64() / LENGTH.as_secs_f64()) as usize;
         let out = unwedge.scenario.outages().iter().any(|(from, to)| (*from..*to).contains(&elapsed));
-        let bar = format!("{}{}", "█".repeat(full), "░".repeat(8 - full));
+        let bar = format!("{}{}", "█".repeat(full), "░".repeat(6 - full));
         let bar = if out { paint.bad(&bar) } else { paint.good(&bar) };
         let phase = unwedge.record.notes().breaker.last().map_or("closed", |(_, phase)| phase.as_str());
         let phase = if phase == "closed" { paint.dim(phase) } else { paint.warn(phase) };
         let name = unwedge.scenario.name;
-        lines.push(format!("{name:<15} {bar}  {} {} {phase}", state(plain, paint), state(unwedge, paint)));
+        lines.push(format!("{name:<14} {bar} {} {} {phase}", state(plain, paint), state(unwedge, paint)));
     }
     lines
 }
 
-/// How an agent fares, in 19 columns: `12 ok 3 err  try 2`, or for how long it has been waiting.
+/// How an agent fares, in 23 columns: `12 ok 3 err try 2 1.4s` while a call is waiting.
 fn state(agent: &Agent, paint: Paint) -> String {
     let Notes { calls, .. } = agent.record.notes().clone();
     let count = |wanted: fn(End) -> bool| calls.iter().filter(|call| !call.poll && wanted(call.end)).count();
@@ -75,11 +81,11 @@ fn state(agent: &Agent, paint: Paint) -> String {
         waiting.map(|call| agent.record.elapsed().saturating_sub(call.began)).filter(|age| *age > ms(100));
     let told = format!("{ok} ok {errors} err");
     match waiting {
-        None => format!("{told:<19}"),
+        None => format!("{told:<23}"),
         Some(age) => {
             let tried = agent.caller.attempt().map_or(String::new(), |n| format!("try {n} "));
             let wait = format!("{tried}{:.1}s", age.as_secs_f64());
-            let gap = 19usize.saturating_sub(told.len() + 1);
+            let gap = 23usize.saturating_sub(told.len() + 1);
             format!("{told} {}", paint.warn(&format!("{wait:<gap$.gap$}")))
         }
     }

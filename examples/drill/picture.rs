@@ -14,14 +14,14 @@ use unwedge::breaker::Phase;
 type Area<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
 type Drawn = Result<(), Box<dyn Error>>;
 
-const WIDTH: i32 = 1200;
+const WIDTH: i32 = 1080;
 const LEFT: i32 = 92;
-const RIGHT: i32 = 950;
-const TOP: i32 = 118;
+const RIGHT: i32 = 840;
+const TOP: i32 = 148;
 /// One scenario: its title, a lane for each client, air.
-const ROW: i32 = 86;
-const TITLE: i32 = 24;
-const LANE: i32 = 20;
+const ROW: i32 = 92;
+const TITLE: i32 = 26;
+const LANE: i32 = 22;
 /// Between the lanes, and below the second one for its circuit.
 const GAP: i32 = 5;
 const STRIP: i32 = 5;
@@ -32,6 +32,7 @@ const LINE: RGBColor = RGBColor(229, 231, 235);
 const LANE_GROUND: RGBColor = RGBColor(246, 247, 249);
 const OUT: RGBColor = RGBColor(253, 226, 221);
 const ANSWERED: RGBColor = RGBColor(22, 138, 92);
+const WAITED: RGBColor = RGBColor(158, 214, 188);
 const FAILED: RGBColor = RGBColor(232, 145, 27);
 const BROKEN: RGBColor = RGBColor(180, 95, 6);
 const REFUSED: RGBColor = RGBColor(250, 204, 128);
@@ -45,7 +46,7 @@ const HALF_OPEN: RGBColor = RGBColor(190, 160, 225);
 pub(crate) fn draw(runs: &[Run]) -> Result<String, Box<dyn Error>> {
     let rows = i32::try_from(runs.len() / 2)?;
     let bottom = TOP + rows * ROW;
-    let height = bottom + 58;
+    let height = bottom + 60;
     let mut svg = String::new();
     {
         let area = SVGBackend::with_string(&mut svg, (WIDTH as u32, height as u32)).into_drawing_area();
@@ -61,34 +62,48 @@ pub(crate) fn draw(runs: &[Run]) -> Result<String, Box<dyn Error>> {
 }
 
 fn head(area: &Area<'_>, runs: &[Run]) -> Drawn {
-    bold(area, "The same agent meets the same faults twice", (24, 34), 22, &INK)?;
+    bold(area, "The same agent meets the same faults twice", (24, 32), 27, &INK)?;
     let told = format!(
-        "Above a plain client, used with care: a limit on the wait for the response head, three tries. Below unwedge. \
-         Every bar is a measured call; times are scaled 1:{FACTOR}."
+        "First with a plain client, used with care: a limit on the wait for the response head, three tries. Then with \
+         unwedge. Scaled 1:{FACTOR}."
     );
-    text(area, &told, (24, 60), 13, &GREY)?;
-    let legend: [(&str, RGBColor, i32); 8] = [
-        ("answered", ANSWERED, 96),
-        ("error", FAILED, 72),
-        ("refused at once", REFUSED, 134),
-        ("hung", HUNG, 70),
-        ("long poll", POLL, 94),
-        ("circuit open", OPEN, 114),
-        ("half-open", HALF_OPEN, 98),
-        ("server out of order", OUT, 150),
-    ];
+    text(area, &told, (24, 62), 15, &GREY)?;
+    let calls = || runs.iter().flat_map(|run| run.calls.iter().map(move |call| (run, call)));
+    let refused = calls().any(|(_, call)| call.end == End::Failed { refused: true });
+    let cut = calls().any(|(run, call)| !call.poll && call.end == End::Running && !run.is_hung(call));
+    legend(
+        area,
+        90,
+        &[
+            ("a call, answered", ANSWERED, true),
+            ("tried again, then answered", WAITED, true),
+            ("error", FAILED, true),
+            ("refused at once", REFUSED, refused),
+            ("hung", HUNG, true),
+            ("in flight at the end", CUT, cut),
+        ],
+    )?;
+    legend(
+        area,
+        116,
+        &[
+            ("long poll", POLL, true),
+            ("circuit open", OPEN, true),
+            ("half-open", HALF_OPEN, true),
+            ("server out of order", OUT, true),
+        ],
+    )
+}
+
+/// A row of colours and their words, as far as they are `there`.
+fn legend(area: &Area<'_>, y: i32, words: &[(&str, RGBColor, bool)]) -> Drawn {
     let mut x = 24;
-    let refused =
-        runs.iter().flat_map(|run| &run.calls).any(|call| call.end == End::Failed { refused: true });
-    for (word, colour, width) in legend {
-        if colour == REFUSED && !refused {
-            continue;
-        }
-        let thin = colour == OPEN || colour == HALF_OPEN || colour == POLL;
-        let (top, end) = if thin { (86, 91) } else { (82, 95) };
-        rectangle(area, (x, top), (x + 16, end), &colour)?;
-        text(area, word, (x + 22, 89), 13, &INK)?;
-        x += width + 22;
+    for (word, colour, _) in words.iter().filter(|(.., there)| *there) {
+        let thin = [POLL, OPEN, HALF_OPEN].contains(colour);
+        let half = if thin { 3 } else { 7 };
+        rectangle(area, (x, y - half), (x + 18, y + half), colour)?;
+        text(area, word, (x + 25, y), 15, &INK)?;
+        x += 25 + 24 + 7 * i32::try_from(word.len())?;
     }
     Ok(())
 }
@@ -96,14 +111,14 @@ fn head(area: &Area<'_>, runs: &[Run]) -> Drawn {
 fn axis(area: &Area<'_>, bottom: i32) -> Drawn {
     for second in 0..=LENGTH.as_secs() {
         let x = at(Duration::from_secs(second));
-        area.draw(&PathElement::new(vec![(x, TOP + 4), (x, bottom)], &LINE))?;
+        area.draw(&PathElement::new(vec![(x, TOP + 4), (x, bottom)], LINE))?;
         let outside = second * u64::from(FACTOR);
         let outside = if outside < 60 { format!("{outside} s") } else { minutes(outside) };
-        middle(area, &format!("{second} s"), (x, bottom + 14), 13, &INK)?;
-        middle(area, &outside, (x, bottom + 32), 12, &GREY)?;
+        middle(area, &format!("{second} s"), (x, bottom + 15), 15, &INK)?;
+        middle(area, &outside, (x, bottom + 35), 14, &GREY)?;
     }
-    text(area, "here", (24, bottom + 14), 13, &INK)?;
-    text(area, "outside", (24, bottom + 32), 12, &GREY)
+    text(area, "here", (24, bottom + 15), 15, &INK)?;
+    text(area, "outside", (24, bottom + 35), 14, &GREY)
 }
 
 fn minutes(seconds: u64) -> String {
@@ -113,18 +128,18 @@ fn minutes(seconds: u64) -> String {
 fn scenario(area: &Area<'_>, pair: &[Run], top: i32) -> Drawn {
     let Some(first) = pair.first() else { return Ok(()) };
     let scenario = first.scenario;
-    bold(area, scenario.name, (24, top + TITLE / 2 + 2), 14, &INK)?;
-    let indent = 24 + 14 + 8 * i32::try_from(scenario.name.len())?;
-    text(area, scenario.about, (indent, top + TITLE / 2 + 2), 12, &GREY)?;
+    bold(area, scenario.name, (24, top + TITLE / 2 + 2), 17, &INK)?;
+    let indent = 24 + 16 + 9 * i32::try_from(scenario.name.len())?;
+    text(area, scenario.about, (indent, top + TITLE / 2 + 2), 15, &GREY)?;
     for run in pair {
         let below = run.client == Which::Unwedge;
         let y = top + TITLE + if below { LANE + GAP } else { 0 };
-        text(area, run.client.as_str(), (24, y + LANE / 2), 12, if below { &INK } else { &GREY })?;
+        text(area, run.client.as_str(), (24, y + LANE / 2), 15, if below { &INK } else { &GREY })?;
         rectangle(area, (LEFT, y), (RIGHT, y + LANE), &LANE_GROUND)?;
         for (from, to) in scenario.outages() {
             rectangle(area, (at(from), y), (at(to), y + LANE), &OUT)?;
         }
-        let half = if scenario.polls { LANE - 6 } else { LANE };
+        let half = if scenario.polls { LANE - 7 } else { LANE };
         for call in &run.calls {
             let (from, to) = if call.poll { (y + half, y + LANE - 1) } else { (y + 2, y + half - 2) };
             bar(area, run, call, from, to)?;
@@ -135,7 +150,7 @@ fn scenario(area: &Area<'_>, pair: &[Run], top: i32) -> Drawn {
             Outcome::Recovered | Outcome::FailedFast if run.broken().is_empty() => &ANSWERED,
             Outcome::Recovered | Outcome::FailedFast => &BROKEN,
         };
-        bold(area, &words(run), (RIGHT + 12, y + LANE / 2), 12, colour)?;
+        bold(area, &words(run), (RIGHT + 12, y + LANE / 2), 15, colour)?;
     }
     Ok(())
 }
@@ -144,7 +159,7 @@ fn bar(area: &Area<'_>, run: &Run, call: &Call, top: i32, bottom: i32) -> Drawn 
     let hung = run.is_hung(call);
     let (colour, least) = match call.end {
         _ if call.poll && !hung => (POLL, 3),
-        End::Answered => (ANSWERED, 3),
+        End::Answered => (ANSWERED, 4),
         End::Failed { refused: false } => (FAILED, 4),
         End::Failed { refused: true } => (REFUSED, 4),
         End::Running if hung => (HUNG, 4),
@@ -154,10 +169,15 @@ fn bar(area: &Area<'_>, run: &Run, call: &Call, top: i32, bottom: i32) -> Drawn 
     let to = at(call.ended.unwrap_or(run.length)).max(from + least).min(RIGHT);
     // One pixel of air, so that calls that follow each other at once can be told apart.
     let to = if to - from > 8 { to - 1 } else { to };
-    rectangle(area, (from, top), (to, bottom), &colour)?;
+    if call.end == End::Answered && !call.poll && to - from > 8 {
+        rectangle(area, (from, top), (to, bottom), &WAITED)?;
+        rectangle(area, (to - least, top), (to, bottom), &colour)?;
+    } else {
+        rectangle(area, (from, top), (to, bottom), &colour)?;
+    }
     if hung {
         let word = format!("hung until it was cut, {:.1} s", run.age(call).as_secs_f64());
-        bold(area, &word, (from + 10, (top + bottom) / 2), (bottom - top).min(12), &WHITE)?;
+        bold(area, &word, (from + 8, (top + bottom) / 2), (bottom - top).min(14), &WHITE)?;
     }
     Ok(())
 }

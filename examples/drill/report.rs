@@ -68,7 +68,8 @@ fn half_row(run: &Run, paint: Paint) -> String {
     let outcome = run.outcome();
     let word = format!("{:<11}", outcome.as_str().replace('_', " "));
     let word = match outcome {
-        Outcome::Recovered | Outcome::FailedFast => paint.good(&word),
+        Outcome::Recovered | Outcome::FailedFast if run.broken().is_empty() => paint.good(&word),
+        Outcome::Recovered | Outcome::FailedFast => paint.warn(&word),
         Outcome::Hung | Outcome::Lost => paint.bad(&word),
     };
     let error = match run.first_error() {

@@ -1,6 +1,7 @@
 //! What is said to people on standard error: a spinner while the call runs, one line when it is over.
 
 use crate::call::Told;
+use crate::common::duration::human;
 use crate::common::terminal::{Board, Paint, spinner};
 use std::fmt::Debug;
 use std::future::Future;
@@ -57,9 +58,14 @@ impl Story {
                 _ = tick.tick() => {}
             }
             let elapsed = began.elapsed();
-            match calls.snapshot().first() {
-                Some(call) if elapsed > PATIENCE => board.show(&[format!("{} {call}", spinner(elapsed))]),
-                _ => {}
+            if let Some(call) = calls.snapshot().first().filter(|_| elapsed > PATIENCE) {
+                // Without the URL, so that it fits into a line.
+                let (at, of, phase) = (call.attempt, call.attempts_allowed, call.phase);
+                let (spent, waiting) = (human(elapsed), human(call.in_phase));
+                board.show(&[format!(
+                    "{} {spent}: attempt {at} of {of}, {phase} for {waiting}",
+                    spinner(elapsed)
+                )]);
             }
         }
     }

@@ -180,7 +180,7 @@ async fn a_breaker_is_as_before_and_one_check_at_most_is_on_the_wire() {
         .on("/bad", Reply::status(500))
         .on("/good", Reply::ok("good"))
         .forever(Reply::by(move |request| replies[request.path()[1..].parse::<usize>().unwrap()].clone()));
-    let layer = counting(steady()).health(Settings::new("/health").interval(150 * MS)).build().unwrap();
+    let layer = each_once(steady()).health(Settings::new("/health").interval(150 * MS)).build().unwrap();
     let service = layer.layer(pooled(peer.pipe()));
     let somewhere = |rng: &mut Rng| get(&format!("/{}", rng.usize(..3)));
     for _ in 0..4 {

@@ -81,7 +81,7 @@ async fn refusals_say_when() {
     let refused = call(&service, get("/")).await.unwrap_err();
     assert_eq!(refused.to_string(), "GET http://peer.test/: circuit open, next try in 3.5 s");
 
-    let layer = counting(steady()).health("/health").build().unwrap();
+    let layer = each_once(steady()).health("/health").build().unwrap();
     let service = stack(&peer, &layer);
     let failed = call(&service, get("/")).await.unwrap_err();
     assert_eq!(failed.to_string(), "GET http://peer.test/: health check failed: 503");

@@ -196,7 +196,7 @@ async fn a_watch_ends_cleanly_by_a_signal() {
     let url = listening(&peer);
     let child = example("fetch").args([&url, "--json", "--repeat", "1000", "--every", "50ms"]).spawn();
     let child = child.expect("it starts");
-    assert!(peer.arrived(2, Duration::from_secs(10)).await, "it watches");
+    assert!(peer.arrived(3, Duration::from_secs(10)).await, "it watches");
     let pid = child.id().expect("it runs").to_string();
     let killed = example_free("kill").args(["-TERM", &pid]).status().await.expect("kill can be run");
     assert!(killed.success());

@@ -36,7 +36,7 @@ async fn an_attempt_that_will_be_repeated_says_when_and_why() {
 #[tokio::test(start_paused = true)]
 async fn a_call_that_failed_is_a_warning_at_most_once_a_second_with_the_number_left_out() {
     let peer = Peer::new().forever(Reply::refuse());
-    let layer = counting(steady().failures(1000)).build().unwrap();
+    let layer = each_once(steady().failures(1000)).build().unwrap();
     let service = stack(&peer, &layer);
     let (log, _guard) = Log::listen();
     for _ in 0..30 {

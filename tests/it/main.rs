@@ -18,6 +18,8 @@ mod fetch_command;
 mod fetch_faults;
 mod log_words;
 mod long_poll;
+mod long_poll_loop;
+mod manual;
 mod neighbours;
 mod outcomes;
 mod preflight;
