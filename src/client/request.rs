@@ -275,6 +275,9 @@ impl ResponseFuture {
     }
 
     fn run(client: &Client, request: Request<Body>) -> ResponseFuture {
+        if let Some(background) = &client.background {
+            background.watch(&client.stack, request.uri());
+        }
         ResponseFuture(State::Running(Box::pin(client.stack.clone().call(request))))
     }
 

@@ -5,7 +5,7 @@ use crate::body::Body;
 use crate::error::{BoxError, Error, ErrorKind};
 use crate::sync::{Mutex, lock};
 use http::header::{Entry, USER_AGENT};
-use http::{HeaderValue, Request, Response, Version};
+use http::{HeaderMap, HeaderValue, Request, Response, Version};
 use hyper::body::Incoming;
 use hyper::ext::on_informational;
 use hyper_util::client::legacy::{Client, ResponseFuture};
@@ -120,6 +120,10 @@ impl Future for Exchange {
                 // Dropping this future closes the connection. One that has delivered its response in the same breath is
                 // in order again, and is kept.
                 Poll::Ready(Ok(_)) if count.is_full() => Poll::Ready(Err(too_many())),
+                // hyper looks at its cap before it reads again, so that one read can bring a head of nearly twice as much.
+                Poll::Ready(Ok(response)) if head_size(response.headers()) > HEAD => {
+                    Poll::Ready(Err(Error::new(ErrorKind::TooLarge, too_large())))
+                }
                 Poll::Ready(Ok(response)) => Poll::Ready(Ok(response)),
                 Poll::Ready(Err(error)) => Poll::Ready(Err(failed(error.into()))),
                 Poll::Pending if count.watch(cx) => Poll::Ready(Err(too_many())),
@@ -133,10 +137,18 @@ fn failed(error: BoxError) -> Error {
     let mut error = Error::from(error);
     let inner = error.inner_mut();
     if inner.kind == ErrorKind::TooLarge && inner.detail.is_empty() {
-        inner.detail =
-            format!("the response head is above its cap of {} KiB or 100 headers", HEAD / 1024).into();
+        inner.detail = too_large().into();
     }
     error
+}
+
+fn too_large() -> String {
+    format!("the response head is above its cap of {} KiB or 100 headers", HEAD / 1024)
+}
+
+/// As on the wire, but for the status line: each header has a colon, a space and a line end.
+fn head_size(headers: &HeaderMap) -> usize {
+    headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum()
 }
 
 fn too_many() -> Error {

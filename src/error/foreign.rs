@@ -1,6 +1,6 @@
 //! What an error of another crate says, read from its whole chain of causes.
 
-use super::{BoxError, Error, ErrorKind};
+use super::{BoxError, Error, ErrorKind, Phase};
 use crate::wire::Meter;
 use std::error::Error as StdError;
 use std::io;
@@ -20,8 +20,6 @@ pub(crate) struct Fault {
     pub(crate) caller: bool,
     /// Made by a health check that was sent for this call, not by an older verdict.
     pub(crate) probe: bool,
-    /// The attempt was cut so short that its silence is no evidence.
-    pub(crate) clipped: bool,
 }
 
 impl From<BoxError> for Error {
@@ -99,6 +97,7 @@ fn read(error: BoxError) -> Error {
         ErrorKind::Transport
     };
     let mut read = Error::new(kind, "");
+    read.0.phase = connect.then_some(Phase::Connect);
     read.0.fault = fault;
     read.0.source = Some(error);
     read
