@@ -1,6 +1,5 @@
 //! Arguments, and how a program ends.
 
-use super::duration;
 use std::fmt::Display;
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -123,7 +122,7 @@ impl Args {
     /// The duration after the flag.
     pub(crate) fn duration(&mut self) -> Result<Duration, Stop> {
         let text = self.text()?;
-        duration::parse(&text).map_err(|why| self.wrong(why))
+        unwedge::duration::parse(&text).map_err(|why| self.wrong(why))
     }
 
     /// A duration above zero.

@@ -27,7 +27,10 @@ pin_project! {
     /// The future of a call.
     ///
     /// It may be dropped at any moment: table entry, permit, connection and the place in a health check are given
-    /// back, and a call that was silent for long is counted as a hang.
+    /// back, and a call that was silent for long is counted as a hang. No further attempt leaves.
+    ///
+    /// # Panics
+    /// When it is polled after it was ready, and where the inner service, a classifier or a copy of the user's panics.
     #[must_use = "futures do nothing unless polled"]
     pub struct Call<S, B, R>
     where

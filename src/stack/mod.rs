@@ -99,6 +99,16 @@ impl<S> Layer<S> for StackLayer {
 /// admission, so that a refusal never holds a permit of the inner service.
 ///
 /// The inner service must be [`Clone`]; each call polls a clone of its own.
+///
+/// It needs a tokio runtime with its timer on, of either flavour, as soon as a call has to wait.
+///
+/// # Errors
+/// A response of any status is no error. [`ErrorKind`](crate::ErrorKind) lists what is; the kinds `Config`, `Open` and
+/// a remembered `Unhealthy` say that nothing was sent for this call. Without a runtime a call that has to wait returns
+/// kind `Config`.
+///
+/// # Cancellation safety
+/// A call may be dropped at any moment: see [`Call`].
 #[derive(Clone)]
 pub struct Stack<S> {
     inner: S,

@@ -1,5 +1,6 @@
 //! All integration tests in one binary, so that the crate is linked once: a file per part, per edge and per incident.
 
+mod adoption;
 mod background;
 mod bad_input;
 mod breaker;
@@ -11,9 +12,14 @@ mod collect;
 mod deadline;
 mod discarded;
 mod drill;
+mod drops;
+mod errors;
 mod fetch_command;
 mod fetch_faults;
+mod log_words;
 mod long_poll;
+mod long_poll_loop;
+mod manual;
 mod neighbours;
 mod outcomes;
 mod preflight;

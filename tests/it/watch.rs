@@ -37,12 +37,12 @@ pub(crate) fn steady() -> Settings {
 }
 
 /// Calls that are not repeated, so that each is one piece of evidence.
-pub(crate) fn counting(settings: Settings) -> StackBuilder {
+pub(crate) fn each_once(settings: Settings) -> StackBuilder {
     StackLayer::builder().retry(retry::Settings::default().max_retries(0)).breaker(settings)
 }
 
 pub(crate) fn judged(settings: Settings) -> StackLayer {
-    counting(settings).build().unwrap()
+    each_once(settings).build().unwrap()
 }
 
 /// So many calls, one after the other, whatever comes of them.

@@ -22,6 +22,7 @@ impl Life {
         }
         if let (Some(_), Some(uri)) = (&self.long_poll, uri) {
             if let Some(until) = self.lane.gaps.until(&self.lane.shared.hasher, uri, now) {
+                self.enter(Phase::BackOff, now);
                 return Admission::Later(until);
             }
         }
