@@ -55,7 +55,7 @@ pub struct Call {
     pub attempts_allowed: u32,
     /// Since the call began.
     pub age: Duration,
-    /// Until its deadline; `None` where it has none, which only a long poll can have.
+    /// Until its deadline; `None` for a long poll outside of any scope, and under a layer that has no deadline.
     pub deadline_in: Option<Duration>,
     /// The reason of a long poll.
     pub long_poll: Option<String>,
@@ -143,9 +143,12 @@ struct Slab {
 struct Row {
     /// Phase in the low 8 bits, attempt above.
     at: AtomicU32,
-    /// When the phase began, in nanoseconds since the epoch of the table.
+    /// When the phase began, in nanoseconds since the epoch of the table; or [`SINCE_START`].
     since: AtomicU64,
 }
+
+/// The phase began when the call did.
+const SINCE_START: u64 = u64::MAX;
 
 /// A place in the table. Whoever holds it gives it back with [`Table::leave`].
 #[derive(Debug)]
@@ -163,7 +166,7 @@ impl Default for Table {
 impl Table {
     pub(crate) fn enter(&self, details: Details) -> Slot {
         let mut slab = lock(&self.slab);
-        match slab.free.pop() {
+        let slot = match slab.free.pop() {
             Some(at) => {
                 slab.entries[at as usize] = Some(details);
                 Slot(at)
@@ -175,16 +178,26 @@ impl Table {
                 slab.free.reserve(more);
                 Slot((slab.entries.len() - 1) as u32)
             }
-        }
+        };
+        drop(slab);
+        // As a call that is answered at once will be: anything else is written when it has to wait.
+        let row = self.row(slot.0 as usize);
+        row.since.store(SINCE_START, Ordering::Relaxed);
+        row.at.store(1 << 8 | Phase::Headers as u32, Ordering::Relaxed);
+        slot
     }
 
-    pub(crate) fn leave(&self, slot: &Slot) -> Option<Details> {
+    /// What was known of the call, for the error that ends it.
+    pub(crate) fn take(&self, slot: Slot) -> Option<Details> {
         let mut slab = lock(&self.slab);
-        let details = slab.entries[slot.0 as usize].take();
-        if details.is_some() {
-            slab.free.push(slot.0);
-        }
-        details
+        slab.free.push(slot.0);
+        slab.entries[slot.0 as usize].take()
+    }
+
+    pub(crate) fn leave(&self, slot: Slot) {
+        let mut slab = lock(&self.slab);
+        slab.free.push(slot.0);
+        slab.entries[slot.0 as usize] = None;
     }
 
     pub(crate) fn with(&self, slot: &Slot, look: impl FnOnce(&Details)) {
@@ -211,7 +224,8 @@ impl Table {
     fn show(&self, at: usize, details: &Details, now: Instant) -> Call {
         let row = self.row(at);
         let (state, since) = (row.at.load(Ordering::Relaxed), row.since.load(Ordering::Relaxed));
-        let since = self.epoch + Duration::from_nanos(since);
+        let since =
+            if since == SINCE_START { details.started } else { self.epoch + Duration::from_nanos(since) };
         Call {
             method: details.target.method.clone(),
             url: details.target.url(),
@@ -251,8 +265,8 @@ mod tests {
             table.snapshot()[0].to_string(),
             "GET https://api.example/jobs, attempt 2 of 4, waiting for response headers for 9 s, deadline in 21 s"
         );
-        assert!(table.0.leave(&slot).is_some());
-        assert!(table.0.leave(&slot).is_none());
+        assert_eq!(table.len(), 1);
+        table.0.leave(slot);
         assert!(table.is_empty());
     }
 

@@ -3,10 +3,12 @@
 use crate::Error;
 use crate::sync::{Arc, Mutex, lock};
 use hashbrown::{DefaultHashBuilder, HashTable};
+use http::uri::Scheme;
 use http::{Method, Uri};
 use std::borrow::Cow;
 use std::fmt;
 use std::hash::{BuildHasher, Hasher};
+use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 /// Scheme, host and port of a URL, normalised (RFC 6454): lower-case host, default port filled in.
@@ -64,26 +66,43 @@ fn default_port(https: bool) -> u16 {
     if https { 443 } else { 80 }
 }
 
+/// Read by hand: what `Uri` offers walks over the authority for each question, and says "no port" of a port that is no
+/// number, so that such a call would go to the default port.
 fn parts(uri: &Uri) -> Result<(bool, &str, u16), Error> {
-    let https = match uri.scheme_str() {
-        Some("http") => false,
-        Some("https") => true,
-        Some(other) => {
-            return Err(Error::config(format!(
-                "the scheme of the URL is {other:?}: it must be http or https"
-            )));
-        }
-        None => {
-            return Err(Error::config(format!(
-                "the URL {:?} has no scheme and host: it must be absolute",
-                uri.path()
-            )));
-        }
-    };
-    match uri.host() {
-        Some(host) if !host.is_empty() => Ok((https, host, uri.port_u16().unwrap_or(default_port(https)))),
-        _ => Err(Error::config("the URL has no host")),
+    let https = uri.scheme() == Some(&Scheme::HTTPS);
+    if !https && uri.scheme() != Some(&Scheme::HTTP) {
+        return Err(no_scheme(uri));
     }
+    let authority = uri.authority().map_or("", |authority| authority.as_str());
+    // Everything before the last @ is user information.
+    let user = authority.bytes().rposition(|byte| byte == b'@').map_or(0, |at| at + 1);
+    let (_, behind) = authority.split_at(user);
+    let end = if behind.starts_with('[') { behind.find(']').map(|at| at + 1) } else { behind.find(':') };
+    let (host, port) = behind.split_at(end.unwrap_or(behind.len()));
+    if host.is_empty() {
+        return Err(Error::config("the URL has no host"));
+    }
+    match port {
+        "" | ":" => Ok((https, host, default_port(https))),
+        port => match port[1..].parse() {
+            Ok(port) => Ok((https, host, port)),
+            Err(_) => Err(Error::config(format!(
+                "the port of the URL is {:?}: it must be a number up to 65535",
+                &port[1..]
+            ))),
+        },
+    }
+}
+
+#[cold]
+fn no_scheme(uri: &Uri) -> Error {
+    if let Some(other) = uri.scheme_str() {
+        return Error::config(format!("the scheme of the URL is {other:?}: it must be http or https"));
+    }
+    let mut shown = String::new();
+    // Writing to a String cannot fail.
+    let _ = fmt_redacted(uri, None, &mut shown);
+    Error::config(format!("the URL {shown:?} has no scheme and host: it must be absolute"))
 }
 
 /// What an operator may read of a request: method and URL without credentials, query and fragment, or its label.
@@ -102,7 +121,7 @@ impl fmt::Display for Target {
 }
 
 /// `scheme://host:port/path`, or with a label `scheme://host:port [label]`.
-fn fmt_redacted(uri: &Uri, label: Option<&Label>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+fn fmt_redacted(uri: &Uri, label: Option<&Label>, f: &mut impl fmt::Write) -> fmt::Result {
     if let Some(scheme) = uri.scheme_str() {
         write!(f, "{scheme}://")?;
     }
@@ -157,11 +176,19 @@ pub(crate) trait Keep {
 #[derive(Debug)]
 pub(crate) struct Entry<T> {
     pub(crate) origin: Origin,
-    pub(crate) state: T,
+    state: T,
     /// The authority as it was spelled when this entry was made: the common case is the same spelling again.
     spelling: Box<str>,
     uses: AtomicU8,
     evicted: AtomicBool,
+}
+
+impl<T> Deref for Entry<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.state
+    }
 }
 
 impl<T> Entry<T> {

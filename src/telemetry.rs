@@ -1,9 +1,9 @@
 //! The words, levels and names of everything that is logged, traced and measured.
 
-use crate::breaker::{Phase, Transition};
 use crate::duration::human;
 use crate::error::Error;
 use crate::origin::Origin;
+use std::fmt::Display;
 use std::time::Duration;
 use tracing::Span;
 
@@ -22,12 +22,9 @@ pub(crate) fn call(origin: &Origin, method: &http::Method, url: impl FnOnce() ->
 }
 
 /// The span of one attempt. The first has no resend count, as OpenTelemetry wants it.
-pub(crate) fn attempt(number: u32, health_check: bool) -> Span {
+pub(crate) fn attempt(number: u32) -> Span {
     if !tracing::enabled!(tracing::Level::DEBUG) {
         return Span::none();
-    }
-    if health_check {
-        return tracing::debug_span!("health check");
     }
     let span = tracing::debug_span!("attempt", http.request.resend_count = tracing::field::Empty);
     if number > 1 {
@@ -72,14 +69,14 @@ pub(crate) fn unbounded(origin: &Origin, reason: &str) {
     tracing::debug!(%origin, reason, "long poll without a bound");
 }
 
-/// One line for each transition of a breaker. The moments at which calls begin to be refused are warnings.
-pub(crate) fn breaker_transition(t: &Transition) {
-    let (origin, from, to) = (&*t.origin, t.from.as_str(), t.to.as_str());
-    match t.to {
-        Phase::Open => tracing::warn!(origin, from, to, "opening circuit after {}", t.reason),
-        Phase::ForcedOpen => tracing::warn!(origin, from, to, "circuit forced open"),
-        Phase::HalfOpen => tracing::info!(origin, from, to, "entering half-open"),
-        Phase::Closed => tracing::info!(origin, from, to, "circuit closed"),
-        Phase::Disabled => tracing::info!(origin, from, to, "circuit breaker disabled"),
+/// One line for each change of phase of a breaker, named as in `breaker::Phase::as_str`. The moments at which calls
+/// begin to be refused are warnings.
+pub(crate) fn breaker(origin: &str, from: &'static str, to: &'static str, reason: &dyn Display) {
+    match to {
+        "open" => tracing::warn!(origin, from, to, "opening circuit after {reason}"),
+        "forced_open" => tracing::warn!(origin, from, to, "circuit forced open"),
+        "half_open" => tracing::info!(origin, from, to, "entering half-open"),
+        "closed" => tracing::info!(origin, from, to, "circuit closed"),
+        _ => tracing::info!(origin, from, to, "circuit breaker disabled"),
     }
 }

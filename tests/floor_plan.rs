@@ -37,6 +37,7 @@ const PAGES: &[&str] = &["manual"];
 /// (who, whom, why) on the same floor.
 const NEIGHBOURS: &[(&str, &str, &str)] = &[
     ("body", "error", "a body fails with the crate's error"),
+    ("duration", "error", "an impossible duration is a Config error"),
     ("error", "duration", "messages say how long, as people write it"),
     ("error", "origin", "messages name the target without credentials and query"),
     ("error", "wire", "whether a failed connection had served before"),
@@ -49,8 +50,11 @@ const NEIGHBOURS: &[(&str, &str, &str)] = &[
     ("longpoll", "error", "a blank reason is a Config error"),
     ("origin", "error", "a URL without host is a Config error"),
     ("origin", "sync", "the table of origins is shared between calls"),
+    ("telemetry", "duration", "waits are logged, as people write them"),
+    ("telemetry", "error", "the last error of a call is logged"),
+    ("telemetry", "origin", "every line names the origin"),
+    ("client", "testing", "its tests, and those of its users, connect through the pipe"),
     ("breaker", "retry", "the open wait is a Backoff: waits grow in one way"),
-    ("preflight", "deadline", "interval and timeout obey the rules of all limits"),
 ];
 
 /// Decisions are values and `now` is an argument: no clock, wait, lock, task, log or I/O. A directory counts whole.

@@ -34,20 +34,29 @@
 //! # Ok::<_, unwedge::Error>(())
 //! ```
 
+mod admitted;
 mod machine;
 mod pace;
 mod permit;
+#[cfg(test)]
+mod reference;
 mod registry;
+mod rules;
 mod settings;
 mod slots;
+mod tally;
+#[cfg(test)]
+mod tests;
+mod values;
 mod window;
 mod word;
 
-pub(crate) use machine::{Lease, Outcome, Refused};
+pub(crate) use admitted::Admitted;
 pub use permit::Permit;
 pub use registry::Breaker;
-pub(crate) use settings::Rules;
+pub(crate) use rules::Rules;
 pub use settings::{Ratio, Settings};
+pub(crate) use values::{Lease, Outcome};
 
 use std::fmt;
 use std::sync::Arc;
@@ -131,7 +140,9 @@ impl fmt::Display for Reason {
         match self {
             Reason::Consecutive { failures: 1 } => f.write_str("1 failure"),
             Reason::Consecutive { failures } => write!(f, "{failures} consecutive failures"),
-            Reason::FailureRatio { failures, calls } => write!(f, "{failures} of {calls} calls failed"),
+            Reason::FailureRatio { failures, calls } => {
+                write!(f, "{failures} of {calls} calls failed")
+            }
             Reason::SlowRatio { slow, calls } => write!(f, "{slow} of {calls} calls were slow"),
             Reason::ProbeFailed => f.write_str("a failed probe"),
             Reason::ProbeHung => f.write_str("a probe that hung"),

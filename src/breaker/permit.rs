@@ -1,7 +1,8 @@
 //! The right to make one call, which reports itself.
 
-use super::machine::{Outcome, Ticket};
-use super::{Breaker, pace};
+use super::Breaker;
+use super::admitted::Admitted;
+use super::values::{Outcome, Ticket};
 use std::borrow::Borrow;
 use std::fmt;
 use std::time::Duration;
@@ -21,17 +22,14 @@ use tokio::time::Instant;
 #[must_use = "dropping a permit at once says that nothing was called"]
 pub struct Permit<B: Borrow<Breaker> = Breaker> {
     breaker: B,
-    ticket: Ticket,
-    /// The last sign of life, in nanoseconds after the admission.
-    heard: u64,
-    quiet: bool,
-    settled: bool,
+    /// Taken when the permit is told how it went.
+    call: Option<Admitted>,
 }
 
 impl<B: Borrow<Breaker>> Permit<B> {
     #[inline]
     pub(super) fn new(breaker: B, ticket: Ticket) -> Permit<B> {
-        Permit { breaker, ticket, heard: 0, quiet: false, settled: false }
+        Permit { breaker, call: Some(Admitted::new(ticket)) }
     }
 
     /// The call went well: the server answered, if only to say no.
@@ -64,107 +62,44 @@ impl<B: Borrow<Breaker>> Permit<B> {
 
     /// A sign of life: the server's silence is counted from here on.
     pub fn heard(&mut self) {
-        self.heard_at(Instant::now());
+        if let Some(call) = &mut self.call {
+            call.heard_at(Instant::now());
+        }
     }
 
     /// Counts this call as a failure now, once, if it has been in flight for as long as
     /// [`overdue_after`](super::Settings::overdue_after) says; otherwise, and where that is off, nothing happens.
     pub fn overdue(&mut self) {
-        self.note_overdue(Instant::now());
-    }
-
-    #[inline]
-    pub(crate) fn record(mut self, outcome: Outcome, now: Instant) {
-        self.settled = true;
-        self.breaker.borrow().record(&self.ticket, outcome, now);
-    }
-
-    /// A byte came, or the caller listens again.
-    #[inline]
-    pub(crate) fn heard_at(&mut self, now: Instant) {
-        self.quiet = false;
-        self.heard = pace::nanos(now.saturating_duration_since(self.ticket.admitted));
-    }
-
-    /// Nobody listens until [`heard_at`](Permit::heard_at): silence is the consumer's, not the server's.
-    #[inline]
-    pub(crate) fn quiet(&mut self) {
-        self.quiet = true;
-    }
-
-    /// How long this call takes says nothing about the server: a stream lives as long as there is something to say.
-    #[inline]
-    pub(crate) fn untimed(&mut self) {
-        self.ticket.timed = false;
-    }
-
-    /// The generation of a half-open admission; `None` where the circuit was closed.
-    pub(crate) fn half_open_generation(&self) -> Option<u64> {
-        (self.ticket.slot != 0).then_some(u64::from(self.ticket.generation))
-    }
-
-    /// The reader of a stream leaves before its end: a success, unless it waited in vain for so long that it hung.
-    pub(crate) fn leave_stream(self, now: Instant) {
-        if self.quiet || self.silent_for(now) < self.hang_threshold(now) {
-            self.record(Outcome::Success, now);
-        } else {
-            self.record(Outcome::Hang, now);
+        if let Some(call) = &mut self.call {
+            call.note_overdue(self.breaker.borrow(), Instant::now());
         }
     }
 
-    fn silent_for(&self, now: Instant) -> Duration {
-        let since_admission = now.saturating_duration_since(self.ticket.admitted);
-        since_admission.saturating_sub(Duration::from_nanos(self.heard))
+    /// What a stack holds in place of a permit.
+    #[cfg(test)]
+    pub(super) fn call(&mut self) -> &mut Admitted {
+        self.call.as_mut().expect("taken only by its end")
     }
 
-    /// The silence that makes a call that is given up a hang.
-    pub(crate) fn hang_threshold(&self, now: Instant) -> Duration {
-        self.breaker.borrow().hang_threshold(now)
-    }
-
-    /// When to call [`note_overdue`](Permit::note_overdue).
-    pub(crate) fn overdue_at(&self) -> Option<Instant> {
-        let waits = self.ticket.records && !self.ticket.overdue;
-        let after = self.breaker.borrow().overdue_after().filter(|_| waits)?;
-        self.ticket.admitted.checked_add(after)
-    }
-
-    pub(crate) fn note_overdue(&mut self, now: Instant) {
-        self.breaker.borrow().overdue(&mut self.ticket, now);
-    }
-
-    pub(crate) fn breaker(&self) -> &Breaker {
-        self.breaker.borrow()
-    }
-
-    #[cold]
-    fn abandoned(&mut self) {
-        if !self.breaker.borrow().wants(&self.ticket) {
-            return;
+    #[inline]
+    pub(super) fn record(mut self, outcome: Outcome, now: Instant) {
+        if let Some(call) = self.call.take() {
+            call.record(self.breaker.borrow(), outcome, now);
         }
-        let now = Instant::now();
-        if std::thread::panicking() {
-            return self.breaker.borrow().record(&self.ticket, Outcome::Failure { retry_after: None }, now);
-        }
-        let silent = self.silent_for(now);
-        self.breaker.borrow().dropped(&self.ticket, if self.quiet { Duration::ZERO } else { silent }, now);
     }
 }
 
 impl<B: Borrow<Breaker>> Drop for Permit<B> {
     #[inline]
     fn drop(&mut self) {
-        if !self.settled {
-            self.abandoned();
+        if let Some(call) = self.call.take() {
+            call.abandon(self.breaker.borrow());
         }
     }
 }
 
 impl<B: Borrow<Breaker>> fmt::Debug for Permit<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Permit")
-            .field("breaker", self.breaker.borrow())
-            .field("settled", &self.settled)
-            .finish_non_exhaustive()
+        f.debug_struct("Permit").field("breaker", self.breaker.borrow()).finish_non_exhaustive()
     }
 }

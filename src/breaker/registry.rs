@@ -1,10 +1,14 @@
 //! The shared breaker: a pure machine under a short lock, and around it what needs none.
 
-use super::machine::{Changes, Lease, Machine, Outcome, Refused, Ticket};
-use super::pace;
+mod handle;
+
+use super::machine::Machine;
+use super::pace::{self, Hint};
 use super::settings::{ATTEMPT, HEALTH};
+use super::tally::Tally;
+use super::values::{Changes, Lease, Outcome, Refused, Ticket};
 use super::word::Word;
-use super::{Permit, Phase, Rules, Settings, Snapshot, Transition};
+use super::{Admitted, Permit, Rules, Settings, Transition};
 use crate::error::{Error, ErrorKind};
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Arc, Mutex, MutexGuard};
@@ -25,8 +29,10 @@ const BACKLOG: usize = 64;
 pub struct Breaker(Arc<Cell>);
 
 struct Cell {
-    /// A [`Word`]. Changed under the lock, but for the count of successes in it.
+    /// A [`Word`]. Changed under the lock.
     word: AtomicU64,
+    /// Successes that changed nothing else.
+    successes: Tally,
     /// The newest step of the pace and its slowest success, see [`Hint`]. Changed under the lock.
     hint: AtomicU64,
     /// While the circuit is open: the end of the wait, in nanoseconds after `start`. Changed under the lock.
@@ -73,6 +79,7 @@ impl Breaker {
         let word = Word::new(machine.generation(), machine.phase(), machine.is_quiet());
         Breaker(Arc::new(Cell {
             word: AtomicU64::new(word.0),
+            successes: Tally::default(),
             hint: AtomicU64::new(Hint::of(machine.pace()).0),
             until: AtomicU64::new(0),
             start: now,
@@ -92,7 +99,8 @@ impl Breaker {
     /// Kind `Open` while the circuit is open or all probes are taken; [`Error::retry_in`] says when to come back.
     #[inline]
     pub fn acquire(&self) -> Result<Permit<&Breaker>, Error> {
-        self.admit(Instant::now(), self.lease()).map_err(refusal)
+        let ticket = self.ticket(Instant::now(), self.lease()).map_err(refusal)?;
+        Ok(Permit::new(self, ticket))
     }
 
     /// As [`acquire`](Breaker::acquire), for a permit that has to live longer than the borrow.
@@ -105,37 +113,32 @@ impl Breaker {
         Ok(Permit::new(self.clone(), ticket))
     }
 
-    /// # Errors
-    /// As [`acquire`](Breaker::acquire), without the cost of an error.
-    #[inline]
-    pub(crate) fn admit(&self, now: Instant, lease: Lease) -> Result<Permit<&Breaker>, Refused> {
-        let ticket = self.ticket(now, lease)?;
-        Ok(Permit::new(self, ticket))
+    /// As [`acquire`](Breaker::acquire), without the cost of an error, for a caller that keeps the handle elsewhere.
+    #[inline(always)]
+    pub(crate) fn admit(&self, now: Instant, lease: Lease) -> Result<Admitted, Refused> {
+        Ok(Admitted::new(self.ticket(now, lease)?))
     }
 
-    /// As [`admit`](Breaker::admit), for a caller that has a handle to give away.
-    #[inline]
-    pub(crate) fn admit_owned(self, now: Instant, lease: Lease) -> Result<Permit, Refused> {
-        let ticket = self.ticket(now, lease)?;
-        Ok(Permit::new(self, ticket))
-    }
-
-    #[inline]
+    #[inline(always)]
     fn ticket(&self, now: Instant, lease: Lease) -> Result<Ticket, Refused> {
         let word = self.word();
-        if word.admits_all() {
-            return Ok(Ticket::new(now, word.generation(), lease));
+        let mut ticket = Ticket::new(now, word.generation(), lease);
+        if !word.admits_all() {
+            (ticket.generation, ticket.slot) = self.ask_to_admit(word, now, lease)?;
         }
-        self.ticket_unless_open(word, now, lease)
+        Ok(ticket)
     }
 
-    // The rare cases are functions of their own, so that the common one stays small where it is inlined.
+    // The rare cases are functions of their own that take and give what fits into registers: with a pointer to a
+    // ticket in its hands the compiler would write every ticket to memory, and reading it back takes longer than
+    // all the rest.
     #[inline(never)]
-    fn ticket_unless_open(&self, word: Word, now: Instant, lease: Lease) -> Result<Ticket, Refused> {
-        match self.still_refused(word, now) {
-            Some(retry_in) => Err(Refused { retry_in }),
-            None => self.ask(|machine, out| machine.admit(now, lease, out)),
+    fn ask_to_admit(&self, word: Word, now: Instant, lease: Lease) -> Result<(u32, u32), Refused> {
+        if let Some(retry_in) = self.still_refused(word, now) {
+            return Err(Refused { retry_in });
         }
+        let ticket = self.ask(|machine, out| machine.admit(now, lease, out))?;
+        Ok((ticket.generation, ticket.slot))
     }
 
     /// The lease of an ordinary call.
@@ -149,104 +152,33 @@ impl Breaker {
         &self.0.name
     }
 
-    /// All there is to know at this moment.
-    pub fn snapshot(&self) -> Snapshot {
-        let now = Instant::now();
-        let state = self.ask(|machine, out| {
-            self.collect_successes(machine);
-            machine.state(now, out)
-        });
-        Snapshot {
-            origin: std::sync::Arc::clone(&self.0.name),
-            phase: state.phase,
-            in_phase_for: state.in_phase_for,
-            opened_for: state.opened_for,
-            retry_in: state.retry_in,
-            consecutive_failures: state.run,
-            calls: state.totals.calls,
-            failures: state.totals.failures,
-            slow: state.totals.slow,
-            probes_in_flight: state.probes_in_flight,
-            probes_passed: state.probes_passed,
-            expired_leases: state.expired_leases,
-            generation: u64::from(state.generation),
-        }
-    }
-
-    /// What happens to the next call.
-    pub fn phase(&self) -> Phase {
-        if self.word().is_closed() {
-            return Phase::Closed;
-        }
-        let now = Instant::now();
-        self.ask(|machine, out| machine.state(now, out).phase)
-    }
-
-    /// Every transition from now on. A receiver that falls 64 behind is told how many it missed.
-    ///
-    /// A breaker has no timer: the end of an open wait and of a lease are noticed by the next call or snapshot.
-    pub fn subscribe(&self) -> broadcast::Receiver<Transition> {
-        self.0.own.get_or_init(|| broadcast::Sender::new(BACKLOG)).subscribe()
-    }
-
-    /// Refuses every call until [`reset`](Breaker::reset) or another command. Refusals name the longest open wait.
-    pub fn force_open(&self) {
-        self.command(|machine, now, out| machine.force(Phase::ForcedOpen, now, out));
-    }
-
-    /// Closes the circuit now, as if the probes had passed. Nothing happens where it is closed already.
-    pub fn force_closed(&self) {
-        self.command(|machine, now, out| machine.force(Phase::Closed, now, out));
-    }
-
-    /// Admits every call and records nothing, until [`reset`](Breaker::reset) or another command.
-    pub fn disable(&self) {
-        self.command(|machine, now, out| machine.force(Phase::Disabled, now, out));
-    }
-
-    /// Closed, with all counts at zero, whatever it was before. Results of calls that are in flight are dropped.
-    pub fn reset(&self) {
-        self.command(|machine, now, out| machine.reset(now, out));
-    }
-
-    fn command(&self, command: impl FnOnce(&mut Machine, Instant, &mut Changes)) {
-        let now = Instant::now();
-        self.ask(|machine, out| command(machine, now, out));
-    }
-
     /// Whether a result of this ticket still means anything.
     #[inline]
     pub(super) fn wants(&self, ticket: &Ticket) -> bool {
         let word = self.word();
-        word.generation() == ticket.generation && !word.records_nothing()
+        word.generation() == ticket.generation && !word.is_disabled()
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn record(&self, ticket: &Ticket, outcome: Outcome, now: Instant) {
-        let mut word = self.word();
+        let word = self.word();
         let settled = outcome == Outcome::Nothing && ticket.slot == 0;
-        if word.generation() != ticket.generation || word.records_nothing() || settled {
+        if word.generation() != ticket.generation || word.is_disabled() || settled {
             return;
         }
-        if outcome == Outcome::Success && self.is_known(ticket, now) {
-            // The count goes into the same word as what makes it sufficient, so it cannot be added to another
-            // generation, or in spite of a failure that was recorded in between.
-            while word.is_quiet() && word.generation() == ticket.generation {
-                let Some(next) = word.plus_one() else { break };
-                let swap =
-                    self.0.word.compare_exchange_weak(word.0, next.0, Ordering::AcqRel, Ordering::Acquire);
-                match swap {
-                    Ok(_) => return,
-                    Err(other) => word = Word(other),
-                }
-            }
+        // As if it had come before any failure that is being recorded right now.
+        let counts_only = outcome == Outcome::Success && word.is_quiet() && self.is_known(ticket, now);
+        if !counts_only {
+            self.record_locked(*ticket, outcome, now);
+        } else if !self.0.successes.add(ticket.generation) {
+            self.ask(|machine, _| self.collect_successes(machine));
+            self.record_locked(*ticket, outcome, now);
         }
-        self.record_locked(ticket, outcome, now);
     }
 
     #[inline(never)]
-    fn record_locked(&self, ticket: &Ticket, outcome: Outcome, now: Instant) {
-        self.ask(|machine, out| machine.record(ticket, outcome, now, out));
+    fn record_locked(&self, ticket: Ticket, outcome: Outcome, now: Instant) {
+        self.ask(|machine, out| machine.record(&ticket, outcome, now, out));
     }
 
     #[cold]
@@ -291,7 +223,8 @@ impl Breaker {
         // Read after the word and stored before it: no older than what the word says.
         let until = self.0.until.load(Ordering::Acquire);
         let left = until.checked_sub(pace::nanos(now.saturating_duration_since(self.0.start)))?;
-        (word.is_open() && left > 0).then(|| Duration::from_nanos(left))
+        // 584 years after the start the nanoseconds run out, and the machine has to answer.
+        (word.is_open() && left > 0 && until < u64::MAX).then(|| Duration::from_nanos(left))
     }
 
     /// Asks the machine, and publishes what that changed once the lock is released.
@@ -301,7 +234,7 @@ impl Breaker {
         let answer = {
             let mut machine = self.lock();
             let answer = question(&mut machine, &mut changes);
-            self.mirror(&mut machine);
+            self.mirror(&machine);
             answer
         };
         if !changes.is_empty() {
@@ -316,7 +249,7 @@ impl Breaker {
     }
 
     /// Shows in the atomics what the machine has become.
-    fn mirror(&self, machine: &mut Machine) {
+    fn mirror(&self, machine: &Machine) {
         let hint = Hint::of(machine.pace());
         if self.0.hint.load(Ordering::Relaxed) != hint.0 {
             self.0.hint.store(hint.0, Ordering::Relaxed);
@@ -327,20 +260,13 @@ impl Breaker {
             let until = pace::nanos(machine.until().saturating_duration_since(self.0.start));
             self.0.until.store(until, Ordering::Release);
         }
-        if old.without_successes() != new || old.is_half_full() {
-            let old = Word(self.0.word.swap(new.0, Ordering::AcqRel));
-            if old.generation() == machine.generation() {
-                machine.add_successes(old.successes());
-            }
+        if old != new {
+            self.0.word.store(new.0, Ordering::Release);
         }
     }
 
-    /// Carries the successes that were counted without the lock into the machine.
     fn collect_successes(&self, machine: &mut Machine) {
-        let empty = Word(self.word().without_successes().0);
-        // Only the count can have changed since: everything else does so under the lock that is held here.
-        let old = Word(self.0.word.swap(empty.0, Ordering::AcqRel));
-        machine.add_successes(old.successes());
+        machine.add_successes(self.0.successes.take(machine.generation()));
     }
 
     #[cold]
@@ -355,7 +281,7 @@ impl Breaker {
                 wait: change.wait,
                 opened_for: change.opened_for,
             };
-            telemetry::breaker_transition(&transition);
+            telemetry::breaker(&self.0.name, change.from.as_str(), change.to.as_str(), &change.reason);
             for channel in [self.0.own.get(), self.0.shared.as_ref()].into_iter().flatten() {
                 // An error says that nobody listens.
                 let _ = channel.send(transition.clone());
@@ -373,25 +299,5 @@ impl fmt::Debug for Breaker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let closed = self.word().is_closed();
         f.debug_struct("Breaker").field("name", &self.0.name).field("closed", &closed).finish_non_exhaustive()
-    }
-}
-
-/// `step:24 | nanoseconds:40`, the newest step of a pace and its slowest success.
-#[derive(Clone, Copy)]
-struct Hint(u64);
-
-const NANOS: u64 = (1 << 40) - 1;
-
-impl Hint {
-    fn of(pace: &pace::Pace) -> Hint {
-        let (step, slowest) = pace.newest();
-        Hint(step << 40 | slowest.min(NANOS))
-    }
-
-    /// Says no where it cannot tell: above 18 minutes, and not before 2 years would a step come round again.
-    #[inline]
-    fn covers(self, step: u64, took: Duration) -> bool {
-        let nanos = pace::nanos(took);
-        self.0 >> 40 == step & 0xff_ffff && nanos <= self.0 & NANOS && nanos < NANOS
     }
 }

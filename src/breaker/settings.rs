@@ -1,5 +1,6 @@
 //! When a breaker opens, for how long, and how it closes again.
 
+use super::rules::{RatioRule, Rules};
 use crate::Error;
 use crate::duration::{LONGEST, human};
 use crate::retry::{Backoff, Jitter};
@@ -260,8 +261,9 @@ impl Ratio {
         self
     }
 
-    /// In how many steps the window slides. Default 10. A call is forgotten no sooner than the window says, and at
-    /// most one step later. A window that does not divide is rounded up by less than a nanosecond per step.
+    /// In how many steps the window slides. Default 10. A call is forgotten together with the others of its step, when
+    /// the first of them is as old as the window. A window that does not divide is rounded up, by less than a
+    /// nanosecond per step.
     pub fn buckets(mut self, steps: u32) -> Ratio {
         self.buckets = steps;
         self
@@ -324,30 +326,4 @@ fn relation(name: &str, value: Duration, rule: &str, other: Duration) -> Result<
         human(value),
         human(other)
     )))
-}
-
-/// Settings in the form the machine asks them, one value for all breakers of a stack.
-#[derive(Clone, Debug)]
-pub(crate) struct Rules {
-    pub(crate) failures: u32,
-    pub(crate) open: Backoff,
-    pub(crate) open_max: Duration,
-    pub(crate) retry_after_max: Duration,
-    pub(crate) probes: usize,
-    pub(crate) close_after: u32,
-    pub(crate) lease: Duration,
-    pub(crate) hang_after: Duration,
-    pub(crate) overdue_after: Option<Duration>,
-    pub(crate) ratio: Option<RatioRule>,
-    pub(crate) disabled: bool,
-}
-
-#[derive(Clone, Debug)]
-pub(crate) struct RatioRule {
-    pub(crate) failure_ratio: f64,
-    pub(crate) slow_ratio: f64,
-    pub(crate) slow_after: Duration,
-    pub(crate) min_calls: u64,
-    pub(crate) window: Duration,
-    pub(crate) buckets: usize,
 }

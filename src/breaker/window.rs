@@ -1,8 +1,8 @@
 //! What happened lately: a sliding window of counts.
 //!
 //! A bucket begins with its first event and takes all events of one step after that, so there is no grid to divide
-//! by. It leaves when its newest event is a window old: nothing is forgotten early, and nothing is kept for longer
-//! than the window and one step.
+//! by. It leaves as a whole when that first event is a window old: nothing is kept for longer than the window, and
+//! nothing is forgotten more than one step early.
 
 use std::time::Duration;
 use tokio::time::Instant;
@@ -25,7 +25,6 @@ impl Totals {
 #[derive(Clone, Copy, Debug)]
 struct Bucket {
     first: Instant,
-    last: Instant,
     totals: Totals,
 }
 
@@ -33,8 +32,8 @@ struct Bucket {
 pub(crate) struct Window {
     step: Duration,
     span: Duration,
-    /// A ring of one bucket more than the window has steps: while the newest step has only begun, the oldest still
-    /// counts. Filled on first use.
+    /// A ring. The buckets that count began at least a step apart and less than a span ago, so one place for each
+    /// step is enough.
     ring: Box<[Option<Bucket>]>,
     oldest: usize,
     used: usize,
@@ -49,7 +48,7 @@ impl Window {
         Window {
             step,
             span: step.saturating_mul(u32::try_from(buckets).unwrap_or(u32::MAX)),
-            ring: vec![None; buckets + 1].into_boxed_slice(),
+            ring: vec![None; buckets].into_boxed_slice(),
             oldest: 0,
             used: 0,
             totals: Totals::default(),
@@ -64,7 +63,6 @@ impl Window {
             if let Some(bucket) = &mut self.ring[newest] {
                 // Zero also where another thread with a later clock reading came first.
                 if now.saturating_duration_since(bucket.first) < self.step {
-                    bucket.last = bucket.last.max(now);
                     bucket.totals.add(failed, slow);
                     return self.totals;
                 }
@@ -73,7 +71,7 @@ impl Window {
         let mut totals = Totals::default();
         totals.add(failed, slow);
         let next = self.index(self.used);
-        self.ring[next] = Some(Bucket { first: now, last: now, totals });
+        self.ring[next] = Some(Bucket { first: now, totals });
         self.used += 1;
         self.totals
     }
@@ -90,8 +88,10 @@ impl Window {
 
     fn expire(&mut self, now: Instant) {
         while self.used > 0 {
-            let Some(bucket) = self.ring[self.oldest] else { return };
-            if now.saturating_duration_since(bucket.last) < self.span {
+            let Some(bucket) = self.ring[self.oldest] else {
+                return;
+            };
+            if now.saturating_duration_since(bucket.first) < self.span {
                 return;
             }
             self.totals.calls -= bucket.totals.calls;

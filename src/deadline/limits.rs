@@ -1,7 +1,7 @@
 //! The time limits of a stack, and how those that were not set follow from those that were.
 
 use crate::Error;
-use crate::duration::{LONGEST, human};
+use crate::duration::{check, human};
 use std::time::Duration;
 
 /// How long a call and its parts may take, and how much of a body belongs to the attempt.
@@ -16,6 +16,9 @@ use std::time::Duration;
 /// | [`long_poll`](Limits::long_poll) | 10 min | the ceiling for a long poll that names no hold |
 /// | [`collect`](Limits::collect) | 1 MiB | API answers fit; downloads stream |
 /// | [`min_progress`](Limits::min_progress) | off | slow links are not hung ones |
+///
+/// A duration is more than zero and at most ten years; anything else is an error of kind `Config` when the stack is
+/// built. A connect limit above the attempt limit is taken as the attempt limit.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 #[must_use]
 pub struct Limits {
@@ -90,9 +93,7 @@ impl Limits {
 
     /// All limits with the rules applied.
     pub(crate) fn resolve(&self) -> Result<Bounds, Error> {
-        let set = |name: &str, limit: Option<Duration>| {
-            limit.map_or(Ok(()), |limit| no_longer_than(LONGEST, name, limit))
-        };
+        let set = |name: &str, limit: Option<Duration>| limit.map_or(Ok(()), |limit| check(name, limit));
         set("the total limit", self.total)?;
         set("the attempt limit", self.attempt)?;
         set("the connect limit", self.connect)?;
@@ -136,25 +137,10 @@ pub(crate) struct Bounds {
     pub(crate) min_progress: Option<(u64, Duration)>,
 }
 
-/// The rule for every limit: more than zero and at most `longest`.
-pub(crate) fn no_longer_than(longest: Duration, name: &str, limit: Duration) -> Result<(), Error> {
-    if limit.is_zero() {
-        return Err(Error::config(format!("{name} is 0 s: it must be longer than zero")));
-    }
-    if limit > longest {
-        let longest =
-            if longest == LONGEST { "10 years".to_owned() } else { format!("{:#}", human(longest)) };
-        return Err(Error::config(format!(
-            "{name} is {:#}: the longest duration is {longest}",
-            human(limit)
-        )));
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::duration::LONGEST;
 
     const SECOND: Duration = Duration::from_secs(1);
 

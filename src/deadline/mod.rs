@@ -4,8 +4,8 @@ mod limits;
 mod scope;
 mod timer;
 
+pub(crate) use limits::Bounds;
 pub use limits::Limits;
-pub(crate) use limits::{Bounds, no_longer_than};
 pub(crate) use scope::outside;
 pub use scope::{Deadline, Within, within};
 pub(crate) use timer::Timer;

@@ -1,7 +1,7 @@
 //! The ambient deadline: a task-local that calls, sleeps and nested scopes can only shorten.
 
-use super::{Timer, no_longer_than};
-use crate::duration::{LONGEST, human};
+use super::Timer;
+use crate::duration::{LONGEST, check, human};
 use crate::{Error, ErrorKind};
 use pin_project_lite::pin_project;
 use std::future::Future;
@@ -119,6 +119,9 @@ pub(crate) fn outside<T>(work: impl FnOnce() -> T) -> T {
 /// # Errors
 /// Kind `Deadline` when the time is up, `Config` where the limit cannot work or there is no tokio runtime.
 ///
+/// # Panics
+/// On a runtime that was built without its timer, as tokio's own timers do.
+///
 /// # Cancellation safety
 /// The future inside is dropped where it stands when the time is up, and when the returned future is dropped.
 ///
@@ -164,7 +167,7 @@ impl<F: Future> Future for Within<F> {
         if !*this.entered {
             *this.entered = true;
             if let Some(limit) = *this.limit {
-                no_longer_than(LONGEST, "the limit of within", limit)?;
+                check("the limit of within", limit)?;
             }
             // It may be polled inside another scope than the one it was made in; both bind.
             if let Some(outer) = Deadline::current() {
@@ -227,6 +230,7 @@ mod tests {
         assert_eq!(start.elapsed(), Duration::ZERO);
     }
 
+    #[expect(clippy::disallowed_methods, reason = "what a bare task sees is the question")]
     #[tokio::test(start_paused = true)]
     async fn a_spawned_task_has_no_scope_unless_it_is_handed_on() {
         within(SECOND, async {

@@ -2,10 +2,14 @@
 
 mod display;
 mod foreign;
+mod kind;
+mod redact;
 
 pub(crate) use foreign::Fault;
+pub use kind::{ErrorKind, Phase};
 
 use crate::origin::Target;
+use http::StatusCode;
 use std::borrow::Cow;
 use std::time::Duration;
 
@@ -37,125 +41,10 @@ pub(crate) struct Inner {
     pub(crate) attempt: u32,
     pub(crate) attempts_allowed: u32,
     pub(crate) journal: Vec<Attempt>,
+    /// The status that a caller did not want.
+    pub(crate) status: Option<StatusCode>,
     pub(crate) fault: Fault,
     pub(crate) source: Option<BoxError>,
-}
-
-/// What class of failure an [`Error`] is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum ErrorKind {
-    /// The deadline of the call, of the request, or of an enclosing [`within`](crate::within) has passed.
-    Deadline,
-    /// One attempt took longer than the attempt limit; for a long poll, longer than its hold.
-    Attempt,
-    /// A body stopped: no byte within the idle limit, or less than the minimum progress.
-    Stall,
-    /// No connection could be made: resolution, TCP, proxy or TLS.
-    Connect,
-    /// The circuit breaker of the origin refused the call; nothing was sent.
-    Open {
-        /// When the breaker will let a call through again.
-        retry_in: Duration,
-    },
-    /// The origin did not pass its health check; the request was not sent.
-    Unhealthy {
-        /// For how long the origin has been known to be down.
-        since: Duration,
-        /// When the next health check is due.
-        retry_in: Duration,
-    },
-    /// The server asked for a longer wait than the caller can give.
-    RetryAfter {
-        /// The wait that the server asked for.
-        retry_in: Duration,
-    },
-    /// A redirect that was not followed: too many, or forbidden.
-    Redirect,
-    /// A response head or body above its cap.
-    TooLarge,
-    /// A setting or request that cannot work; nothing was sent.
-    Config,
-    /// Ended because the program is shutting down.
-    Cancelled,
-    /// The connection or the protocol broke.
-    Transport,
-}
-
-impl ErrorKind {
-    /// The stable name for programs: `deadline`, `attempt`, `retry_after`, ...
-    pub const fn as_str(&self) -> &'static str {
-        match self {
-            ErrorKind::Deadline => "deadline",
-            ErrorKind::Attempt => "attempt",
-            ErrorKind::Stall => "stall",
-            ErrorKind::Connect => "connect",
-            ErrorKind::Open { .. } => "open",
-            ErrorKind::Unhealthy { .. } => "unhealthy",
-            ErrorKind::RetryAfter { .. } => "retry_after",
-            ErrorKind::Redirect => "redirect",
-            ErrorKind::TooLarge => "too_large",
-            ErrorKind::Config => "config",
-            ErrorKind::Cancelled => "cancelled",
-            ErrorKind::Transport => "transport",
-        }
-    }
-}
-
-/// Where in its life a call is, or was when it failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-#[repr(u8)]
-pub enum Phase {
-    /// Waiting until the inner service accepts a request.
-    Ready,
-    /// Waiting for the health check of the origin.
-    HealthCheck,
-    /// Waiting between two attempts.
-    BackOff,
-    /// Resolving the host name.
-    Resolve,
-    /// Connecting.
-    Connect,
-    /// In the TLS handshake.
-    Tls,
-    /// Sending the request.
-    Send,
-    /// Waiting for the response headers.
-    Headers,
-    /// Reading the response body.
-    Body,
-}
-
-impl Phase {
-    /// The stable name for programs: `health_check`, `back_off`, `headers`, ...
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Phase::Ready => "ready",
-            Phase::HealthCheck => "health_check",
-            Phase::BackOff => "back_off",
-            Phase::Resolve => "resolve",
-            Phase::Connect => "connect",
-            Phase::Tls => "tls",
-            Phase::Send => "send",
-            Phase::Headers => "headers",
-            Phase::Body => "body",
-        }
-    }
-
-    pub(crate) const fn from_u8(n: u8) -> Phase {
-        match n {
-            0 => Phase::Ready,
-            1 => Phase::HealthCheck,
-            2 => Phase::BackOff,
-            3 => Phase::Resolve,
-            4 => Phase::Connect,
-            5 => Phase::Tls,
-            6 => Phase::Send,
-            7 => Phase::Headers,
-            _ => Phase::Body,
-        }
-    }
 }
 
 /// What became of one attempt: an entry of [`Error::journal`].
@@ -163,7 +52,7 @@ impl Phase {
 #[non_exhaustive]
 pub struct Attempt {
     /// The status, where a response head arrived.
-    pub status: Option<http::StatusCode>,
+    pub status: Option<StatusCode>,
     /// The kind of error, where there was one.
     pub error: Option<ErrorKind>,
     /// Where the attempt was when it ended.
@@ -186,6 +75,7 @@ impl Error {
             attempt: 0,
             attempts_allowed: 0,
             journal: Vec::new(),
+            status: None,
             fault: Fault::default(),
             source: None,
         }))
@@ -255,15 +145,21 @@ impl Error {
         &self.0.journal
     }
 
+    /// The status of the response, where that is what the error is about: see `Response::error_for_status`.
+    pub fn status(&self) -> Option<StatusCode> {
+        self.0.status
+    }
+
     /// Whether a deadline (of the call, the request or an enclosing scope) ended it.
     pub fn is_deadline(&self) -> bool {
         self.0.kind == ErrorKind::Deadline
     }
 
-    /// Whether a time limit ended it: deadline, attempt limit, stall, or a connect that ran into its bound.
+    /// Whether a time limit ended it: deadline, attempt limit, stall, a connect that ran into its bound, or a limit of
+    /// the system or of another layer (tokio's and hyper's are known).
     pub fn is_timeout(&self) -> bool {
         let timed = matches!(self.0.kind, ErrorKind::Deadline | ErrorKind::Attempt | ErrorKind::Stall);
-        timed || (self.is_connect() && self.0.limit.is_some())
+        timed || self.0.fault.timed_out || (self.is_connect() && self.0.limit.is_some())
     }
 
     /// Whether a body stopped flowing.
@@ -314,7 +210,8 @@ impl Error {
     /// Whether a later call may succeed, also where this crate must not repeat it by itself (a POST that timed out).
     ///
     /// False for what time does not heal: a wrong setting, a redirect that is not followed, a body above its cap, a
-    /// certificate that is refused, and a program that is shutting down.
+    /// certificate that is refused, a status that says that the request is at fault (4xx but for 408, 425 and 429) or
+    /// will not be served (501, 505), and a program that is shutting down.
     pub fn is_retriable(&self) -> bool {
         match self.0.kind {
             ErrorKind::Deadline
@@ -323,10 +220,28 @@ impl Error {
             | ErrorKind::Open { .. }
             | ErrorKind::Unhealthy { .. }
             | ErrorKind::RetryAfter { .. } => true,
-            ErrorKind::Connect | ErrorKind::Transport => !self.0.fault.certificate && !self.0.fault.caller,
+            ErrorKind::Connect | ErrorKind::Transport => {
+                !self.0.fault.certificate && !self.0.fault.caller && self.0.status.is_none_or(may_pass)
+            }
             ErrorKind::Redirect | ErrorKind::TooLarge | ErrorKind::Config | ErrorKind::Cancelled => false,
         }
     }
+}
+
+/// Whether the same request may get another status later.
+fn may_pass(status: StatusCode) -> bool {
+    match status.as_u16() {
+        408 | 425 | 429 => true,
+        501 | 505 => false,
+        code => code >= 500,
+    }
+}
+
+/// A response extension where there was more than one attempt: what became of those before.
+#[derive(Clone, Debug)]
+pub(crate) struct Story {
+    pub(crate) attempts_allowed: u32,
+    pub(crate) journal: Vec<Attempt>,
 }
 
 impl std::error::Error for Error {

@@ -96,3 +96,18 @@ fn an_evicted_entry_no_longer_serves_from_a_cache() {
     map.get(&uri("http://b/"), plain).unwrap();
     assert!(!held.serves(&uri("http://a/")));
 }
+
+#[test]
+fn a_port_that_is_no_number_is_an_error_and_not_the_default() {
+    let port = |url: &str| Origin::of(&url.parse().unwrap()).map(|origin| origin.port());
+    for (url, named) in [("http://host:99999/", "99999"), ("http://u:1@[::1]:65536", "65536")] {
+        let error = port(url).unwrap_err();
+        assert!(error.is_config() && error.to_string().contains(named), "{error}");
+        assert!(error.to_string().contains("65535"), "{error}");
+    }
+    for (url, is) in
+        [("http://a:/", 80), ("https://u:p@a/", 443), ("http://[::1]/", 80), ("http://u@a:81", 81)]
+    {
+        assert_eq!(port(url).unwrap(), is, "{url}");
+    }
+}

@@ -79,16 +79,16 @@ fn of_error(error: &Error) -> Class {
     let fault = error.inner().fault;
     let nothing = class(Repeat::Never, Evidence::None);
     match error.kind() {
+        // Also a stall or a deadline, where the request's body is another call's response.
+        _ if fault.caller => nothing,
         ErrorKind::Connect if fault.pool => class(Repeat::Always, Evidence::None),
         ErrorKind::Connect | ErrorKind::Transport if fault.certificate => {
             class(Repeat::Never, Evidence::Failure)
         }
         ErrorKind::Connect => class(Repeat::Always, Evidence::Failure),
-        ErrorKind::Transport if fault.caller => nothing,
         ErrorKind::Transport if fault.unprocessed => class(Repeat::Always, Evidence::Failure),
         ErrorKind::Transport if fault.reused => class(Repeat::AtOnce, Evidence::None),
         ErrorKind::Transport | ErrorKind::Stall => class(Repeat::IfIdempotent, Evidence::Failure),
-        ErrorKind::Attempt if fault.clipped => nothing,
         ErrorKind::Attempt => class(Repeat::IfIdempotent, Evidence::Failure),
         // Nothing of the request was sent, so that a POST may follow as well.
         ErrorKind::Unhealthy { .. } if fault.probe => class(Repeat::Always, Evidence::Failure),
@@ -98,14 +98,14 @@ fn of_error(error: &Error) -> Class {
 }
 
 /// Whether the request may be processed twice (RFC 9110, 9.2.2).
-pub(crate) fn is_idempotent<B>(request: &http::Request<B>) -> bool {
+pub(crate) fn is_idempotent(request: &http::request::Parts) -> bool {
     let safe_to_repeat = matches!(
-        *request.method(),
+        request.method,
         Method::GET | Method::HEAD | Method::PUT | Method::DELETE | Method::OPTIONS | Method::TRACE
     );
     safe_to_repeat
-        || request.headers().contains_key("idempotency-key")
-        || request.extensions().get::<super::Idempotent>().is_some()
+        || request.headers.contains_key("idempotency-key")
+        || request.extensions.get::<super::Idempotent>().is_some()
 }
 
 #[cfg(test)]
@@ -141,12 +141,25 @@ mod tests {
     fn idempotent_is_what_the_method_the_key_or_the_mark_says() {
         let request = |method: &str| http::Request::builder().method(method).uri("http://a/");
         for method in ["GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE"] {
-            assert!(is_idempotent(&request(method).body(()).unwrap()), "{method}");
+            assert!(is_idempotent(&request(method).body(()).unwrap().into_parts().0), "{method}");
         }
         for method in ["POST", "PATCH", "CONNECT", "BREW"] {
-            assert!(!is_idempotent(&request(method).body(()).unwrap()), "{method}");
+            assert!(!is_idempotent(&request(method).body(()).unwrap().into_parts().0), "{method}");
         }
-        assert!(is_idempotent(&request("POST").header("Idempotency-Key", "k").body(()).unwrap()));
-        assert!(is_idempotent(&request("POST").extension(super::super::Idempotent).body(()).unwrap()));
+        assert!(is_idempotent(
+            &request("POST").header("Idempotency-Key", "k").body(()).unwrap().into_parts().0
+        ));
+        assert!(is_idempotent(
+            &request("POST").extension(super::super::Idempotent).body(()).unwrap().into_parts().0
+        ));
+    }
+
+    #[test]
+    fn what_breaks_in_the_callers_own_body_says_nothing_about_the_server() {
+        for kind in [ErrorKind::Transport, ErrorKind::Stall, ErrorKind::Connect] {
+            let mut error = Error::new(kind, "");
+            error.inner_mut().fault.caller = true;
+            assert_eq!(of_error(&error), class(Repeat::Never, Evidence::None), "{kind}");
+        }
     }
 }

@@ -9,9 +9,9 @@ pub use backoff::{Backoff, Delays, Jitter};
 pub use budget::Budget;
 pub use classify::{Class, Evidence, Outcome, Repeat};
 
+use crate::Error;
 use crate::body::Replay;
-use crate::duration::LONGEST;
-use crate::{Error, deadline};
+use crate::duration::check;
 use std::time::Duration;
 
 /// A request extension: this request may be processed twice, whatever its method.
@@ -97,13 +97,13 @@ impl Settings {
     }
 
     pub(crate) fn cap(&self) -> Duration {
-        self.retry_after_cap.unwrap_or_else(|| Duration::from_secs(60).max(self.backoff.ceiling(u32::MAX)))
+        self.retry_after_cap.unwrap_or_else(|| Duration::from_secs(60).max(self.backoff.at_most(u32::MAX)))
     }
 
     pub(crate) fn check(&self) -> Result<(), Error> {
         self.backoff.check("the back-off of retries")?;
         match self.retry_after_cap {
-            Some(cap) => deadline::no_longer_than(LONGEST, "the cap on Retry-After", cap),
+            Some(cap) => check("the cap on Retry-After", cap),
             None => Ok(()),
         }
     }

@@ -36,19 +36,19 @@ pub struct StackBuilder {
 }
 
 impl StackBuilder {
-    /// How long a call and its parts may take.
+    /// How long a call and its parts may take. Default 30 s in all, 10 s for an attempt; see [`Limits`].
     pub fn limits(mut self, limits: Limits) -> StackBuilder {
         self.limits = limits;
         self
     }
 
-    /// How calls are repeated.
+    /// How calls are repeated. Default up to three times; see [`retry::Settings`].
     pub fn retry(mut self, retry: retry::Settings) -> StackBuilder {
         self.retry = retry;
         self
     }
 
-    /// When an origin is left alone.
+    /// When an origin is left alone. Default after five failures in a row; see [`breaker::Settings`].
     pub fn breaker(mut self, breaker: breaker::Settings) -> StackBuilder {
         self.breaker = breaker;
         self
@@ -92,19 +92,25 @@ impl StackBuilder {
     /// Kind `Config`: zero or endless limits, an attempt above the total, a lease or window that is too short for an
     /// attempt, a health path without a slash. The message names the values and the rule.
     pub fn build(self) -> Result<StackLayer, Error> {
-        let shared = Shared::new(self, Parts::ALL)?;
-        if let Some(warning) = shared.worst_case().warning() {
+        let hub = Hub::new(self, Parts::ALL)?;
+        if let Some(warning) = hub.shared.worst_case().warning() {
             tracing::warn!("{warning}");
         }
-        Ok(StackLayer(Arc::new(shared)))
+        Ok(StackLayer(Arc::new(hub)))
     }
 
+    #[cfg(feature = "client")]
+    pub(crate) fn checks_in_background(&self) -> bool {
+        self.health.as_ref().is_some_and(|health| health.mode == preflight::Mode::Background)
+    }
+
+    #[cfg(feature = "client")]
     pub(crate) fn bounds(&self) -> Result<Bounds, Error> {
         self.limits.resolve()
     }
 
-    pub(super) fn build_parts(self, parts: Parts) -> Result<Arc<Shared>, Error> {
-        Ok(Arc::new(Shared::new(self, parts)?))
+    pub(super) fn build_parts(self, parts: Parts) -> Result<Arc<Hub>, Error> {
+        Ok(Arc::new(Hub::new(self, parts)?))
     }
 }
 
@@ -136,7 +142,13 @@ impl Parts {
         Parts { total: true, attempt: true, retry: true, breaker: true, health: true, stall: true };
 }
 
-/// What all services of one layer share.
+/// The state of one layer: what all services it is applied to share, and the lane of each origin.
+pub(crate) struct Hub {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) origins: PerOrigin<Lane>,
+}
+
+/// What is the same for all origins. Each lane holds it, so that a call needs no more than its lane.
 pub(crate) struct Shared {
     pub(crate) parts: Parts,
     pub(crate) bounds: Bounds,
@@ -144,7 +156,6 @@ pub(crate) struct Shared {
     pub(crate) rules: Arc<Rules>,
     pub(crate) health: Option<preflight::Settings>,
     pub(crate) classify: Option<Classify>,
-    pub(crate) origins: PerOrigin<Lane>,
     pub(crate) table: Arc<Table>,
     pub(crate) events: broadcast::Sender<Transition>,
     /// For back-off; a seed in its settings fixes the series of the whole layer.
@@ -158,8 +169,8 @@ pub(crate) struct Shared {
 const ORIGINS: usize = 1024;
 const ORIGINS_MAX: usize = 4096;
 
-impl Shared {
-    fn new(builder: StackBuilder, parts: Parts) -> Result<Shared, Error> {
+impl Hub {
+    fn new(builder: StackBuilder, parts: Parts) -> Result<Hub, Error> {
         let StackBuilder { limits, retry, breaker, health, classify } = builder;
         let bounds = limits.resolve()?;
         if parts.retry {
@@ -172,7 +183,7 @@ impl Shared {
             health.check()?;
         }
         let health_timeout = health.as_ref().map_or(Duration::from_secs(5), |health| health.timeout);
-        Ok(Shared {
+        let shared = Shared {
             parts,
             rng: Mutex::new(retry.backoff.rng()),
             rules: Arc::new(breaker.rules(bounds.attempt, health_timeout)),
@@ -180,29 +191,34 @@ impl Shared {
             retry,
             health,
             classify,
-            origins: PerOrigin::new(ORIGINS, ORIGINS_MAX),
             table: Arc::default(),
             events: broadcast::channel(256).0,
             hasher: RandomState::new(),
             said_unreplayable: AtomicBool::new(false),
-        })
+        };
+        Ok(Hub { shared: Arc::new(shared), origins: PerOrigin::new(ORIGINS, ORIGINS_MAX) })
     }
 
     pub(crate) fn lane(&self, uri: &Uri) -> Result<Arc<Entry<Lane>>, Error> {
-        self.origins.get(uri, |origin| self.make(origin))
+        self.origins.get(uri, |origin| Lane::new(&self.shared, origin))
     }
+}
 
-    fn make(&self, origin: &Origin) -> Lane {
+impl Lane {
+    fn new(shared: &Arc<Shared>, origin: &Origin) -> Lane {
         let name: Arc<str> = origin.to_string().into();
         Lane {
-            breaker: Breaker::for_origin(name, &self.rules, self.events.clone()),
-            budget: self.retry.budget.as_ref().map(Bucket::new),
-            health: self.health.as_ref().map(|h| preflight::Flight::new(h.interval, h.mode)),
+            breaker: Breaker::for_origin(name, &shared.rules, shared.events.clone()),
+            budget: shared.retry.budget.as_ref().map(Bucket::new),
+            health: shared.health.as_ref().map(|h| preflight::Flight::new(h.interval, h.mode)),
             gaps: Gaps::default(),
             warned: Warned::new(Instant::now()),
+            shared: Arc::clone(shared),
         }
     }
+}
 
+impl Shared {
     pub(crate) fn class(&self, outcome: &Outcome<'_>) -> Class {
         let own = self.classify.as_ref().and_then(|classify| classify(outcome));
         own.unwrap_or_else(|| outcome.class())
@@ -216,12 +232,18 @@ impl Shared {
     }
 }
 
-impl Default for Shared {
-    fn default() -> Shared {
-        match Shared::new(StackBuilder::default(), Parts::ALL) {
-            Ok(shared) => shared,
+impl Default for Hub {
+    fn default() -> Hub {
+        match Hub::new(StackBuilder::default(), Parts::ALL) {
+            Ok(hub) => hub,
             Err(error) => unreachable!("the defaults fit together: {error}"),
         }
+    }
+}
+
+impl fmt::Debug for Hub {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hub").field("shared", &self.shared).field("origins", &self.origins).finish()
     }
 }
 
@@ -232,7 +254,6 @@ impl fmt::Debug for Shared {
             .field("bounds", &self.bounds)
             .field("retry", &self.retry)
             .field("health", &self.health)
-            .field("origins", &self.origins)
             .finish_non_exhaustive()
     }
 }

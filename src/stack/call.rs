@@ -1,25 +1,25 @@
 //! The life of a call: one hand-written future that asks the parts and acts on their answers.
 
-use super::builder::Shared;
 use super::lane::Lane;
 use super::life::{Admission, Life};
+use super::read::{Read, read};
+use super::state::{Next, State, StateProj, Then, health_check, next};
 use super::stream::Guarded;
 use super::wait::{Bound, Clock, Drain, Nearest};
-use crate::body::{Body, Replay, empty};
+use crate::body::Body;
 use crate::collect::{Buffer, Plan};
 use crate::deadline::{Deadline, Timer, outside};
 use crate::error::{BoxError, Error, Phase};
 use crate::inflight::observe;
 use crate::origin::Entry;
 use crate::telemetry;
-use bytes::{Buf, Bytes};
-use http::{Request, Response, response};
+use bytes::Bytes;
+use http::{Request, Response, request};
 use pin_project_lite::pin_project;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use tokio::time::Instant;
 use tower_service::Service;
 use tracing::Span;
 
@@ -27,17 +27,20 @@ pin_project! {
     /// The future of a call.
     ///
     /// It may be dropped at any moment: table entry, permit, connection and the place in a health check are given
-    /// back, and a call that was silent for long is counted as a hang.
+    /// back, and a call that was silent for long is counted as a hang. No further attempt leaves.
+    ///
+    /// # Panics
+    /// When it is polled after it was ready, and where the inner service, a classifier or a copy of the user's panics.
     #[must_use = "futures do nothing unless polled"]
     pub struct Call<S, B, R>
     where
         S: Service<Request<B>>,
     {
         inner: S,
-        shared: Option<Arc<Shared>>,
-        lane: Option<Arc<Entry<Lane>>>,
+        // Taken by the first poll, which begins the life of the call.
+        lane: Option<Result<Arc<Entry<Lane>>, Error>>,
         // What goes out next; while an attempt is under way, the copy for the one after it.
-        request: Option<Request<B>>,
+        request: Option<(request::Parts, B)>,
         // The deadline of the scope that the call was made in.
         ambient: Option<Deadline>,
         life: Option<Life>,
@@ -50,52 +53,15 @@ pin_project! {
     }
 }
 
-pin_project! {
-    #[project = StateProj]
-    enum State<F, R> {
-        // Asks for admission.
-        Start,
-        // Lets time pass, and reads what is left of a response that is thrown away.
-        Wait { until: Instant, drain: Option<Drain<R>>, then: Then },
-        // Waits for another caller's health check.
-        Health,
-        // Waits until the inner service is ready.
-        Ready { probe: bool },
-        // Waits for a response head.
-        Sent { #[pin] future: F, probe: bool },
-        // Reads the body inside the attempt.
-        Collect { head: Option<response::Parts>, body: Option<R>, buffer: Buffer, limit: u64 },
-        Done,
-    }
-}
-
-#[derive(Clone, Copy)]
-enum Then {
-    Start,
-    Send,
-}
-
-impl<F, R> State<F, R> {
-    fn wait(until: Instant, drain: Option<Drain<R>>) -> State<F, R> {
-        State::Wait { until, drain, then: Then::Start }
-    }
-}
-
 impl<S, B, R> Call<S, B, R>
 where
     S: Service<Request<B>>,
 {
-    pub(super) fn new(
-        inner: S,
-        shared: Arc<Shared>,
-        lane: Option<Arc<Entry<Lane>>>,
-        request: Request<B>,
-    ) -> Call<S, B, R> {
+    pub(super) fn new(inner: S, lane: Result<Arc<Entry<Lane>>, Error>, request: Request<B>) -> Call<S, B, R> {
         Call {
             inner,
-            shared: Some(shared),
-            lane,
-            request: Some(request),
+            lane: Some(lane),
+            request: Some(request.into_parts()),
             ambient: Deadline::current(),
             life: None,
             span: Span::none(),
@@ -119,13 +85,12 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         let mut clock = Clock::default();
-        if let Some(shared) = this.shared.take() {
-            let Some(request) = this.request.as_ref() else { unreachable!("it is taken when it is sent") };
-            match Life::begin(shared, this.lane.take(), request, *this.ambient) {
+        if let Some(lane) = this.lane.take() {
+            let Some((head, _)) = this.request.as_ref() else { unreachable!("it is taken when it is sent") };
+            match lane.and_then(|lane| Life::begin(this.life, lane, head, *this.ambient)) {
                 Ok(life) => {
                     clock = Clock::at(life.started);
                     *this.span = telemetry::call(&life.lane.origin, &life.method, || life.url());
-                    *this.life = Some(life);
                 }
                 Err(error) => {
                     this.state.set(State::Done);
@@ -133,20 +98,17 @@ where
                 }
             }
         }
-        let _span = this.span.enter();
+        let span = this.span.enter();
         let ended = loop {
             let Some(life) = this.life.as_mut() else { panic!("a call was polled after it had ended") };
             let bounds = Nearest::default().at(life.deadline, Bound::Deadline);
-            let bounds = match this.state.as_mut().project() {
+            let next = match this.state.as_mut().project() {
                 StateProj::Start => {
-                    let uri = this.request.as_ref().map(Request::uri);
+                    let uri = this.request.as_ref().map(|(head, _)| &head.uri);
                     match life.admit(uri, clock.now()) {
                         Admission::Go => this.state.set(State::Ready { probe: false }),
                         Admission::Lead => this.state.set(State::Ready { probe: true }),
-                        Admission::Wait => {
-                            life.enter(Phase::HealthCheck, clock.now());
-                            this.state.set(State::Health);
-                        }
+                        Admission::Wait => this.state.set(State::Health),
                         Admission::Later(until) => this.state.set(State::wait(until, None)),
                         Admission::Refused(error) => break Err(life.finally(error, clock.now())),
                     }
@@ -164,250 +126,178 @@ where
                             }
                             continue;
                         }
-                        None => bounds.at(Some(*until), Bound::Wake),
-                        Some(drain) => bounds.at(Some(drain.until), Bound::Wake),
+                        None => Next::Pending(bounds.at(Some(*until), Bound::Wake)),
+                        Some(drain) => Next::Pending(bounds.at(Some(drain.until), Bound::Wake)),
                     }
                 }
                 StateProj::Health => match life.poll_health(cx) {
-                    Poll::Pending => bounds.at(life.waits_until(), Bound::Deadline),
+                    Poll::Pending => {
+                        life.idle(Phase::HealthCheck, &mut clock);
+                        Next::Pending(bounds.at(life.waits_until(), Bound::Deadline))
+                    }
                     Poll::Ready(Ok(lead)) => {
                         this.state.set(State::Ready { probe: lead });
                         continue;
                     }
-                    Poll::Ready(Err(error)) => match life.failed(error, true, clock.now()) {
-                        Ok(until) => {
-                            this.state.set(State::wait(until, None));
-                            continue;
-                        }
-                        Err(error) => break Err(error),
-                    },
+                    Poll::Ready(Err(error)) => Next::Failed(life.failed(error, true, clock.now()), None),
                 },
-                StateProj::Ready { probe } => match this.inner.poll_ready(cx) {
-                    Poll::Pending => {
-                        life.idle(Phase::Ready, &mut clock);
-                        let bounds = bounds.at(life.waits_until(), Bound::Deadline);
-                        bounds.at(life.probe_ends().filter(|_| *probe), Bound::Probe)
-                    }
-                    Poll::Ready(Err(error)) => {
-                        // A service that failed to become ready is not asked again.
-                        let error = Error::from(error.into()).at(Phase::Ready);
-                        break Err(life.finally(error, clock.now()));
-                    }
-                    Poll::Ready(Ok(())) => {
-                        let probe = *probe;
-                        let outgoing =
-                            if probe { health_check(life, this.request) } else { next(life, this.request) };
-                        let request = match outgoing {
-                            Ok(request) => request,
-                            Err(error) => break Err(life.finally(error, clock.now())),
-                        };
-                        life.sent(probe, clock.now());
-                        *this.attempt_span = telemetry::attempt(life.attempt, probe);
-                        let inner = &mut *this.inner;
-                        let future = this.attempt_span.in_scope(|| {
-                            if probe { outside(|| inner.call(request)) } else { inner.call(request) }
-                        });
-                        clock.stale();
-                        this.state.set(State::Sent { future, probe });
-                        continue;
-                    }
-                },
-                StateProj::Sent { future, probe } => {
+                StateProj::Ready { probe } => {
                     let probe = *probe;
-                    let (polled, doing) = this.attempt_span.in_scope(|| {
-                        observe(|| if probe { outside(|| future.poll(cx)) } else { future.poll(cx) })
-                    });
-                    clock.stale();
-                    match polled {
-                        Poll::Pending if probe => bounds.at(life.probe_ends(), Bound::Probe),
+                    match life.inside(|| this.inner.poll_ready(cx)) {
                         Poll::Pending => {
-                            life.idle(doing, &mut clock);
-                            let bounds = bounds.at(life.overdue_at(), Bound::Overdue);
-                            match life.attempt_ends() {
-                                Some((at, limit)) => bounds.at(Some(at), Bound::Attempt(limit)),
-                                None => bounds,
-                            }
-                        }
-                        Poll::Ready(answer) if probe => {
-                            let now = clock.now();
-                            let (result, drain) = match answer {
-                                Ok(answer) => {
-                                    (life.healthy(answer.status()), Some(Drain::new(answer.into_body(), now)))
-                                }
-                                Err(error) => (Err(Error::from(error.into()).cause()), None),
-                            };
-                            match life.probed(result, now) {
-                                Ok(()) => {
-                                    this.state.set(State::Wait { until: now, drain, then: Then::Send });
-                                    continue;
-                                }
-                                Err(error) => match life.failed(error, true, now) {
-                                    Ok(until) => {
-                                        this.state.set(State::wait(until, drain));
-                                        continue;
-                                    }
-                                    Err(error) => break Err(error),
-                                },
-                            }
+                            life.idle(Phase::Ready, &mut clock);
+                            let bounds = bounds.at(life.waits_until(), Bound::Deadline);
+                            Next::Pending(bounds.at(life.probe_ends().filter(|_| probe), Bound::Probe))
                         }
                         Poll::Ready(Err(error)) => {
-                            let error = Error::from(error.into());
-                            match life.failed(error, this.request.is_some(), clock.now()) {
-                                Ok(until) => {
-                                    this.state.set(State::wait(until, None));
-                                    continue;
-                                }
-                                Err(error) => break Err(error),
-                            }
+                            // A service that failed to become ready is not asked again.
+                            let error = Error::from(error.into()).at(Phase::Ready);
+                            break Err(life.finally(error, clock.now()));
                         }
-                        Poll::Ready(Ok(answer)) => {
-                            let (head, body) = answer.into_parts();
-                            let now = clock.now();
-                            match life.head(&head, this.request.is_some(), now) {
-                                Err(until) => this.state.set(State::wait(until, Some(Drain::new(body, now)))),
-                                Ok(Plan::Collect(limit)) => this.state.set(State::Collect {
-                                    head: Some(head),
-                                    body: Some(body),
-                                    buffer: Buffer::default(),
-                                    limit,
-                                }),
-                                Ok(Plan::Stream { .. }) => {
-                                    break Ok(Guarded::hand_over(this.life, head, Bytes::new(), body, now));
-                                }
-                            }
+                        Poll::Ready(Ok(())) if probe => {
+                            let request = match health_check(life, this.request) {
+                                Ok(request) => request,
+                                Err(error) => break Err(life.finally(error, clock.now())),
+                            };
+                            life.sent(clock.now());
+                            let future = life.inside(|| outside(|| this.inner.call(request)));
+                            clock.stale();
+                            this.state.set(State::Probe { future });
+                            continue;
+                        }
+                        Poll::Ready(Ok(())) => {
+                            let request = next(life, this.request);
+                            life.sent(clock.now());
+                            *this.attempt_span = telemetry::attempt(life.attempt);
+                            let future = {
+                                let _attempt = this.attempt_span.enter();
+                                life.inside(|| this.inner.call(request))
+                            };
+                            clock.stale();
+                            this.state.set(State::Sent { future });
                             continue;
                         }
                     }
                 }
-                StateProj::Collect { head, body, buffer, limit } => {
-                    let reading = body.as_mut().map(|body| Pin::new(body).poll_frame(cx));
-                    match reading {
-                        Some(Poll::Pending) => {
-                            life.enter_body(&mut clock);
-                            let bounds = bounds.at(life.overdue_at(), Bound::Overdue);
-                            let bounds = match life.attempt_ends() {
-                                Some((at, limit)) => bounds.at(Some(at), Bound::Attempt(limit)),
-                                None => bounds,
-                            };
-                            match life.flow.bound() {
-                                Some((at, stall)) => bounds.at(Some(at), Bound::Stall(stall)),
-                                None => bounds,
+                StateProj::Probe { future } => match life.inside(|| outside(|| future.poll(cx))) {
+                    Poll::Pending => {
+                        life.idle(Phase::HealthCheck, &mut clock);
+                        Next::Pending(bounds.at(life.probe_ends(), Bound::Probe))
+                    }
+                    Poll::Ready(answer) => {
+                        clock.stale();
+                        let now = clock.now();
+                        let (result, drain) = match answer {
+                            Ok(answer) => {
+                                (life.healthy(answer.status()), Some(Drain::new(answer.into_body(), now)))
                             }
+                            Err(error) => (Err(Error::from(error.into()).cause()), None),
+                        };
+                        match life.probed(result, now) {
+                            Ok(()) => {
+                                this.state.set(State::Wait { until: now, drain, then: Then::Send });
+                                continue;
+                            }
+                            Err(error) => Next::Failed(life.failed(error, true, now), drain),
                         }
-                        Some(Poll::Ready(Some(Ok(frame)))) => {
-                            match frame.into_data() {
-                                Ok(mut data) => {
-                                    life.got(data.remaining(), &mut clock);
-                                    buffer.push(data.copy_to_bytes(data.remaining()));
-                                }
-                                Err(frame) => buffer.trailers = frame.into_trailers().ok().map(Box::new),
-                            }
-                            if buffer.len() > *limit {
-                                if let (Some(head), Some(body)) = (head.take(), body.take()) {
-                                    let (read, now) = (buffer.take(), clock.now());
-                                    break Ok(Guarded::hand_over(this.life, head, read, body, now));
-                                }
-                            }
-                            continue;
+                    }
+                },
+                StateProj::Sent { future } => {
+                    let (polled, doing) = {
+                        let _attempt = this.attempt_span.enter();
+                        life.inside(|| observe(|| future.poll(cx)))
+                    };
+                    clock.stale();
+                    match polled {
+                        Poll::Pending => {
+                            life.idle(doing, &mut clock);
+                            Next::Pending(bounds.attempt(life))
                         }
-                        Some(Poll::Ready(Some(Err(error)))) => {
-                            let error =
-                                Error::from(error.into()).at(Phase::Body).received(life.flow.received());
-                            match life.failed(error, this.request.is_some(), clock.now()) {
-                                Ok(until) => {
-                                    this.state.set(State::wait(until, None));
-                                    continue;
-                                }
-                                Err(error) => break Err(error),
-                            }
+                        Poll::Ready(Err(error)) => {
+                            let error = Error::from(error.into());
+                            Next::Failed(life.failed(error, this.request.is_some(), clock.now()), None)
                         }
-                        Some(Poll::Ready(None)) | None => {
-                            let Some(mut head) = head.take() else { unreachable!("it is taken once") };
+                        Poll::Ready(Ok(answer)) => {
+                            let (head, mut body) = answer.into_parts();
                             let now = clock.now();
-                            life.complete(now);
-                            let attempts = life.attempts(&mut head, now);
-                            let body = Body::collected(buffer.take(), buffer.trailers.take());
-                            break Ok(Response::from_parts(head, body.with_attempts(attempts)));
+                            match life.head(&head, this.request.is_some(), now) {
+                                Err(until) => Next::Failed(Ok(until), Some(Drain::new(body, now))),
+                                Ok(Plan::Stream { .. }) => {
+                                    break Ok(Guarded::hand_over(this.life, head, Bytes::new(), body, now));
+                                }
+                                Ok(Plan::Collect(limit)) => {
+                                    // Most bodies are there already: those never go through the state.
+                                    let mut buffer = Buffer::default();
+                                    match read(life, &mut body, &mut buffer, limit, &mut clock, cx) {
+                                        Read::Complete => {
+                                            break Ok(life.respond(head, buffer, clock.now()));
+                                        }
+                                        Read::TooMuch => {
+                                            let (read, now) = (buffer.take(), clock.now());
+                                            break Ok(Guarded::hand_over(this.life, head, read, body, now));
+                                        }
+                                        Read::Broken(error) => Next::Failed(
+                                            life.failed(error, this.request.is_some(), clock.now()),
+                                            None,
+                                        ),
+                                        Read::Pending => {
+                                            let bounds = bounds.attempt(life).stall(life);
+                                            let reading = Some((head, body));
+                                            this.state.set(State::Collect { reading, buffer, limit });
+                                            Next::Pending(bounds)
+                                        }
+                                    }
+                                }
+                            }
+                        }
+                    }
+                }
+                StateProj::Collect { reading, buffer, limit } => {
+                    let Some((_, body)) = reading else { unreachable!("it is taken when the call ends") };
+                    match read(life, body, buffer, *limit, &mut clock, cx) {
+                        Read::Pending => Next::Pending(bounds.attempt(life).stall(life)),
+                        Read::Broken(error) => {
+                            Next::Failed(life.failed(error, this.request.is_some(), clock.now()), None)
+                        }
+                        done => {
+                            let Some((head, body)) = reading.take() else {
+                                unreachable!("it was there above")
+                            };
+                            let mut buffer = std::mem::take(buffer);
+                            let now = clock.now();
+                            if let Read::Complete = done {
+                                break Ok(life.respond(head, buffer, now));
+                            }
+                            break Ok(Guarded::hand_over(this.life, head, buffer.take(), body, now));
                         }
                     }
                 }
                 StateProj::Done => panic!("a call was polled after it had ended"),
             };
-
-            // Everything that could make progress was polled; only now the timer.
-            let Some((at, bound)) = bounds.get() else { return Poll::Pending };
-            match this.timer.as_mut().poll(at, cx) {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(Err(error)) => break Err(life.finally(error, clock.now())),
-                Poll::Ready(Ok(())) => clock.stale(),
-            }
-            let now = clock.now();
-            let failed = match bound {
-                Bound::Wake => continue,
-                Bound::Overdue => {
-                    life.overdue(now);
-                    continue;
+            let (failed, drain) = match next {
+                Next::Failed(failed, drain) => (failed, drain),
+                Next::Pending(bounds) => {
+                    // Everything that could make progress was polled; only now the timer.
+                    let Some((at, bound)) = bounds.get() else { return Poll::Pending };
+                    match this.timer.as_mut().poll(at, cx) {
+                        Poll::Pending => return Poll::Pending,
+                        Poll::Ready(Err(error)) => break Err(life.finally(error, clock.now())),
+                        Poll::Ready(Ok(())) => clock.stale(),
+                    }
+                    match life.expired(bound, this.request.is_some(), clock.now()) {
+                        Some(failed) => (failed, None),
+                        None => continue,
+                    }
                 }
-                Bound::Deadline => {
-                    let error = life.out_of_time(now);
-                    break Err(life.finally(error, now));
-                }
-                Bound::Attempt(limit) => life.failed(life.too_slow(limit), this.request.is_some(), now),
-                Bound::Stall(stall) => {
-                    life.failed(stall.error(life.flow.received()), this.request.is_some(), now)
-                }
-                Bound::Probe => match life.probed(Err(life.probe_silence()), now) {
-                    Ok(()) => continue,
-                    Err(error) => life.failed(error, true, now),
-                },
             };
             match failed {
-                Ok(until) => this.state.set(State::wait(until, None)),
+                Ok(until) => this.state.set(State::wait(until, drain)),
                 Err(error) => break Err(error),
             }
         };
-        drop(_span);
+        drop(span);
         this.state.set(State::Done);
         *this.life = None;
         Poll::Ready(ended)
     }
-}
-
-/// The request of this attempt; what is needed for another one stays behind.
-fn next<B: 'static>(life: &Life, kept: &mut Option<Request<B>>) -> Result<Request<B>, Error> {
-    let Some(request) = kept.take() else { unreachable!("no attempt begins without a request") };
-    if life.may_repeat() {
-        match life.shared.retry.replay.copy(request.body()) {
-            Some(body) => *kept = Some(copy(&request, body)),
-            None => life.shared.say_unreplayable(Replay::name_of::<B>()),
-        }
-    }
-    Ok(request)
-}
-
-fn copy<B>(request: &Request<B>, body: B) -> Request<B> {
-    let mut copy = Request::new(body);
-    copy.method_mut().clone_from(request.method());
-    copy.uri_mut().clone_from(request.uri());
-    *copy.version_mut() = request.version();
-    copy.headers_mut().clone_from(request.headers());
-    copy.extensions_mut().clone_from(request.extensions());
-    copy
-}
-
-/// The health check that goes before a request.
-fn health_check<B: 'static>(life: &Life, request: &Option<Request<B>>) -> Result<Request<B>, Error> {
-    let (Some(health), Some(request)) = (&life.shared.health, request) else {
-        unreachable!("only a stack with a health check leads one, and before its request is sent");
-    };
-    let Some(body) = empty::<B>() else {
-        return Err(Error::config(format!(
-            "no health check can be sent: it is not known how an empty body of type {} is made",
-            Replay::name_of::<B>()
-        )));
-    };
-    let mut probe = Request::new(body);
-    *probe.uri_mut() = health.uri(request.uri())?;
-    *probe.version_mut() = request.version();
-    Ok(probe)
 }

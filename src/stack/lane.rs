@@ -1,6 +1,6 @@
 //! What is kept for one origin: breaker, retry budget, health verdict; and the handle to all breakers.
 
-use super::builder::Shared;
+use super::builder::{Hub, Shared};
 use crate::breaker::{Breaker, Phase, Snapshot, Transition};
 use crate::origin::Keep;
 use crate::preflight;
@@ -17,6 +17,7 @@ use tokio::time::Instant;
 
 /// The state of one origin; one look-up per call finds all of it.
 pub(crate) struct Lane {
+    pub(crate) shared: Arc<Shared>,
     pub(crate) breaker: Breaker,
     pub(crate) budget: Option<Bucket>,
     pub(crate) health: Option<preflight::Flight>,
@@ -87,11 +88,11 @@ impl Warned {
 
 /// A handle to the circuit breakers of one stack.
 #[derive(Clone)]
-pub struct Breakers(Arc<Shared>);
+pub struct Breakers(Arc<Hub>);
 
 impl Breakers {
-    pub(crate) fn new(shared: &Arc<Shared>) -> Breakers {
-        Breakers(Arc::clone(shared))
+    pub(crate) fn new(hub: &Arc<Hub>) -> Breakers {
+        Breakers(Arc::clone(hub))
     }
 
     /// The state of every breaker, one per origin that was called.
@@ -103,7 +104,7 @@ impl Breakers {
     /// }
     /// ```
     pub fn snapshot(&self) -> Vec<Snapshot> {
-        self.0.origins.all().iter().map(|entry| entry.state.breaker.snapshot()).collect()
+        self.0.origins.all().iter().map(|entry| entry.breaker.snapshot()).collect()
     }
 
     /// The breaker of the origin of this URL, made if the origin was never called.
@@ -111,13 +112,13 @@ impl Breakers {
     /// # Errors
     /// Kind `Config` where the URL has no host or a scheme other than http and https.
     pub fn of(&self, uri: &Uri) -> Result<Breaker, crate::Error> {
-        Ok(self.0.lane(uri)?.state.breaker.clone())
+        Ok(self.0.lane(uri)?.breaker.clone())
     }
 
     /// Every change of phase from now on, of all origins. A receiver that falls behind by more than 256 changes
     /// misses the oldest.
     pub fn subscribe(&self) -> broadcast::Receiver<Transition> {
-        self.0.events.subscribe()
+        self.0.shared.events.subscribe()
     }
 }
 

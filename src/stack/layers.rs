@@ -1,7 +1,7 @@
 //! One part each: the same service with only that part on, to compose in any `ServiceBuilder`.
 
 use super::Stack;
-use super::builder::{Parts, Shared, StackBuilder};
+use super::builder::{Hub, Parts, StackBuilder};
 use super::lane::Breakers;
 use crate::deadline::Limits;
 use crate::error::Error;
@@ -16,7 +16,7 @@ macro_rules! layer {
         ///
         /// Clones, and all services one value is applied to, share their state.
         #[derive(Clone, Debug)]
-        pub struct $name(Arc<Shared>);
+        pub struct $name(Arc<Hub>);
 
         impl<S> Layer<S> for $name {
             type Service = Stack<S>;
@@ -62,7 +62,7 @@ impl AttemptLayer {
 
 layer! {
     /// Retry with back-off, budget and `Retry-After`. Bodies up to 1 MiB are read inside the attempt, so that a
-    /// broken body is retried.
+    /// broken body is retried. An attempt that hangs has no limit here: see [`AttemptLayer`].
     RetryLayer
 }
 

@@ -1,11 +1,14 @@
 //! All parts in their order as one tower service.
 
+mod background;
 pub(crate) mod bounds;
 mod builder;
 mod call;
 pub(crate) mod lane;
 mod layers;
 mod life;
+mod read;
+mod state;
 mod stream;
 mod wait;
 
@@ -21,10 +24,11 @@ use crate::body::Body;
 use crate::error::{BoxError, Error};
 use crate::inflight::InFlight;
 use crate::origin::Entry;
-use builder::Shared;
+use builder::Hub;
 use http::{Request, Response};
 use lane::Lane;
 use std::fmt;
+use std::future::Future;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use tower_layer::Layer;
@@ -44,7 +48,7 @@ use tower_service::Service;
 /// let service = layer.layer(Inner);
 /// ```
 #[derive(Clone)]
-pub struct StackLayer(Arc<Shared>);
+pub struct StackLayer(Arc<Hub>);
 
 impl StackLayer {
     /// A layer with settings of your own.
@@ -59,25 +63,25 @@ impl StackLayer {
 
     /// The calls in flight.
     pub fn in_flight(&self) -> InFlight {
-        InFlight(Arc::clone(&self.0.table))
+        InFlight(Arc::clone(&self.0.shared.table))
     }
 
     /// The longest that a call can take.
     pub fn bounds(&self) -> WorstCase {
-        self.0.worst_case()
+        self.0.shared.worst_case()
     }
 }
 
 impl Default for StackLayer {
     /// All parts on with their defaults; no health check, since that needs a path.
     fn default() -> StackLayer {
-        StackLayer(Arc::new(Shared::default()))
+        StackLayer(Arc::default())
     }
 }
 
 impl fmt::Debug for StackLayer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("StackLayer").field(&self.0).finish()
+        f.debug_tuple("StackLayer").field(&self.0.shared).finish()
     }
 }
 
@@ -95,38 +99,75 @@ impl<S> Layer<S> for StackLayer {
 /// admission, so that a refusal never holds a permit of the inner service.
 ///
 /// The inner service must be [`Clone`]; each call polls a clone of its own.
+///
+/// It needs a tokio runtime with its timer on, of either flavour, as soon as a call has to wait.
+///
+/// # Errors
+/// A response of any status is no error. [`ErrorKind`](crate::ErrorKind) lists what is; the kinds `Config`, `Open` and
+/// a remembered `Unhealthy` say that nothing was sent for this call. Without a runtime a call that has to wait returns
+/// kind `Config`.
+///
+/// # Cancellation safety
+/// A call may be dropped at any moment: see [`Call`].
 #[derive(Clone)]
 pub struct Stack<S> {
     inner: S,
-    shared: Arc<Shared>,
+    hub: Arc<Hub>,
     /// The origin of the last call: most clients talk to one.
     last: Option<Arc<Entry<Lane>>>,
 }
 
 impl<S> Stack<S> {
-    fn new(inner: S, shared: &Arc<Shared>) -> Stack<S> {
-        Stack { inner, shared: Arc::clone(shared), last: None }
+    fn new(inner: S, hub: &Arc<Hub>) -> Stack<S> {
+        Stack { inner, hub: Arc::clone(hub), last: None }
     }
 
     /// The circuit breakers of all origins.
     pub fn breakers(&self) -> Breakers {
-        Breakers::new(&self.shared)
+        Breakers::new(&self.hub)
     }
 
     /// The calls in flight.
     pub fn in_flight(&self) -> InFlight {
-        InFlight(Arc::clone(&self.shared.table))
+        InFlight(Arc::clone(&self.hub.shared.table))
     }
 
     /// The longest that a call can take.
     pub fn bounds(&self) -> WorstCase {
-        self.shared.worst_case()
+        self.hub.shared.worst_case()
+    }
+}
+
+impl<S> Stack<S> {
+    /// Keeps the health verdict on the origin of this URL fresh for as long as the future is polled, so that no caller
+    /// waits for a check: health checks in the background. Spawn it, or poll it beside your work; it ends only with an
+    /// error. `Client` does this by itself in mode [`Background`](crate::preflight::Mode::Background).
+    ///
+    /// While the circuit of the origin is open nothing is sent. A failed check counts once for the circuit breaker.
+    ///
+    /// # Errors
+    /// Kind `Config` for a stack without a health path, and for a URL without host.
+    ///
+    /// # Cancellation safety
+    /// Dropped in mid-check it leaves the verdict unknown, and the next caller checks.
+    pub fn keep_health_fresh<B, R>(
+        &self,
+        origin: http::Uri,
+    ) -> impl Future<Output = Result<(), Error>> + use<S, B, R>
+    where
+        S: Service<Request<B>, Response = Response<R>> + Clone,
+        S::Error: Into<BoxError>,
+        B: 'static,
+        R: http_body::Body + Unpin,
+    {
+        let (service, lane) = (self.inner.clone(), self.hub.lane(&origin));
+        async move { background::keep_fresh(service, lane?, origin).await }
     }
 }
 
 impl<S: fmt::Debug> fmt::Debug for Stack<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Stack").field("inner", &self.inner).field("shared", &self.shared).finish()
+        f.debug_struct("Stack").field("inner", &self.inner).field("shared", &self.hub.shared).finish()
     }
 }
 
@@ -147,9 +188,10 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        if self.last.as_ref().is_none_or(|last| !last.serves(request.uri())) {
-            self.last = self.shared.lane(request.uri()).ok();
-        }
-        Call::new(self.inner.clone(), Arc::clone(&self.shared), self.last.clone(), request)
+        let lane = match &self.last {
+            Some(last) if last.serves(request.uri()) => Ok(Arc::clone(last)),
+            _ => self.hub.lane(request.uri()).inspect(|lane| self.last = Some(Arc::clone(lane))),
+        };
+        Call::new(self.inner.clone(), lane, request)
     }
 }

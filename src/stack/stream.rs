@@ -49,7 +49,7 @@ where
             return Response::from_parts(head, Body::empty().with_attempts(attempts));
         }
         life.streams(now);
-        let limit = life.shared.bounds.stream;
+        let limit = life.lane.shared.bounds.stream;
         let stream = now + limit;
         // An idle bound and nothing else for a layer that has no deadline of its own.
         let (ends, bound) = match Deadline::nearest(Some(stream), life.hard_deadline) {
@@ -75,7 +75,7 @@ where
         if !this.prefix.is_empty() {
             return Poll::Ready(Some(Ok(Frame::data(std::mem::take(this.prefix)))));
         }
-        let polled = Pin::new(&mut *this.body).poll_frame(cx);
+        let polled = life.inside(|| Pin::new(&mut *this.body).poll_frame(cx));
         let now = Instant::now();
         let mut hit = match polled {
             // A body that always has something ends at its limit all the same.
@@ -102,11 +102,7 @@ where
         while hit.is_none() {
             life.consumer_waits(now);
             let nearest = Nearest::default().at(Some(*this.ends), *this.bound);
-            let nearest = match life.flow.bound() {
-                Some((at, stall)) => nearest.at(Some(at), Bound::Stall(stall)),
-                None => nearest,
-            };
-            let Some((at, bound)) = nearest.at(life.overdue_at(), Bound::Overdue).get() else {
+            let Some((at, bound)) = nearest.stall(life).at(life.overdue_at(), Bound::Overdue).get() else {
                 return Poll::Pending;
             };
             match std::task::ready!(this.timer.as_mut().poll(at, cx)) {

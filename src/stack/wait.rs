@@ -1,5 +1,6 @@
 //! What a call waits for when nothing else is to be done: the nearest bound, and a response that is thrown away.
 
+use super::life::Life;
 use crate::stall::Stall;
 use http_body::Body;
 use std::pin::Pin;
@@ -32,6 +33,23 @@ impl Nearest {
             }
         }
         self
+    }
+
+    /// The bounds of an attempt that is under way.
+    pub(super) fn attempt(self, life: &Life) -> Nearest {
+        let nearest = self.at(life.overdue_at(), Bound::Overdue);
+        match life.attempt_ends() {
+            Some((at, limit)) => nearest.at(Some(at), Bound::Attempt(limit)),
+            None => nearest,
+        }
+    }
+
+    /// The bounds of a body that is awaited.
+    pub(super) fn stall(self, life: &Life) -> Nearest {
+        match life.flow.bound() {
+            Some((at, stall)) => self.at(Some(at), Bound::Stall(stall)),
+            None => self,
+        }
     }
 
     pub(super) fn get(self) -> Option<(Instant, Bound)> {

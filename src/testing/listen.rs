@@ -14,11 +14,13 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::script::Away;
-use super::serve::{self, Wire};
+use super::serve::Wire;
 use super::state::{Door, State};
 
 /// Connections that the kernel accepts ahead of us.
 const BACKLOG: i32 = 1024;
+/// Connections that fill a backlog of none.
+const FILL: usize = 4;
 /// Between two tries to accept or to bind after an error.
 const PAUSE: Duration = Duration::from_millis(20);
 /// Tries to get the port back; it was held all the time but for an instant.
@@ -37,6 +39,23 @@ pub(super) fn hold(addr: SocketAddr) -> io::Result<Socket> {
 
 pub(super) fn local_addr(socket: &Socket) -> io::Result<SocketAddr> {
     socket.local_addr()?.as_socket().ok_or_else(|| io::Error::other("not an internet address"))
+}
+
+/// A listener that never accepts and has no room left in its backlog, first, and the connections that fill it.
+pub(super) fn black_hole(addr: SocketAddr) -> io::Result<Vec<Socket>> {
+    let listener = hold(addr)?;
+    // On Linux this leaves room for one connection; to those that find none the kernel does not answer.
+    listener.listen(0)?;
+    let addr = listener.local_addr()?;
+    let mut sockets = vec![listener];
+    for _ in 0..FILL {
+        let filler = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+        filler.set_nonblocking(true)?;
+        // "In progress" is what is wanted.
+        let _ = filler.connect(&addr);
+        sockets.push(filler);
+    }
+    Ok(sockets)
 }
 
 fn open(socket: Socket) -> io::Result<TcpListener> {
@@ -125,8 +144,8 @@ async fn accept(state: &Arc<State>, listener: &TcpListener) {
             Door::Silent | Door::Hang => true,
             Door::Serve => false,
         };
-        // Turned away: the stream is dropped with the future.
-        let _ = state.spawn(serve::connection(state.clone(), stream, silent));
+        // One that is turned away is dropped.
+        let _ = state.serve(stream, silent);
     }
 }
 
@@ -163,7 +182,7 @@ impl Wire for TcpStream {
                 Ok(ready) if !ready.is_read_closed() => {}
                 _ => return,
             }
-            // Unread data would make the socket ready again and again: say that they are not wanted, and be woken by
+            // Unread data would make the socket ready again and again: say that it is not wanted, and be woken by
             // what comes next.
             let _ = self.try_io(Interest::READABLE, || Err::<(), _>(io::ErrorKind::WouldBlock.into()));
         }

@@ -1,6 +1,44 @@
-//! In-memory pipe and scripted peer, for tests against servers that stall, break and lie.
+//! A testing kit: servers that stall, break and lie, for tests of clients that have to come back from them.
+//!
+//! | what | for |
+//! | --- | --- |
+//! | [`Peer`] | a scripted HTTP/1.1 server, one line per behaviour, that records what arrived |
+//! | [`Pipe`] | its in-memory connector for hyper-util's client, exact on a paused tokio clock |
+//! | [`FaultServer`] | named faults on real loopback sockets, for clients in any language |
+//!
+//! A test against a stalled server, with an hour of patience and none of its wall time:
+//!
+//! ```
+//! # use std::time::Duration;
+//! # use http_body_util::Empty;
+//! # use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+//! # use tokio::time::{Instant, timeout};
+//! use unwedge::testing::{Peer, Reply};
+//!
+//! # const HOUR: Duration = Duration::from_secs(3600);
+//! # async fn checked() {
+//! // #[tokio::test(start_paused = true)]
+//! # #[allow(dead_code)]
+//! async fn a_stalled_server_costs_one_request_and_no_connection() {
+//!     let peer = Peer::new().forever(Reply::headers_then_hang());
+//!     let client = Client::builder(TokioExecutor::new()).build::<_, Empty<&[u8]>>(peer.pipe());
+//!     let response = client.get("http://broker.test/session".parse().unwrap()).await.unwrap();
+//!     let body = http_body_util::BodyExt::collect(response.into_body());
+//!     assert!(timeout(HOUR, body).await.is_err(), "a plain client waits for ever");
+//!     tokio::task::yield_now().await; // the peer hears that the client has left
+//!     assert_eq!((peer.request_count(), peer.open_connections()), (1, 0));
+//! }
+//! # a_stalled_server_costs_one_request_and_no_connection().await
+//! # }
+//! # tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap().block_on(checked());
+//! ```
+//!
+//! Everything is bounded: connections end with their peer, at the latest; records keep the first 10 000 requests and
+//! 32 MiB of their bodies; a request that has begun has ten minutes to arrive; a peer serves 4096 connections at once
+//! and turns further ones away. A client that shuts down its sending half counts as gone.
 
 mod answer;
+mod faults;
 mod listen;
 mod peer;
 mod pipe;
@@ -12,6 +50,7 @@ mod serve;
 mod state;
 
 pub use answer::Cut;
+pub use faults::{Counts, Expect, Fault, FaultServer};
 pub use peer::Peer;
 pub use pipe::{Pipe, PipeStream};
 pub use record::Received;

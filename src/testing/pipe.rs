@@ -16,8 +16,9 @@ use tokio::sync::watch;
 use tower_service::Service;
 
 use super::Peer;
-use super::serve::{self, Wire};
+use super::serve::Wire;
 use super::state::{Door, State};
+use crate::wire::Meter;
 
 /// What fits into the pipe in each direction before a writer has to wait, as a socket buffer would make it wait.
 const BUFFER: usize = 64 * 1024;
@@ -31,7 +32,8 @@ const BUFFER: usize = 64 * 1024;
 ///
 /// A connect can be refused ([`Reply::refuse`](super::Reply::refuse)), hang
 /// ([`Reply::connect_hang`](super::Reply::connect_hang)) or take its time ([`connect_takes`](Pipe::connect_takes)).
-/// Dropping a connect that waits leaves nothing behind. A pipe outlives its peer only to refuse.
+/// Dropping a connect that waits leaves nothing behind. A pipe outlives its peer only to refuse. Its connections say
+/// whether they had served before, as those of the crate's own client do.
 #[derive(Clone, Debug)]
 pub struct Pipe {
     main: Gate,
@@ -110,11 +112,10 @@ impl Gate {
         let reset = Arc::new(AtomicBool::new(false));
         let (here, there) = watch::channel(());
         let half = ServerHalf { io: server, reset: reset.clone(), client: there };
-        let state = self.state.clone();
-        if !self.state.spawn(serve::connection(state, half, silent)) {
-            return Err(refused("the peer was dropped"));
+        if !self.state.serve(half, silent) {
+            return Err(refused("the peer was dropped, or has too many connections"));
         }
-        Ok(PipeStream { io: client, reset, _here: here })
+        Ok(PipeStream { io: client, reset, meter: Meter::default(), _here: here })
     }
 }
 
@@ -130,6 +131,7 @@ fn refused(why: &'static str) -> io::Error {
 pub struct PipeStream {
     io: DuplexStream,
     reset: Arc<AtomicBool>,
+    meter: Meter,
     /// Dropped with the stream, which is how the server's half hears of it without reading.
     _here: watch::Sender<()>,
 }
@@ -143,7 +145,7 @@ impl PipeStream {
 
 impl Connection for PipeStream {
     fn connected(&self) -> Connected {
-        Connected::new()
+        Connected::new().extra(self.meter.clone())
     }
 }
 
@@ -155,6 +157,9 @@ impl AsyncRead for PipeStream {
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.io).poll_read(cx, buf))?;
+        if buf.filled().len() > before {
+            self.meter.read();
+        }
         let end = buf.filled().len() == before && buf.remaining() > 0;
         Poll::Ready(if end { self.was_reset().map_or(Ok(()), Err) } else { Ok(()) })
     }
@@ -163,6 +168,7 @@ impl AsyncRead for PipeStream {
 impl AsyncWrite for PipeStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let written = ready!(Pin::new(&mut self.io).poll_write(cx, buf));
+        self.meter.wrote();
         Poll::Ready(written.map_err(|e| self.was_reset().unwrap_or(e)))
     }
 
@@ -180,6 +186,7 @@ impl AsyncWrite for PipeStream {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = ready!(Pin::new(&mut self.io).poll_write_vectored(cx, bufs));
+        self.meter.wrote();
         Poll::Ready(written.map_err(|e| self.was_reset().unwrap_or(e)))
     }
 

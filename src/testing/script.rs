@@ -8,6 +8,21 @@ use super::Reply;
 ///
 /// A step is used up by a request; [`until`](Script::until) is used up by time. When nothing is left, the peer answers
 /// 500 and [`Peer::ran_out`](super::Peer::ran_out) is true.
+///
+/// A server that restarts: killed after a second, away for two, still warming up for one more:
+///
+/// ```
+/// use std::time::Duration;
+/// use unwedge::testing::{Peer, Reply, Script};
+///
+/// const SECOND: Duration = Duration::from_secs(1);
+/// let restart = Script::new()
+///     .until(SECOND, Reply::ok("before"))
+///     .until(3 * SECOND, Reply::refuse())
+///     .until(4 * SECOND, Reply::status(502))
+///     .forever(Reply::ok("after"));
+/// let peer = Peer::from(restart);
+/// ```
 #[derive(Clone, Debug, Default)]
 #[must_use]
 pub struct Script {

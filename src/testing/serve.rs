@@ -3,7 +3,6 @@
 use std::future::Future;
 use std::io;
 use std::pin::pin;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -13,7 +12,7 @@ use tokio::time::{timeout, timeout_at};
 use super::answer::{Answer, At, Ending};
 use super::reply::Act;
 use super::request::{self, Broken, Head};
-use super::state::State;
+use super::state::{Open, State};
 use super::{Cut, Reply};
 
 /// How long a request that has begun may take to arrive. Long enough for any script, short enough to end.
@@ -41,10 +40,9 @@ enum Next {
 }
 
 /// Serves one connection to its end, or to the moment at which the server goes away by the clock.
-pub(super) async fn connection<W: Wire>(state: Arc<State>, wire: W, silent: bool) {
-    let open = state.opened();
-    let served = pin!(serve(&state, wire, open.number, silent));
-    match state.goes_away() {
+pub(super) async fn connection<W: Wire>(open: Open, wire: W, silent: bool) {
+    let served = pin!(serve(&open.state, wire, open.number, silent));
+    match open.state.goes_away() {
         Some(at) => {
             let _ = timeout_at(at, served).await;
         }

@@ -14,6 +14,7 @@ use super::record::{Log, Received};
 use super::reply::Act;
 use super::request::Head;
 use super::script::{Away, Script};
+use super::serve::{self, Wire};
 
 /// Connections served at once; further ones are turned away.
 const MAX_CONNECTIONS: usize = 4096;
@@ -78,8 +79,8 @@ impl State {
         self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Runs a connection as long as the peer lives. False when it does not live any more, or is full.
-    pub(super) fn spawn(&self, connection: impl Future<Output = ()> + Send + 'static) -> bool {
+    /// Serves a connection as long as the peer lives. False when it does not live any more, or is full.
+    pub(super) fn serve<W: Wire>(self: &Arc<State>, wire: W, silent: bool) -> bool {
         let mut tasks = self.tasks();
         let Some(tasks) = tasks.as_mut() else {
             return false;
@@ -88,7 +89,11 @@ impl State {
         if tasks.connections.len() >= MAX_CONNECTIONS {
             return false;
         }
-        tasks.connections.spawn(connection);
+        // Counted here and not in the task, so that whoever connected sees it counted.
+        self.open.fetch_add(1, Ordering::AcqRel);
+        let number = self.connections.fetch_add(1, Ordering::AcqRel) + 1;
+        let open = Open { state: self.clone(), number };
+        tasks.connections.spawn(serve::connection(open, wire, silent));
         true
     }
 
@@ -117,12 +122,6 @@ impl State {
             book.main.take(now);
         }
         door
-    }
-
-    pub(super) fn opened(self: &Arc<State>) -> Open {
-        self.open.fetch_add(1, Ordering::AcqRel);
-        let number = self.connections.fetch_add(1, Ordering::AcqRel) + 1;
-        Open { state: self.clone(), number }
     }
 
     /// Whether the server is away by the clock, in times of the clock.
@@ -233,7 +232,7 @@ fn received(head: &Head, connection: u64) -> Received {
 
 /// A connection that is counted as open.
 pub(super) struct Open {
-    state: Arc<State>,
+    pub(super) state: Arc<State>,
     pub(super) number: u64,
 }
 

@@ -69,7 +69,9 @@ async fn the_gap_holds_for_its_path_and_origin_and_for_long_polls_alone() {
 async fn after_an_error_comes_the_base_back_off_even_with_an_empty_budget() {
     let retry = retry::Settings::default().budget(Budget::default().tokens(0));
     let layer = built(StackLayer::builder().retry(retry));
-    for broken in [Reply::reset(), Reply::status(503), Reply::status(502).body("sorry"), Reply::status(429).body("x")] {
+    for broken in
+        [Reply::reset(), Reply::status(503), Reply::status(502).body("sorry"), Reply::status(429).body("x")]
+    {
         let peer = Peer::new().forever(broken.clone());
         polls(&stack(&peer, &layer), &format!("/{broken:?}").replace(' ', ""), 3).await;
         assert_eq!(milliseconds(&peer), [0, 500, 1000], "{broken:?}");
@@ -98,10 +100,11 @@ async fn a_poll_that_waits_out_its_gap_says_so_and_obeys_its_scope() {
     let service = stack(&peer, &layer);
     polls(&service, "/", 1).await;
     let start = tokio::time::Instant::now();
-    let (ended, phase) = tokio::join!(unwedge::within(2 * SECOND, call(&service, with(get("/"), parked()))), async {
-        tokio::time::sleep(SECOND).await;
-        layer.in_flight().snapshot()[0].phase
-    });
+    let (ended, phase) =
+        tokio::join!(unwedge::within(2 * SECOND, call(&service, with(get("/"), parked()))), async {
+            tokio::time::sleep(SECOND).await;
+            layer.in_flight().snapshot()[0].phase
+        });
     let error = ended.unwrap().unwrap_err();
     assert_eq!((error.phase(), start.elapsed()), (Some(unwedge::Phase::BackOff), 2 * SECOND));
     assert!(error.is_deadline());

@@ -94,8 +94,12 @@ async fn every_layer_works_over_a_buffer_and_a_concurrency_limit() {
     among_neighbours("stack", |beneath| StackLayer::default().layer(beneath)).await;
     among_neighbours("deadline", |beneath| DeadlineLayer::new(9 * SECOND).unwrap().layer(beneath)).await;
     among_neighbours("attempt", |beneath| AttemptLayer::new(9 * SECOND).unwrap().layer(beneath)).await;
-    among_neighbours("retry", |beneath| RetryLayer::new(retry::Settings::default()).unwrap().layer(beneath)).await;
-    among_neighbours("breaker", |beneath| CircuitBreakerLayer::new(breaker::Settings::default()).unwrap().layer(beneath)).await;
+    among_neighbours("retry", |beneath| RetryLayer::new(retry::Settings::default()).unwrap().layer(beneath))
+        .await;
+    among_neighbours("breaker", |beneath| {
+        CircuitBreakerLayer::new(breaker::Settings::default()).unwrap().layer(beneath)
+    })
+    .await;
     among_neighbours("health", |beneath| HealthCheckLayer::new("/health").unwrap().layer(beneath)).await;
     among_neighbours("stall", |beneath| StallLayer::new(Limits::default()).unwrap().layer(beneath)).await;
 }

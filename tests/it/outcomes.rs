@@ -69,9 +69,14 @@ async fn the_last_answer_is_returned_as_it_is() {
 #[tokio::test(start_paused = true)]
 async fn connections_that_end_before_or_inside_the_head_are_repeated() {
     let half = |how| Reply::ok("x").cut_head(12, how);
-    for broken in
-        [Reply::close(), Reply::reset(), Reply::garbage(), half(Cut::Close), half(Cut::Reset), Reply::refuse()]
-    {
+    for broken in [
+        Reply::close(),
+        Reply::reset(),
+        Reply::garbage(),
+        half(Cut::Close),
+        half(Cut::Reset),
+        Reply::refuse(),
+    ] {
         let peer = Peer::new().then(broken.clone()).forever(Reply::ok("x"));
         let answer = call(&stack(&peer, &built(exact())), get("/")).await.unwrap();
         assert_eq!((answer.status().as_u16(), answer.body().attempts().count), (200, 2), "{broken:?}");
@@ -115,7 +120,8 @@ async fn a_post_with_an_idempotency_key_is_repeated_with_the_same_key() {
     request.headers_mut().insert("idempotency-key", "k-17".parse().unwrap());
     let answer = call(&stack(&peer, &built(exact())), request).await.unwrap();
     assert_eq!(answer.status(), 200);
-    let keys: Vec<_> = peer.requests().iter().map(|r| r.header("idempotency-key").unwrap().to_owned()).collect();
+    let keys: Vec<_> =
+        peer.requests().iter().map(|r| r.header("idempotency-key").unwrap().to_owned()).collect();
     assert_eq!(keys, ["k-17"; 3]);
 }
 

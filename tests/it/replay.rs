@@ -12,8 +12,8 @@ use std::sync::{Arc, Mutex};
 use tower::{Service, service_fn};
 use tower_layer::Layer;
 use unwedge::testing::{Peer, Reply};
-use unwedge::{BoxError, Limits, StackLayer, retry};
 use unwedge::{Body, retry::Idempotent};
+use unwedge::{BoxError, Limits, StackLayer, retry};
 
 #[derive(Clone, Debug, PartialEq)]
 struct Mark(u32);
@@ -41,8 +41,7 @@ async fn attempts<B: Send + 'static>(body: B, layer: &StackLayer) -> usize {
     let seen = Arc::default();
     let service = layer.layer(down::<B>(&seen));
     call(&service, Request::put("http://peer.test/").body(body).unwrap()).await.unwrap();
-    let count = seen.lock().unwrap().len();
-    count
+    seen.lock().unwrap().len()
 }
 
 #[tokio::test(start_paused = true)]

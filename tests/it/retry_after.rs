@@ -124,7 +124,8 @@ async fn a_longer_cap_of_the_back_off_or_one_of_its_own_moves_the_cap() {
 
 #[tokio::test(start_paused = true)]
 async fn the_wanted_wait_belongs_to_the_last_answer() {
-    let peer = Peer::new().then(Reply::status(503).retry_after("1")).forever(Reply::status(503).retry_after("600"));
+    let peer =
+        Peer::new().then(Reply::status(503).retry_after("1")).forever(Reply::status(503).retry_after("600"));
     let answer = call(&stack(&peer, &patient(every(SECOND))), get("/")).await.unwrap();
     let attempts = answer.body().attempts();
     assert_eq!((attempts.count, attempts.retry_after), (2, Some(600 * SECOND)));

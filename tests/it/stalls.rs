@@ -73,7 +73,11 @@ async fn a_burst_buys_no_more_than_its_own_span_of_silence() {
     let start = Instant::now();
     let layer = once(limits().idle(20 * SECOND).min_progress(100, 4 * SECOND));
     let error = call(&stack(&peer, &layer), get("/")).await.unwrap_err();
-    assert_eq!((error.kind(), start.elapsed()), (ErrorKind::Stall, 8 * SECOND), "the second span had nothing");
+    assert_eq!(
+        (error.kind(), start.elapsed()),
+        (ErrorKind::Stall, 8 * SECOND),
+        "the second span had nothing"
+    );
 }
 
 #[tokio::test(start_paused = true)]

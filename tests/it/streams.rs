@@ -73,7 +73,8 @@ async fn silence_is_a_stall_and_a_failure_of_the_origin() {
     let (bytes, error) = ended(body(&peer, &layer).await).await;
     assert_eq!((bytes, start.elapsed()), (300, 13 * SECOND));
     assert!(error.is_stall());
-    let said = "GET http://peer.test/: the response body stalled: no byte for 10 s after 300 bytes (attempt 1 of 4)";
+    let said =
+        "GET http://peer.test/: the response body stalled: no byte for 10 s after 300 bytes (attempt 1 of 4)";
     assert_eq!(error.to_string(), said);
     assert_eq!(layer.breakers().snapshot()[0].consecutive_failures, 1);
     assert_eq!(peer.request_count(), 1);
@@ -140,8 +141,8 @@ async fn the_deadline_of_a_request_binds_to_the_last_byte() {
     assert_eq!((bytes, error.kind(), start.elapsed()), (79, ErrorKind::Deadline, 40 * SECOND));
     assert_eq!(
         error.to_string(),
-        "GET http://peer.test/: the response body was not complete after 40 s, 79 bytes received (deadline) \
-         (attempt 1 of 4)"
+        "GET http://peer.test/: the response body was not complete after 40 s, 79 bytes received \
+         (deadline; attempt 1 of 4)"
     );
     assert_eq!(layer.breakers().snapshot()[0].consecutive_failures, 0);
 }

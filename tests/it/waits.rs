@@ -97,7 +97,8 @@ async fn a_back_off_that_is_put_under_a_scope_later_ends_with_the_scope() {
 async fn the_attempt_limit_does_not_count_the_waits_and_the_total_does() {
     let limits = Limits::default().attempt(SECOND);
     let peer = Peer::new().forever(Reply::hang());
-    let layer = built(StackLayer::builder().limits(limits.clone().total(8 * SECOND)).retry(every(5 * SECOND)));
+    let layer =
+        built(StackLayer::builder().limits(limits.clone().total(8 * SECOND)).retry(every(5 * SECOND)));
     let start = Instant::now();
     let error = call(&stack(&peer, &layer), get("/")).await.unwrap_err();
     assert_eq!((error.kind(), error.attempts()), (ErrorKind::Attempt, 2));

@@ -1,48 +1,55 @@
 //! What one call carries through its life, independent of the types of request and service. Dropping it at any
 //! moment gives back what it holds: table slot, permit, the place in a health check.
 
+mod admission;
+mod body;
+mod health;
 mod outcome;
+mod report;
 
-use super::builder::Shared;
-use super::lane::Lane;
-use super::wait::Clock;
-use crate::breaker::{self, Permit};
+use crate::breaker::Admitted;
 use crate::collect::Collect;
 use crate::deadline::Deadline;
-use crate::duration::human;
-use crate::error::{Attempt, Error, ErrorKind, Phase};
-use crate::inflight::{Details, Slot};
+use crate::error::Attempt;
+use crate::error::Error;
+use crate::error::Phase;
+use crate::inflight::Details;
+use crate::inflight::Slot;
 use crate::longpoll::LongPoll;
-use crate::origin::{Entry, Label, Target};
-use crate::preflight::{Answer, Ended, Waiting};
+use crate::origin::Entry;
+use crate::origin::Label;
+use crate::origin::Target;
+use crate::preflight::Waiting;
 use crate::retry::classify::is_idempotent;
+use crate::stack::lane::Lane;
+use crate::stack::wait::Bound;
+use crate::stack::wait::Clock;
 use crate::stall::Flow;
 use crate::telemetry;
-use http::{Method, Request, StatusCode};
+use http::Method;
+use http::request;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::Instant;
 
 pub(super) struct Life {
-    pub(super) shared: Arc<Shared>,
     pub(super) lane: Arc<Entry<Lane>>,
     slot: Option<Slot>,
-    pub(super) permit: Option<Permit>,
+    pub(super) permit: Option<Admitted>,
     probe: Probe,
     pub(super) method: Method,
     idempotent: bool,
     pub(super) long_poll: Option<LongPoll>,
     collect: u64,
     pub(super) started: Instant,
+    /// When the call began, or the back-off before the attempt under way.
+    asked: Instant,
     /// Everything up to the end of the collected body.
     pub(super) deadline: Option<Instant>,
     /// An enclosing scope or the request's own: binds a streamed body as well.
     pub(super) hard_deadline: Option<Instant>,
     /// When the attempt under way began; before the first, when the call did.
     pub(super) began: Instant,
-    /// When the call began, or the back-off before the attempt under way.
-    asked: Instant,
     pub(super) attempt: u32,
     allowed: u32,
     retries: u32,
@@ -81,18 +88,17 @@ pub(super) enum Admission {
 }
 
 impl Life {
-    pub(super) fn begin<B>(
-        shared: Arc<Shared>,
-        lane: Option<Arc<Entry<Lane>>>,
-        request: &Request<B>,
+    /// Begins a call, in place: a life is too large to be handed around.
+    #[inline]
+    pub(super) fn begin<'a>(
+        life: &'a mut Option<Life>,
+        lane: Arc<Entry<Lane>>,
+        request: &request::Parts,
         made_under: Option<Deadline>,
-    ) -> Result<Life, Error> {
-        let lane = match lane {
-            Some(lane) => lane,
-            None => shared.lane(request.uri())?,
-        };
+    ) -> Result<&'a mut Life, Error> {
+        let shared = &*lane.shared;
         let now = Instant::now();
-        let extensions = request.extensions();
+        let extensions = &request.extensions;
         let wishes = !extensions.is_empty();
         let long_poll = if wishes { extensions.get::<LongPoll>().cloned() } else { None };
         if let Some(poll) = &long_poll {
@@ -112,8 +118,8 @@ impl Life {
         let allowed = if shared.parts.retry { shared.retry.max_retries.saturating_add(1) } else { 1 };
         let slot = shared.table.enter(Details {
             target: Target {
-                method: request.method().clone(),
-                uri: request.uri().clone(),
+                method: request.method.clone(),
+                uri: request.uri.clone(),
                 label: if wishes { extensions.get::<Label>().cloned() } else { None },
             },
             started: now,
@@ -124,52 +130,52 @@ impl Life {
         if long_poll.as_ref().is_some_and(LongPoll::is_unbounded) {
             telemetry::unbounded(&lane.origin, long_poll.as_ref().map_or("", |poll| poll.reason()));
         }
-        Ok(Life {
+        Ok(life.insert(Life {
             slot: Some(slot),
             permit: None,
             probe: Probe::None,
-            method: request.method().clone(),
+            method: request.method.clone(),
             idempotent: is_idempotent(request),
             long_poll,
             collect,
             started: now,
+            asked: now,
             deadline,
             hard_deadline,
             began: now,
-            asked: now,
             attempt: 0,
             allowed,
             retries: 0,
             last_wait: None,
             paid: 0,
             wanted: None,
-            phase: Phase::Ready,
+            phase: Phase::Headers,
             flow: Flow::new(None, None),
             streaming: false,
             good: false,
             journal: Vec::new(),
-            shared,
             lane,
-        })
+        }))
     }
 
     pub(super) fn url(&self) -> String {
         let mut url = String::new();
         if let Some(slot) = &self.slot {
-            self.shared.table.with(slot, |details| url = details.target.url());
+            self.lane.shared.table.with(slot, |details| url = details.target.url());
         }
         url
     }
 
     /// Whether a copy of the request is worth making.
     pub(super) fn may_repeat(&self) -> bool {
-        self.attempt < self.allowed || (self.shared.parts.retry && self.shared.retry.wait_when_refused)
+        let shared = &self.lane.shared;
+        self.attempt < self.allowed || (shared.parts.retry && shared.retry.wait_when_refused)
     }
 
     pub(super) fn enter(&mut self, phase: Phase, now: Instant) {
         self.phase = phase;
         if let Some(slot) = &self.slot {
-            self.shared.table.phase(slot, phase, self.attempt, now);
+            self.lane.shared.table.phase(slot, phase, self.attempt, now);
         }
     }
 
@@ -180,205 +186,104 @@ impl Life {
         }
     }
 
-    /// Breaker, then health check; the start of an attempt.
-    pub(super) fn admit(&mut self, uri: Option<&http::Uri>, now: Instant) -> Admission {
-        if self.deadline.is_some_and(|deadline| now >= deadline) {
-            let error =
-                Error::new(ErrorKind::Deadline, "the deadline had passed before an attempt could begin");
-            return Admission::Refused(error.at(self.phase));
-        }
-        if let (Some(_), Some(uri)) = (&self.long_poll, uri) {
-            if let Some(until) = self.lane.state.gaps.until(&self.shared.hasher, uri, now) {
-                self.enter(Phase::BackOff, now);
-                return Admission::Later(until);
-            }
-        }
-        if self.shared.parts.breaker {
-            match self.lane.state.breaker.clone().admit_owned(now, self.lease()) {
-                Ok(permit) => self.permit = Some(permit),
-                Err(refused) => return self.refused(ErrorKind::Open { retry_in: refused.retry_in }, now),
-            }
-        }
-        let Some(flight) = self.lane.state.health.as_ref().filter(|_| self.shared.parts.health) else {
-            return self.admitted(Admission::Go, now);
-        };
-        let half_open = self.permit.as_ref().and_then(|permit| permit.half_open_generation());
-        match flight.ask(half_open, now) {
-            Answer::Go => self.admitted(Admission::Go, now),
-            Answer::Lead => {
-                self.probe = Probe::Leading;
-                self.admitted(Admission::Lead, now)
-            }
-            Answer::Wait(waiting) => {
-                self.probe = Probe::Waiting(waiting);
-                self.admitted(Admission::Wait, now)
-            }
-            Answer::Refuse { since, retry_in } => {
-                self.settle(breaker::Outcome::Nothing, now);
-                self.refused(ErrorKind::Unhealthy { since, retry_in }, now)
-            }
-        }
-    }
-
-    fn admitted(&mut self, admission: Admission, now: Instant) -> Admission {
-        self.attempt += 1;
-        self.began = now;
-        admission
-    }
-
-    fn refused(&mut self, kind: ErrorKind, now: Instant) -> Admission {
-        let error = Error::new(kind, "");
-        match self.sit_out(&error, now) {
-            Some(until) => Admission::Later(until),
-            None => Admission::Refused(error),
-        }
-    }
-
-    /// When to ask again after this refusal, if it is to be waited out.
-    pub(super) fn sit_out(&mut self, refusal: &Error, now: Instant) -> Option<Instant> {
-        if !(self.shared.parts.retry && self.shared.retry.wait_when_refused) {
-            return None;
-        }
-        let until = now + self.spread(refusal.retry_in()?);
-        if self.waits_until().is_some_and(|end| until >= end) {
-            return None;
-        }
-        self.enter(Phase::BackOff, now);
-        Some(until)
-    }
-
-    fn lease(&self) -> breaker::Lease {
-        let bounds = &self.shared.bounds;
-        match &self.long_poll {
-            None => breaker::Lease { length: self.shared.rules.lease, records: true },
-            Some(poll) => {
-                let health = self.shared.health.as_ref().map_or(Duration::from_secs(5), |h| h.timeout);
-                let own = poll.bound(bounds.long_poll).unwrap_or(Duration::from_secs(600));
-                let length = health + bounds.connect + own + Duration::from_secs(1);
-                breaker::Lease { length, records: false }
-            }
-        }
-    }
-
     /// The request is on its way: from now on its silence counts.
-    pub(super) fn sent(&mut self, probe: bool, now: Instant) {
+    pub(super) fn sent(&mut self, now: Instant) {
         self.began = now;
-        self.enter(if probe { Phase::HealthCheck } else { Phase::Headers }, now);
-        if let Some(permit) = &mut self.permit {
-            permit.heard_at(now);
+        if self.attempt > 1 || self.phase != Phase::Headers {
+            self.enter(Phase::Headers, now);
         }
+        if let Some(permit) = &mut self.permit {
+            permit.sent_at(now);
+        }
+    }
+
+    /// Runs code of the inner service: only there a panic is its own.
+    #[inline]
+    pub(super) fn inside<T>(&mut self, work: impl FnOnce() -> T) -> T {
+        if let Some(permit) = &mut self.permit {
+            permit.in_service(true);
+        }
+        let done = work();
+        if let Some(permit) = &mut self.permit {
+            permit.in_service(false);
+        }
+        done
+    }
+
+    /// The end of every wait but the one for an answer, which is all that a long poll is exempt from.
+    pub(super) fn waits_until(&self) -> Option<Instant> {
+        let total = self.long_poll.is_some() && self.lane.shared.parts.total;
+        Deadline::nearest(self.deadline, total.then(|| self.asked + self.lane.shared.bounds.total))
     }
 
     /// When the attempt has to have its headers, and, unless it is a long poll, its collected body.
     pub(super) fn attempt_ends(&self) -> Option<(Instant, Duration)> {
         let limit = match &self.long_poll {
-            Some(poll) => poll.bound(self.shared.bounds.long_poll)?,
-            None if self.shared.parts.attempt => self.shared.bounds.attempt,
+            Some(poll) => poll.bound(self.lane.shared.bounds.long_poll)?,
+            None if self.lane.shared.parts.attempt => self.lane.shared.bounds.attempt,
             None => return None,
         };
         Some((self.began + limit, limit))
     }
 
-    /// The end of every wait but the one for an answer, which is all that a long poll is exempt from.
-    pub(super) fn waits_until(&self) -> Option<Instant> {
-        let total = self.long_poll.is_some() && self.shared.parts.total;
-        Deadline::nearest(self.deadline, total.then(|| self.asked + self.shared.bounds.total))
-    }
-
     pub(super) fn probe_ends(&self) -> Option<Instant> {
-        let timeout = self.shared.health.as_ref()?.timeout;
-        Some(self.began + timeout.min(self.shared.bounds.attempt))
+        let timeout = self.lane.shared.health.as_ref()?.timeout;
+        Some(self.began + timeout.min(self.lane.shared.bounds.attempt))
     }
 
-    /// What another caller's health check came to.
-    ///
-    /// `Ok(true)` where its leader left and this call leads the next.
-    pub(super) fn poll_health(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, Error>> {
-        let (Probe::Waiting(waiting), Some(flight)) = (&self.probe, &self.lane.state.health) else {
-            return Poll::Ready(Ok(false));
-        };
-        let Poll::Ready(ended) = flight.poll(waiting, cx) else { return Poll::Pending };
-        flight.leave(waiting);
-        self.probe = Probe::None;
-        Poll::Ready(match ended {
-            Ended::Passed => Ok(false),
-            Ended::Lead => {
-                self.probe = Probe::Leading;
-                self.began = Instant::now();
-                Ok(true)
-            }
-            Ended::Failed(cause) => {
-                // Counted once, by the caller that made the check.
-                self.settle(breaker::Outcome::Nothing, Instant::now());
-                Err(self.unhealthy(cause.to_string()))
-            }
-        })
+    pub(in crate::stack) fn overdue_at(&self) -> Option<Instant> {
+        self.permit.as_ref()?.overdue_at(&self.lane.breaker)
     }
 
-    /// Whether this status passes the health check.
-    pub(super) fn healthy(&self, status: StatusCode) -> Result<(), String> {
-        match &self.shared.health {
-            Some(health) if !(health.accept)(status) => Err(status.as_u16().to_string()),
-            _ => Ok(()),
+    pub(in crate::stack) fn overdue(&mut self, now: Instant) {
+        if let Some(permit) = &mut self.permit {
+            permit.note_overdue(&self.lane.breaker, now);
         }
     }
 
-    /// What to say of a health check that ran into its bound.
-    pub(super) fn probe_silence(&self) -> String {
-        let limit = self.probe_ends().map_or(Duration::ZERO, |at| at - self.began);
-        format!("no answer within {:#}", human(limit))
-    }
-
-    /// The health check that this call made is over.
-    pub(super) fn probed(&mut self, result: Result<(), String>, now: Instant) -> Result<(), Error> {
-        self.probe = Probe::None;
-        let Some(flight) = &self.lane.state.health else { return Ok(()) };
-        let half_open = self.permit.as_ref().and_then(|permit| permit.half_open_generation()).is_some();
-        let outcome = result.as_ref().map(|()| ()).map_err(|cause| Arc::from(cause.as_str()));
-        let recovered = flight.finish(outcome, now);
-        match result {
-            Ok(()) => {
-                if half_open || recovered.is_some() {
-                    let down_for = recovered.or_else(|| self.lane.state.breaker.snapshot().opened_for);
-                    telemetry::recovered(&self.lane.origin, down_for);
-                }
-                Ok(())
+    /// A bound was reached: `Some` where that ends the attempt.
+    pub(in crate::stack) fn expired(
+        &mut self,
+        bound: Bound,
+        copy: bool,
+        now: Instant,
+    ) -> Option<Result<Instant, Error>> {
+        let error = match bound {
+            Bound::Wake => return None,
+            Bound::Overdue => {
+                self.overdue(now);
+                return None;
             }
-            Err(cause) => Err(self.unhealthy(cause)),
-        }
-    }
-
-    fn unhealthy(&self, cause: String) -> Error {
-        let (since, retry_in) = match &self.lane.state.health {
-            Some(flight) => flight.outlook(Instant::now()),
-            None => Default::default(),
+            Bound::Deadline => {
+                let error = self.out_of_time(now);
+                return Some(Err(self.finally(error, now)));
+            }
+            Bound::Attempt(limit) => self.too_slow(limit),
+            Bound::Stall(stall) => stall.error(self.flow.received()),
+            Bound::Probe => match self.probed(Err(self.probe_silence()), now) {
+                Ok(()) => return None,
+                Err(error) => return Some(self.failed(error, true, now)),
+            },
         };
-        let kind = ErrorKind::Unhealthy { since, retry_in };
-        let mut error = Error::new(kind, format!("health check failed: {cause}")).at(Phase::HealthCheck);
-        error.inner_mut().fault.probe = true;
-        error
+        Some(self.failed(error, copy, now))
     }
 }
 
 impl Drop for Life {
     fn drop(&mut self) {
         if let Some(slot) = self.slot.take() {
-            self.shared.table.leave(&slot);
+            self.lane.shared.table.leave(slot);
         }
         if self.paid > 0 {
             self.deposit(self.paid);
         }
-        if let Some(permit) = self.permit.take() {
-            let unsent = self.phase == Phase::Ready || matches!(self.probe, Probe::Waiting(_));
-            if self.streaming {
-                // A reader that leaves a stream has had what it wanted, unless it waited in vain.
-                permit.leave_stream(Instant::now());
-            } else if unsent && !std::thread::panicking() {
-                // The server cannot be silent about what it was never sent.
-                permit.cancel();
-            }
+        match self.permit.take() {
+            // A reader that leaves a stream has had what it wanted, unless it waited in vain.
+            Some(permit) if self.streaming => permit.leave_stream(&self.lane.breaker, Instant::now()),
+            Some(permit) => permit.abandon(&self.lane.breaker),
+            None => {}
         }
-        if let Some(flight) = &self.lane.state.health {
+        if let Some(flight) = &self.lane.health {
             match &self.probe {
                 Probe::None => {}
                 Probe::Leading => flight.abandon(),

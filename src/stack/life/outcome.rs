@@ -1,20 +1,27 @@
-//! What the end of an attempt means for the call: keep it, repeat it, give up; and what is told of it.
+//! What the end of an attempt means for the call: keep it, or repeat it, and when.
 
 use super::Life;
-use crate::body::Attempts;
 use crate::breaker;
-use crate::collect::{Plan, declared, plan};
-use crate::duration::human;
-use crate::error::{Attempt, Error, ErrorKind, Phase};
+use crate::collect::Plan;
+use crate::collect::declared;
+use crate::collect::plan;
+use crate::error::Attempt;
+use crate::error::Error;
+use crate::error::ErrorKind;
+use crate::error::Phase;
+use crate::retry::Class;
+use crate::retry::Evidence;
+use crate::retry::Outcome;
+use crate::retry::Repeat;
 use crate::retry::after::retry_after;
-use crate::retry::{Class, Evidence, Outcome, Repeat};
-use crate::stack::wait::Clock;
 use crate::stall::Flow;
 use crate::sync::lock;
 use crate::telemetry;
-use http::{StatusCode, response};
+use http::StatusCode;
+use http::response;
 use std::borrow::Cow;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
+use std::time::SystemTime;
 use tokio::time::Instant;
 
 /// A long poll that answers with nothing in less than this is one that does not park.
@@ -23,13 +30,13 @@ const AT_ONCE: Duration = Duration::from_millis(100);
 const SPREAD: f64 = 0.1;
 
 impl Life {
-    pub(super) fn settle(&mut self, outcome: breaker::Outcome, now: Instant) {
+    pub(in crate::stack) fn settle(&mut self, outcome: breaker::Outcome, now: Instant) {
         if let Some(permit) = self.permit.take() {
-            permit.record(outcome, now);
+            permit.record(&self.lane.breaker, outcome, now);
         }
     }
 
-    fn record(&mut self, evidence: Evidence, asked: Option<Duration>, now: Instant) {
+    pub(super) fn record(&mut self, evidence: Evidence, asked: Option<Duration>, now: Instant) {
         if self.permit.is_some() {
             let outcome = match evidence {
                 Evidence::Success => breaker::Outcome::Success,
@@ -40,7 +47,7 @@ impl Life {
             self.settle(outcome, now);
         }
         if evidence == Evidence::Failure {
-            if let Some(flight) = &self.lane.state.health {
+            if let Some(flight) = &self.lane.health {
                 flight.doubt();
             }
         }
@@ -53,8 +60,9 @@ impl Life {
         copy: bool,
         now: Instant,
     ) -> Result<Plan, Instant> {
-        let class = self.shared.class(&Outcome::Head(head));
-        self.flow = Flow::new(self.shared.parts.stall.then_some(self.shared.bounds.idle), self.least());
+        let class = self.lane.shared.class(&Outcome::Head(head));
+        self.flow =
+            Flow::new(self.lane.shared.parts.stall.then_some(self.lane.shared.bounds.idle), self.least());
         if let Some(permit) = &mut self.permit {
             permit.heard_at(now);
         }
@@ -68,6 +76,7 @@ impl Life {
             }
             return Ok(plan);
         }
+        #[expect(clippy::disallowed_methods, reason = "a date in Retry-After is wall-clock time")]
         let asked = retry_after(&head.headers, SystemTime::now());
         self.record(class.evidence, asked, now);
         let throttled = head.status == StatusCode::TOO_MANY_REQUESTS
@@ -85,8 +94,8 @@ impl Life {
         }
     }
 
-    fn least(&self) -> Option<(u64, Duration)> {
-        self.shared.bounds.min_progress.filter(|_| self.shared.parts.stall)
+    pub(super) fn least(&self) -> Option<(u64, Duration)> {
+        self.lane.shared.bounds.min_progress.filter(|_| self.lane.shared.parts.stall)
     }
 
     /// An attempt ended with an error: `Ok(until)` to repeat it at that moment.
@@ -104,7 +113,7 @@ impl Life {
                 return Ok(until);
             }
         }
-        let mut class = self.shared.class(&Outcome::Error(&error));
+        let mut class = self.lane.shared.class(&Outcome::Error(&error));
         if self.long_poll.is_some() && error.kind() == ErrorKind::Attempt {
             class = Class { repeat: Repeat::Never, evidence: Evidence::None };
         }
@@ -112,7 +121,7 @@ impl Life {
             self.record(class.evidence, None, now);
         }
         if self.long_poll.is_some() {
-            let base = self.shared.retry.backoff.ceiling(0);
+            let base = self.lane.shared.retry.backoff.ceiling(0);
             self.gap(base, now);
         }
         match self.next(class, None, false, copy, now) {
@@ -125,42 +134,8 @@ impl Life {
         }
     }
 
-    /// The error of an attempt that ran into its limit.
-    pub(in crate::stack) fn too_slow(&self, limit: Duration) -> Error {
-        let received = self.flow.received();
-        let detail = match (&self.long_poll, received) {
-            (Some(poll), _) => Cow::Owned(format!(
-                "the long poll was not answered within {:#} ({})",
-                human(limit),
-                poll.reason()
-            )),
-            (None, 0) => Cow::Borrowed(""),
-            (None, _) => Cow::Owned(format!(
-                "the response body was not complete after {:#}, {received} bytes received \
-                 (a stream? mark it LongPoll or Collect::never())",
-                human(limit)
-            )),
-        };
-        Error::new(ErrorKind::Attempt, detail).at(self.phase).limit(limit).received(received)
-    }
-
-    /// The deadline of the call fell inside an attempt: a failure of the origin only if the attempt had its full time,
-    /// or was silent for long enough to count as hung.
-    pub(in crate::stack) fn out_of_time(&mut self, now: Instant) -> Error {
-        let full = self.attempt_ends().is_some_and(|(_, limit)| now - self.began >= limit);
-        match self.phase {
-            Phase::Ready | Phase::HealthCheck | Phase::BackOff => self.settle(breaker::Outcome::Nothing, now),
-            _ if self.long_poll.is_some() => self.settle(breaker::Outcome::Nothing, now),
-            _ if full => self.record(Evidence::Failure, None, now),
-            // The permit judges by how long it has heard nothing.
-            _ => drop(self.permit.take()),
-        }
-        let error = Error::new(ErrorKind::Deadline, "").at(self.phase).limit(now - self.began);
-        error.received(self.flow.received())
-    }
-
     /// When the next attempt may leave, if there is to be one.
-    fn next(
+    pub(super) fn next(
         &mut self,
         class: Class,
         asked: Option<Duration>,
@@ -182,9 +157,9 @@ impl Life {
             self.paid = 0;
             return Some(now);
         }
-        let settings = &self.shared.retry;
+        let settings = &self.lane.shared.retry;
         let mut wait = {
-            let mut rng = lock(&self.shared.rng);
+            let mut rng = lock(&self.lane.shared.rng);
             settings.backoff.draw(self.retries, self.last_wait, &mut rng)
         };
         self.last_wait = Some(wait);
@@ -200,7 +175,7 @@ impl Life {
         if self.deadline.is_some_and(|deadline| until >= deadline) {
             return None;
         }
-        if let (Some(bucket), Some(budget)) = (&self.lane.state.budget, &settings.budget) {
+        if let (Some(bucket), Some(budget)) = (&self.lane.budget, &settings.budget) {
             let cost = if throttled { budget.throttled_cost } else { budget.retry_cost };
             if !bucket.withdraw(cost) {
                 return None;
@@ -211,11 +186,34 @@ impl Life {
         Some(until)
     }
 
-    pub(super) fn spread(&self, wait: Duration) -> Duration {
-        wait + wait.mul_f64(SPREAD * lock(&self.shared.rng).f64())
+    pub(in crate::stack) fn spread(&self, wait: Duration) -> Duration {
+        wait + wait.mul_f64(SPREAD * lock(&self.lane.shared.rng).f64())
     }
 
-    fn remember(
+    /// A loop of long polls must not spin, whatever the server answers.
+    fn note_gap(&self, head: &response::Parts, class: Class, now: Instant) {
+        if self.long_poll.is_none() {
+            return;
+        }
+        if class.repeat != Repeat::Never || class.evidence == Evidence::Failure {
+            self.gap(self.lane.shared.retry.backoff.ceiling(0), now);
+        }
+        let empty = matches!(head.status, StatusCode::ACCEPTED | StatusCode::NO_CONTENT)
+            || declared(&head.headers) == Some(0);
+        if empty && now - self.began < AT_ONCE {
+            self.gap(AT_ONCE, now);
+        }
+    }
+
+    fn gap(&self, wait: Duration, now: Instant) {
+        let Some(slot) = &self.slot else { return };
+        let gaps = &self.lane.gaps;
+        self.lane.shared.table.with(slot, |details| {
+            gaps.set(&self.lane.shared.hasher, &details.target.uri, now + wait, now);
+        });
+    }
+
+    pub(super) fn remember(
         &mut self,
         status: Option<StatusCode>,
         error: Option<&Error>,
@@ -236,163 +234,9 @@ impl Life {
         self.enter(Phase::BackOff, now);
     }
 
-    /// The error that the caller gets, with target and story.
-    pub(in crate::stack) fn finally(&mut self, mut error: Error, now: Instant) -> Error {
-        if self.phase != Phase::BackOff {
-            // The retry was made and failed; one that was refused is given back when this is dropped.
-            self.paid = 0;
-        }
-        self.tell(&mut error);
-        if !error.is_refused() && !error.is_config() {
-            if let Some(left_out) = self.lane.state.warned.due(now) {
-                telemetry::failed(&self.lane.origin, &error, left_out);
-            }
-        }
-        error
-    }
-
-    fn tell(&mut self, error: &mut Error) {
-        let details = self.slot.take().and_then(|slot| self.shared.table.leave(&slot));
-        let inner = error.inner_mut();
-        if inner.phase.is_none() && !matches!(inner.kind, ErrorKind::Open { .. } | ErrorKind::Config) {
-            inner.phase = Some(self.phase);
-        }
-        if let (None, Some(details)) = (&inner.target, details) {
-            inner.target = Some(details.target);
-        }
-        if self.shared.parts.retry || inner.attempt == 0 {
-            inner.attempt = self.attempt;
-            inner.attempts_allowed = self.allowed;
-            let mut journal = std::mem::take(&mut self.journal);
-            journal.append(&mut inner.journal);
-            inner.journal = journal;
-        }
-    }
-
-    /// Some of the body came while it is collected.
-    pub(in crate::stack) fn got(&mut self, bytes: usize, clock: &mut Clock) {
-        let now = clock.now();
-        self.flow.got(bytes, now);
-        if let Some(permit) = &mut self.permit {
-            permit.heard_at(now);
-        }
-    }
-
-    /// There is no more of the body yet.
-    pub(in crate::stack) fn enter_body(&mut self, clock: &mut Clock) {
-        self.idle(Phase::Body, clock);
-        if !self.flow.is_waiting() {
-            self.flow.wait(clock.now());
-        }
-    }
-
-    pub(in crate::stack) fn overdue_at(&self) -> Option<Instant> {
-        self.permit.as_ref()?.overdue_at()
-    }
-
-    pub(in crate::stack) fn overdue(&mut self, now: Instant) {
-        if let Some(permit) = &mut self.permit {
-            permit.note_overdue(now);
-        }
-    }
-
-    /// From here on the body belongs to its reader.
-    pub(in crate::stack) fn streams(&mut self, now: Instant) {
-        self.streaming = true;
-        self.enter(Phase::Body, now);
-        self.consumer_has_it();
-        if let Some(permit) = &mut self.permit {
-            permit.untimed();
-        }
-    }
-
-    /// The reader is busy with what it got: silence is its own.
-    pub(in crate::stack) fn consumer_has_it(&mut self) {
-        if let Some(permit) = &mut self.permit {
-            permit.quiet();
-        }
-    }
-
-    /// The reader waits for more.
-    pub(in crate::stack) fn consumer_waits(&mut self, now: Instant) {
-        if !self.flow.is_waiting() {
-            self.flow.wait(now);
-            if let Some(permit) = &mut self.permit {
-                permit.heard_at(now);
-            }
-        }
-    }
-
-    /// A streamed body failed.
-    pub(in crate::stack) fn broke(&mut self, error: Error, now: Instant) -> Error {
-        let class = self.shared.class(&Outcome::Error(&error));
-        // It had begun to answer: whatever broke it, the connection was not merely stale.
-        let evidence = if class.evidence == Evidence::None && !error.is_config() {
-            Evidence::Failure
-        } else {
-            class.evidence
-        };
-        self.record(evidence, None, now);
-        self.finally(error, now)
-    }
-
-    /// A streamed body was cut off by a limit of ours: no failure of the server, as long as it flowed.
-    pub(in crate::stack) fn cut(&mut self, error: Error, now: Instant) -> Error {
-        if let Some(permit) = self.permit.take() {
-            permit.leave_stream(now);
-        }
-        self.finally(error, now)
-    }
-
-    /// The body is complete.
-    pub(in crate::stack) fn complete(&mut self, now: Instant) {
-        self.record(Evidence::Success, None, now);
-    }
-
-    /// How the response came about; it settles the budget.
-    pub(in crate::stack) fn attempts(&mut self, head: &mut response::Parts, now: Instant) -> Attempts {
-        let earned = match &self.shared.retry.budget {
-            Some(budget) if self.attempt <= 1 => budget.refund,
-            _ => self.paid,
-        };
-        if self.good {
-            self.deposit(earned);
-        }
-        self.paid = 0;
-        let attempts =
-            Attempts { count: self.attempt, elapsed: now - self.started, retry_after: self.wanted };
-        if attempts.count > 1 {
-            head.extensions.insert(attempts);
-        }
-        attempts
-    }
-
     pub(super) fn deposit(&self, tokens: u32) {
-        if let Some(bucket) = &self.lane.state.budget {
+        if let Some(bucket) = &self.lane.budget {
             bucket.deposit(tokens);
         }
-    }
-
-    /// A loop of long polls must not spin, whatever the server answers.
-    fn note_gap(&self, head: &response::Parts, class: Class, now: Instant) {
-        if self.long_poll.is_none() {
-            return;
-        }
-        if class.repeat != Repeat::Never || class.evidence == Evidence::Failure {
-            self.gap(self.shared.retry.backoff.ceiling(0), now);
-        }
-        let empty = matches!(head.status, StatusCode::ACCEPTED | StatusCode::NO_CONTENT)
-            || declared(&head.headers) == Some(0);
-        if empty && now - self.began < AT_ONCE {
-            self.gap(AT_ONCE, now);
-        }
-    }
-
-    fn gap(&self, wait: Duration, now: Instant) {
-        let Some(slot) = &self.slot else { return };
-        let gaps = &self.lane.state.gaps;
-        self.shared.table.with(slot, |details| {
-            gaps.set(&self.shared.hasher, &details.target.uri, now + wait, now);
-        });
     }
 }

@@ -187,20 +187,19 @@ async fn long_polls_and_redirects_read_as_they_should() {
 async fn a_peer_can_be_waited_for_reset_and_dropped() {
     let peer = Peer::new().then(Reply::hang()).forever(Reply::ok("x"));
     let client = client(&peer);
-    let waits = tokio::spawn(client.request(get("/")));
-    assert!(!peer.arrived(2, SEC).await);
-    assert!(peer.arrived(1, Duration::ZERO).await);
-    peer.reset();
-    assert!(waits.await.unwrap().is_err());
-    assert_eq!(
-        (peer.connections(), peer.connects(), peer.request_count(), peer.open_connections()),
-        (0, 0, 0, 0)
-    );
-    let waits = tokio::spawn(client.request(get("/")));
-    assert!(peer.arrived(1, SEC).await);
-    assert_eq!(peer.requests()[0].at, Duration::ZERO);
-    drop(peer);
-    assert!(waits.await.unwrap().is_err());
+    let resets = async {
+        assert!(!peer.arrived(2, SEC).await);
+        assert!(peer.arrived(1, Duration::ZERO).await);
+        peer.reset();
+    };
+    assert!(tokio::join!(client.request(get("/")), resets).0.is_err());
+    let counts = (peer.connections(), peer.connects(), peer.request_count());
+    assert_eq!((counts, peer.open_connections()), ((0, 0, 0), 0));
+    let drops = async move {
+        assert!(peer.arrived(1, SEC).await);
+        assert_eq!(peer.requests()[0].at, Duration::ZERO);
+    };
+    assert!(tokio::join!(client.request(get("/")), drops).0.is_err());
     let e = client.request(get("/")).await.unwrap_err();
     assert!(e.is_connect() && chain(&e).contains("the peer was dropped"), "{}", chain(&e));
 }
@@ -212,4 +211,18 @@ async fn hosts_can_lead_to_different_peers() {
     let to_b = Request::get("http://B.test/").body(Full::default()).unwrap();
     assert_eq!(whole(client.request(get("/")).await).await, ok("a"));
     assert_eq!(whole(client.request(to_b).await).await, ok("b"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn thousands_of_calls_dropped_at_any_moment_leave_nothing_open() {
+    let peer = Peer::new().flap((7 * MS, Reply::ok("0123456789").drip(3, MS)), (5 * MS, Reply::hang()));
+    let client = over(peer.pipe().connect_takes(MS));
+    for i in 0..2_000 {
+        let call = async { whole(client.request(post("/", "body")).await).await };
+        let _ = timeout(i % 9 * MS, call).await;
+    }
+    drop(client);
+    sleep(SEC).await;
+    assert_eq!(peer.open_connections(), 0);
+    assert!(peer.request_count() > 1_000 && peer.connections() > 500, "{peer:?}");
 }

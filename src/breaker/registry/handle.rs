@@ -1,0 +1,75 @@
+//! What an operator sees of a breaker, and may tell it.
+
+use super::{BACKLOG, Breaker};
+use crate::breaker::machine::Machine;
+use crate::breaker::values::Changes;
+use crate::breaker::{Phase, Snapshot, Transition};
+use tokio::sync::broadcast;
+use tokio::time::Instant;
+
+impl Breaker {
+    /// All there is to know at this moment.
+    pub fn snapshot(&self) -> Snapshot {
+        let now = Instant::now();
+        let state = self.ask(|machine, out| {
+            self.collect_successes(machine);
+            machine.state(now, out)
+        });
+        Snapshot {
+            origin: std::sync::Arc::clone(&self.0.name),
+            phase: state.phase,
+            in_phase_for: state.in_phase_for,
+            opened_for: state.opened_for,
+            retry_in: state.retry_in,
+            consecutive_failures: state.run,
+            calls: state.totals.calls,
+            failures: state.totals.failures,
+            slow: state.totals.slow,
+            probes_in_flight: state.probes_in_flight,
+            probes_passed: state.probes_passed,
+            expired_leases: state.expired_leases,
+            generation: u64::from(state.generation),
+        }
+    }
+
+    /// What happens to the next call.
+    pub fn phase(&self) -> Phase {
+        if self.word().is_closed() {
+            return Phase::Closed;
+        }
+        let now = Instant::now();
+        self.ask(|machine, out| machine.state(now, out).phase)
+    }
+
+    /// Every transition from now on. A receiver that falls 64 behind is told how many it missed.
+    ///
+    /// A breaker has no timer: the end of an open wait and of a lease are noticed by the next call or snapshot.
+    pub fn subscribe(&self) -> broadcast::Receiver<Transition> {
+        self.0.own.get_or_init(|| broadcast::Sender::new(BACKLOG)).subscribe()
+    }
+
+    /// Refuses every call until [`reset`](Breaker::reset) or another command. Refusals name the longest open wait.
+    pub fn force_open(&self) {
+        self.command(|machine, now, out| machine.force(Phase::ForcedOpen, now, out));
+    }
+
+    /// Closes the circuit now, as if the probes had passed. Nothing happens where it is closed already.
+    pub fn force_closed(&self) {
+        self.command(|machine, now, out| machine.force(Phase::Closed, now, out));
+    }
+
+    /// Admits every call and records nothing, until [`reset`](Breaker::reset) or another command.
+    pub fn disable(&self) {
+        self.command(|machine, now, out| machine.force(Phase::Disabled, now, out));
+    }
+
+    /// Closed, with all counts at zero, whatever it was before. Results of calls that are in flight are dropped.
+    pub fn reset(&self) {
+        self.command(|machine, now, out| machine.reset(now, out));
+    }
+
+    fn command(&self, command: impl FnOnce(&mut Machine, Instant, &mut Changes)) {
+        let now = Instant::now();
+        self.ask(|machine, out| command(machine, now, out));
+    }
+}

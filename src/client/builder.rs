@@ -1,0 +1,123 @@
+//! The settings of a client.
+
+use super::Client;
+use super::background::Background;
+use super::connect::tls::{Https, Tls};
+use super::connect::{Connector, Way, tcp};
+use super::transport::Transport;
+use crate::deadline::Limits;
+use crate::error::Error;
+use crate::stack::StackBuilder;
+#[cfg(feature = "testing")]
+use crate::testing::Pipe;
+use crate::{breaker, preflight, retry};
+use http::HeaderValue;
+use tower_layer::Layer;
+
+/// What a request says of its sender where it does not say it itself.
+const USER_AGENT: HeaderValue = HeaderValue::from_static(concat!("unwedge/", env!("CARGO_PKG_VERSION")));
+
+/// The settings of a [`Client`]; relations between them are checked by [`build`](ClientBuilder::build).
+///
+/// ```
+/// use std::time::Duration;
+/// use unwedge::{Client, Limits, retry};
+///
+/// let client = Client::builder()
+///     .limits(Limits::default().total(Duration::from_secs(60)))
+///     .retry(retry::Settings::default().max_retries(5))
+///     .health("/health")
+///     .build()?;
+/// # Ok::<(), unwedge::Error>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+#[must_use]
+pub struct ClientBuilder {
+    stack: StackBuilder,
+    tls: Tls,
+    user_agent: Option<String>,
+    #[cfg(feature = "testing")]
+    pipe: Option<Pipe>,
+}
+
+impl ClientBuilder {
+    /// How long a call and its parts may take.
+    pub fn limits(mut self, limits: Limits) -> ClientBuilder {
+        self.stack = self.stack.limits(limits);
+        self
+    }
+
+    /// How calls are repeated.
+    pub fn retry(mut self, retry: retry::Settings) -> ClientBuilder {
+        self.stack = self.stack.retry(retry);
+        self
+    }
+
+    /// When an origin is left alone.
+    pub fn breaker(mut self, breaker: breaker::Settings) -> ClientBuilder {
+        self.stack = self.stack.breaker(breaker);
+        self
+    }
+
+    /// Switches the health check on: a path like `"/health"`, or [`preflight::Settings`]. Default off, because a
+    /// server without a health endpoint must not lose its clients.
+    pub fn health(mut self, health: impl Into<preflight::Settings>) -> ClientBuilder {
+        self.stack = self.stack.health(health);
+        self
+    }
+
+    /// All settings of the stack at once, in place of those given so far: for what has no short form here, such as
+    /// [`StackBuilder::classify`].
+    pub fn stack(mut self, stack: StackBuilder) -> ClientBuilder {
+        self.stack = stack;
+        self
+    }
+
+    /// Root certificates and identity. Default the roots of the platform, and no identity.
+    pub fn tls(mut self, tls: Tls) -> ClientBuilder {
+        self.tls = tls;
+        self
+    }
+
+    /// The `User-Agent` of requests, health checks among them, that bring none. Default `unwedge/` and the version of
+    /// this crate.
+    pub fn user_agent(mut self, user_agent: impl Into<String>) -> ClientBuilder {
+        self.user_agent = Some(user_agent.into());
+        self
+    }
+
+    /// Connects through this pipe in place of the network, whatever the scheme of a URL: for tests on a paused clock.
+    #[cfg(feature = "testing")]
+    pub fn pipe(mut self, pipe: Pipe) -> ClientBuilder {
+        self.pipe = Some(pipe);
+        self
+    }
+
+    /// Checks all settings and their relations.
+    ///
+    /// # Errors
+    /// Kind `Config`: what [`StackBuilder::build`] refuses, certificates or keys that cannot be read or do not belong
+    /// together, a user agent that is no header value. The message names the values and the rule.
+    pub fn build(self) -> Result<Client, Error> {
+        let user_agent = match self.user_agent {
+            None => USER_AGENT,
+            Some(text) => HeaderValue::try_from(&text).map_err(|_| {
+                Error::config(format!(
+                    "the user agent {text:?} cannot be a header value: it must be one line of visible characters"
+                ))
+            })?,
+        };
+        let connect = self.stack.bounds()?.connect;
+        let tls = self.tls.prepare()?;
+        #[cfg(feature = "testing")]
+        let way = match self.pipe {
+            Some(pipe) => Way::Pipe(pipe),
+            None => Way::Network(Https::new(tcp::connector(), tls)),
+        };
+        #[cfg(not(feature = "testing"))]
+        let way = Way::Network(Https::new(tcp::connector(), tls));
+        let transport = Transport::new(Connector::new(way, connect), user_agent);
+        let background = self.stack.checks_in_background().then(Background::default);
+        Ok(Client { stack: self.stack.build()?.layer(transport), background })
+    }
+}

@@ -1,0 +1,110 @@
+//! One bound around whatever makes a connection: resolution, TCP and TLS together.
+
+mod stream;
+pub(super) mod tcp;
+pub(super) mod tls;
+
+use crate::deadline::Timer;
+use crate::error::{BoxError, Error, ErrorKind, Phase};
+use crate::inflight::{observe, report};
+#[cfg(feature = "testing")]
+use crate::testing::Pipe;
+use http::Uri;
+use hyper_util::rt::TokioIo;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+pub(super) use stream::end_this_connection;
+use stream::{Metered, Stream};
+use tokio::time::Instant;
+use tower_service::Service;
+
+/// Where connections lead.
+#[derive(Clone, Debug)]
+pub(crate) enum Way {
+    Network(tls::Https),
+    #[cfg(feature = "testing")]
+    Pipe(Pipe),
+}
+
+/// Makes connections under the connect bound.
+///
+/// The bound stands here and not around the call, because the pool goes on connecting in a task of its own when
+/// another connection was free sooner. For the same reason the ambient deadline is not looked at.
+#[derive(Clone, Debug)]
+pub(crate) struct Connector {
+    // The pool clones its connector for every request, and uses it for few.
+    way: Arc<Way>,
+    limit: Duration,
+}
+
+impl Connector {
+    pub(crate) fn new(way: Way, limit: Duration) -> Connector {
+        Connector { way: Arc::new(way), limit }
+    }
+}
+
+impl Service<Uri> for Connector {
+    type Response = TokioIo<Metered>;
+    type Error = Error;
+    // The pool asks for a future that can be moved.
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Error>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        // Each connect gets an inner connector of its own and awaits its readiness under the bound.
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let ends = Instant::now() + self.limit;
+        match &*self.way {
+            Way::Network(https) => Box::pin(bounded(https.clone().connect(uri), self.limit, ends)),
+            #[cfg(feature = "testing")]
+            Way::Pipe(pipe) => {
+                let connecting = pipe.clone().call(uri);
+                let connecting = async move { connecting.await.map(|io| Stream::Pipe(io.into_inner())) };
+                Box::pin(bounded(connecting, self.limit, ends))
+            }
+        }
+    }
+}
+
+async fn bounded<E: Into<BoxError>>(
+    connecting: impl Future<Output = Result<Stream, E>>,
+    limit: Duration,
+    ends: Instant,
+) -> Result<TokioIo<Metered>, Error> {
+    let mut connecting = pin!(connecting);
+    let mut timer = pin!(Timer::default());
+    poll_fn(|cx| {
+        let (polled, doing) = observe(|| connecting.as_mut().poll(cx));
+        match polled {
+            Poll::Ready(Ok(stream)) => return Poll::Ready(Ok(TokioIo::new(Metered::new(stream)))),
+            Poll::Ready(Err(error)) => return Poll::Ready(Err(failed(error.into()))),
+            Poll::Pending => {}
+        }
+        // Resolution and TLS say so themselves; what is left is connecting.
+        let phase = if doing == Phase::Headers { Phase::Connect } else { doing };
+        report(phase);
+        timer.as_mut().poll(ends, cx).map(|fired| {
+            fired?;
+            Err(Error::new(ErrorKind::Connect, "").at(phase).limit(limit))
+        })
+    })
+    .await
+}
+
+/// What went wrong while connecting as one of our errors.
+fn failed(error: BoxError) -> Error {
+    let mut error = Error::from(error);
+    let inner = error.inner_mut();
+    if inner.kind == ErrorKind::Transport {
+        inner.kind = ErrorKind::Connect;
+    }
+    if inner.kind == ErrorKind::Connect {
+        inner.phase.get_or_insert(Phase::Connect);
+    }
+    error
+}

@@ -1,0 +1,135 @@
+//! A connection with or without TLS, which knows whether it had served before.
+
+#[cfg(feature = "testing")]
+use crate::testing::PipeStream;
+use crate::wire::Meter;
+use hyper_util::client::legacy::connect::{Connected, Connection};
+use std::cell::Cell;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
+
+#[derive(Debug)]
+pub(crate) enum Stream {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+    #[cfg(feature = "testing")]
+    Pipe(PipeStream),
+}
+
+/// Does the same with whatever is inside.
+macro_rules! inside {
+    ($stream:expr, $it:ident => $do:expr) => {
+        match $stream {
+            Stream::Plain($it) => $do,
+            Stream::Tls($it) => $do,
+            #[cfg(feature = "testing")]
+            Stream::Pipe($it) => $do,
+        }
+    };
+}
+
+/// A connection that tells its [`Meter`] of the plain bytes above TLS.
+#[derive(Debug)]
+pub(crate) struct Metered {
+    stream: Stream,
+    meter: Meter,
+    number: u64,
+}
+
+thread_local! {
+    // The connection that was read last on this thread, and the one that is to be read no more. hyper calls back for an
+    // informational response from inside the read that brought it, and offers no other way to end such a connection.
+    static READ_LAST: Cell<u64> = const { Cell::new(0) };
+    static ENDED: Cell<u64> = const { Cell::new(0) };
+}
+
+/// Called by code that hyper runs on what it has just read: the next read of that connection is an error.
+///
+/// hyper reads on, in one poll, for as long as there is something to read and nothing to hand over. A server that sends
+/// informational responses as fast as they are read would keep the thread from the call that has had enough of them.
+pub(crate) fn end_this_connection() {
+    ENDED.set(READ_LAST.get());
+}
+
+impl Metered {
+    pub(super) fn new(stream: Stream) -> Metered {
+        static NUMBERS: AtomicU64 = AtomicU64::new(1);
+        let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
+        Metered { stream, meter: Meter::default(), number }
+    }
+
+    fn wrote(&self, polled: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if matches!(polled, Poll::Ready(Ok(1..))) {
+            self.meter.wrote();
+        }
+        polled
+    }
+}
+
+impl Connection for Metered {
+    fn connected(&self) -> Connected {
+        let connected = match &self.stream {
+            Stream::Plain(tcp) => tcp.connected(),
+            Stream::Tls(tls) => {
+                let (tcp, session) = tls.get_ref();
+                let h2 = session.alpn_protocol() == Some(b"h2");
+                if h2 { tcp.connected().negotiated_h2() } else { tcp.connected() }
+            }
+            #[cfg(feature = "testing")]
+            Stream::Pipe(pipe) => pipe.connected(),
+        };
+        connected.extra(self.meter.clone())
+    }
+}
+
+impl AsyncRead for Metered {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if ENDED.get() == self.number {
+            return Poll::Ready(Err(io::Error::other("what was read is more than what may come")));
+        }
+        READ_LAST.set(self.number);
+        let before = buf.filled().len();
+        let polled = inside!(&mut self.stream, it => Pin::new(it).poll_read(cx, buf));
+        if buf.filled().len() > before {
+            self.meter.read();
+        }
+        polled
+    }
+}
+
+impl AsyncWrite for Metered {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let polled = inside!(&mut self.stream, it => Pin::new(it).poll_write(cx, buf));
+        self.wrote(polled)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let polled = inside!(&mut self.stream, it => Pin::new(it).poll_write_vectored(cx, bufs));
+        self.wrote(polled)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        inside!(&self.stream, it => it.is_write_vectored())
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        inside!(&mut self.stream, it => Pin::new(it).poll_flush(cx))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        inside!(&mut self.stream, it => Pin::new(it).poll_shutdown(cx))
+    }
+}

@@ -1,0 +1,206 @@
+//! TLS by rustls with ring.
+
+use super::stream::Stream;
+use super::tcp::Tcp;
+use crate::error::{BoxError, Error, Phase};
+use crate::inflight::report;
+use http::Uri;
+use http::uri::Scheme;
+use rustls::client::ResolvesClientCert;
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::{Arc, OnceLock};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tower_service::Service;
+
+/// What is offered to the server, in this order; the one place that says so.
+const ALPN: &[&[u8]] = &[b"http/1.1"];
+
+/// Whom a client trusts, and who it says it is.
+///
+/// The root certificates of the platform are trusted (the variables `SSL_CERT_FILE` and `SSL_CERT_DIR` name others).
+/// They are read once per client, at its first https connection: that takes some milliseconds, costs nothing where
+/// only http is spoken, and lets a machine without any root use http and certificates of its own.
+///
+/// ```
+/// # fn main() -> Result<(), unwedge::Error> {
+/// # let pem = "";
+/// use unwedge::client::{Client, Tls};
+///
+/// let client = Client::builder().tls(Tls::default().add_root_certificate(pem)).build();
+/// # assert!(client.is_err());
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Default)]
+#[must_use]
+pub struct Tls {
+    roots: Vec<Vec<u8>>,
+    identity: Option<(Vec<u8>, Vec<u8>)>,
+}
+
+impl Tls {
+    /// Trusts these certificates as well: one or more, in PEM.
+    pub fn add_root_certificate(mut self, pem: impl Into<Vec<u8>>) -> Tls {
+        self.roots.push(pem.into());
+        self
+    }
+
+    /// Shows this certificate (with those between it and its root, in PEM) to servers that ask for one, and signs with
+    /// this key (PKCS #8, PKCS #1 or SEC 1, in PEM).
+    pub fn identity(mut self, certificates: impl Into<Vec<u8>>, key: impl Into<Vec<u8>>) -> Tls {
+        self.identity = Some((certificates.into(), key.into()));
+        self
+    }
+
+    /// Reads everything that was given. The roots of the platform are left for later.
+    pub(crate) fn prepare(&self) -> Result<Prepared, Error> {
+        let mut own = RootCertStore::empty();
+        for pem in &self.roots {
+            for certificate in certificates(pem, "the root certificate")? {
+                let refused = |e| Error::config(format!("the root certificate cannot be used: {e}"));
+                own.add(certificate).map_err(refused)?;
+            }
+        }
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let identity = match &self.identity {
+            None => None,
+            Some((chain, key)) => {
+                let chain = certificates(chain, "the client certificate")?;
+                let key = PrivateKeyDer::from_pem_slice(key)
+                    .map_err(|e| Error::config(format!("the client key is not a PEM private key: {e}")))?;
+                let config = config(&provider, RootCertStore::empty())?
+                    .with_client_auth_cert(chain, key)
+                    .map_err(|e| Error::config(format!("the client certificate cannot be used: {e}")))?;
+                Some(config.client_auth_cert_resolver)
+            }
+        };
+        Ok(Prepared(Arc::new(Inner { own, identity, provider, config: OnceLock::new() })))
+    }
+}
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tls")
+            .field("roots", &self.roots.len())
+            .field("identity", &self.identity.is_some())
+            .finish()
+    }
+}
+
+fn certificates(pem: &[u8], what: &str) -> Result<Vec<CertificateDer<'static>>, Error> {
+    let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    let read = read.map_err(|e| Error::config(format!("{what} is not PEM: {e}")))?;
+    if read.is_empty() {
+        return Err(Error::config(format!(
+            "{what} has no PEM section \"CERTIFICATE\" in its {} bytes: it must have one or more",
+            pem.len()
+        )));
+    }
+    Ok(read)
+}
+
+type WithRoots = rustls::ConfigBuilder<ClientConfig, rustls::client::WantsClientCert>;
+
+/// The provider is named, because rustls panics when a tree has two and nobody chose.
+fn config(provider: &Arc<CryptoProvider>, roots: RootCertStore) -> Result<WithRoots, Error> {
+    let builder = ClientConfig::builder_with_provider(Arc::clone(provider))
+        .with_safe_default_protocol_versions()
+        .map_err(|e| Error::config(format!("TLS cannot be set up: {e}")))?;
+    Ok(builder.with_root_certificates(roots))
+}
+
+/// [`Tls`] with everything read but the roots of the platform.
+#[derive(Clone, Debug)]
+pub(crate) struct Prepared(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    own: RootCertStore,
+    identity: Option<Arc<dyn ResolvesClientCert>>,
+    provider: Arc<CryptoProvider>,
+    config: OnceLock<Result<Arc<ClientConfig>, String>>,
+}
+
+impl Prepared {
+    fn config(&self) -> Result<Arc<ClientConfig>, Error> {
+        let made = self.0.config.get_or_init(|| self.make().map_err(|e| e.cause()));
+        made.clone().map_err(Error::config)
+    }
+
+    fn make(&self) -> Result<Arc<ClientConfig>, Error> {
+        let Inner { own, identity, provider, .. } = &*self.0;
+        let mut roots = own.clone();
+        let native = rustls_native_certs::load_native_certs();
+        roots.add_parsable_certificates(native.certs);
+        if roots.is_empty() {
+            let why = native.errors.first().map_or(String::new(), |e| format!(" ({e})"));
+            return Err(Error::config(format!(
+                "no root certificate was found on this machine{why}: install them, set SSL_CERT_FILE, or use \
+                 Tls::add_root_certificate"
+            )));
+        }
+        let builder = config(provider, roots)?;
+        let mut config = match identity {
+            None => builder.with_no_client_auth(),
+            Some(identity) => builder.with_client_cert_resolver(Arc::clone(identity)),
+        };
+        config.alpn_protocols = ALPN.iter().map(|name| name.to_vec()).collect();
+        Ok(Arc::new(config))
+    }
+}
+
+/// TCP, and TLS above it where the scheme asks for it.
+#[derive(Clone, Debug)]
+pub(crate) struct Https {
+    tcp: Tcp,
+    tls: Prepared,
+}
+
+impl Https {
+    pub(crate) fn new(tcp: Tcp, tls: Prepared) -> Https {
+        Https { tcp, tls }
+    }
+}
+
+impl Https {
+    pub(super) async fn connect(mut self, uri: Uri) -> Result<Stream, Error> {
+        poll_fn(|cx| self.tcp.poll_ready(cx)).await.map_err(foreign)?;
+        let tcp = self.tcp.call(uri.clone()).await.map_err(foreign)?.into_inner();
+        if uri.scheme() != Some(&Scheme::HTTPS) {
+            return Ok(Stream::Plain(tcp));
+        }
+        let stream = handshake(&self.tls, &uri, tcp).await.map_err(|error| error.at(Phase::Tls))?;
+        Ok(Stream::Tls(Box::new(stream)))
+    }
+}
+
+fn foreign(error: impl Into<BoxError>) -> Error {
+    Error::from(error.into())
+}
+
+async fn handshake(tls: &Prepared, uri: &Uri, tcp: TcpStream) -> Result<TlsStream<TcpStream>, Error> {
+    let mut shaking = pin!(TlsConnector::from(tls.config()?).connect(server_name(uri)?, tcp));
+    let shaken = poll_fn(|cx| {
+        let polled = shaking.as_mut().poll(cx);
+        if polled.is_pending() {
+            report(Phase::Tls);
+        }
+        polled
+    });
+    shaken.await.map_err(foreign)
+}
+
+/// The name that the certificate has to be for; an address without the brackets of the URL.
+fn server_name(uri: &Uri) -> Result<ServerName<'static>, Error> {
+    let host = uri.host().unwrap_or_default();
+    let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
+    ServerName::try_from(bare.to_owned())
+        .map_err(|_| Error::config(format!("the host {host:?} is no name that a certificate could be for")))
+}

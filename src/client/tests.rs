@@ -1,0 +1,43 @@
+//! The client over the in-memory pipe on a paused clock; over real sockets where kernel or TLS are the point.
+
+mod broken;
+mod connecting;
+mod requests;
+mod responses;
+mod sockets;
+mod tls;
+mod urls;
+
+use super::*;
+use crate::testing::{Peer, Reply};
+use std::time::Duration;
+use tokio::task::JoinSet;
+
+const SEC: Duration = Duration::from_secs(1);
+const MS: Duration = Duration::from_millis(1);
+
+/// A client whose connections all lead to this peer.
+fn piped(peer: &Peer) -> ClientBuilder {
+    Client::builder().pipe(peer.pipe())
+}
+
+fn client(peer: &Peer) -> Client {
+    piped(peer).build().unwrap()
+}
+
+const URL: &str = "http://api.example/jobs";
+
+/// A call that goes on beside the test, and ends with this value.
+struct Beside(JoinSet<Result<Response, Error>>);
+
+impl Beside {
+    fn new(call: Sending) -> Beside {
+        let mut tasks = JoinSet::new();
+        tasks.spawn(call);
+        Beside(tasks)
+    }
+
+    async fn ended(mut self) -> Result<Response, Error> {
+        self.0.join_next().await.unwrap().unwrap()
+    }
+}

@@ -1,0 +1,194 @@
+//! The innermost service: one request on a pooled connection, by hyper-util.
+
+use super::connect::{Connector, end_this_connection};
+use crate::body::Body;
+use crate::error::{BoxError, Error, ErrorKind};
+use crate::sync::{Mutex, lock};
+use http::header::{Entry, USER_AGENT};
+use http::{HeaderMap, HeaderValue, Request, Response, Version};
+use hyper::body::Incoming;
+use hyper::ext::on_informational;
+use hyper_util::client::legacy::{Client, ResponseFuture};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+use tower_service::Service;
+
+/// Shorter than the minute or more that servers and balancers keep an idle connection, so that it is mostly the client
+/// that closes and a request seldom meets a connection that is going away.
+const IDLE: Duration = Duration::from_secs(50);
+const IDLE_PER_ORIGIN: usize = 8;
+/// A response head larger than this is an error, and no buffer of a connection grows beyond it. (hyper's own limit on
+/// the number of headers is 100.)
+const HEAD: usize = 64 * 1024;
+/// More responses of 1xx before the response itself are an error: nothing else would end a server that sends only them.
+const INFORMATIONAL: u32 = 100;
+
+/// hyper-util's client over our connector. Clones share everything.
+///
+/// It spawns one task for each connection, one that puts a connection back into the pool when its body is read, one
+/// for a connect that lost its race against a connection that came free, and one per pool that closes idle
+/// connections. All of them end with the connections.
+#[derive(Clone)]
+pub(crate) struct Transport(Arc<Inner>);
+
+struct Inner {
+    client: Client<Connector, Body>,
+    user_agent: HeaderValue,
+}
+
+impl Transport {
+    pub(crate) fn new(connector: Connector, user_agent: HeaderValue) -> Transport {
+        let client = Client::builder(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE)
+            .pool_max_idle_per_host(IDLE_PER_ORIGIN)
+            .http1_max_buf_size(HEAD)
+            .build(connector);
+        Transport(Arc::new(Inner { client, user_agent }))
+    }
+}
+
+impl fmt::Debug for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Transport")
+    }
+}
+
+impl Service<Request<Body>> for Transport {
+    type Response = Response<Incoming>;
+    type Error = Error;
+    type Future = Exchange;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, mut request: Request<Body>) -> Exchange {
+        // hyper-util spawns, and a spawn without a runtime is a panic.
+        if tokio::runtime::Handle::try_current().is_err() {
+            return Exchange::refused(Error::config(
+                "no tokio runtime: the client's connections need one, run it inside one",
+            ));
+        }
+        let version = request.version();
+        if !matches!(version, Version::HTTP_10 | Version::HTTP_11) {
+            return Exchange::refused(Error::config(format!(
+                "the request asks for {version:?}: it must be HTTP/1.1 or HTTP/1.0"
+            )));
+        }
+        if let Entry::Vacant(vacant) = request.headers_mut().entry(USER_AGENT) {
+            vacant.insert(self.0.user_agent.clone());
+        }
+        let count = Arc::new(Count::default());
+        let counting = Arc::clone(&count);
+        on_informational(&mut request, move |_| counting.one_more());
+        Exchange(Doing::Running { response: self.0.client.request(request), count })
+    }
+}
+
+/// The future of one request and its response head.
+pub(crate) struct Exchange(Doing);
+
+enum Doing {
+    Refused(Option<Error>),
+    Running { response: ResponseFuture, count: Arc<Count> },
+}
+
+impl Exchange {
+    fn refused(error: Error) -> Exchange {
+        Exchange(Doing::Refused(Some(error)))
+    }
+}
+
+impl Future for Exchange {
+    type Output = Result<Response<Incoming>, Error>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match &mut self.0 {
+            Doing::Refused(error) => match error.take() {
+                Some(error) => Poll::Ready(Err(error)),
+                None => panic!("a request was polled after it had ended"),
+            },
+            Doing::Running { response, count } => match Pin::new(response).poll(cx) {
+                // The connection ends with its next read, or with this future.
+                Poll::Ready(_) if count.is_full() => Poll::Ready(Err(too_many())),
+                // hyper looks at its cap before it reads again, so that one read can bring a head of nearly twice as much.
+                Poll::Ready(Ok(response)) if head_size(response.headers()) > HEAD => {
+                    Poll::Ready(Err(Error::new(ErrorKind::TooLarge, too_large())))
+                }
+                Poll::Ready(Ok(response)) => Poll::Ready(Ok(response)),
+                Poll::Ready(Err(error)) => Poll::Ready(Err(failed(error.into()))),
+                Poll::Pending if count.watch(cx) => Poll::Ready(Err(too_many())),
+                Poll::Pending => Poll::Pending,
+            },
+        }
+    }
+}
+
+fn failed(error: BoxError) -> Error {
+    let mut error = Error::from(error);
+    let inner = error.inner_mut();
+    if inner.kind == ErrorKind::TooLarge && inner.detail.is_empty() {
+        inner.detail = too_large().into();
+    }
+    error
+}
+
+fn too_large() -> String {
+    format!("the response head is above its cap of {} KiB or 100 headers", HEAD / 1024)
+}
+
+/// As on the wire, but for the status line: each header has a colon, a space and a line end.
+fn head_size(headers: &HeaderMap) -> usize {
+    headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum()
+}
+
+fn too_many() -> Error {
+    Error::new(
+        ErrorKind::TooLarge,
+        format!("more than {INFORMATIONAL} informational responses (1xx) came before the response"),
+    )
+}
+
+/// Counts the informational responses to one request. The task of the connection counts, the call looks.
+#[derive(Debug, Default)]
+struct Count {
+    seen: AtomicU32,
+    call: Mutex<Option<Waker>>,
+}
+
+impl Count {
+    fn one_more(&self) {
+        let seen = self.seen.fetch_add(1, Ordering::SeqCst);
+        if seen >= INFORMATIONAL {
+            end_this_connection();
+        }
+        if seen == INFORMATIONAL {
+            if let Some(call) = lock(&self.call).take() {
+                call.wake();
+            }
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.seen.load(Ordering::SeqCst) > INFORMATIONAL
+    }
+
+    /// Whether there were too many; else the call is woken when there are.
+    fn watch(&self, cx: &Context<'_>) -> bool {
+        let mut call = lock(&self.call);
+        if !call.as_ref().is_some_and(|call| call.will_wake(cx.waker())) {
+            *call = Some(cx.waker().clone());
+        }
+        drop(call);
+        // Looked at only now: one that comes after this finds the waker.
+        self.is_full()
+    }
+}

@@ -1,0 +1,102 @@
+//! What a call asks before an attempt: the breaker, then the health check.
+
+use super::Admission;
+use super::Life;
+use super::Probe;
+use crate::breaker;
+use crate::error::Error;
+use crate::error::ErrorKind;
+use crate::error::Phase;
+use crate::preflight::Answer;
+use std::time::Duration;
+use tokio::time::Instant;
+
+impl Life {
+    /// Breaker, then health check; the start of an attempt.
+    pub(in crate::stack) fn admit(&mut self, uri: Option<&http::Uri>, now: Instant) -> Admission {
+        if self.deadline.is_some_and(|deadline| now >= deadline) {
+            let error =
+                Error::new(ErrorKind::Deadline, "the deadline had passed before an attempt could begin");
+            let phase = if self.attempt == 0 { Phase::Ready } else { Phase::BackOff };
+            return Admission::Refused(error.at(phase));
+        }
+        if let (Some(_), Some(uri)) = (&self.long_poll, uri) {
+            if let Some(until) = self.lane.gaps.until(&self.lane.shared.hasher, uri, now) {
+                self.enter(Phase::BackOff, now);
+                return Admission::Later(until);
+            }
+        }
+        if self.lane.shared.parts.breaker {
+            match self.lane.breaker.admit(now, self.lease()) {
+                Ok(mut permit) => {
+                    permit.unsent();
+                    self.permit = Some(permit);
+                }
+                Err(refused) => return self.refused(ErrorKind::Open { retry_in: refused.retry_in }, now),
+            }
+        }
+        let Some(flight) = self.lane.health.as_ref().filter(|_| self.lane.shared.parts.health) else {
+            return self.admitted(Admission::Go, now);
+        };
+        let half_open = self.permit.as_ref().and_then(|permit| permit.half_open_generation());
+        match flight.ask(half_open, now) {
+            Answer::Go => self.admitted(Admission::Go, now),
+            Answer::Lead => {
+                self.probe = Probe::Leading;
+                self.admitted(Admission::Lead, now)
+            }
+            Answer::Wait(waiting) => {
+                self.probe = Probe::Waiting(waiting);
+                self.admitted(Admission::Wait, now)
+            }
+            Answer::Refuse { since, retry_in } => {
+                self.settle(breaker::Outcome::Nothing, now);
+                self.refused(ErrorKind::Unhealthy { since, retry_in }, now)
+            }
+        }
+    }
+
+    pub(super) fn admitted(&mut self, admission: Admission, now: Instant) -> Admission {
+        self.attempt += 1;
+        self.began = now;
+        admission
+    }
+
+    pub(super) fn refused(&mut self, kind: ErrorKind, now: Instant) -> Admission {
+        let mut error = Error::new(kind, "");
+        if error.is_unhealthy() {
+            error = error.at(Phase::HealthCheck);
+        }
+        match self.sit_out(&error, now) {
+            Some(until) => Admission::Later(until),
+            None => Admission::Refused(error),
+        }
+    }
+
+    /// When to ask again after this refusal, if it is to be waited out.
+    pub(super) fn sit_out(&mut self, refusal: &Error, now: Instant) -> Option<Instant> {
+        let shared = &self.lane.shared;
+        if !(shared.parts.retry && shared.retry.wait_when_refused) {
+            return None;
+        }
+        let until = now + self.spread(refusal.retry_in()?);
+        if self.waits_until().is_some_and(|end| until >= end) {
+            return None;
+        }
+        self.enter(Phase::BackOff, now);
+        Some(until)
+    }
+
+    pub(super) fn lease(&self) -> breaker::Lease {
+        let bounds = &self.lane.shared.bounds;
+        match &self.long_poll {
+            None => breaker::Lease { length: self.lane.shared.rules.lease, records: true },
+            Some(poll) => {
+                let health = self.lane.shared.health.as_ref().map_or(Duration::from_secs(5), |h| h.timeout);
+                let own = poll.bound(bounds.long_poll).unwrap_or(Duration::from_secs(600));
+                let length = health + bounds.connect + own + Duration::from_secs(1);
+                breaker::Lease { length, records: false }
+            }
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! The body of a response: read inside the attempt, or handed over while it streams.
+
+use super::Life;
+use crate::body::Attempts;
+use crate::body::Body;
+use crate::collect::Buffer;
+use crate::error::Error;
+use crate::error::Phase;
+use crate::error::Story;
+use crate::retry::Evidence;
+use crate::retry::Outcome;
+use crate::stack::wait::Clock;
+use http::response;
+use tokio::time::Instant;
+
+impl Life {
+    /// Some of the body came while it is collected.
+    pub(in crate::stack) fn got(&mut self, bytes: usize, clock: &mut Clock) {
+        let waited = self.flow.is_waiting();
+        self.flow.got(bytes, clock.now());
+        if let Some(permit) = self.permit.as_mut().filter(|_| waited) {
+            permit.heard_at(clock.now());
+        }
+    }
+
+    /// There is no more of the body yet.
+    pub(in crate::stack) fn enter_body(&mut self, clock: &mut Clock) {
+        self.idle(Phase::Body, clock);
+        if !self.flow.is_waiting() {
+            self.flow.wait(clock.now());
+        }
+    }
+
+    /// The body is complete.
+    pub(in crate::stack) fn complete(&mut self, now: Instant) {
+        self.record(Evidence::Success, None, now);
+    }
+
+    /// How the response came about; it settles the budget.
+    pub(in crate::stack) fn attempts(&mut self, head: &mut response::Parts, now: Instant) -> Attempts {
+        let earned = match &self.lane.shared.retry.budget {
+            Some(budget) if self.attempt <= 1 => budget.refund,
+            _ => self.paid,
+        };
+        if self.good {
+            self.deposit(earned);
+        }
+        self.paid = 0;
+        let attempts =
+            Attempts { count: self.attempt, elapsed: now - self.started, retry_after: self.wanted };
+        if attempts.count > 1 {
+            head.extensions.insert(attempts);
+            // Cloned, since a body that streams may still end in an error that tells it.
+            let (attempts_allowed, journal) = (self.allowed, self.journal.clone());
+            head.extensions.insert(Story { attempts_allowed, journal });
+        }
+        attempts
+    }
+
+    /// The response with the body that was collected.
+    pub(in crate::stack) fn respond(
+        &mut self,
+        mut head: response::Parts,
+        mut read: Buffer,
+        now: Instant,
+    ) -> http::Response<Body> {
+        let attempts = self.attempts(&mut head, now);
+        let body = Body::collected(read.take(), read.trailers.take());
+        http::Response::from_parts(head, body.with_attempts(attempts))
+    }
+
+    /// From here on the body belongs to its reader.
+    pub(in crate::stack) fn streams(&mut self, now: Instant) {
+        self.streaming = true;
+        self.enter(Phase::Body, now);
+        self.consumer_has_it();
+        if let Some(permit) = &mut self.permit {
+            permit.untimed();
+        }
+    }
+
+    /// The reader is busy with what it got: silence is its own.
+    pub(in crate::stack) fn consumer_has_it(&mut self) {
+        if let Some(permit) = &mut self.permit {
+            permit.quiet();
+        }
+    }
+
+    /// The reader waits for more.
+    pub(in crate::stack) fn consumer_waits(&mut self, now: Instant) {
+        if !self.flow.is_waiting() {
+            self.flow.wait(now);
+            if let Some(permit) = &mut self.permit {
+                permit.heard_at(now);
+            }
+        }
+    }
+
+    /// A streamed body failed.
+    pub(in crate::stack) fn broke(&mut self, error: Error, now: Instant) -> Error {
+        let class = self.lane.shared.class(&Outcome::Error(&error));
+        // It had begun to answer: whatever broke it, the connection was not merely stale.
+        let evidence = if class.evidence == Evidence::None && !error.is_config() {
+            Evidence::Failure
+        } else {
+            class.evidence
+        };
+        self.record(evidence, None, now);
+        self.finally(error, now)
+    }
+
+    /// A streamed body was cut off by a limit of ours: no failure of the server, as long as it flowed.
+    pub(in crate::stack) fn cut(&mut self, error: Error, now: Instant) -> Error {
+        if let Some(permit) = self.permit.take() {
+            permit.leave_stream(&self.lane.breaker, now);
+        }
+        self.finally(error, now)
+    }
+}

@@ -1,0 +1,92 @@
+//! The health check that goes before an attempt, made by this call or by another.
+
+use super::Life;
+use super::Probe;
+use crate::breaker;
+use crate::duration::human;
+use crate::error::Error;
+use crate::error::ErrorKind;
+use crate::error::Phase;
+use crate::preflight::Ended;
+use crate::telemetry;
+use http::StatusCode;
+use std::sync::Arc;
+use std::task::Context;
+use std::task::Poll;
+use std::time::Duration;
+use tokio::time::Instant;
+
+impl Life {
+    /// What another caller's health check came to.
+    ///
+    /// `Ok(true)` where its leader left and this call leads the next.
+    pub(in crate::stack) fn poll_health(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, Error>> {
+        let (Probe::Waiting(waiting), Some(flight)) = (&self.probe, &self.lane.health) else {
+            return Poll::Ready(Ok(false));
+        };
+        let Poll::Ready(ended) = flight.poll(waiting, cx) else { return Poll::Pending };
+        flight.leave(waiting);
+        self.probe = Probe::None;
+        Poll::Ready(match ended {
+            Ended::Passed => Ok(false),
+            Ended::Lead => {
+                self.probe = Probe::Leading;
+                self.began = Instant::now();
+                Ok(true)
+            }
+            Ended::Failed(cause) => {
+                // Counted once, by the caller that made the check.
+                self.settle(breaker::Outcome::Nothing, Instant::now());
+                Err(self.unhealthy(cause.to_string()))
+            }
+        })
+    }
+
+    /// Whether this status passes the health check.
+    pub(in crate::stack) fn healthy(&self, status: StatusCode) -> Result<(), String> {
+        match &self.lane.shared.health {
+            Some(health) if !(health.accept)(status) => Err(status.as_u16().to_string()),
+            _ => Ok(()),
+        }
+    }
+
+    /// What to say of a health check that ran into its bound.
+    pub(in crate::stack) fn probe_silence(&self) -> String {
+        let limit = self.probe_ends().map_or(Duration::ZERO, |at| at - self.began);
+        format!("no answer within {:#}", human(limit))
+    }
+
+    /// The health check that this call made is over.
+    pub(in crate::stack) fn probed(&mut self, result: Result<(), String>, now: Instant) -> Result<(), Error> {
+        self.probe = Probe::None;
+        let Some(flight) = &self.lane.health else { return Ok(()) };
+        let half_open = self.permit.as_ref().and_then(|permit| permit.half_open_generation()).is_some();
+        let outcome = result.as_ref().copied().map_err(|cause| Arc::from(cause.as_str()));
+        let recovered = flight.finish(outcome, now);
+        match result {
+            Ok(()) => {
+                if let Some(permit) = &mut self.permit {
+                    permit.unsent();
+                }
+                if half_open || recovered.is_some() {
+                    // Since the first check that failed or since the circuit opened, whichever came first.
+                    let opened = self.lane.breaker.snapshot().opened_for;
+                    telemetry::recovered(&self.lane.origin, recovered.max(opened));
+                }
+                Ok(())
+            }
+            Err(cause) => Err(self.unhealthy(cause)),
+        }
+    }
+
+    pub(super) fn unhealthy(&self, cause: String) -> Error {
+        let (since, retry_in) = match &self.lane.health {
+            Some(flight) => flight.outlook(Instant::now()),
+            None => Default::default(),
+        };
+        let kind = ErrorKind::Unhealthy { since, retry_in };
+        let mut error = Error::new(kind, format!("health check failed: {cause}")).at(Phase::HealthCheck);
+        error.inner_mut().fault.probe = true;
+        error
+    }
+}

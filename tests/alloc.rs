@@ -1,0 +1,158 @@
+//! Pay only for what happens: heap allocations of a call, counted. A budget, not a benchmark: one more is a failure.
+
+use allocation_counter::measure;
+use bytes::Bytes;
+use http::{Request, Response, Uri};
+use http_body_util::Full;
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+use tower_layer::Layer;
+use tower_service::Service;
+use unwedge::breaker::Breaker;
+use unwedge::stack::{
+    AttemptLayer, CircuitBreakerLayer, DeadlineLayer, HealthCheckLayer, RetryLayer, StallLayer,
+};
+use unwedge::{Limits, StackLayer, retry};
+
+/// Answers at once, or after it was pending once.
+#[derive(Clone)]
+struct Inner {
+    pending: bool,
+    status: u16,
+}
+
+const READY: Inner = Inner { pending: false, status: 200 };
+
+struct Answer(Inner);
+
+impl Future for Answer {
+    type Output = Result<Response<Full<Bytes>>, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
+        if std::mem::take(&mut self.0.pending) {
+            return Poll::Pending;
+        }
+        let mut response = Response::new(Full::new(Bytes::from_static(b"ok")));
+        *response.status_mut() = http::StatusCode::from_u16(self.0.status).expect("a status");
+        Poll::Ready(Ok(response))
+    }
+}
+
+impl Service<Request<Full<Bytes>>> for Inner {
+    type Response = Response<Full<Bytes>>;
+    type Error = Infallible;
+    type Future = Answer;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Request<Full<Bytes>>) -> Answer {
+        Answer(self.clone())
+    }
+}
+
+fn request() -> Request<Full<Bytes>> {
+    let mut request = Request::new(Full::default());
+    *request.uri_mut() = Uri::from_static("http://api.example.com/jobs");
+    request
+}
+
+fn drive<S: Service<Request<Full<Bytes>>>>(service: &mut S) -> bool {
+    let mut call = pin!(service.call(request()));
+    let mut cx = Context::from_waker(Waker::noop());
+    loop {
+        if let Poll::Ready(done) = call.as_mut().poll(&mut cx) {
+            return done.is_ok();
+        }
+    }
+}
+
+/// Allocations of the tenth call, when everything that is made once has been made.
+fn allocations<L, S>(layer: &L, inner: S, ok: bool) -> u64
+where
+    L: Layer<S>,
+    L::Service: Service<Request<Full<Bytes>>>,
+{
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+    let _entered = runtime.enter();
+    let mut service = layer.layer(inner);
+    for _ in 0..9 {
+        drive(&mut service);
+    }
+    measure(|| assert_eq!(drive(&mut service), ok)).count_total
+}
+
+#[test]
+fn the_whole_stack_adds_no_allocation_where_nothing_goes_wrong() {
+    let stack = StackLayer::default();
+    assert_eq!(allocations(&stack, READY, true), 0, "ready at once");
+    assert_eq!(allocations(&stack, Inner { pending: true, ..READY }, true), 0, "pending once, with a timer");
+}
+
+#[test]
+fn no_part_adds_an_allocation_where_nothing_goes_wrong() {
+    let second = Duration::from_secs(1);
+    for inner in [READY, Inner { pending: true, ..READY }] {
+        let count = |name: &str, count: u64| assert_eq!(count, 0, "{name}");
+        count("deadline", allocations(&DeadlineLayer::new(second).unwrap(), inner.clone(), true));
+        count("attempt", allocations(&AttemptLayer::new(second).unwrap(), inner.clone(), true));
+        count("retry", allocations(&RetryLayer::new(Default::default()).unwrap(), inner.clone(), true));
+        count(
+            "breaker",
+            allocations(&CircuitBreakerLayer::new(Default::default()).unwrap(), inner.clone(), true),
+        );
+        count("stall", allocations(&StallLayer::new(Limits::default()).unwrap(), inner.clone(), true));
+        count("health", allocations(&HealthCheckLayer::new("/health").unwrap(), inner, true));
+    }
+}
+
+#[test]
+fn a_refusal_costs_one_allocation_the_error_itself() {
+    let stack = StackLayer::default();
+    stack.breakers().of(&Uri::from_static("http://api.example.com/")).unwrap().force_open();
+    assert_eq!(allocations(&stack, READY, false), 1);
+
+    let breaker = Breaker::new("alone", Default::default()).unwrap();
+    breaker.force_open();
+    assert_eq!(measure(|| drop(breaker.acquire().unwrap_err())).count_total, 1);
+}
+
+#[test]
+fn a_breaker_admits_and_records_without_an_allocation() {
+    let breaker = Breaker::new("alone", Default::default()).unwrap();
+    let used = measure(|| {
+        breaker.acquire().unwrap().success();
+        breaker.acquire().unwrap().failure();
+        breaker.acquire().unwrap().neutral();
+        drop(breaker.acquire().unwrap());
+    });
+    assert_eq!(used.count_total, 0);
+}
+
+#[test]
+fn nothing_is_kept_for_a_retry_that_cannot_be() {
+    let none = StackLayer::builder().retry(retry::Settings::default().max_retries(0)).build().unwrap();
+    let with_headers = |layer: &StackLayer| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+        let _entered = runtime.enter();
+        let mut service = layer.layer(READY);
+        drive(&mut service);
+        let mut request = request();
+        request.headers_mut().insert(http::header::ACCEPT, http::HeaderValue::from_static("1"));
+        let used = measure(|| {
+            let mut call = pin!(service.call(request));
+            assert!(call.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready());
+        });
+        used.count_total
+    };
+    assert_eq!(with_headers(&none), 0);
+    assert_eq!(
+        with_headers(&StackLayer::default()),
+        2,
+        "a clone of the header map, for the retry that may follow"
+    );
+}
