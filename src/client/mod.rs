@@ -10,7 +10,7 @@ mod url;
 
 pub use builder::ClientBuilder;
 pub use connect::tls::Tls;
-pub use request::{Pending, RequestBuilder, Sending};
+pub use request::{RequestBuilder, ResponseFuture, Sending};
 pub use response::Response;
 pub use url::IntoUrl;
 
@@ -141,14 +141,14 @@ impl fmt::Debug for Client {
 impl Service<Request<Body>> for Client {
     type Response = http::Response<Body>;
     type Error = Error;
-    type Future = Pending;
+    type Future = ResponseFuture;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<Body>) -> Pending {
-        Pending::new(self, request)
+    fn call(&mut self, request: Request<Body>) -> ResponseFuture {
+        ResponseFuture::new(self, request)
     }
 }
 
@@ -156,14 +156,14 @@ impl Service<Request<Body>> for Client {
 impl Service<Request<Body>> for &Client {
     type Response = http::Response<Body>;
     type Error = Error;
-    type Future = Pending;
+    type Future = ResponseFuture;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<Body>) -> Pending {
-        Pending::new(self, request)
+    fn call(&mut self, request: Request<Body>) -> ResponseFuture {
+        ResponseFuture::new(self, request)
     }
 }
 
