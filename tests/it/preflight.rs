@@ -3,7 +3,7 @@
 use crate::support::*;
 use crate::watch::*;
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
+use http::{Request, Response};
 use http_body_util::Full;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
@@ -12,7 +12,6 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 use tower_layer::Layer;
 use unwedge::breaker::Phase;
-use unwedge::preflight::{Mode, Settings};
 use unwedge::stack::{HealthCheckLayer, StackBuilder};
 use unwedge::testing::{Peer, Reply, Script};
 use unwedge::{Deadline, ErrorKind, StackLayer, within};
