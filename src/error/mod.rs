@@ -106,6 +106,12 @@ impl Error {
         self
     }
 
+    /// Whether it is about a connection of the pool alone, and says nothing of the server.
+    pub(crate) fn is_of_the_connection(&self) -> bool {
+        (self.0.kind == ErrorKind::Transport && self.0.fault.reused)
+            || (self.0.kind == ErrorKind::Connect && self.0.fault.pool)
+    }
+
     pub(crate) fn inner(&self) -> &Inner {
         &self.0
     }

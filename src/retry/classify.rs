@@ -91,6 +91,7 @@ fn of_error(error: &Error) -> Class {
         ErrorKind::Transport | ErrorKind::Stall => class(Repeat::IfIdempotent, Evidence::Failure),
         ErrorKind::Attempt => class(Repeat::IfIdempotent, Evidence::Failure),
         // Nothing of the request was sent, so that a POST may follow as well.
+        ErrorKind::Unhealthy { .. } if fault.probe && fault.reused => class(Repeat::Always, Evidence::None),
         ErrorKind::Unhealthy { .. } if fault.probe => class(Repeat::Always, Evidence::Failure),
         ErrorKind::TooLarge if error.phase() != Some(Phase::Body) => class(Repeat::Never, Evidence::Failure),
         _ => nothing,

@@ -188,13 +188,14 @@ where
                     Poll::Ready(answer) => {
                         clock.stale();
                         let now = clock.now();
-                        let (result, drain) = match answer {
+                        let (checked, drain) = match answer {
                             Ok(answer) => {
-                                (life.healthy(answer.status()), Some(Drain::new(answer.into_body(), now)))
+                                let checked = life.probed(life.healthy(answer.status()), now);
+                                (checked, Some(Drain::new(answer.into_body(), now)))
                             }
-                            Err(error) => (Err(Error::from(error.into()).cause()), None),
+                            Err(error) => (life.probe_broke(error.into(), now), None),
                         };
-                        match life.probed(result, now) {
+                        match checked {
                             Ok(()) => {
                                 this.state.set(State::Wait { until: now, drain, then: Then::Send });
                                 continue;
