@@ -1,6 +1,6 @@
 //! The innermost service: one request on a pooled connection, by hyper-util.
 
-use super::connect::Connector;
+use super::connect::{Connector, end_this_connection};
 use crate::body::Body;
 use crate::error::{BoxError, Error, ErrorKind};
 use crate::sync::{Mutex, lock};
@@ -117,9 +117,8 @@ impl Future for Exchange {
                 None => panic!("a request was polled after it had ended"),
             },
             Doing::Running { response, count } => match Pin::new(response).poll(cx) {
-                // Dropping this future closes the connection. One that has delivered its response in the same breath is
-                // in order again, and is kept.
-                Poll::Ready(Ok(_)) if count.is_full() => Poll::Ready(Err(too_many())),
+                // The connection ends with its next read, or with this future.
+                Poll::Ready(_) if count.is_full() => Poll::Ready(Err(too_many())),
                 // hyper looks at its cap before it reads again, so that one read can bring a head of nearly twice as much.
                 Poll::Ready(Ok(response)) if head_size(response.headers()) > HEAD => {
                     Poll::Ready(Err(Error::new(ErrorKind::TooLarge, too_large())))
@@ -167,7 +166,11 @@ struct Count {
 
 impl Count {
     fn one_more(&self) {
-        if self.seen.fetch_add(1, Ordering::SeqCst) == INFORMATIONAL {
+        let seen = self.seen.fetch_add(1, Ordering::SeqCst);
+        if seen >= INFORMATIONAL {
+            end_this_connection();
+        }
+        if seen == INFORMATIONAL {
             if let Some(call) = lock(&self.call).take() {
                 call.wake();
             }

@@ -1,4 +1,10 @@
 //! All integration tests in one binary, so that the crate is linked once: a file per part, per edge and per incident.
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::type_complexity,
+    reason = "helpers of tests fail loudly, a test owns its tasks, and its types are seen at once"
+)]
 
 mod adoption;
 mod background;

@@ -16,6 +16,7 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
+pub(super) use stream::end_this_connection;
 use stream::{Metered, Stream};
 use tokio::time::Instant;
 use tower_service::Service;
