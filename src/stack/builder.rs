@@ -3,7 +3,7 @@
 use super::StackLayer;
 use super::lane::{Gaps, Lane, Warned};
 use crate::breaker::{self, Breaker, Rules, Transition};
-use crate::deadline::{Bounds, Limits};
+use crate::deadline::{Bounds, Headers, Limits};
 use crate::error::Error;
 use crate::inflight::Table;
 use crate::origin::{Entry, Origin, PerOrigin};
@@ -33,6 +33,7 @@ pub struct StackBuilder {
     breaker: breaker::Settings,
     health: Option<preflight::Settings>,
     classify: Option<Classify>,
+    propagate: Option<Headers>,
 }
 
 impl StackBuilder {
@@ -86,6 +87,27 @@ impl StackBuilder {
         self
     }
 
+    /// Tells the server with each attempt how many milliseconds it is waited for, and which attempt it is. Default off:
+    /// what a header gives away is for you to decide.
+    ///
+    /// Written right before an attempt is sent: the least of the attempt limit and what is left of the call, the
+    /// request's own [`Deadline`](crate::Deadline) and every enclosing scope; of a long poll its hold. A shorter time
+    /// that the request already carries in that header stays. Health checks carry none, since they are made for all
+    /// callers, and a server that refuses what is late must not be called down because the caller who happened to
+    /// make the check was in a hurry. On the server, [`IncomingLayer`](crate::deadline::IncomingLayer) opens a scope
+    /// from it.
+    ///
+    /// ```
+    /// use unwedge::{StackLayer, deadline};
+    ///
+    /// let layer = StackLayer::builder().propagate_deadline(deadline::Headers::default()).build()?;
+    /// # Ok::<(), unwedge::Error>(())
+    /// ```
+    pub fn propagate_deadline(mut self, headers: Headers) -> StackBuilder {
+        self.propagate = Some(headers);
+        self
+    }
+
     /// Checks all settings and their relations.
     ///
     /// # Errors
@@ -116,6 +138,7 @@ impl fmt::Debug for StackBuilder {
             .field("breaker", &self.breaker)
             .field("health", &self.health)
             .field("classify", &self.classify.is_some())
+            .field("propagate", &self.propagate)
             .finish()
     }
 }
@@ -150,6 +173,7 @@ pub(crate) struct Shared {
     pub(crate) rules: Arc<Rules>,
     pub(crate) health: Option<preflight::Settings>,
     pub(crate) classify: Option<Classify>,
+    pub(crate) propagate: Option<Headers>,
     pub(crate) table: Arc<Table>,
     pub(crate) events: broadcast::Sender<Transition>,
     /// For back-off; a seed in its settings fixes the series of the whole layer.
@@ -165,7 +189,7 @@ const ORIGINS_MAX: usize = 4096;
 
 impl Hub {
     fn new(builder: StackBuilder, parts: Parts) -> Result<Hub, Error> {
-        let StackBuilder { limits, retry, breaker, health, classify } = builder;
+        let StackBuilder { limits, retry, breaker, health, classify, propagate } = builder;
         let bounds = limits.resolve()?;
         if parts.retry {
             retry.check()?;
@@ -176,6 +200,9 @@ impl Hub {
         if let Some(health) = &health {
             health.check()?;
         }
+        if let Some(headers) = &propagate {
+            headers.check()?;
+        }
         let health_timeout = health.as_ref().map_or(Duration::from_secs(5), |health| health.timeout);
         let shared = Shared {
             parts,
@@ -185,6 +212,7 @@ impl Hub {
             retry,
             health,
             classify,
+            propagate,
             table: Arc::default(),
             events: broadcast::channel(256).0,
             hasher: RandomState::new(),

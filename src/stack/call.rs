@@ -3,7 +3,7 @@
 use super::lane::Lane;
 use super::life::{Admission, Life};
 use super::read::{Read, read};
-use super::state::{Next, State, StateProj, Then, health_check, next};
+use super::state::{Next, State, StateProj, Then, health_check, next, propagate};
 use super::stream::Guarded;
 use super::wait::{Bound, Clock, Drain, Nearest};
 use crate::body::Body;
@@ -162,8 +162,9 @@ where
                             continue;
                         }
                         Poll::Ready(Ok(())) => {
-                            let request = next(life, this.request);
+                            let mut request = next(life, this.request);
                             life.sent(clock.now());
+                            propagate(life, &mut request, clock.now());
                             *this.attempt_span = telemetry::attempt(life.attempt);
                             let future = {
                                 let _attempt = this.attempt_span.enter();

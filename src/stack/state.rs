@@ -4,6 +4,7 @@ use super::life::Life;
 use super::wait::{Drain, Nearest};
 use crate::body::{Replay, empty};
 use crate::collect::Buffer;
+use crate::deadline::Deadline;
 use crate::error::Error;
 use http::{Request, request, response};
 use pin_project_lite::pin_project;
@@ -62,6 +63,16 @@ pub(super) fn next<B: 'static>(life: &Life, kept: &mut Option<(request::Parts, B
         }
     }
     Request::from_parts(head, body)
+}
+
+/// Says in the headers how long this attempt is waited for, where the stack was told to. Call it when the attempt has
+/// begun.
+#[inline]
+pub(super) fn propagate<B>(life: &Life, request: &mut Request<B>, now: Instant) {
+    let Some(headers) = &life.lane.shared.propagate else { return };
+    let ends = Deadline::nearest(life.attempt_ends().map(|(at, _)| at), life.deadline);
+    let left = ends.map(|at| at.saturating_duration_since(now));
+    headers.write(request.headers_mut(), left, life.attempt);
 }
 
 /// The health check that goes before a request.

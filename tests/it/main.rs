@@ -9,6 +9,8 @@ mod budget;
 mod collect;
 mod deadline;
 mod discarded;
+mod downstream;
+mod incoming;
 mod long_poll;
 mod neighbours;
 mod outcomes;
