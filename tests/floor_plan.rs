@@ -68,7 +68,11 @@ const PURE: &[&str] = &[
     "retry/backoff",
     "retry/budget",
     "retry/classify",
+    "stack/bounds",
+    "stall",
     "supervise/restart",
+    "testing/bounded/report",
+    "testing/script",
 ];
 
 /// (file, why) of what may box a future although it is a part or the stack.

@@ -1,6 +1,7 @@
 //! The settings of a stack, checked as a whole, and what all services of one layer share.
 
 use super::StackLayer;
+use super::bounds::WorstCase;
 use super::lane::{Gaps, Lane, Warned};
 use crate::breaker::{self, Breaker, Rules, Transition};
 use crate::deadline::{Bounds, Headers, Limits};
@@ -115,7 +116,9 @@ impl StackBuilder {
     /// attempt, a health path without a slash. The message names the values and the rule.
     pub fn build(self) -> Result<StackLayer, Error> {
         let hub = Hub::new(self, Parts::ALL)?;
-        if let Some(warning) = hub.shared.worst_case().warning() {
+        let worst = hub.shared.worst_case();
+        worst.check()?;
+        if let Some(warning) = worst.warning() {
             tracing::warn!("{warning}");
         }
         Ok(StackLayer(Arc::new(hub)))
@@ -241,6 +244,10 @@ impl Lane {
 }
 
 impl Shared {
+    pub(super) fn worst_case(&self) -> WorstCase {
+        WorstCase::of(self)
+    }
+
     pub(crate) fn class(&self, outcome: &Outcome<'_>) -> Class {
         let own = self.classify.as_ref().and_then(|classify| classify(outcome));
         own.unwrap_or_else(|| outcome.class())

@@ -130,7 +130,7 @@ where
                 StateProj::Health => match life.poll_health(cx) {
                     Poll::Pending => {
                         life.idle(Phase::HealthCheck, &mut clock);
-                        Next::Pending(bounds)
+                        Next::Pending(bounds.parked(life))
                     }
                     Poll::Ready(Ok(lead)) => {
                         this.state.set(State::Ready { probe: lead });
@@ -143,7 +143,8 @@ where
                     match life.inside(|| this.inner.poll_ready(cx)) {
                         Poll::Pending => {
                             life.idle(Phase::Ready, &mut clock);
-                            Next::Pending(bounds.at(life.probe_ends().filter(|_| probe), Bound::Probe))
+                            let probe_ends = life.probe_ends().filter(|_| probe);
+                            Next::Pending(bounds.at(probe_ends, Bound::Probe).parked(life))
                         }
                         Poll::Ready(Err(error)) => {
                             // A service that failed to become ready is not asked again.

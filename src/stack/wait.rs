@@ -44,6 +44,14 @@ impl Nearest {
         }
     }
 
+    /// What bounds a long poll before it is sent: nothing else does. Other calls have their deadline.
+    pub(super) fn parked(self, life: &Life) -> Nearest {
+        match life.attempt_ends() {
+            Some((at, limit)) if life.long_poll.is_some() => self.at(Some(at), Bound::Attempt(limit)),
+            _ => self,
+        }
+    }
+
     /// The bounds of a body that is awaited.
     pub(super) fn stall(self, life: &Life) -> Nearest {
         match life.flow.bound() {
@@ -67,11 +75,11 @@ pub(super) struct Drain<R> {
 }
 
 const BYTES: usize = 4096;
-const TIME: Duration = Duration::from_millis(100);
+pub(super) const DRAIN: Duration = Duration::from_millis(100);
 
 impl<R: Body + Unpin> Drain<R> {
     pub(super) fn new(body: R, now: Instant) -> Drain<R> {
-        Drain { body, left: BYTES, until: now + TIME }
+        Drain { body, left: BYTES, until: now + DRAIN }
     }
 
     /// Ready when there is no more to read, or none that is worth it.

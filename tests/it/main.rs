@@ -1,6 +1,7 @@
 //! All integration tests in one binary, so that the crate is linked once: a file per part, per edge and per incident.
 
 mod bad_input;
+mod bounded;
 mod breaker;
 mod breaker_hangs;
 mod breaker_panics;
