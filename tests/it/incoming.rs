@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
 use std::convert::Infallible;
-use std::future::{Future, Pending, pending, poll_fn};
+use std::future::{Future, Pending, poll_fn};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
@@ -145,7 +145,7 @@ impl Service<Request<()>> for NeverReady {
     }
 
     fn call(&mut self, _: Request<()>) -> Self::Future {
-        pending()
+        panic!("it was never ready")
     }
 }
 

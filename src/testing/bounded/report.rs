@@ -103,9 +103,9 @@ impl fmt::Display for Report {
         let lost = |ended: &Ended| matches!(ended, Ended::NotReached { .. });
         let fine = |ended: &Ended| !ended.hangs() && !lost(ended);
         if hang > 0 {
-            write!(
+            writeln!(
                 f,
-                "{hang} of {all} faults did not end within {limit:#}, from the call to the last byte of its body:\n"
+                "{hang} of {all} faults did not end within {limit:#}, from the call to the last byte of its body:"
             )?;
             self.part(f, Ended::hangs, true)?;
             f.write_str("\n\na program that meets one of these waits until somebody restarts it\n\n")?;
@@ -116,7 +116,7 @@ impl fmt::Display for Report {
             f.write_str("\n\n")?;
         }
         match self.is_bounded() {
-            true => write!(f, "every call ended within {limit:#}:\n")?,
+            true => writeln!(f, "every call ended within {limit:#}:")?,
             false => f.write_str("these ended:\n")?,
         }
         self.part(f, fine, false)
