@@ -139,6 +139,13 @@ impl fmt::Debug for Client {
     }
 }
 
+#[cfg(feature = "testing")]
+impl crate::testing::HasBounds for Client {
+    fn bounds(&self) -> WorstCase {
+        self.stack.bounds()
+    }
+}
+
 /// As a tower service it is always ready, so that it can stand under any layer.
 impl Service<Request<Body>> for Client {
     type Response = http::Response<Body>;

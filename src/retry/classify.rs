@@ -1,5 +1,6 @@
 //! What an outcome means: whether it is worth repeating, and what it says about the origin. Pure.
 
+use crate::deadline::Late;
 use crate::error::{Error, ErrorKind, Phase};
 use http::{Extensions, HeaderMap, Method, StatusCode};
 
@@ -58,6 +59,10 @@ impl Outcome<'_> {
     /// What the rules of this crate say, without a classifier of the user's.
     pub fn class(&self) -> Class {
         match self {
+            // The caller gave it too little time, and has none to give to another attempt.
+            Outcome::Head(head) if head.status == 504 && Late::refused(&head.headers) => {
+                class(Repeat::Never, Evidence::None)
+            }
             Outcome::Head(head) => of_status(head.status),
             Outcome::Error(error) => of_error(error),
         }

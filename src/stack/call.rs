@@ -2,7 +2,7 @@
 
 use super::lane::Lane;
 use super::life::{Admission, Life};
-use super::outgoing::Outgoing;
+use super::outgoing::{Outgoing, propagate};
 use super::read::{Read, read};
 use super::state::{Next, State, StateProj, Then};
 use super::stream::Guarded;
@@ -167,8 +167,9 @@ where
                             continue;
                         }
                         Poll::Ready(Ok(())) => {
-                            let request = this.request.next(life);
+                            let mut request = this.request.next(life);
                             life.sent(clock.now());
+                            propagate(life, &mut request, clock.now());
                             *this.attempt_span = telemetry::attempt(life.attempt);
                             let future = {
                                 let _attempt = this.attempt_span.enter();

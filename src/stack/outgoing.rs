@@ -2,8 +2,10 @@
 
 use super::life::Life;
 use crate::body::{Replay, empty};
+use crate::deadline::Deadline;
 use crate::error::Error;
 use http::{Extensions, HeaderMap, Request, Version};
+use tokio::time::Instant;
 
 /// What goes out next; while an attempt is under way, what is needed for the one after it.
 pub(super) enum Outgoing<B> {
@@ -81,4 +83,14 @@ impl<B: 'static> Outgoing<B> {
         *probe.version_mut() = self.version();
         Ok(probe)
     }
+}
+
+/// Says in the headers how long this attempt is waited for, where the stack was told to. Call it when the attempt has
+/// begun.
+#[inline]
+pub(super) fn propagate<B>(life: &Life, request: &mut Request<B>, now: Instant) {
+    let Some(headers) = &life.lane.shared.propagate else { return };
+    let ends = Deadline::nearest(life.attempt_ends().map(|(at, _)| at), life.deadline);
+    let left = ends.map(|at| at.saturating_duration_since(now));
+    headers.write(request.headers_mut(), left, life.attempt);
 }
