@@ -203,6 +203,13 @@ impl Table {
         }
     }
 
+    /// Another deadline than the one it began with: a body that streams has bounds of its own.
+    pub(crate) fn ends(&self, slot: &Slot, deadline: Instant) {
+        if let Some(details) = &mut lock(&self.slab).entries[slot.0 as usize] {
+            details.deadline = Some(deadline);
+        }
+    }
+
     pub(crate) fn phase(&self, slot: &Slot, phase: Phase, attempt: u32, now: Instant) {
         let row = self.row(slot.0 as usize);
         let since = now.saturating_duration_since(self.epoch).as_nanos() as u64;

@@ -12,6 +12,6 @@ pub(crate) use header::Late;
 pub use incoming::{AttemptNumber, Incoming, IncomingFuture, IncomingLayer, IncomingService};
 pub(crate) use limits::Bounds;
 pub use limits::Limits;
-pub(crate) use scope::outside;
 pub use scope::{Deadline, Within, within};
+pub(crate) use scope::{outside, under};
 pub(crate) use timer::Timer;

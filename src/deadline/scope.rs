@@ -111,6 +111,11 @@ pub(crate) fn outside<T>(work: impl FnOnce() -> T) -> T {
     AMBIENT.sync_scope(None, work)
 }
 
+/// Runs code under this deadline: what a layer with a deadline of its own shows those beneath it.
+pub(crate) fn under<T>(deadline: Deadline, work: impl FnOnce() -> T) -> T {
+    AMBIENT.sync_scope(Some(deadline), work)
+}
+
 /// Runs a future under a deadline. Every call, sleep and nested scope inside sees what is left and can only shorten
 /// it; the future itself ends at the deadline, also where the code inside ignores it.
 ///

@@ -2,6 +2,7 @@
 
 use crate::Error;
 use pin_project_lite::pin_project;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use tokio::time::{Instant, Sleep, sleep_until};
@@ -19,31 +20,45 @@ pin_project! {
 impl Timer {
     /// Ready once `at` has passed. Call it only after the work itself was polled and is pending.
     pub(crate) fn poll(self: Pin<&mut Self>, at: Instant, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        let mut sleep = self.project().sleep;
-        if sleep.is_none() {
-            // sleep_until panics without a runtime; a wrong set-up shall be an error.
-            if tokio::runtime::Handle::try_current().is_err() {
-                return Poll::Ready(Err(Error::config(
-                    "no tokio runtime: nothing could bound this wait, run it inside one",
-                )));
-            }
-            sleep.set(Some(sleep_until(at)));
-        }
+        let mut slot = self.project().sleep;
         loop {
-            let Some(mut sleep) = sleep.as_mut().as_pin_mut() else { return Poll::Pending };
-            if sleep.deadline() > at {
-                sleep.as_mut().reset(at);
+            let Some(mut sleep) = slot.as_mut().as_pin_mut() else {
+                slot.set(Some(registered(at)?));
+                continue;
+            };
+            let polled = caught(|| {
+                if sleep.deadline() > at {
+                    sleep.as_mut().reset(at);
+                }
+                sleep.as_mut().poll(cx)
+            });
+            match polled {
+                Some(Poll::Pending) => return Poll::Pending,
+                Some(Poll::Ready(())) if sleep.deadline() == at => return Poll::Ready(Ok(())),
+                // It was set for a bound that has since moved away.
+                Some(Poll::Ready(())) => sleep.reset(at),
+                // The runtime it was registered with is gone; the one that polls now has a clock of its own.
+                None => slot.set(Some(registered(at)?)),
             }
-            if sleep.as_mut().poll(cx).is_pending() {
-                return Poll::Pending;
-            }
-            if sleep.deadline() == at {
-                return Poll::Ready(Ok(()));
-            }
-            // It was set for a bound that has since moved away.
-            sleep.reset(at);
         }
     }
+}
+
+/// A timer of the current runtime. tokio panics without a runtime, or where its clock is off; a wrong set-up shall be
+/// an error.
+fn registered(at: Instant) -> Result<Sleep, Error> {
+    if tokio::runtime::Handle::try_current().is_err() {
+        return Err(Error::config("no tokio runtime: nothing could bound this wait, run it inside one"));
+    }
+    caught(|| sleep_until(at)).ok_or_else(|| {
+        Error::config(
+            "the tokio runtime has no clock: nothing could bound this wait, build it with enable_time()",
+        )
+    })
+}
+
+fn caught<T>(work: impl FnOnce() -> T) -> Option<T> {
+    catch_unwind(AssertUnwindSafe(work)).ok()
 }
 
 #[cfg(test)]
@@ -74,5 +89,29 @@ mod tests {
             Poll::Ready(Err(error)) => assert!(error.is_config()),
             other => panic!("{other:?}"),
         }
+    }
+
+    #[test]
+    fn without_a_clock_there_is_a_configuration_error_and_no_panic() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let ended = runtime.block_on(async {
+            let mut timer = pin!(Timer::default());
+            poll_fn(|cx| timer.as_mut().poll(Instant::now(), cx)).await
+        });
+        assert!(ended.unwrap_err().to_string().contains("enable_time"));
+    }
+
+    #[test]
+    fn a_wait_that_moves_to_another_runtime_goes_on_when_the_first_is_gone() {
+        let runtime = || tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let (first, second) = (runtime(), runtime());
+        let at = Instant::now() + Duration::from_millis(30);
+        let mut timer = Box::pin(Timer::default());
+        first.block_on(async {
+            assert!(poll_fn(|cx| Poll::Ready(timer.as_mut().poll(at, cx))).await.is_pending());
+        });
+        drop(first);
+        second.block_on(async { poll_fn(|cx| timer.as_mut().poll(at, cx)).await.unwrap() });
+        assert!(Instant::now() >= at);
     }
 }

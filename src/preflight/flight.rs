@@ -17,8 +17,10 @@ struct State {
     verdict: Verdict,
     /// The breaker generation that the verdict was made under: the end of an open wait makes it stale.
     generation: u64,
-    /// Which probe is on the wire, by number.
-    under_way: Option<u64>,
+    /// Which probe is on the wire, by number, and when its leader has had its time: one that nobody polls any more
+    /// must not hold up all others.
+    under_way: Option<(u64, Instant)>,
+    lease: Duration,
     flights: u64,
     /// How the last finished probe ended.
     last: Option<(u64, Result<(), Arc<str>>)>,
@@ -36,8 +38,8 @@ pub(crate) enum Answer {
         since: Duration,
         retry_in: Duration,
     },
-    /// Send the probe, then call [`Flight::finish`], or [`Flight::abandon`] when it cannot be finished.
-    Lead,
+    /// Send the probe, then call [`Flight::finish`] with this number, or [`Flight::abandon`] when it cannot be finished.
+    Lead(u64),
     /// Another caller is at it.
     Wait(Waiting),
 }
@@ -54,16 +56,18 @@ pub(crate) struct Waiting {
 pub(crate) enum Ended {
     Passed,
     Failed(Arc<str>),
-    /// Its leader left; this caller leads the next.
-    Lead,
+    /// Its leader left or had its time; this caller leads the next.
+    Lead(u64),
 }
 
 impl Flight {
-    pub(crate) fn new(interval: Duration, mode: Mode) -> Flight {
+    /// `lease` is the longest that one caller may lead.
+    pub(crate) fn new(interval: Duration, lease: Duration, mode: Mode) -> Flight {
         Flight(Mutex::new(State {
             verdict: Verdict::new(interval),
             generation: 0,
             under_way: None,
+            lease,
             flights: 0,
             last: None,
             waiters: Vec::new(),
@@ -88,19 +92,17 @@ impl Flight {
             Advice::Go => Answer::Go,
             Advice::Refuse { since, retry_in } => Answer::Refuse { since, retry_in },
             Advice::Check => match state.under_way {
-                Some(flight) => {
+                Some((flight, ends)) if now < ends => {
                     state.tickets += 1;
                     Answer::Wait(Waiting { ticket: state.tickets, flight })
                 }
-                None => {
-                    state.begin();
-                    Answer::Lead
-                }
+                _ => Answer::Lead(state.begin(now)),
             },
         }
     }
 
-    pub(crate) fn poll(&self, waiting: &Waiting, cx: &mut Context<'_>) -> Poll<Ended> {
+    /// While this is pending, ask again at [`leader_ends`](Flight::leader_ends).
+    pub(crate) fn poll(&self, waiting: &Waiting, now: Instant, cx: &mut Context<'_>) -> Poll<Ended> {
         let state = &mut *lock(&self.0);
         match &state.last {
             Some((flight, result)) if *flight >= waiting.flight => {
@@ -111,9 +113,8 @@ impl Flight {
             }
             _ => {}
         }
-        if state.under_way.is_none() {
-            state.begin();
-            return Poll::Ready(Ended::Lead);
+        if state.under_way.is_none_or(|(_, ends)| now >= ends) {
+            return Poll::Ready(Ended::Lead(state.begin(now)));
         }
         match state.waiters.iter_mut().find(|(ticket, _)| *ticket == waiting.ticket) {
             Some((_, waker)) => waker.clone_from(cx.waker()),
@@ -122,14 +123,23 @@ impl Flight {
         Poll::Pending
     }
 
+    /// When the leader of the probe under way has had its time.
+    pub(crate) fn leader_ends(&self) -> Option<Instant> {
+        lock(&self.0).under_way.map(|(_, ends)| ends)
+    }
+
     /// The caller no longer waits, for whatever reason.
     pub(crate) fn leave(&self, waiting: &Waiting) {
         lock(&self.0).waiters.retain(|(ticket, _)| *ticket != waiting.ticket);
     }
 
-    /// The verdict of the probe. Returns for how long the origin was down, where this ends an outage.
-    pub(crate) fn finish(&self, result: Result<(), Arc<str>>, now: Instant) -> Option<Duration> {
+    /// The verdict of the probe with this number; of one whose leader came too late it is no news. Returns for how long
+    /// the origin was down, where this ends an outage.
+    pub(crate) fn finish(&self, number: u64, result: Result<(), Arc<str>>, now: Instant) -> Option<Duration> {
         let mut state = lock(&self.0);
+        if state.under_way.is_none_or(|(flight, _)| flight != number) {
+            return None;
+        }
         let recovered = state.verdict.is_down().then(|| state.verdict.down_for(now));
         match &result {
             Ok(()) => state.verdict.passed(now),
@@ -137,9 +147,8 @@ impl Flight {
         }
         let passed = result.is_ok();
         state.trusted = state.trusted.map(|_| passed);
-        if let Some(flight) = state.under_way.take() {
-            state.last = Some((flight, result));
-        }
+        state.under_way = None;
+        state.last = Some((number, result));
         let waiters = std::mem::take(&mut state.waiters);
         drop(state);
         wake(waiters);
@@ -147,8 +156,11 @@ impl Flight {
     }
 
     /// The leader leaves without a verdict: the next waiter to wake up leads.
-    pub(crate) fn abandon(&self) {
+    pub(crate) fn abandon(&self, number: u64) {
         let mut state = lock(&self.0);
+        if state.under_way.is_none_or(|(flight, _)| flight != number) {
+            return;
+        }
         state.under_way = None;
         let waiters = std::mem::take(&mut state.waiters);
         drop(state);
@@ -182,9 +194,10 @@ impl State {
         self.trusted = self.trusted.map(|_| false);
     }
 
-    fn begin(&mut self) {
+    fn begin(&mut self, now: Instant) -> u64 {
         self.flights += 1;
-        self.under_way = Some(self.flights);
+        self.under_way = Some((self.flights, now + self.lease));
+        self.flights
     }
 }
 
@@ -199,8 +212,17 @@ fn wake(waiters: Vec<(u64, Waker)>) {
 mod tests {
     use super::*;
 
-    fn poll(flight: &Flight, waiting: &Waiting) -> Poll<Ended> {
-        flight.poll(waiting, &mut Context::from_waker(Waker::noop()))
+    const LEASE: Duration = Duration::from_secs(6);
+
+    fn poll(flight: &Flight, waiting: &Waiting, now: Instant) -> Poll<Ended> {
+        flight.poll(waiting, now, &mut Context::from_waker(Waker::noop()))
+    }
+
+    /// The probe under way, or a new one, ends like this.
+    fn verdict(flight: &Flight, result: Result<(), Arc<str>>, now: Instant) -> Option<Duration> {
+        let under_way = lock(&flight.0).under_way;
+        let number = under_way.map_or_else(|| lock(&flight.0).begin(now), |(number, _)| number);
+        flight.finish(number, result, now)
     }
 
     fn wait(flight: &Flight, now: Instant) -> Waiting {
@@ -213,37 +235,37 @@ mod tests {
     #[test]
     fn one_caller_leads_and_the_others_share_its_verdict() {
         let now = Instant::now();
-        let flight = Flight::new(Duration::from_secs(30), Mode::OnDemand);
-        assert!(matches!(flight.ask(None, now), Answer::Lead));
+        let flight = Flight::new(Duration::from_secs(30), LEASE, Mode::OnDemand);
+        assert!(matches!(flight.ask(None, now), Answer::Lead(_)));
         let (a, b) = (wait(&flight, now), wait(&flight, now));
-        assert!(poll(&flight, &a).is_pending());
-        flight.finish(Err("503".into()), now);
-        assert!(matches!(poll(&flight, &a), Poll::Ready(Ended::Failed(cause)) if &*cause == "503"));
-        assert!(matches!(poll(&flight, &b), Poll::Ready(Ended::Failed(_))));
+        assert!(poll(&flight, &a, now).is_pending());
+        verdict(&flight, Err("503".into()), now);
+        assert!(matches!(poll(&flight, &a, now), Poll::Ready(Ended::Failed(cause)) if &*cause == "503"));
+        assert!(matches!(poll(&flight, &b, now), Poll::Ready(Ended::Failed(_))));
         assert!(matches!(flight.ask(None, now), Answer::Refuse { .. }));
     }
 
     #[test]
     fn a_leader_that_leaves_makes_one_waiter_lead_and_the_verdict_stays_unknown() {
         let now = Instant::now();
-        let flight = Flight::new(Duration::from_secs(30), Mode::OnDemand);
-        assert!(matches!(flight.ask(None, now), Answer::Lead));
+        let flight = Flight::new(Duration::from_secs(30), LEASE, Mode::OnDemand);
+        assert!(matches!(flight.ask(None, now), Answer::Lead(_)));
         let (a, b) = (wait(&flight, now), wait(&flight, now));
-        flight.abandon();
+        flight.abandon(1);
         assert_eq!(flight.next_check(), None);
-        assert!(matches!(poll(&flight, &a), Poll::Ready(Ended::Lead)));
-        assert!(poll(&flight, &b).is_pending(), "one probe on the wire");
-        flight.finish(Ok(()), now);
-        assert!(matches!(poll(&flight, &b), Poll::Ready(Ended::Passed)));
+        assert!(matches!(poll(&flight, &a, now), Poll::Ready(Ended::Lead(_))));
+        assert!(poll(&flight, &b, now).is_pending(), "one probe on the wire");
+        verdict(&flight, Ok(()), now);
+        assert!(matches!(poll(&flight, &b, now), Poll::Ready(Ended::Passed)));
     }
 
     #[test]
     fn a_waiter_that_leaves_is_forgotten() {
         let now = Instant::now();
-        let flight = Flight::new(Duration::from_secs(30), Mode::OnDemand);
-        assert!(matches!(flight.ask(None, now), Answer::Lead));
+        let flight = Flight::new(Duration::from_secs(30), LEASE, Mode::OnDemand);
+        assert!(matches!(flight.ask(None, now), Answer::Lead(_)));
         let waiting = wait(&flight, now);
-        assert!(poll(&flight, &waiting).is_pending());
+        assert!(poll(&flight, &waiting, now).is_pending());
         flight.leave(&waiting);
         assert!(lock(&flight.0).waiters.is_empty());
     }
@@ -251,32 +273,51 @@ mod tests {
     #[test]
     fn a_new_half_open_generation_makes_the_verdict_stale_once() {
         let now = Instant::now();
-        let flight = Flight::new(Duration::from_secs(30), Mode::OnDemand);
-        flight.finish(Ok(()), now);
+        let flight = Flight::new(Duration::from_secs(30), LEASE, Mode::OnDemand);
+        verdict(&flight, Ok(()), now);
         assert!(matches!(flight.ask(None, now), Answer::Go));
-        assert!(matches!(flight.ask(Some(2), now), Answer::Lead));
-        flight.finish(Ok(()), now);
+        assert!(matches!(flight.ask(Some(2), now), Answer::Lead(_)));
+        verdict(&flight, Ok(()), now);
         assert!(matches!(flight.ask(Some(2), now), Answer::Go));
     }
 
     #[test]
     fn after_failure_means_no_check_before_the_first_failure_and_none_after_the_next_success() {
         let now = Instant::now();
-        let flight = Flight::new(Duration::from_secs(30), Mode::AfterFailure);
+        let flight = Flight::new(Duration::from_secs(30), LEASE, Mode::AfterFailure);
         assert!(matches!(flight.ask(None, now + Duration::from_secs(3600)), Answer::Go));
         flight.doubt();
-        assert!(matches!(flight.ask(None, now), Answer::Lead));
-        flight.finish(Ok(()), now);
+        assert!(matches!(flight.ask(None, now), Answer::Lead(_)));
+        verdict(&flight, Ok(()), now);
         assert!(matches!(flight.ask(None, now + Duration::from_secs(3600)), Answer::Go));
     }
 
     #[test]
     fn an_outage_that_ends_says_how_long_it_was() {
         let now = Instant::now();
-        let flight = Flight::new(Duration::from_secs(30), Mode::OnDemand);
-        assert_eq!(flight.finish(Ok(()), now), None);
-        assert_eq!(flight.finish(Err("503".into()), now), None);
+        let flight = Flight::new(Duration::from_secs(30), LEASE, Mode::OnDemand);
+        assert_eq!(verdict(&flight, Ok(()), now), None);
+        assert_eq!(verdict(&flight, Err("503".into()), now), None);
         let later = now + Duration::from_secs(7);
-        assert_eq!(flight.finish(Ok(()), later), Some(Duration::from_secs(7)));
+        assert_eq!(verdict(&flight, Ok(()), later), Some(Duration::from_secs(7)));
+    }
+
+    #[test]
+    fn a_leader_that_nobody_polls_any_more_loses_its_lead_and_its_late_verdict_is_no_news() {
+        let now = Instant::now();
+        let flight = Flight::new(Duration::from_secs(30), LEASE, Mode::OnDemand);
+        assert!(matches!(flight.ask(None, now), Answer::Lead(1)));
+        let waiting = wait(&flight, now);
+        assert_eq!(flight.leader_ends(), Some(now + LEASE));
+        assert!(poll(&flight, &waiting, now + LEASE - Duration::from_millis(1)).is_pending());
+        assert!(matches!(poll(&flight, &waiting, now + LEASE), Poll::Ready(Ended::Lead(2))));
+        assert_eq!(flight.finish(1, Err("late".into()), now + LEASE), None);
+        flight.abandon(1);
+        assert!(
+            matches!(flight.ask(None, now + LEASE), Answer::Wait(_)),
+            "the second probe is still on the wire"
+        );
+        flight.finish(2, Ok(()), now + LEASE);
+        assert!(matches!(flight.ask(None, now + LEASE), Answer::Go));
     }
 }

@@ -87,9 +87,15 @@ impl Settings {
     }
 
     pub(crate) fn check(&self) -> Result<(), Error> {
-        if !self.path.starts_with('/') || self.path.parse::<Uri>().is_err() {
+        if !self.path.starts_with('/') {
             return Err(Error::config(format!(
                 "the health path is {:?}: it must be a path that begins with a slash",
+                self.path
+            )));
+        }
+        if let Err(error) = self.path.parse::<Uri>() {
+            return Err(Error::config(format!(
+                "the health path {:?} cannot be part of a URL: {error}",
                 self.path
             )));
         }

@@ -51,10 +51,17 @@ where
                 flight.leave(&waiting);
                 sleep(LOOK_AGAIN).await;
             }
-            Answer::Lead => {
-                let lead = Lead(Some(flight));
-                let limit = health.timeout.min(lane.shared.bounds.attempt);
-                let verdict = timeout(limit, check(&mut service, health, uri.clone())).await;
+            Answer::Lead(number) => {
+                let lead = Lead(Some((flight, number)));
+                // A full pool of the caller's own says nothing about the server; whoever needs the verdict meanwhile
+                // takes the lead over.
+                if poll_fn(|cx| outside(|| service.poll_ready(cx))).await.is_err() {
+                    return Err(Error::config(
+                        "the service beneath failed to become ready: it cannot be used again",
+                    ));
+                }
+                let verdict =
+                    timeout(lane.shared.check_limit(), check(&mut service, health, uri.clone())).await;
                 match verdict {
                     // Dropped without a verdict: the next round checks again, on another connection.
                     Ok(Err(Broke::Connection)) => {}
@@ -89,7 +96,6 @@ where
     let body = empty::<B>().ok_or_else(unknown)?;
     let mut request = Request::new(body);
     *request.uri_mut() = uri;
-    poll_fn(|cx| outside(|| service.poll_ready(cx))).await.map_err(said)?;
     let mut answer = pin!(outside(|| service.call(request)));
     let answer = poll_fn(|cx| outside(|| answer.as_mut().poll(cx))).await.map_err(said)?;
     let status = answer.status();
@@ -101,14 +107,14 @@ where
 }
 
 /// The place of the one who checks; given back when it is dropped.
-struct Lead<'a>(Option<&'a Flight>);
+struct Lead<'a>(Option<(&'a Flight, u64)>);
 
 impl Lead<'_> {
     fn finish(mut self, lane: &Entry<Lane>, verdict: Result<(), String>) {
-        let Some(flight) = self.0.take() else { return };
+        let Some((flight, number)) = self.0.take() else { return };
         let now = Instant::now();
         let failed = verdict.is_err();
-        let down_for = flight.finish(verdict.map_err(Arc::from), now);
+        let down_for = flight.finish(number, verdict.map_err(Arc::from), now);
         if let Some(down_for) = down_for {
             telemetry::recovered(&lane.origin, Some(down_for));
         }
@@ -126,8 +132,8 @@ impl Lead<'_> {
 
 impl Drop for Lead<'_> {
     fn drop(&mut self) {
-        if let Some(flight) = self.0.take() {
-            flight.abandon();
+        if let Some((flight, number)) = self.0.take() {
+            flight.abandon(number);
         }
     }
 }

@@ -241,7 +241,9 @@ impl Lane {
         Lane {
             breaker: Breaker::for_origin(name, &shared.rules, shared.events.clone()),
             budget: shared.retry.budget.as_ref().map(Bucket::new),
-            health: shared.health.as_ref().map(|h| preflight::Flight::new(h.interval, h.mode)),
+            health: shared.health.as_ref().map(|h| {
+                preflight::Flight::new(h.interval, shared.check_limit() + Duration::from_secs(1), h.mode)
+            }),
             gaps: Gaps::default(),
             warned: Warned::new(Instant::now()),
             shared: Arc::clone(shared),
@@ -252,6 +254,11 @@ impl Lane {
 impl Shared {
     pub(super) fn worst_case(&self) -> WorstCase {
         WorstCase::of(self)
+    }
+
+    /// The longest that a health check may take.
+    pub(crate) fn check_limit(&self) -> Duration {
+        self.health.as_ref().map_or(Duration::ZERO, |health| health.timeout.min(self.bounds.attempt))
     }
 
     pub(crate) fn class(&self, outcome: &Outcome<'_>) -> Class {

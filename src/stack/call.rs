@@ -134,7 +134,8 @@ where
                 StateProj::Health => match life.poll_health(cx) {
                     Poll::Pending => {
                         life.idle(Phase::HealthCheck, &mut clock);
-                        Next::Pending(bounds.at(life.waits_until(), Bound::Deadline))
+                        let bounds = bounds.at(life.waits_until(), Bound::Deadline);
+                        Next::Pending(bounds.at(life.leader_ends(), Bound::Wake))
                     }
                     Poll::Ready(Ok(lead)) => {
                         this.state.set(State::Ready { probe: lead });
@@ -147,8 +148,8 @@ where
                     match life.inside(|| this.inner.poll_ready(cx)) {
                         Poll::Pending => {
                             life.idle(Phase::Ready, &mut clock);
-                            let bounds = bounds.at(life.waits_until(), Bound::Deadline);
-                            Next::Pending(bounds.at(life.probe_ends().filter(|_| probe), Bound::Probe))
+                            // A full pool of the caller's own says nothing about the health of the server.
+                            Next::Pending(bounds.at(life.waits_until(), Bound::Deadline))
                         }
                         Poll::Ready(Err(error)) => {
                             // A service that failed to become ready is not asked again.

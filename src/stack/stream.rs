@@ -56,6 +56,7 @@ where
             Some(at) if at < stream => (at, Bound::Deadline),
             _ => (stream, Bound::Attempt(limit)),
         };
+        life.ends(ends);
         let guarded = Guarded { body, prefix, life: Some(life), ends, bound, limit, timer: Timer::default() };
         Response::from_parts(head, Body::boxed(Box::pin(guarded)).with_attempts(attempts))
     }

@@ -41,8 +41,8 @@ impl Life {
         let half_open = self.permit.as_ref().and_then(|permit| permit.half_open_generation());
         match flight.ask(half_open, now) {
             Answer::Go => self.admitted(Admission::Go, now),
-            Answer::Lead => {
-                self.probe = Probe::Leading;
+            Answer::Lead(number) => {
+                self.probe = Probe::Leading(number);
                 self.admitted(Admission::Lead, now)
             }
             Answer::Wait(waiting) => {

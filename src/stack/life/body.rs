@@ -79,6 +79,13 @@ impl Life {
         }
     }
 
+    /// When a body that streams is cut off at the latest.
+    pub(in crate::stack) fn ends(&self, at: Instant) {
+        if let Some(slot) = &self.slot {
+            self.lane.shared.table.ends(slot, at);
+        }
+    }
+
     /// The reader is busy with what it got: silence is its own.
     pub(in crate::stack) fn consumer_has_it(&mut self) {
         if let Some(permit) = &mut self.permit {

@@ -25,13 +25,13 @@ impl Life {
         let (Probe::Waiting(waiting), Some(flight)) = (&self.probe, &self.lane.health) else {
             return Poll::Ready(Ok(false));
         };
-        let Poll::Ready(ended) = flight.poll(waiting, cx) else { return Poll::Pending };
+        let Poll::Ready(ended) = flight.poll(waiting, Instant::now(), cx) else { return Poll::Pending };
         flight.leave(waiting);
         self.probe = Probe::None;
         Poll::Ready(match ended {
             Ended::Passed => Ok(false),
-            Ended::Lead => {
-                self.probe = Probe::Leading;
+            Ended::Lead(number) => {
+                self.probe = Probe::Leading(number);
                 self.began = Instant::now();
                 Ok(true)
             }
@@ -41,6 +41,11 @@ impl Life {
                 Err(self.unhealthy(cause.to_string()))
             }
         })
+    }
+
+    /// When to look whether the leader has had its time.
+    pub(in crate::stack) fn leader_ends(&self) -> Option<Instant> {
+        self.lane.health.as_ref()?.leader_ends()
     }
 
     /// Whether this status passes the health check.
@@ -59,11 +64,14 @@ impl Life {
 
     /// The health check that this call made is over.
     pub(in crate::stack) fn probed(&mut self, result: Result<(), String>, now: Instant) -> Result<(), Error> {
-        self.probe = Probe::None;
+        let lead = std::mem::replace(&mut self.probe, Probe::None);
         let Some(flight) = &self.lane.health else { return Ok(()) };
         let half_open = self.permit.as_ref().and_then(|permit| permit.half_open_generation()).is_some();
         let outcome = result.as_ref().copied().map_err(|cause| Arc::from(cause.as_str()));
-        let recovered = flight.finish(outcome, now);
+        let recovered = match lead {
+            Probe::Leading(number) => flight.finish(number, outcome, now),
+            _ => None,
+        };
         match result {
             Ok(()) => {
                 if let Some(permit) = &mut self.permit {
@@ -87,9 +95,11 @@ impl Life {
             return self.probed(Err(error.cause()), now);
         }
         // What is known of the server stays as it was; whoever needs to know more checks again.
-        self.probe = Probe::None;
+        let lead = std::mem::replace(&mut self.probe, Probe::None);
         if let Some(flight) = &self.lane.health {
-            flight.abandon();
+            if let Probe::Leading(number) = lead {
+                flight.abandon(number);
+            }
         }
         let mut failed = self.unhealthy(error.cause());
         failed.inner_mut().fault.reused = true;

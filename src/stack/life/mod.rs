@@ -9,7 +9,7 @@ mod report;
 
 use crate::breaker::Admitted;
 use crate::collect::Collect;
-use crate::deadline::Deadline;
+use crate::deadline::{Deadline, under};
 use crate::error::Attempt;
 use crate::error::Error;
 use crate::error::Phase;
@@ -70,7 +70,7 @@ pub(super) struct Life {
 #[derive(Debug)]
 enum Probe {
     None,
-    Leading,
+    Leading(u64),
     Waiting(Waiting),
 }
 
@@ -212,7 +212,13 @@ impl Life {
         if let Some(permit) = &mut self.permit {
             permit.in_service(true);
         }
-        let done = work();
+        // A whole stack is the innermost thing that asks for a deadline; a single part has others beneath it.
+        let done = match self.deadline {
+            Some(deadline) if self.lane.shared.parts.total && !self.lane.shared.parts.retry => {
+                under(Deadline::at(deadline), work)
+            }
+            _ => work(),
+        };
         if let Some(permit) = &mut self.permit {
             permit.in_service(false);
         }
@@ -236,8 +242,8 @@ impl Life {
     }
 
     pub(super) fn probe_ends(&self) -> Option<Instant> {
-        let timeout = self.lane.shared.health.as_ref()?.timeout;
-        Some(self.began + timeout.min(self.lane.shared.bounds.attempt))
+        self.lane.shared.health.as_ref()?;
+        Some(self.began + self.lane.shared.check_limit())
     }
 
     pub(in crate::stack) fn overdue_at(&self) -> Option<Instant> {
@@ -295,7 +301,7 @@ impl Drop for Life {
         if let Some(flight) = &self.lane.health {
             match &self.probe {
                 Probe::None => {}
-                Probe::Leading => flight.abandon(),
+                Probe::Leading(number) => flight.abandon(*number),
                 Probe::Waiting(waiting) => flight.leave(waiting),
             }
         }
