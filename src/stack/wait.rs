@@ -44,14 +44,6 @@ impl Nearest {
         }
     }
 
-    /// What bounds a long poll before it is sent: nothing else does. Other calls have their deadline.
-    pub(super) fn parked(self, life: &Life) -> Nearest {
-        match life.attempt_ends() {
-            Some((at, limit)) if life.long_poll.is_some() => self.at(Some(at), Bound::Attempt(limit)),
-            _ => self,
-        }
-    }
-
     /// The bounds of a body that is awaited.
     pub(super) fn stall(self, life: &Life) -> Nearest {
         match life.flow.bound() {
