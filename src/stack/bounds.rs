@@ -37,7 +37,8 @@ pub struct WorstCase {
     pub total: Option<Duration>,
     /// One attempt, its collected body included; `None` for a layer without an attempt limit.
     pub attempt: Option<Duration>,
-    /// The health check before an attempt, and what is read of its answer; `None` where there is none.
+    /// The health check before an attempt, and what is read of its answer; `None` where there
+    /// is none.
     pub health: Option<Duration>,
     /// All waits between attempts together, each as long as it can be: the longest back-off, or a `Retry-After` at its
     /// cap with its jitter. A response that is thrown away is drained meanwhile.
@@ -117,7 +118,7 @@ impl WorstCase {
         let mut worst = WorstCase {
             total: parts.total.then_some(bounds.total),
             attempt: parts.attempt.then_some(bounds.attempt),
-            health: health.as_ref().map(|health| health_check(parts, bounds, health)),
+            health: health.as_ref().and_then(|health| health_check(parts, bounds, health)),
             waits,
             longest_wait,
             stream: bounds.stream,
@@ -136,9 +137,10 @@ impl WorstCase {
 }
 
 /// One check before an attempt: its limit, and the little that is read of its answer.
-fn health_check(parts: &Parts, bounds: &Bounds, health: &preflight::Settings) -> Duration {
+fn health_check(parts: &Parts, bounds: &Bounds, health: &preflight::Settings) -> Option<Duration> {
     let limit = if parts.attempt { health.timeout.min(bounds.attempt) } else { health.timeout };
-    limit + DRAIN
+    // In the background too: until somebody sees to it, the callers do.
+    parts.health.then(|| limit + DRAIN)
 }
 
 /// The longest that the n-th wait can be: a `Retry-After` is waited for up to its cap, and spread by a tenth.

@@ -7,7 +7,7 @@ use http_body_util::{Empty, Full};
 use hyper_util::client::legacy::Client as Hyper;
 use hyper_util::rt::TokioExecutor;
 use std::convert::Infallible;
-use std::future::{Future, Pending, pending, poll_fn};
+use std::future::{Future, poll_fn};
 use std::panic::AssertUnwindSafe;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -17,11 +17,10 @@ use tokio::time::Instant;
 use tower::service_fn;
 use tower::timeout::Timeout;
 use tower_layer::Layer;
-use tower_service::Service;
 use unwedge::testing::{
     Peer, Pipe, Reply, assert_bounded, assert_bounded_real, assert_bounded_real_within, assert_bounded_within,
 };
-use unwedge::{Body, Client, ErrorKind, Limits, Phase, StackLayer, long_poll, retry};
+use unwedge::{Body, Client, Limits, StackLayer, retry};
 
 /// The message of the panic that this ends in.
 async fn panics(work: impl Future<Output = impl Sized>) -> String {
@@ -251,38 +250,4 @@ async fn a_call_through_all_its_attempts_takes_what_the_bounds_add_up_to_at_most
     let took = start.elapsed();
     assert!(Some(took) <= bounds.schedule(), "{took:?} {bounds}");
     assert!(took > 5 * 10 * SECOND + 4 * 2 * SECOND + 9 * SECOND, "{took:?} is no worst case");
-}
-
-/// Never ready.
-#[derive(Clone)]
-struct Busy;
-
-impl Service<Request<Full<Bytes>>> for Busy {
-    type Response = Response<Body>;
-    type Error = Infallible;
-    type Future = Pending<Result<Response<Body>, Infallible>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Pending
-    }
-
-    fn call(&mut self, _: Request<Full<Bytes>>) -> Self::Future {
-        pending()
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_long_poll_does_not_wait_for_ever_for_a_service_that_is_never_ready() {
-    let layer = StackLayer::default();
-    let parked = layer.layer(Busy);
-    let poll = long_poll!("jobs are parked");
-    for (path, poll, ends) in
-        [("/a", poll.clone(), 10 * MINUTE), ("/b", poll.clone().up_to(30 * SECOND), 35 * SECOND)]
-    {
-        let start = Instant::now();
-        let error = call(&parked, with(get(path), poll)).await.unwrap_err();
-        assert_eq!((error.kind(), error.phase()), (ErrorKind::Attempt, Some(Phase::Ready)), "{error}");
-        assert_eq!(start.elapsed(), ends);
-    }
-    assert_eq!(layer.breakers().snapshot()[0].consecutive_failures, 0, "nothing was ever sent to it");
 }

@@ -40,6 +40,16 @@ fn worst_waits(stack: StackBuilder) -> Duration {
 }
 
 #[test]
+fn a_health_check_counts_in_every_mode_as_any_call_may_have_to_wait_for_it() {
+    let health = |mode| StackLayer::builder().health(preflight::Settings::new("/health").mode(mode));
+    let counted = |mode| worst(health(mode), Parts::ALL).health;
+    assert_eq!(counted(preflight::Mode::AfterFailure), Some(Duration::from_millis(5100)));
+    assert_eq!(counted(preflight::Mode::Background), counted(preflight::Mode::OnDemand));
+    let short = health(preflight::Mode::OnDemand).limits(Limits::default().total(3 * SECOND));
+    assert_eq!(worst(short, Parts::ALL).health, Some(Duration::from_millis(2100)), "an attempt is the most");
+}
+
+#[test]
 fn no_number_of_retries_and_no_growth_takes_long_to_add_up_or_overflows() {
     let slow =
         Backoff::exponential(Duration::from_nanos(1)).multiplier(1.000_000_1).cap(crate::duration::LONGEST);
