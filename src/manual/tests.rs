@@ -136,7 +136,7 @@ fn the_words_of_connects_that_ran_out_of_time_are_on_the_page() {
 fn the_constants_are_those_of_the_code() {
     let stack = include_str!("../stack/wait.rs");
     constant(stack, "BYTES: usize = 4096", "bytes read of a response that is thrown away", "4096 bytes");
-    constant(stack, "TIME: Duration = Duration::from_millis(100)", "time for reading them", "100 ms");
+    constant(stack, "DRAIN: Duration = Duration::from_millis(100)", "time for reading them", "100 ms");
     let outcome = include_str!("../stack/life/outcome.rs");
     constant(
         outcome,
