@@ -95,13 +95,25 @@ fn port(uri: &Uri, host: &str) -> Result<Option<u16>, Error> {
     if authority.len() == host.len() {
         return Ok(None);
     }
-    let behind = authority.rsplit_once('@').map_or(authority, |(_, behind)| behind);
-    match (uri.port_u16(), behind.get(host.len() + 1..)) {
-        (None, Some(text)) if !text.is_empty() => {
+    match (uri.port_u16(), bare(authority).get(host.len() + 1..)) {
+        (None, Some(text)) if is_number(text) => {
             Err(Error::config(format!("the port of the URL is {text:?}: it must be a number up to 65535")))
+        }
+        // Not shown: in `http://user:pass?word@host/` this is half a password.
+        (None, Some(text)) if !text.is_empty() => {
+            Err(Error::config("the port of the URL is no number: it must be one up to 65535"))
         }
         (port, _) => Ok(port),
     }
+}
+
+/// An authority without user information: that is everything before the last @.
+fn bare(authority: &str) -> &str {
+    authority.rsplit_once('@').map_or(authority, |(_, behind)| behind)
+}
+
+fn is_number(port: &str) -> bool {
+    !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// What an operator may read of a request: method and URL without credentials, query and fragment, or its label.
@@ -125,9 +137,9 @@ fn fmt_redacted(uri: &Uri, label: Option<&Label>, f: &mut impl fmt::Write) -> fm
         write!(f, "{scheme}://")?;
     }
     if let Some(authority) = uri.authority() {
-        // Everything before the last @ is user information.
-        let whole = authority.as_str();
-        f.write_str(whole.rsplit_once('@').map_or(whole, |(_, host)| host))?;
+        let (bare, host) = (bare(authority.as_str()), authority.host());
+        let port = bare.get(host.len() + 1..).is_some_and(is_number);
+        f.write_str(if port { bare } else { host })?;
     }
     match label {
         Some(label) => write!(f, " [{}]", label.0),
