@@ -9,6 +9,9 @@ mod collect;
 pub mod deadline;
 mod duration;
 pub mod error;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzz;
 pub mod inflight;
 #[doc(hidden)]
 pub mod longpoll;

@@ -38,8 +38,8 @@ mod admitted;
 mod machine;
 mod pace;
 mod permit;
-#[cfg(test)]
-mod reference;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod reference;
 mod registry;
 mod rules;
 mod settings;
