@@ -35,6 +35,8 @@
 //! ```
 
 mod admitted;
+#[cfg(all(test, unwedge_loom))]
+mod loom_models;
 mod machine;
 mod pace;
 mod permit;
