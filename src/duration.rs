@@ -21,7 +21,7 @@ pub(crate) fn check(name: &str, limit: Duration) -> Result<(), Error> {
 /// `250ms`, `1.5s`, `5m`, `1h30m`; with `{:#}` a space before each unit, as in a sentence: `1.5 s`.
 ///
 /// What the chosen unit cannot show is cut off, never rounded up, so that no message claims more time than there was.
-pub(crate) fn human(duration: Duration) -> impl Display {
+pub fn human(duration: Duration) -> impl Display {
     Human(duration)
 }
 
@@ -77,9 +77,23 @@ fn fraction(f: &mut Formatter<'_>, whole: u64, mut part: u32, mut digits: usize)
 /// Reads `250ms`, `30s`, `1.5s`, `5m`, `1h`: one decimal number and one unit, nothing else.
 ///
 /// # Errors
-/// A bare number (30 of what?), a sign, an unknown unit, more digits than a nanosecond has, and anything above ten
-/// years. The text names the input and the rule.
-pub(crate) fn parse(text: &str) -> Result<Duration, String> {
+/// Kind `Config` for a bare number (30 of what?), a sign, an unknown unit, more digits than a nanosecond has, and
+/// anything above ten years. The text names the input and the rule.
+///
+/// ```
+/// use std::time::Duration;
+/// use unwedge::duration::{human, parse};
+///
+/// assert_eq!(parse("1.5s")?, Duration::from_millis(1500));
+/// assert_eq!(human(Duration::from_secs(90)).to_string(), "1m30s");
+/// assert!(parse("30").unwrap_err().to_string().contains("30s"));
+/// # Ok::<(), unwedge::Error>(())
+/// ```
+pub fn parse(text: &str) -> Result<Duration, Error> {
+    read(text).map_err(Error::config)
+}
+
+fn read(text: &str) -> Result<Duration, String> {
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(end);
     let nanos_per_unit: u64 = match unit {
@@ -175,14 +189,14 @@ mod tests {
             ("0.5m", 30_000_000_000),
             ("1h", 3_600_000_000_000),
         ] {
-            assert_eq!(parse(text), Ok(Duration::from_nanos(nanos)), "{text}");
+            assert_eq!(read(text), Ok(Duration::from_nanos(nanos)), "{text}");
         }
-        assert_eq!(parse("87600h"), Ok(LONGEST));
+        assert_eq!(read("87600h"), Ok(LONGEST));
     }
 
     #[test]
     fn a_bare_number_is_refused_and_the_message_offers_units() {
-        assert_eq!(parse("30"), Err("duration \"30\" has no unit: write 30s or 30ms".to_owned()));
+        assert_eq!(read("30"), Err("duration \"30\" has no unit: write 30s or 30ms".to_owned()));
     }
 
     #[test]
@@ -217,7 +231,7 @@ mod tests {
             "٣s",
             "1µs",
         ] {
-            let error = parse(text).expect_err(text);
+            let error = read(text).expect_err(text);
             assert!(error.contains(&format!("{text:?}")), "{error}");
             assert!(error.contains("a number and a unit"), "{error}");
         }
@@ -229,7 +243,7 @@ mod tests {
         for text in
             ["87600.000001h", "87601h", "315360000001ms", "18446744073709551615h", &format!("{digits}s")]
         {
-            let error = parse(text).expect_err(text);
+            let error = read(text).expect_err(text);
             assert!(error.contains("10 years"), "{error}");
         }
     }
@@ -239,15 +253,15 @@ mod tests {
         fn whole_units_come_back_as_they_were_written(value in 1u64..60, unit in 0usize..4) {
             let (unit, nanos) = [("ms", 1_000_000), ("s", 1_000_000_000), ("m", 60_000_000_000), ("h", 3_600_000_000_000)][unit];
             let text = format!("{value}{unit}");
-            let duration = parse(&text).expect("a number and a unit");
+            let duration = read(&text).expect("a number and a unit");
             prop_assert_eq!(duration, Duration::from_nanos(value * nanos));
             prop_assert_eq!(shown(duration), text);
         }
 
         #[test]
         fn no_text_makes_the_parser_panic(text in "\\PC*", digits in "[0-9.]{0,30}(ms|s|m|h)") {
-            let _ = parse(&text);
-            if let Ok(duration) = parse(&digits) {
+            let _ = read(&text);
+            if let Ok(duration) = read(&digits) {
                 prop_assert!(duration <= LONGEST);
             }
         }
@@ -256,7 +270,7 @@ mod tests {
         fn no_duration_makes_the_words_panic_or_claim_too_much(seconds: u64, nanos in 0u32..1_000_000_000) {
             let _ = shown(Duration::new(seconds, nanos));
             let below_a_minute = Duration::new(seconds % 60, nanos);
-            if let Ok(again) = parse(&shown(below_a_minute)) {
+            if let Ok(again) = read(&shown(below_a_minute)) {
                 prop_assert!(again <= below_a_minute);
             }
         }

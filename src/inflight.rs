@@ -55,7 +55,7 @@ pub struct Call {
     pub attempts_allowed: u32,
     /// Since the call began.
     pub age: Duration,
-    /// Until its deadline; `None` where it has none, which only a long poll can have.
+    /// Until its deadline; `None` for a long poll outside of any scope, and under a layer that has no deadline.
     pub deadline_in: Option<Duration>,
     /// The reason of a long poll.
     pub long_poll: Option<String>,

@@ -1,4 +1,103 @@
-//! Resilience layers for HTTP clients in long-running programs: nothing waits forever.
+//! Resilience for HTTP clients in long-running programs: **nothing waits forever**. Every call and every body has a
+//! deadline, or a written reason why not.
+//!
+//! For agents, controllers, listeners and daemons that talk to a control plane for months with nobody near them. Their
+//! failure is always the same one: the process is up, the probes are green, and one call has been waiting for six hours.
+//!
+//! ```text
+//!  your call
+//!     |
+//!  deadline        30 s, or less where the request or an enclosing within() says so
+//!  retry           4 attempts, growing waits, Retry-After, a budget for each origin
+//!  breaker         an origin that does not answer is left alone; a refusal says until when
+//!  health check    off until it has a path
+//!  attempt limit   10 s, from the request to the last byte that is collected
+//!  collect         bodies up to 1 MiB are read in here: one that breaks is retried
+//!  stall guard     10 s without a byte
+//!     |
+//!  your client     hyper-util's, or any tower service
+//! ```
+//!
+//! # Quick start
+#![cfg_attr(
+    feature = "client",
+    doc = r#"
+A client with all of that on:
+
+```no_run
+# #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), unwedge::Error> {
+let client = unwedge::Client::new()?; // keep it: clones share connections and breakers
+let jobs: Vec<String> = client.get("https://api.example.com/jobs").send().await?.json().await?;
+# Ok(()) }
+```
+"#
+)]
+//!
+//! The same over a client that you have already, as a [tower](https://docs.rs/tower) layer:
+//!
+//! ```no_run
+//! use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+//! use tower_layer::Layer;
+//! use tower_service::Service;
+//! use unwedge::{Body, StackLayer};
+//!
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let client = Client::builder(TokioExecutor::new()).build_http::<Body>();
+//! let mut client = StackLayer::default().layer(client);
+//!
+//! let request = http::Request::get("http://api.example.com/jobs").body(Body::empty())?;
+//! let response = client.call(request).await?;
+//! # Ok(()) }
+//! ```
+//!
+//! A deadline around more than one call, which every call inside sees and can only shorten:
+//!
+//! ```
+//! use std::time::Duration;
+//! use unwedge::within;
+//!
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+//! let sweep = within(Duration::from_secs(300), async {
+//!     // every call, sleep and nested scope in here ends in time
+//! });
+//! sweep.await.expect("done within five minutes");
+//! # }
+//! ```
+//!
+//! # The paved path
+//!
+//! | name | what it is |
+//! | --- | --- |
+#![cfg_attr(
+    feature = "client",
+    doc = "| [`Client`], [`get`], [`Response`] | a client that is bounded before you set anything |"
+)]
+//! | [`StackLayer`], [`Stack`] | the same for any client that is a tower service |
+//! | [`Limits`] | how long a call and its parts may take |
+//! | [`within`], [`Deadline`] | a deadline for everything inside; for one request, as its extension |
+//! | [`LongPoll`], [`long_poll!`] | the opt-out of a request that may wait, with its reason |
+//! | [`Collect`], [`Label`], [`retry::Idempotent`] | wishes of one request, as its extensions |
+//! | [`Body`], [`Attempts`] | the one body type, and how a response came about |
+//! | [`Error`], [`ErrorKind`], [`Phase`] | what failed, where, and what the attempts before died of |
+//! | [`retry::Settings`], [`breaker::Settings`], [`preflight::Settings`] | how calls are repeated, when an origin is left alone, how it is asked for its health |
+//! | [`breaker::Breaker`] | a circuit breaker for anything else |
+//! | [`manual`] | why the order, why the defaults, what every error means |
+//!
+//! # Features
+//!
+//! | feature | what it adds |
+//! | --- | --- |
+//! | none | all of the above but the client |
+//! | `client` (default) | `Client`: hyper-util with rustls (ring) and the roots of the platform |
+//! | `testing` | scripted servers that stall, break and lie, in memory and on real sockets, for your own tests |
+//! | `full` | all of these |
+//!
+//! A feature adds API and changes no behaviour.
+//!
+//! # What it needs
+//!
+//! A tokio runtime of either flavour, with its timer on (and its I/O for the client); without a runtime a call that has to wait
+//! returns an error of kind [`Config`](ErrorKind::Config). What happens is logged through `tracing`. Rust 1.85 or newer.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod body;
@@ -7,7 +106,7 @@ pub mod breaker;
 pub mod client;
 mod collect;
 pub mod deadline;
-mod duration;
+pub mod duration;
 pub mod error;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
@@ -15,6 +114,7 @@ pub mod fuzz;
 pub mod inflight;
 #[doc(hidden)]
 pub mod longpoll;
+pub mod manual;
 mod origin;
 pub mod preflight;
 pub mod retry;
@@ -35,3 +135,8 @@ pub use error::{BoxError, Error, ErrorKind, Phase};
 pub use longpoll::LongPoll;
 pub use origin::{Label, Origin};
 pub use stack::{Stack, StackLayer};
+
+/// The examples of the README, compiled and run with those of the documentation.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}

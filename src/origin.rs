@@ -3,6 +3,7 @@
 use crate::Error;
 use crate::sync::{Arc, Mutex, lock};
 use hashbrown::{DefaultHashBuilder, HashTable};
+use http::uri::Scheme;
 use http::{Method, Uri};
 use std::borrow::Cow;
 use std::fmt;
@@ -65,55 +66,53 @@ fn default_port(https: bool) -> u16 {
     if https { 443 } else { 80 }
 }
 
+/// Read by hand: what `Uri` offers walks over the authority for each question, and says "no port" of a port that is no
+/// number, so that such a call would go to the default port.
 fn parts(uri: &Uri) -> Result<(bool, &str, u16), Error> {
-    let https = match uri.scheme_str() {
-        Some("http") => false,
-        Some("https") => true,
-        Some(other) => {
-            return Err(Error::config(format!(
-                "the scheme of the URL is {other:?}: it must be http or https"
-            )));
-        }
-        None => {
-            let mut shown = String::new();
-            // Writing to a String cannot fail.
-            let _ = fmt_redacted(uri, None, &mut shown);
-            return Err(Error::config(format!(
-                "the URL {shown:?} has no scheme and host: it must be absolute"
-            )));
-        }
-    };
-    match uri.host() {
-        Some(host) if !host.is_empty() => Ok((https, host, port(uri, host)?.unwrap_or(default_port(https)))),
-        _ => Err(Error::config("the URL has no host")),
+    let https = uri.scheme() == Some(&Scheme::HTTPS);
+    if !https && uri.scheme() != Some(&Scheme::HTTP) {
+        return Err(no_scheme(uri));
+    }
+    let (host, port) = host_and_port(uri.authority().map_or("", |authority| authority.as_str()));
+    if host.is_empty() {
+        return Err(Error::config("the URL has no host"));
+    }
+    match port {
+        "" | ":" => Ok((https, host, default_port(https))),
+        port if is_port(port) => match port[1..].parse() {
+            Ok(port) => Ok((https, host, port)),
+            Err(_) => Err(Error::config(format!(
+                "the port of the URL is {:?}: it must be a number up to 65535",
+                &port[1..]
+            ))),
+        },
+        // Not shown: in `http://user:pass?word@host/` this is half of a password.
+        _ => Err(Error::config("the port of the URL is no number: it must be one up to 65535")),
     }
 }
 
-/// The port that is written in the URL. One that is no number would otherwise silently be the default.
-fn port(uri: &Uri, host: &str) -> Result<Option<u16>, Error> {
-    let authority = uri.authority().map_or("", |authority| authority.as_str());
-    if authority.len() == host.len() {
-        return Ok(None);
-    }
-    match (uri.port_u16(), bare(authority).get(host.len() + 1..)) {
-        (None, Some(text)) if is_number(text) => {
-            Err(Error::config(format!("the port of the URL is {text:?}: it must be a number up to 65535")))
-        }
-        // Not shown: in `http://user:pass?word@host/` this is half a password.
-        (None, Some(text)) if !text.is_empty() => {
-            Err(Error::config("the port of the URL is no number: it must be one up to 65535"))
-        }
-        (port, _) => Ok(port),
-    }
+/// Of an authority without its user information, which is everything before the last @. The port has its colon yet.
+fn host_and_port(authority: &str) -> (&str, &str) {
+    let user = authority.bytes().rposition(|byte| byte == b'@').map_or(0, |at| at + 1);
+    let (_, behind) = authority.split_at(user);
+    let end = if behind.starts_with('[') { behind.find(']').map(|at| at + 1) } else { behind.find(':') };
+    behind.split_at(end.unwrap_or(behind.len()))
 }
 
-/// An authority without user information: that is everything before the last @.
-fn bare(authority: &str) -> &str {
-    authority.rsplit_once('@').map_or(authority, |(_, behind)| behind)
+/// A colon and digits. Not str::parse alone: it would take "+80".
+fn is_port(port: &str) -> bool {
+    port.strip_prefix(':').is_some_and(|port| port.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
-fn is_number(port: &str) -> bool {
-    !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit())
+#[cold]
+fn no_scheme(uri: &Uri) -> Error {
+    if let Some(other) = uri.scheme_str() {
+        return Error::config(format!("the scheme of the URL is {other:?}: it must be http or https"));
+    }
+    let mut shown = String::new();
+    // Writing to a String cannot fail.
+    let _ = fmt_redacted(uri, None, &mut shown);
+    Error::config(format!("the URL {shown:?} has no scheme and host: it must be absolute"))
 }
 
 /// What an operator may read of a request: method and URL without credentials, query and fragment, or its label.
@@ -137,9 +136,11 @@ fn fmt_redacted(uri: &Uri, label: Option<&Label>, f: &mut impl fmt::Write) -> fm
         write!(f, "{scheme}://")?;
     }
     if let Some(authority) = uri.authority() {
-        let (bare, host) = (bare(authority.as_str()), authority.host());
-        let port = bare.get(host.len() + 1..).is_some_and(is_number);
-        f.write_str(if port { bare } else { host })?;
+        let (host, port) = host_and_port(authority.as_str());
+        f.write_str(host)?;
+        if is_port(port) {
+            f.write_str(port)?;
+        }
     }
     match label {
         Some(label) => write!(f, " [{}]", label.0),

@@ -81,6 +81,9 @@ impl Admitted {
 
     pub(crate) fn note_overdue(&mut self, breaker: &Breaker, now: Instant) {
         breaker.overdue(&mut self.ticket, now);
+        // Also where it no longer counts, since the circuit has changed meanwhile: whoever waits for that moment would
+        // wait for it again.
+        self.ticket.overdue |= self.overdue_at(breaker).is_some_and(|at| at <= now);
     }
 
     /// The reader of a stream leaves before its end: a success, unless it waited in vain for so long that it hung.

@@ -1,6 +1,7 @@
 //! The settings of a client.
 
 use super::Client;
+use super::background::Background;
 use super::connect::tls::{Https, Tls};
 use super::connect::{Connector, Way, tcp};
 use super::transport::Transport;
@@ -116,6 +117,7 @@ impl ClientBuilder {
         #[cfg(not(feature = "testing"))]
         let way = Way::Network(Https::new(tcp::connector(), tls));
         let transport = Transport::new(Connector::new(way, connect), user_agent);
-        Ok(Client { stack: self.stack.build()?.layer(transport) })
+        let background = self.stack.checks_in_background().then(Background::default);
+        Ok(Client { stack: self.stack.build()?.layer(transport), background })
     }
 }

@@ -1,5 +1,6 @@
 //! A client that is bounded without a word about it.
 
+mod background;
 mod builder;
 mod connect;
 mod request;
@@ -9,7 +10,7 @@ pub(crate) mod url;
 
 pub use builder::ClientBuilder;
 pub use connect::tls::Tls;
-pub use request::{Pending, RequestBuilder, Sending};
+pub use request::{RequestBuilder, ResponseFuture, Sending};
 pub use response::Response;
 pub use url::IntoUrl;
 
@@ -17,6 +18,7 @@ use crate::body::Body;
 use crate::error::Error;
 use crate::inflight::InFlight;
 use crate::stack::{Breakers, Stack, WorstCase};
+use background::Background;
 use http::{Method, Request};
 use std::fmt;
 use std::sync::OnceLock;
@@ -37,12 +39,15 @@ use transport::Transport;
 /// ```
 ///
 /// It needs a tokio runtime with its clock and I/O drivers enabled, of either flavour; without one a call returns an
-/// error of kind `Config`. It has no task of its own: hyper-util runs one for each connection, and one that closes idle
+/// error of kind `Config`. It has no task of its own but health checks, where those are asked for in the
+/// background: hyper-util runs one for each connection, and one that closes idle
 /// connections, on the runtime that the call was made on. A client may outlive a runtime: connections that went with
 /// it are replaced.
 #[derive(Clone)]
 pub struct Client {
     stack: Stack<Transport>,
+    /// With health checks in the background.
+    background: Option<Background>,
 }
 
 impl Client {
@@ -136,14 +141,14 @@ impl fmt::Debug for Client {
 impl Service<Request<Body>> for Client {
     type Response = http::Response<Body>;
     type Error = Error;
-    type Future = Pending;
+    type Future = ResponseFuture;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<Body>) -> Pending {
-        Pending::new(self, request)
+    fn call(&mut self, request: Request<Body>) -> ResponseFuture {
+        ResponseFuture::new(self, request)
     }
 }
 
@@ -151,14 +156,14 @@ impl Service<Request<Body>> for Client {
 impl Service<Request<Body>> for &Client {
     type Response = http::Response<Body>;
     type Error = Error;
-    type Future = Pending;
+    type Future = ResponseFuture;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<Body>) -> Pending {
-        Pending::new(self, request)
+    fn call(&mut self, request: Request<Body>) -> ResponseFuture {
+        ResponseFuture::new(self, request)
     }
 }
 

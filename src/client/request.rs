@@ -17,7 +17,6 @@ use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::uri::PathAndQuery;
 use http::{HeaderName, HeaderValue, Method, Request, Uri};
 use hyper::body::Incoming;
-use pin_project_lite::pin_project;
 use serde::Serialize;
 use std::borrow::Cow;
 use std::fmt;
@@ -214,36 +213,32 @@ fn target(request: &Request<Body>) -> Target {
     }
 }
 
-pin_project! {
-    /// The future of a request: see [`RequestBuilder::send`].
-    #[must_use = "futures do nothing unless polled"]
-    pub struct Sending {
-        #[pin]
-        call: Pending,
-        target: Option<Target>,
-    }
+/// The future of a request: see [`RequestBuilder::send`].
+#[must_use = "futures do nothing unless polled"]
+pub struct Sending {
+    call: ResponseFuture,
+    target: Option<Target>,
 }
 
 impl Sending {
     pub(super) fn new(client: &Client, mut request: Request<Body>) -> Sending {
         match lift_credentials(&mut request) {
-            Ok(()) => Sending { target: Some(target(&request)), call: Pending::run(client, request) },
+            Ok(()) => Sending { target: Some(target(&request)), call: ResponseFuture::run(client, request) },
             Err(error) => Sending::failed(error, &request),
         }
     }
 
     fn failed(error: Error, request: &Request<Body>) -> Sending {
-        Sending { target: Some(target(request)), call: Pending::failed(error) }
+        Sending { target: Some(target(request)), call: ResponseFuture::failed(error) }
     }
 }
 
 impl Future for Sending {
     type Output = Result<Response, Error>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        let ended = ready!(this.call.poll(cx));
-        let Some(target) = this.target.take() else { panic!("a request was polled after it had ended") };
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let ended = ready!(Pin::new(&mut self.call).poll(cx));
+        let Some(target) = self.target.take() else { panic!("a request was polled after it had ended") };
         Poll::Ready(match ended {
             Ok(response) => Ok(Response::new(response, target)),
             Err(mut error) => {
@@ -260,47 +255,44 @@ impl fmt::Debug for Sending {
     }
 }
 
-pin_project! {
-    /// The future of a client as a tower service.
-    #[must_use = "futures do nothing unless polled"]
-    pub struct Pending {
-        #[pin]
-        state: State,
-    }
+/// The future of a [`Client`] as a tower service.
+#[must_use = "futures do nothing unless polled"]
+pub struct ResponseFuture(State);
+
+enum State {
+    Failed(Option<Error>),
+    // A call is over a kilobyte: one allocation costs less than moving it from hand to hand, and keeps the futures of
+    // callers small.
+    Running(Pin<Box<Call<Transport, Body, Incoming>>>),
 }
 
-pin_project! {
-    #[project = StateProj]
-    enum State {
-        Failed { error: Option<Error> },
-        Running { #[pin] call: Call<Transport, Body, Incoming> },
-    }
-}
-
-impl Pending {
-    pub(super) fn new(client: &Client, mut request: Request<Body>) -> Pending {
+impl ResponseFuture {
+    pub(super) fn new(client: &Client, mut request: Request<Body>) -> ResponseFuture {
         match lift_credentials(&mut request) {
-            Ok(()) => Pending::run(client, request),
-            Err(error) => Pending::failed(error),
+            Ok(()) => ResponseFuture::run(client, request),
+            Err(error) => ResponseFuture::failed(error),
         }
     }
 
-    fn run(client: &Client, request: Request<Body>) -> Pending {
-        Pending { state: State::Running { call: client.stack.clone().call(request) } }
+    fn run(client: &Client, request: Request<Body>) -> ResponseFuture {
+        if let Some(background) = &client.background {
+            background.watch(&client.stack, request.uri());
+        }
+        ResponseFuture(State::Running(Box::pin(client.stack.clone().call(request))))
     }
 
-    fn failed(error: Error) -> Pending {
-        Pending { state: State::Failed { error: Some(error) } }
+    fn failed(error: Error) -> ResponseFuture {
+        ResponseFuture(State::Failed(Some(error)))
     }
 }
 
-impl Future for Pending {
+impl Future for ResponseFuture {
     type Output = Result<http::Response<Body>, Error>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.project().state.project() {
-            StateProj::Running { call } => call.poll(cx),
-            StateProj::Failed { error } => match error.take() {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match &mut self.0 {
+            State::Running(call) => call.as_mut().poll(cx),
+            State::Failed(error) => match error.take() {
                 Some(error) => Poll::Ready(Err(error)),
                 None => panic!("a request was polled after it had ended"),
             },
@@ -308,8 +300,8 @@ impl Future for Pending {
     }
 }
 
-impl fmt::Debug for Pending {
+impl fmt::Debug for ResponseFuture {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Pending")
+        f.write_str("ResponseFuture")
     }
 }

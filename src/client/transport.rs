@@ -1,11 +1,11 @@
 //! The innermost service: one request on a pooled connection, by hyper-util.
 
-use super::connect::Connector;
+use super::connect::{Connector, end_this_connection};
 use crate::body::Body;
 use crate::error::{BoxError, Error, ErrorKind};
 use crate::sync::{Mutex, lock};
 use http::header::{Entry, USER_AGENT};
-use http::{HeaderValue, Request, Response, Version};
+use http::{HeaderMap, HeaderValue, Request, Response, Version};
 use hyper::body::Incoming;
 use hyper::ext::on_informational;
 use hyper_util::client::legacy::{Client, ResponseFuture};
@@ -117,9 +117,12 @@ impl Future for Exchange {
                 None => panic!("a request was polled after it had ended"),
             },
             Doing::Running { response, count } => match Pin::new(response).poll(cx) {
-                // Dropping this future closes the connection. One that has delivered its response in the same breath is
-                // in order again, and is kept.
-                Poll::Ready(Ok(_)) if count.is_full() => Poll::Ready(Err(too_many())),
+                // The connection ends with its next read, or with this future.
+                Poll::Ready(_) if count.is_full() => Poll::Ready(Err(too_many())),
+                // hyper looks at its cap before it reads again, so that one read can bring a head of nearly twice as much.
+                Poll::Ready(Ok(response)) if head_size(response.headers()) > HEAD => {
+                    Poll::Ready(Err(Error::new(ErrorKind::TooLarge, too_large())))
+                }
                 Poll::Ready(Ok(response)) => Poll::Ready(Ok(response)),
                 Poll::Ready(Err(error)) => Poll::Ready(Err(failed(error.into()))),
                 Poll::Pending if count.watch(cx) => Poll::Ready(Err(too_many())),
@@ -133,10 +136,18 @@ fn failed(error: BoxError) -> Error {
     let mut error = Error::from(error);
     let inner = error.inner_mut();
     if inner.kind == ErrorKind::TooLarge && inner.detail.is_empty() {
-        inner.detail =
-            format!("the response head is above its cap of {} KiB or 100 headers", HEAD / 1024).into();
+        inner.detail = too_large().into();
     }
     error
+}
+
+fn too_large() -> String {
+    format!("the response head is above its cap of {} KiB or 100 headers", HEAD / 1024)
+}
+
+/// As on the wire, but for the status line: each header has a colon, a space and a line end.
+fn head_size(headers: &HeaderMap) -> usize {
+    headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum()
 }
 
 fn too_many() -> Error {
@@ -155,7 +166,11 @@ struct Count {
 
 impl Count {
     fn one_more(&self) {
-        if self.seen.fetch_add(1, Ordering::SeqCst) == INFORMATIONAL {
+        let seen = self.seen.fetch_add(1, Ordering::SeqCst);
+        if seen >= INFORMATIONAL {
+            end_this_connection();
+        }
+        if seen == INFORMATIONAL {
             if let Some(call) = lock(&self.call).take() {
                 call.wake();
             }

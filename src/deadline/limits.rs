@@ -16,6 +16,9 @@ use std::time::Duration;
 /// | [`long_poll`](Limits::long_poll) | 10 min | the ceiling for a long poll that names no hold |
 /// | [`collect`](Limits::collect) | 1 MiB | API answers fit; downloads stream |
 /// | [`min_progress`](Limits::min_progress) | off | slow links are not hung ones |
+///
+/// A duration is more than zero and at most ten years; anything else is an error of kind `Config` when the stack is
+/// built. A connect limit above the attempt limit is taken as the attempt limit.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 #[must_use]
 pub struct Limits {

@@ -119,6 +119,9 @@ pub(crate) fn outside<T>(work: impl FnOnce() -> T) -> T {
 /// # Errors
 /// Kind `Deadline` when the time is up, `Config` where the limit cannot work or there is no tokio runtime.
 ///
+/// # Panics
+/// On a runtime that was built without its timer, as tokio's own timers do.
+///
 /// # Cancellation safety
 /// The future inside is dropped where it stands when the time is up, and when the returned future is dropped.
 ///
@@ -227,6 +230,7 @@ mod tests {
         assert_eq!(start.elapsed(), Duration::ZERO);
     }
 
+    #[expect(clippy::disallowed_methods, reason = "what a bare task sees is the question")]
     #[tokio::test(start_paused = true)]
     async fn a_spawned_task_has_no_scope_unless_it_is_handed_on() {
         within(SECOND, async {

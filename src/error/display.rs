@@ -1,5 +1,6 @@
 //! The words of an [`Error`]: one line that a person understands at 3 a.m.
 
+use super::redact::Redacted;
 use super::{Attempt, Error, ErrorKind, Inner, Phase};
 use crate::duration::human;
 use std::error::Error as StdError;
@@ -59,9 +60,23 @@ impl fmt::Debug for Error {
         }
         d.field("message", &format_args!("\"{self}\""));
         if let Some(source) = &self.0.source {
-            d.field("source", source);
+            // As text: the Debug of a foreign error may show a URL with all that is in it.
+            d.field("source", &format_args!("\"{}\"", Chain(&**source)));
         }
         d.finish()
+    }
+}
+
+/// An error and its causes, outermost first.
+struct Chain<'a>(&'a (dyn StdError + 'static));
+
+impl Display for Chain<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", Redacted(self.0))?;
+        match self.0.source() {
+            Some(cause) => write!(f, ": {}", Chain(cause)),
+            None => Ok(()),
+        }
     }
 }
 
@@ -118,33 +133,38 @@ fn timed(inner: &Inner, f: &mut Formatter<'_>) -> fmt::Result {
                 Some(limit) => write!(f, " for {:#}", human(limit))?,
                 None => f.write_str(" in time")?,
             }
-            write!(f, " after {} bytes", inner.received)?;
-        }
-        (_, Some(Phase::Headers)) => {
-            f.write_str("no response headers")?;
-            after(inner, f)?;
+            write!(f, " after {}", Bytes(inner.received))?;
         }
         (_, Some(Phase::Body)) => {
             f.write_str("the response body was not complete")?;
             after(inner, f)?;
-            write!(f, ", {} bytes received", inner.received)?;
-        }
-        (_, Some(Phase::HealthCheck)) => {
-            f.write_str("no answer from the health check")?;
-            after(inner, f)?;
+            write!(f, ", {} received", Bytes(inner.received))?;
         }
         (_, phase) => {
-            f.write_str("out of time")?;
+            f.write_str(match phase {
+                Some(Phase::Ready) => "the inner service was not ready",
+                Some(Phase::HealthCheck) => "no answer from the health check",
+                Some(Phase::BackOff) => "still waiting for the next attempt",
+                Some(Phase::Resolve) => "the host name was not resolved",
+                Some(Phase::Connect) => "no connection",
+                Some(Phase::Tls) => "the TLS handshake was not complete",
+                Some(Phase::Send) => "the request was not sent",
+                Some(Phase::Headers) => "no response headers",
+                _ => "no answer",
+            })?;
             after(inner, f)?;
-            if let Some(phase) = phase {
-                write!(f, " while {phase}")?;
-            }
         }
     }
-    if inner.kind == ErrorKind::Deadline {
-        f.write_str(" (deadline)")?;
-    }
     Ok(())
+}
+
+/// `1 byte`, `2 bytes`.
+struct Bytes(u64);
+
+impl Display for Bytes {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "{} byte{}", self.0, if self.0 == 1 { "" } else { "s" })
+    }
 }
 
 fn after(inner: &Inner, f: &mut Formatter<'_>) -> fmt::Result {
@@ -156,40 +176,54 @@ fn after(inner: &Inner, f: &mut Formatter<'_>) -> fmt::Result {
 
 /// The innermost cause, because the outer ones only say that there is one ("client error (Connect)").
 fn root(inner: &Inner, f: &mut Formatter<'_>) -> fmt::Result {
-    let Some(source) = &inner.source else { return f.write_str(inner.kind.as_str()) };
+    let Some(source) = &inner.source else {
+        return f.write_str(match inner.kind {
+            ErrorKind::Connect => "no connection",
+            _ => "the connection broke",
+        });
+    };
     let mut cause: &(dyn StdError + 'static) = &**source;
     while let Some(next) = cause.source() {
         cause = next;
     }
+    // The words of the system are for those who know its numbers.
     match cause.downcast_ref::<io::Error>().map(io::Error::kind) {
         Some(io::ErrorKind::ConnectionRefused) => f.write_str("connection refused"),
         Some(io::ErrorKind::ConnectionReset) => f.write_str("connection reset"),
+        Some(io::ErrorKind::ConnectionAborted) => f.write_str("connection aborted"),
         Some(io::ErrorKind::BrokenPipe) => f.write_str("connection closed while sending"),
         Some(io::ErrorKind::UnexpectedEof) => f.write_str("connection closed in mid-message"),
-        _ => write!(f, "{cause}"),
+        Some(io::ErrorKind::TimedOut) => f.write_str("connection timed out"),
+        Some(io::ErrorKind::HostUnreachable) => f.write_str("host unreachable"),
+        Some(io::ErrorKind::NetworkUnreachable) => f.write_str("network unreachable"),
+        _ => write!(f, "{}", Redacted(cause)),
     }?;
     if inner.phase == Some(Phase::Body) && inner.received > 0 {
-        write!(f, " after {} bytes of the body", inner.received)?;
+        write!(f, " after {} of the body", Bytes(inner.received))?;
     }
     Ok(())
 }
 
+/// How it came to this, in one bracket: `(deadline; attempt 3 of 4; before: 502 after 12 ms, connection refused)`.
 fn story(inner: &Inner, f: &mut Formatter<'_>) -> fmt::Result {
-    let many = inner.attempt > 0 && inner.attempts_allowed > 1;
-    if !many && inner.journal.is_empty() {
-        return Ok(());
+    let mut gap = " (";
+    if inner.kind == ErrorKind::Deadline && inner.detail.is_empty() {
+        write!(f, "{gap}deadline")?;
+        gap = "; ";
     }
-    f.write_str(" (")?;
-    if many {
-        write!(f, "attempt {} of {}", inner.attempt, inner.attempts_allowed)?;
+    if inner.attempt > 0 && inner.attempts_allowed > 1 {
+        write!(f, "{gap}attempt {} of {}", inner.attempt, inner.attempts_allowed)?;
+        gap = "; ";
     }
-    for (n, attempt) in inner.journal.iter().enumerate() {
-        f.write_str(match (n, many) {
-            (0, true) => "; before: ",
-            (0, false) => "before: ",
-            _ => ", ",
-        })?;
-        write!(f, "{attempt}")?;
+    let mut before = "before: ";
+    for same in inner.journal.chunk_by(|a, b| (a.status, &a.cause) == (b.status, &b.cause)) {
+        f.write_str(gap)?;
+        f.write_str(before)?;
+        match same {
+            [one] => write!(f, "{one}")?,
+            many => write!(f, "{} x {}", many.len(), many[0].cause)?,
+        }
+        (gap, before) = (", ", "");
     }
-    f.write_str(")")
+    f.write_str(if gap == " (" { "" } else { ")" })
 }

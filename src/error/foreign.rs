@@ -1,6 +1,6 @@
 //! What an error of another crate says, read from its whole chain of causes.
 
-use super::{BoxError, Error, ErrorKind};
+use super::{BoxError, Error, ErrorKind, Phase};
 use crate::wire::Meter;
 use std::error::Error as StdError;
 use std::io;
@@ -14,14 +14,14 @@ pub(crate) struct Fault {
     pub(crate) reused: bool,
     /// The connection pool gave up because the caller that led a connect was dropped.
     pub(crate) pool: bool,
+    /// The system, or a layer of others, gave up waiting.
+    pub(crate) timed_out: bool,
     /// A certificate was refused.
     pub(crate) certificate: bool,
     /// The caller's request or body is at fault.
     pub(crate) caller: bool,
     /// Made by a health check that was sent for this call, not by an older verdict.
     pub(crate) probe: bool,
-    /// The attempt was cut so short that its silence is no evidence.
-    pub(crate) clipped: bool,
 }
 
 impl From<BoxError> for Error {
@@ -50,6 +50,7 @@ fn read(error: BoxError) -> Error {
             fault.reused |= e.connect_info().is_some_and(Meter::was_reused);
         } else if let Some(e) = e.downcast_ref::<hyper::Error>() {
             canceled |= e.is_canceled();
+            fault.timed_out |= e.is_timeout();
             // "dispatch task is gone" counts as a user error there; here it is a connection whose runtime ended.
             let text = e.to_string();
             let gone = text.starts_with("dispatch task is gone");
@@ -59,9 +60,12 @@ fn read(error: BoxError) -> Error {
         } else if let Some(e) = e.downcast_ref::<h2::Error>() {
             fault.unprocessed |=
                 e.is_remote() && (e.is_go_away() || e.reason() == Some(h2::Reason::REFUSED_STREAM));
+        } else if e.is::<tokio::time::error::Elapsed>() {
+            fault.timed_out = true;
         } else if let Some(e) = e.downcast_ref::<io::Error>() {
             root = true;
             connect |= e.kind() == io::ErrorKind::ConnectionRefused;
+            fault.timed_out |= e.kind() == io::ErrorKind::TimedOut;
             fault.certificate |= e.kind() == io::ErrorKind::InvalidData && speaks_of_certificate(e);
             // io::Error shows a wrapped error's source, not the wrapped error itself.
             if let Some(inner) = e.get_ref() {
@@ -99,6 +103,7 @@ fn read(error: BoxError) -> Error {
         ErrorKind::Transport
     };
     let mut read = Error::new(kind, "");
+    read.0.phase = connect.then_some(Phase::Connect);
     read.0.fault = fault;
     read.0.source = Some(error);
     read

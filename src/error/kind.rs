@@ -31,13 +31,14 @@ pub enum ErrorKind {
         /// The wait that the server asked for.
         retry_in: Duration,
     },
-    /// A redirect that was not followed: too many, or forbidden.
+    /// A redirect that was not followed: too many, or forbidden. Nothing in this version follows one, so nothing makes
+    /// this kind yet.
     Redirect,
     /// A response head or body above its cap.
     TooLarge,
     /// A setting or request that cannot work; nothing was sent.
     Config,
-    /// Ended because the program is shutting down.
+    /// Ended because the program is shutting down. Nothing in this version makes this kind yet.
     Cancelled,
     /// The connection or the protocol broke.
     Transport,
@@ -74,13 +75,14 @@ pub enum Phase {
     HealthCheck,
     /// Waiting between two attempts.
     BackOff,
-    /// Resolving the host name.
+    /// Resolving the host name. This and the next two only with a client that reports them, as the one of this crate
+    /// does; otherwise they are part of `Headers`.
     Resolve,
     /// Connecting.
     Connect,
     /// In the TLS handshake.
     Tls,
-    /// Sending the request.
+    /// Sending the request. Part of `Headers` in this version.
     Send,
     /// Waiting for the response headers.
     Headers,

@@ -3,6 +3,7 @@
 mod display;
 mod foreign;
 mod kind;
+mod redact;
 
 pub(crate) use foreign::Fault;
 pub use kind::{ErrorKind, Phase};
@@ -154,10 +155,11 @@ impl Error {
         self.0.kind == ErrorKind::Deadline
     }
 
-    /// Whether a time limit ended it: deadline, attempt limit, stall, or a connect that ran into its bound.
+    /// Whether a time limit ended it: deadline, attempt limit, stall, a connect that ran into its bound, or a limit of
+    /// the system or of another layer (tokio's and hyper's are known).
     pub fn is_timeout(&self) -> bool {
         let timed = matches!(self.0.kind, ErrorKind::Deadline | ErrorKind::Attempt | ErrorKind::Stall);
-        timed || (self.is_connect() && self.0.limit.is_some())
+        timed || self.0.fault.timed_out || (self.is_connect() && self.0.limit.is_some())
     }
 
     /// Whether a body stopped flowing.

@@ -170,13 +170,9 @@ impl Flight {
         (verdict.down_for(now), due)
     }
 
-    /// The verdict for a snapshot: `None` where nothing is known.
-    pub(crate) fn is_healthy(&self, now: Instant) -> Option<bool> {
-        match lock(&self.0).verdict.ask(now) {
-            Advice::Go => Some(true),
-            Advice::Refuse { .. } => Some(false),
-            Advice::Check => None,
-        }
+    /// When the next check is due; `None` where that is now.
+    pub(crate) fn next_check(&self) -> Option<Instant> {
+        lock(&self.0).verdict.next_check()
     }
 }
 
@@ -237,7 +233,7 @@ mod tests {
         assert!(matches!(flight.ask(None, now), Answer::Lead));
         let (a, b) = (wait(&flight, now), wait(&flight, now));
         flight.abandon();
-        assert_eq!(flight.is_healthy(now), None);
+        assert_eq!(flight.next_check(), None);
         assert!(matches!(poll(&flight, &a), Poll::Ready(Ended::Lead)));
         assert!(poll(&flight, &b).is_pending(), "one probe on the wire");
         flight.finish(Ok(()), now);

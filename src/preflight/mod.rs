@@ -22,6 +22,10 @@ use std::time::Duration;
 /// | [`timeout`](Settings::timeout) | 5 s | a health endpoint that needs longer is not healthy |
 /// | [`accept`](Settings::accept) | any 2xx | what load balancers take as healthy |
 /// | [`mode`](Settings::mode) | on demand | an idle client sends nothing |
+///
+/// A duration is more than zero and at most ten years, and the path begins with a slash; anything else is an error of
+/// kind `Config` when the stack is built. The check is a `GET` through the same client; it never takes longer than an
+/// attempt may, is not repeated, and serves all callers that wait for it.
 #[derive(Clone)]
 #[must_use]
 pub struct Settings {
@@ -41,6 +45,9 @@ pub enum Mode {
     OnDemand,
     /// The same, but an origin counts as healthy until an attempt fails.
     AfterFailure,
+    /// By a task of the client, one for each origin it was called with, so that no caller waits for a check. A stack
+    /// without a `Client` runs `Stack::keep_health_fresh` for that; until it does, callers check as on demand.
+    Background,
 }
 
 impl Settings {

@@ -89,7 +89,6 @@ fn of_error(error: &Error) -> Class {
         ErrorKind::Transport if fault.unprocessed => class(Repeat::Always, Evidence::Failure),
         ErrorKind::Transport if fault.reused => class(Repeat::AtOnce, Evidence::None),
         ErrorKind::Transport | ErrorKind::Stall => class(Repeat::IfIdempotent, Evidence::Failure),
-        ErrorKind::Attempt if fault.clipped => nothing,
         ErrorKind::Attempt => class(Repeat::IfIdempotent, Evidence::Failure),
         // Nothing of the request was sent, so that a POST may follow as well.
         ErrorKind::Unhealthy { .. } if fault.probe => class(Repeat::Always, Evidence::Failure),

@@ -97,7 +97,7 @@ impl Settings {
     }
 
     pub(crate) fn cap(&self) -> Duration {
-        self.retry_after_cap.unwrap_or_else(|| Duration::from_secs(60).max(self.backoff.ceiling(u32::MAX)))
+        self.retry_after_cap.unwrap_or_else(|| Duration::from_secs(60).max(self.backoff.at_most(u32::MAX)))
     }
 
     pub(crate) fn check(&self) -> Result<(), Error> {

@@ -36,19 +36,19 @@ pub struct StackBuilder {
 }
 
 impl StackBuilder {
-    /// How long a call and its parts may take.
+    /// How long a call and its parts may take. Default 30 s in all, 10 s for an attempt; see [`Limits`].
     pub fn limits(mut self, limits: Limits) -> StackBuilder {
         self.limits = limits;
         self
     }
 
-    /// How calls are repeated.
+    /// How calls are repeated. Default up to three times; see [`retry::Settings`].
     pub fn retry(mut self, retry: retry::Settings) -> StackBuilder {
         self.retry = retry;
         self
     }
 
-    /// When an origin is left alone.
+    /// When an origin is left alone. Default after five failures in a row; see [`breaker::Settings`].
     pub fn breaker(mut self, breaker: breaker::Settings) -> StackBuilder {
         self.breaker = breaker;
         self
@@ -99,6 +99,12 @@ impl StackBuilder {
         Ok(StackLayer(Arc::new(hub)))
     }
 
+    #[cfg(feature = "client")]
+    pub(crate) fn checks_in_background(&self) -> bool {
+        self.health.as_ref().is_some_and(|health| health.mode == preflight::Mode::Background)
+    }
+
+    #[cfg(feature = "client")]
     pub(crate) fn bounds(&self) -> Result<Bounds, Error> {
         self.limits.resolve()
     }

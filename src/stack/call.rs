@@ -27,7 +27,10 @@ pin_project! {
     /// The future of a call.
     ///
     /// It may be dropped at any moment: table entry, permit, connection and the place in a health check are given
-    /// back, and a call that was silent for long is counted as a hang.
+    /// back, and a call that was silent for long is counted as a hang. No further attempt leaves.
+    ///
+    /// # Panics
+    /// When it is polled after it was ready, and where the inner service, a classifier or a copy of the user's panics.
     #[must_use = "futures do nothing unless polled"]
     pub struct Call<S, B, R>
     where
@@ -130,7 +133,7 @@ where
                 StateProj::Health => match life.poll_health(cx) {
                     Poll::Pending => {
                         life.idle(Phase::HealthCheck, &mut clock);
-                        Next::Pending(bounds)
+                        Next::Pending(bounds.at(life.waits_until(), Bound::Deadline))
                     }
                     Poll::Ready(Ok(lead)) => {
                         this.state.set(State::Ready { probe: lead });
@@ -143,6 +146,7 @@ where
                     match life.inside(|| this.inner.poll_ready(cx)) {
                         Poll::Pending => {
                             life.idle(Phase::Ready, &mut clock);
+                            let bounds = bounds.at(life.waits_until(), Bound::Deadline);
                             Next::Pending(bounds.at(life.probe_ends().filter(|_| probe), Bound::Probe))
                         }
                         Poll::Ready(Err(error)) => {

@@ -36,14 +36,17 @@ impl Keep for Lane {
 pub(crate) struct Gaps(Mutex<Vec<(u64, Instant)>>);
 
 /// More paths than this at once are not long polls.
-const PATHS: usize = 64;
+const PATHS: usize = 1024;
 
 impl Gaps {
     pub(crate) fn set(&self, hasher: &RandomState, uri: &Uri, until: Instant, now: Instant) {
         let mut gaps = lock(&self.0);
         gaps.retain(|(_, at)| *at > now);
-        if gaps.len() < PATHS {
-            gaps.push((hasher.hash_one(uri.path()), until));
+        let path = hasher.hash_one(uri.path());
+        match gaps.iter().position(|(p, _)| *p == path) {
+            Some(place) => gaps[place].1 = until.max(gaps[place].1),
+            None if gaps.len() < PATHS => gaps.push((path, until)),
+            None => {}
         }
     }
 
@@ -53,7 +56,7 @@ impl Gaps {
             return None;
         }
         let path = hasher.hash_one(uri.path());
-        gaps.iter().filter(|(p, at)| *p == path && *at > now).map(|(_, at)| *at).max()
+        gaps.iter().find(|(p, at)| *p == path && *at > now).map(|(_, at)| *at)
     }
 }
 

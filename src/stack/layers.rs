@@ -62,7 +62,7 @@ impl AttemptLayer {
 
 layer! {
     /// Retry with back-off, budget and `Retry-After`. Bodies up to 1 MiB are read inside the attempt, so that a
-    /// broken body is retried.
+    /// broken body is retried. An attempt that hangs has no limit here: see [`AttemptLayer`].
     RetryLayer
 }
 

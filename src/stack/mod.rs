@@ -1,5 +1,6 @@
 //! All parts in their order as one tower service.
 
+mod background;
 pub(crate) mod bounds;
 mod builder;
 mod call;
@@ -27,6 +28,7 @@ use builder::Hub;
 use http::{Request, Response};
 use lane::Lane;
 use std::fmt;
+use std::future::Future;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use tower_layer::Layer;
@@ -97,6 +99,16 @@ impl<S> Layer<S> for StackLayer {
 /// admission, so that a refusal never holds a permit of the inner service.
 ///
 /// The inner service must be [`Clone`]; each call polls a clone of its own.
+///
+/// It needs a tokio runtime with its timer on, of either flavour, as soon as a call has to wait.
+///
+/// # Errors
+/// A response of any status is no error. [`ErrorKind`](crate::ErrorKind) lists what is; the kinds `Config`, `Open` and
+/// a remembered `Unhealthy` say that nothing was sent for this call. Without a runtime a call that has to wait returns
+/// kind `Config`.
+///
+/// # Cancellation safety
+/// A call may be dropped at any moment: see [`Call`].
 #[derive(Clone)]
 pub struct Stack<S> {
     inner: S,
@@ -123,6 +135,33 @@ impl<S> Stack<S> {
     /// The longest that a call can take.
     pub fn bounds(&self) -> WorstCase {
         self.hub.shared.worst_case()
+    }
+}
+
+impl<S> Stack<S> {
+    /// Keeps the health verdict on the origin of this URL fresh for as long as the future is polled, so that no caller
+    /// waits for a check: health checks in the background. Spawn it, or poll it beside your work; it ends only with an
+    /// error. `Client` does this by itself in mode [`Background`](crate::preflight::Mode::Background).
+    ///
+    /// While the circuit of the origin is open nothing is sent. A failed check counts once for the circuit breaker.
+    ///
+    /// # Errors
+    /// Kind `Config` for a stack without a health path, and for a URL without host.
+    ///
+    /// # Cancellation safety
+    /// Dropped in mid-check it leaves the verdict unknown, and the next caller checks.
+    pub fn keep_health_fresh<B, R>(
+        &self,
+        origin: http::Uri,
+    ) -> impl Future<Output = Result<(), Error>> + use<S, B, R>
+    where
+        S: Service<Request<B>, Response = Response<R>> + Clone,
+        S::Error: Into<BoxError>,
+        B: 'static,
+        R: http_body::Body + Unpin,
+    {
+        let (service, lane) = (self.inner.clone(), self.hub.lane(&origin));
+        async move { background::keep_fresh(service, lane?, origin).await }
     }
 }
 

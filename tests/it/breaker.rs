@@ -100,7 +100,7 @@ async fn half_of_ten_calls_in_the_window_open_the_circuit_whatever_the_last_one_
     let ratio = || Ratio::default().window(10 * SECOND);
     for (last, failures) in [(good(), 8), (bad(), 9)] {
         let peer = Peer::new().times(4, bad()).then(good()).times(4, bad()).forever(last);
-        let layer = counting(steady().failures(6).ratio(ratio()));
+        let layer = each_once(steady().failures(6).ratio(ratio()));
         let layer = layer.limits(Limits::default().total(SECOND).attempt(SECOND)).build().unwrap();
         let mut news = layer.breakers().subscribe();
         let service = stack(&peer, &layer);
@@ -254,7 +254,7 @@ async fn a_long_healthy_past_does_not_hide_an_outage() {
             Some(ratio) => settings.failures(100).ratio(ratio),
             None => settings,
         };
-        let layer = counting(settings).limits(Limits::default()).build().unwrap();
+        let layer = each_once(settings).limits(Limits::default()).build().unwrap();
         let service = stack(&peer, &layer);
         calls(&service, 10_000).await;
         if ratio.is_some() {

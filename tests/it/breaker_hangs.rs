@@ -168,6 +168,21 @@ async fn an_overdue_call_counts_once_and_before_it_has_ended() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn calls_that_are_overdue_when_the_circuit_has_opened_still_end() {
+    let peer = Peer::new().times(9, Reply::hang()).forever(Reply::ok("").after(4 * SECOND));
+    let layer = judged(steady().overdue_after(3 * SECOND));
+    let service = stack(&peer, &layer);
+    let start = Instant::now();
+    let mut crowd = JoinSet::new();
+    for _ in 0..10 {
+        let service = service.clone();
+        crowd.spawn(async move { call(&service, get("/")).await.is_ok() });
+    }
+    let done = crowd.join_all().await;
+    assert_eq!((done.iter().filter(|ok| **ok).count(), start.elapsed()), (1, 10 * SECOND));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_users_classifier_says_what_is_a_failure() {
     let peer = Peer::new().forever(Reply::status(404));
     let rules = |outcome: &Outcome<'_>| match outcome {
@@ -178,7 +193,7 @@ async fn a_users_classifier_says_what_is_a_failure() {
         }
         _ => None,
     };
-    let layer = counting(steady()).classify(rules).build().unwrap();
+    let layer = each_once(steady()).classify(rules).build().unwrap();
     calls(&stack(&peer, &layer), 5).await;
     assert_eq!(phase(&layer), Phase::Open);
 }

@@ -105,7 +105,7 @@ async fn a_panic_in_the_users_classifier_frees_the_place_and_is_no_failure_of_th
         Outcome::Head(head) if head.status == 200 => panic!("in the classifier"),
         _ => None,
     };
-    let layer = counting(steady()).classify(rules).build().unwrap();
+    let layer = each_once(steady()).classify(rules).build().unwrap();
     let service = stack(&peer, &layer);
     calls(&service, 5).await;
     sleep(5 * SECOND).await;
@@ -141,7 +141,7 @@ where
 async fn a_panic_elsewhere_in_a_task_that_holds_a_call_is_no_failure() {
     let peer = Peer::new().forever(Reply::headers_then_hang());
     let silent = Peer::new().forever(Reply::silent());
-    let strict = || counting(steady().failures(1));
+    let strict = || each_once(steady().failures(1));
 
     let layer = strict().build().unwrap();
     panic_beside(stack(&silent, &layer)).await;

@@ -251,7 +251,7 @@ async fn a_long_poll_is_a_success_at_its_head_and_never_a_hang() {
     let settings = steady().failures(2).overdue_after(SECOND);
     let peer =
         Peer::new().then(Reply::status(500)).then(Reply::ok("job").after(29 * SECOND)).forever(Reply::hang());
-    let layer = counting(settings).limits(limits).build().unwrap();
+    let layer = each_once(settings).limits(limits).build().unwrap();
     let service = stack(&peer, &layer);
     calls(&service, 1).await;
     assert_eq!(state(&layer), (Phase::Closed, 1));

@@ -4,6 +4,7 @@ use crate::support::*;
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body_util::BodyExt;
+use std::time::Duration;
 use tokio::time::Instant;
 use unwedge::testing::{Peer, Reply};
 use unwedge::{Body, Collect, ErrorKind, Limits, Phase, StackLayer};
@@ -76,7 +77,7 @@ async fn a_declared_length_above_the_limit_streams_at_once() {
     let start = Instant::now();
     let answer = call(&stack(&peer, &layer), get("/")).await.unwrap();
     assert!(!answer.body().is_collected());
-    assert_eq!((start.elapsed(), layer.in_flight().len()), (0 * SECOND, 1));
+    assert_eq!((start.elapsed(), layer.in_flight().len()), (Duration::ZERO, 1));
     let (read, error) = drained(answer.into_body()).await;
     assert!(error.is_none());
     assert_eq!((read.len(), start.elapsed()), (1001, 11 * SECOND));
@@ -159,7 +160,7 @@ async fn streaming_types_are_handed_over_at_the_head() {
         let layer = built(exact());
         let start = Instant::now();
         let answer = call(&stack(&peer, &layer), get("/")).await.unwrap();
-        assert_eq!((start.elapsed(), answer.body().is_collected()), (0 * SECOND, false), "{kind}");
+        assert_eq!((start.elapsed(), answer.body().is_collected()), (Duration::ZERO, false), "{kind}");
         assert_eq!(whole(Ok(answer)).await.unwrap(), (200, "data: x\n\n".into()));
         assert_eq!(start.elapsed(), 27 * SECOND);
     }
@@ -180,7 +181,7 @@ async fn answers_that_have_no_body_come_at_the_head() {
         let answer = call(&stack(&peer, &layer), request(method, "/")).await.unwrap();
         let (status, body) = whole(Ok(answer)).await.unwrap();
         assert!(body.is_empty() && status < 400);
-        assert_eq!((start.elapsed(), peer.request_count()), (0 * SECOND, 1));
+        assert_eq!((start.elapsed(), peer.request_count()), (Duration::ZERO, 1));
         assert!(layer.in_flight().is_empty());
     }
 }
@@ -206,7 +207,7 @@ async fn an_answer_that_is_given_up_on_streams_and_its_verdict_has_fallen_at_the
         StackLayer::builder().retry(unwedge::retry::Settings::default().max_retries(0)).build().unwrap();
     let start = Instant::now();
     let answer = call(&stack(&peer, &layer), get("/")).await.unwrap();
-    assert_eq!((start.elapsed(), answer.body().is_collected()), (0 * SECOND, false));
+    assert_eq!((start.elapsed(), answer.body().is_collected()), (Duration::ZERO, false));
     assert_eq!(layer.breakers().snapshot()[0].consecutive_failures, 1);
     assert_eq!(whole(Ok(answer)).await.unwrap().1.len(), 100);
     assert_eq!(layer.breakers().snapshot()[0].consecutive_failures, 1, "counted once, and not taken back");

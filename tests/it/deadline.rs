@@ -60,7 +60,7 @@ async fn a_call_that_a_scope_cuts_off_says_where_it_was() {
     let error = within(SECOND, call(&service, get("/jobs"))).await.unwrap().unwrap_err();
     assert_eq!(
         error.to_string(),
-        "GET http://peer.test/jobs: no response headers after 1 s (deadline) (attempt 1 of 4)"
+        "GET http://peer.test/jobs: no response headers after 1 s (deadline; attempt 1 of 4)"
     );
 }
 
@@ -101,7 +101,7 @@ async fn a_spawned_call_has_no_scope_unless_it_was_handed_on() {
 async fn a_call_made_in_a_scope_keeps_its_deadline_wherever_it_is_polled() {
     let peer = Peer::new().forever(Reply::hang());
     let mut service = stack(&peer, &StackLayer::default());
-    let made = within(SECOND, async { service.call(get("/")) }).await.unwrap();
+    let made = within(SECOND, std::future::poll_fn(|_| Poll::Ready(service.call(get("/"))))).await.unwrap();
     let start = Instant::now();
     assert!(made.await.unwrap_err().is_deadline());
     assert_eq!(start.elapsed(), SECOND);
@@ -122,7 +122,9 @@ async fn of_the_scope_it_was_made_in_and_the_one_that_polls_it_the_nearer_binds(
     let peer = Peer::new().forever(Reply::hang());
     let mut service = stack(&peer, &StackLayer::default());
     for (made, polled) in [(1, 5), (5, 1)] {
-        let call = within(made * SECOND, async { service.call(get("/")) }).await.unwrap();
+        let call = within(made * SECOND, std::future::poll_fn(|_| Poll::Ready(service.call(get("/")))))
+            .await
+            .unwrap();
         let start = Instant::now();
         assert!(within(polled * SECOND, call).await.unwrap().unwrap_err().is_deadline());
         assert_eq!(start.elapsed(), SECOND);
@@ -231,6 +233,22 @@ async fn a_health_check_a_back_off_and_a_connect_end_with_the_call() {
     let layer = built(StackLayer::builder().limits(total).retry(every(2 * SECOND)));
     assert!(call(&stack(&down, &layer), get("/")).await.unwrap_err().is_connect());
     assert_eq!((start.elapsed(), down.connects()), (2 * SECOND, 2), "the second wait is not begun");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_health_check_belongs_to_nobodys_scope() {
+    let inner = tower::service_fn(|request: http::Request<()>| {
+        let made = Deadline::current().is_some();
+        async move {
+            let scoped = (made, Deadline::current().is_some());
+            let expected = request.uri().path() != "/health";
+            assert_eq!(scoped, (expected, expected), "{}", request.uri());
+            Ok::<_, Infallible>(http::Response::new(String::new()))
+        }
+    });
+    let service = built(exact().health("/health")).layer(inner);
+    let request = http::Request::get("http://peer.test/").body(()).unwrap();
+    assert_eq!(within(SECOND, call(&service, request)).await.unwrap().unwrap().status(), 200);
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,5 +1,13 @@
 //! All integration tests in one binary, so that the crate is linked once: a file per part, per edge and per incident.
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::type_complexity,
+    reason = "helpers of tests fail loudly, a test owns its tasks, and its types are seen at once"
+)]
 
+mod adoption;
+mod background;
 mod bad_input;
 mod breaker;
 mod breaker_hangs;
@@ -9,10 +17,19 @@ mod budget;
 mod collect;
 mod deadline;
 mod discarded;
+mod drill;
+mod drops;
+mod errors;
+mod fetch_command;
+mod fetch_faults;
+mod log_words;
 mod long_poll;
+mod long_poll_loop;
+mod manual;
 mod neighbours;
 mod outcomes;
 mod preflight;
+mod program;
 mod refused;
 mod replay;
 mod retry_after;

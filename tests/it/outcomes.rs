@@ -1,12 +1,19 @@
 //! Which outcomes are repeated, and for which requests.
 
 use crate::support::*;
+use bytes::Bytes;
 use http::Request;
 use http_body_util::Full;
+use std::future::ready;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use tokio::time::Instant;
+use tower::service_fn;
+use tower_layer::Layer;
 use unwedge::retry::Idempotent;
 use unwedge::testing::{Cut, Peer, Reply};
-use unwedge::{Attempts, ErrorKind, Phase, StackLayer};
+use unwedge::{Attempts, BoxError, ErrorKind, Phase, StackLayer};
 
 #[tokio::test(start_paused = true)]
 async fn a_healthy_answer_takes_one_request_and_leaves_nothing_in_flight() {
@@ -142,6 +149,43 @@ async fn a_throttled_post_comes_back_when_the_server_said() {
     let answer = call(&stack(&peer, &built(exact())), post("/")).await.unwrap();
     assert_eq!((answer.status().as_u16(), peer.request_count()), (200, 2));
     assert!((SECOND..=1100 * MS).contains(&start.elapsed()), "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cause_is_found_however_deep_it_is_wrapped() {
+    #[derive(Debug)]
+    struct Wrapped(BoxError);
+    impl std::fmt::Display for Wrapped {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("something of somebody's broke")
+        }
+    }
+    impl std::error::Error for Wrapped {
+        fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+            Some(&*self.0)
+        }
+    }
+    use io::ErrorKind::{ConnectionRefused, ConnectionReset, InvalidData};
+    for (request, kind, text, sent) in [
+        (get("/"), ConnectionReset, "reset", 4),
+        (post("/"), ConnectionReset, "reset", 1),
+        (post("/"), ConnectionRefused, "refused", 4),
+        (get("/"), InvalidData, "invalid peer certificate: UnknownIssuer", 1),
+    ] {
+        let count = Arc::new(AtomicU32::new(0));
+        let inner = service_fn({
+            let count = Arc::clone(&count);
+            move |_: Request<Full<Bytes>>| {
+                count.fetch_add(1, Ordering::Relaxed);
+                let deep = Wrapped(Wrapped(io::Error::new(kind, text).into()).into());
+                ready(Err::<http::Response<Full<Bytes>>, _>(deep))
+            }
+        });
+        let error = call(&built(exact()).layer(inner), request).await.unwrap_err();
+        assert_eq!(count.load(Ordering::Relaxed), sent, "{kind}");
+        assert_eq!(error.is_connect(), kind == ConnectionRefused);
+        assert_eq!(error.is_retriable(), kind != InvalidData);
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -31,7 +31,7 @@ fn server(health: impl Into<Script>) -> Peer {
 }
 
 fn checked() -> StackBuilder {
-    counting(steady()).health("/health")
+    each_once(steady()).health("/health")
 }
 
 /// How many requests for the health endpoint, and how many others.
@@ -303,7 +303,7 @@ async fn a_leader_dropped_in_a_silent_check_is_a_hang_and_a_waiter_is_not() {
 async fn after_failure_means_that_only_a_failure_leads_to_a_check() {
     let peer = Peer::new().on("/health", well()).times(2, Reply::ok("")).then(down()).forever(Reply::ok(""));
     let settings = Settings::new("/health").mode(Mode::AfterFailure);
-    let layer = counting(steady()).health(settings).build().unwrap();
+    let layer = each_once(steady()).health(settings).build().unwrap();
     let service = stack(&peer, &layer);
     calls(&service, 3).await;
     sleep(3600 * SECOND).await;
@@ -327,7 +327,7 @@ async fn what_counts_as_healthy_can_be_chosen() {
         let peer = server(Reply::status(status));
         let settings = Settings::new("/health");
         let settings = accept.map_or(settings.clone(), |accept| settings.accept(accept));
-        let layer = counting(steady()).health(settings).build().unwrap();
+        let layer = each_once(steady()).health(settings).build().unwrap();
         let answer = call(&stack(&peer, &layer), get("/")).await;
         assert_eq!(answer.is_ok(), healthy, "{status}");
         if let Err(error) = answer {

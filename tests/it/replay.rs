@@ -41,8 +41,7 @@ async fn attempts<B: Send + 'static>(body: B, layer: &StackLayer) -> usize {
     let seen = Arc::default();
     let service = layer.layer(down::<B>(&seen));
     call(&service, Request::put("http://peer.test/").body(body).unwrap()).await.unwrap();
-    let count = seen.lock().unwrap().len();
-    count
+    seen.lock().unwrap().len()
 }
 
 #[tokio::test(start_paused = true)]

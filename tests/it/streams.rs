@@ -141,8 +141,8 @@ async fn the_deadline_of_a_request_binds_to_the_last_byte() {
     assert_eq!((bytes, error.kind(), start.elapsed()), (79, ErrorKind::Deadline, 40 * SECOND));
     assert_eq!(
         error.to_string(),
-        "GET http://peer.test/: the response body was not complete after 40 s, 79 bytes received (deadline) \
-         (attempt 1 of 4)"
+        "GET http://peer.test/: the response body was not complete after 40 s, 79 bytes received \
+         (deadline; attempt 1 of 4)"
     );
     assert_eq!(layer.breakers().snapshot()[0].consecutive_failures, 0);
 }

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
 use std::fmt::{Debug, Write as _};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use tokio::sync::broadcast::Receiver;
 use tower_service::Service;
 use tracing::field::{Field, Visit};
@@ -37,12 +37,12 @@ pub(crate) fn steady() -> Settings {
 }
 
 /// Calls that are not repeated, so that each is one piece of evidence.
-pub(crate) fn counting(settings: Settings) -> StackBuilder {
+pub(crate) fn each_once(settings: Settings) -> StackBuilder {
     StackLayer::builder().retry(retry::Settings::default().max_retries(0)).breaker(settings)
 }
 
 pub(crate) fn judged(settings: Settings) -> StackLayer {
-    counting(settings).build().unwrap()
+    each_once(settings).build().unwrap()
 }
 
 /// So many calls, one after the other, whatever comes of them.
@@ -74,6 +74,10 @@ pub(crate) struct Log(Arc<Mutex<Vec<String>>>);
 impl Log {
     /// Listens until the guard is dropped.
     pub(crate) fn listen() -> (Log, tracing::subscriber::DefaultGuard) {
+        // With one dispatcher alive, tracing asks that of the thread which happens to meet a span first, and remembers
+        // for all threads that nobody listens. With more it asks them all.
+        static OTHERS: OnceLock<[tracing::Dispatch; 2]> = OnceLock::new();
+        OTHERS.get_or_init(|| [(); 2].map(|()| tracing::Dispatch::new(Log::default())));
         let log = Log::default();
         let guard = tracing::subscriber::set_default(log.clone());
         (log, guard)

@@ -13,8 +13,10 @@ use http::Uri;
 use hyper_util::rt::TokioIo;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
+pub(super) use stream::end_this_connection;
 use stream::{Metered, Stream};
 use tokio::time::Instant;
 use tower_service::Service;
@@ -33,13 +35,14 @@ pub(crate) enum Way {
 /// another connection was free sooner. For the same reason the ambient deadline is not looked at.
 #[derive(Clone, Debug)]
 pub(crate) struct Connector {
-    way: Way,
+    // The pool clones its connector for every request, and uses it for few.
+    way: Arc<Way>,
     limit: Duration,
 }
 
 impl Connector {
     pub(crate) fn new(way: Way, limit: Duration) -> Connector {
-        Connector { way, limit }
+        Connector { way: Arc::new(way), limit }
     }
 }
 
@@ -49,21 +52,18 @@ impl Service<Uri> for Connector {
     // The pool asks for a future that can be moved.
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Error>> + Send>>;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        match &mut self.way {
-            Way::Network(https) => https.poll_ready(cx).map_err(|error| failed(error.into())),
-            #[cfg(feature = "testing")]
-            Way::Pipe(pipe) => pipe.poll_ready(cx).map_err(|error| failed(error.into())),
-        }
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        // Each connect gets an inner connector of its own and awaits its readiness under the bound.
+        Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
         let ends = Instant::now() + self.limit;
-        match &mut self.way {
-            Way::Network(https) => Box::pin(bounded(https.call(uri), self.limit, ends)),
+        match &*self.way {
+            Way::Network(https) => Box::pin(bounded(https.clone().connect(uri), self.limit, ends)),
             #[cfg(feature = "testing")]
             Way::Pipe(pipe) => {
-                let connecting = pipe.call(uri);
+                let connecting = pipe.clone().call(uri);
                 let connecting = async move { connecting.await.map(|io| Stream::Pipe(io.into_inner())) };
                 Box::pin(bounded(connecting, self.limit, ends))
             }

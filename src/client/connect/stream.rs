@@ -4,8 +4,10 @@
 use crate::testing::PipeStream;
 use crate::wire::Meter;
 use hyper_util::client::legacy::connect::{Connected, Connection};
+use std::cell::Cell;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -36,11 +38,29 @@ macro_rules! inside {
 pub(crate) struct Metered {
     stream: Stream,
     meter: Meter,
+    number: u64,
+}
+
+thread_local! {
+    // The connection that was read last on this thread, and the one that is to be read no more. hyper calls back for an
+    // informational response from inside the read that brought it, and offers no other way to end such a connection.
+    static READ_LAST: Cell<u64> = const { Cell::new(0) };
+    static ENDED: Cell<u64> = const { Cell::new(0) };
+}
+
+/// Called by code that hyper runs on what it has just read: the next read of that connection is an error.
+///
+/// hyper reads on, in one poll, for as long as there is something to read and nothing to hand over. A server that sends
+/// informational responses as fast as they are read would keep the thread from the call that has had enough of them.
+pub(crate) fn end_this_connection() {
+    ENDED.set(READ_LAST.get());
 }
 
 impl Metered {
     pub(super) fn new(stream: Stream) -> Metered {
-        Metered { stream, meter: Meter::default() }
+        static NUMBERS: AtomicU64 = AtomicU64::new(1);
+        let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
+        Metered { stream, meter: Meter::default(), number }
     }
 
     fn wrote(&self, polled: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
@@ -73,6 +93,10 @@ impl AsyncRead for Metered {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if ENDED.get() == self.number {
+            return Poll::Ready(Err(io::Error::other("what was read is more than what may come")));
+        }
+        READ_LAST.set(self.number);
         let before = buf.filled().len();
         let polled = inside!(&mut self.stream, it => Pin::new(it).poll_read(cx, buf));
         if buf.filled().len() > before {

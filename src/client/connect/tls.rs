@@ -5,6 +5,7 @@ use super::tcp::Tcp;
 use crate::error::{BoxError, Error, Phase};
 use crate::inflight::report;
 use http::Uri;
+use http::uri::Scheme;
 use rustls::client::ResolvesClientCert;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
@@ -12,9 +13,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use std::fmt;
 use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::{Arc, OnceLock};
-use std::task::{Context, Poll};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -169,34 +169,24 @@ impl Https {
     }
 }
 
-impl Service<Uri> for Https {
-    type Response = Stream;
-    type Error = Error;
-    type Future = Pin<Box<dyn Future<Output = Result<Stream, Error>> + Send>>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.tcp.poll_ready(cx).map_err(|error| Error::from(BoxError::from(error)))
-    }
-
-    fn call(&mut self, uri: Uri) -> Self::Future {
-        let secure = uri.scheme_str() == Some("https");
-        let (tls, name) = (self.tls.clone(), secure.then(|| server_name(&uri)));
-        let connecting = self.tcp.call(uri);
-        Box::pin(async move {
-            let tcp = connecting.await.map_err(|error| Error::from(BoxError::from(error)))?.into_inner();
-            let Some(name) = name else { return Ok(Stream::Plain(tcp)) };
-            let stream = handshake(&tls, name?, tcp).await.map_err(|error| error.at(Phase::Tls))?;
-            Ok(Stream::Tls(Box::new(stream)))
-        })
+impl Https {
+    pub(super) async fn connect(mut self, uri: Uri) -> Result<Stream, Error> {
+        poll_fn(|cx| self.tcp.poll_ready(cx)).await.map_err(foreign)?;
+        let tcp = self.tcp.call(uri.clone()).await.map_err(foreign)?.into_inner();
+        if uri.scheme() != Some(&Scheme::HTTPS) {
+            return Ok(Stream::Plain(tcp));
+        }
+        let stream = handshake(&self.tls, &uri, tcp).await.map_err(|error| error.at(Phase::Tls))?;
+        Ok(Stream::Tls(Box::new(stream)))
     }
 }
 
-async fn handshake(
-    tls: &Prepared,
-    name: ServerName<'static>,
-    tcp: TcpStream,
-) -> Result<TlsStream<TcpStream>, Error> {
-    let mut shaking = pin!(TlsConnector::from(tls.config()?).connect(name, tcp));
+fn foreign(error: impl Into<BoxError>) -> Error {
+    Error::from(error.into())
+}
+
+async fn handshake(tls: &Prepared, uri: &Uri, tcp: TcpStream) -> Result<TlsStream<TcpStream>, Error> {
+    let mut shaking = pin!(TlsConnector::from(tls.config()?).connect(server_name(uri)?, tcp));
     let shaken = poll_fn(|cx| {
         let polled = shaking.as_mut().poll(cx);
         if polled.is_pending() {
@@ -204,7 +194,7 @@ async fn handshake(
         }
         polled
     });
-    shaken.await.map_err(|error| Error::from(BoxError::from(error)))
+    shaken.await.map_err(foreign)
 }
 
 /// The name that the certificate has to be for; an address without the brackets of the URL.

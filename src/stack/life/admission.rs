@@ -22,6 +22,7 @@ impl Life {
         }
         if let (Some(_), Some(uri)) = (&self.long_poll, uri) {
             if let Some(until) = self.lane.gaps.until(&self.lane.shared.hasher, uri, now) {
+                self.enter(Phase::BackOff, now);
                 return Admission::Later(until);
             }
         }
@@ -66,15 +67,24 @@ impl Life {
         if error.is_unhealthy() {
             error = error.at(Phase::HealthCheck);
         }
-        let retry_in = error.retry_in().unwrap_or_default();
-        if self.lane.shared.parts.retry && self.lane.shared.retry.wait_when_refused {
-            let until = now + self.spread(retry_in);
-            if self.deadline.is_none_or(|deadline| until < deadline) {
-                self.enter(Phase::BackOff, now);
-                return Admission::Later(until);
-            }
+        match self.sit_out(&error, now) {
+            Some(until) => Admission::Later(until),
+            None => Admission::Refused(error),
         }
-        Admission::Refused(error)
+    }
+
+    /// When to ask again after this refusal, if it is to be waited out.
+    pub(super) fn sit_out(&mut self, refusal: &Error, now: Instant) -> Option<Instant> {
+        let shared = &self.lane.shared;
+        if !(shared.parts.retry && shared.retry.wait_when_refused) {
+            return None;
+        }
+        let until = now + self.spread(refusal.retry_in()?);
+        if self.waits_until().is_some_and(|end| until >= end) {
+            return None;
+        }
+        self.enter(Phase::BackOff, now);
+        Some(until)
     }
 
     pub(super) fn lease(&self) -> breaker::Lease {

@@ -61,7 +61,7 @@ impl Life {
         self.probe = Probe::None;
         let Some(flight) = &self.lane.health else { return Ok(()) };
         let half_open = self.permit.as_ref().and_then(|permit| permit.half_open_generation()).is_some();
-        let outcome = result.as_ref().map(|()| ()).map_err(|cause| Arc::from(cause.as_str()));
+        let outcome = result.as_ref().copied().map_err(|cause| Arc::from(cause.as_str()));
         let recovered = flight.finish(outcome, now);
         match result {
             Ok(()) => {

@@ -42,6 +42,8 @@ pub(super) struct Life {
     pub(super) long_poll: Option<LongPoll>,
     collect: u64,
     pub(super) started: Instant,
+    /// When the call began, or the back-off before the attempt under way.
+    asked: Instant,
     /// Everything up to the end of the collected body.
     pub(super) deadline: Option<Instant>,
     /// An enclosing scope or the request's own: binds a streamed body as well.
@@ -137,6 +139,7 @@ impl Life {
             long_poll,
             collect,
             started: now,
+            asked: now,
             deadline,
             hard_deadline,
             began: now,
@@ -165,7 +168,8 @@ impl Life {
 
     /// Whether a copy of the request is worth making.
     pub(super) fn may_repeat(&self) -> bool {
-        self.attempt < self.allowed
+        let shared = &self.lane.shared;
+        self.attempt < self.allowed || (shared.parts.retry && shared.retry.wait_when_refused)
     }
 
     pub(super) fn enter(&mut self, phase: Phase, now: Instant) {
@@ -204,6 +208,12 @@ impl Life {
             permit.in_service(false);
         }
         done
+    }
+
+    /// The end of every wait but the one for an answer, which is all that a long poll is exempt from.
+    pub(super) fn waits_until(&self) -> Option<Instant> {
+        let total = self.long_poll.is_some() && self.lane.shared.parts.total;
+        Deadline::nearest(self.deadline, total.then(|| self.asked + self.lane.shared.bounds.total))
     }
 
     /// When the attempt has to have its headers, and, unless it is a long poll, its collected body.

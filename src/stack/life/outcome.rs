@@ -67,7 +67,7 @@ impl Life {
             permit.heard_at(now);
         }
         self.good = class.evidence == Evidence::Success;
-        self.note_gap(head, now);
+        self.note_gap(head, class, now);
         if class.repeat == Repeat::Never {
             let plan = plan(&self.method, head, self.collect);
             let at_head = self.long_poll.is_some() || plan == Plan::Stream { endless: true };
@@ -76,6 +76,7 @@ impl Life {
             }
             return Ok(plan);
         }
+        #[expect(clippy::disallowed_methods, reason = "a date in Retry-After is wall-clock time")]
         let asked = retry_after(&head.headers, SystemTime::now());
         self.record(class.evidence, asked, now);
         let throttled = head.status == StatusCode::TOO_MANY_REQUESTS
@@ -104,6 +105,14 @@ impl Life {
         copy: bool,
         now: Instant,
     ) -> Result<Instant, Error> {
+        if copy && error.is_refused() {
+            // A service beneath refused it, and nothing was sent.
+            if let Some(until) = self.sit_out(&error, now) {
+                self.settle(breaker::Outcome::Nothing, now);
+                self.attempt -= 1;
+                return Ok(until);
+            }
+        }
         let mut class = self.lane.shared.class(&Outcome::Error(&error));
         if self.long_poll.is_some() && error.kind() == ErrorKind::Attempt {
             class = Class { repeat: Repeat::Never, evidence: Evidence::None };
@@ -181,18 +190,22 @@ impl Life {
         wait + wait.mul_f64(SPREAD * lock(&self.lane.shared.rng).f64())
     }
 
-    pub(super) fn note_gap(&mut self, head: &response::Parts, now: Instant) {
-        if self.long_poll.is_none() || now - self.began >= AT_ONCE {
+    /// A loop of long polls must not spin, whatever the server answers.
+    fn note_gap(&self, head: &response::Parts, class: Class, now: Instant) {
+        if self.long_poll.is_none() {
             return;
+        }
+        if class.repeat != Repeat::Never || class.evidence == Evidence::Failure {
+            self.gap(self.lane.shared.retry.backoff.ceiling(0), now);
         }
         let empty = matches!(head.status, StatusCode::ACCEPTED | StatusCode::NO_CONTENT)
             || declared(&head.headers) == Some(0);
-        if empty {
+        if empty && now - self.began < AT_ONCE {
             self.gap(AT_ONCE, now);
         }
     }
 
-    pub(super) fn gap(&self, wait: Duration, now: Instant) {
+    fn gap(&self, wait: Duration, now: Instant) {
         let Some(slot) = &self.slot else { return };
         let gaps = &self.lane.gaps;
         self.lane.shared.table.with(slot, |details| {
@@ -217,6 +230,7 @@ impl Life {
             took: now - self.began,
             cause,
         });
+        self.asked = now;
         self.enter(Phase::BackOff, now);
     }
 

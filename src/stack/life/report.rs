@@ -75,7 +75,8 @@ impl Life {
         if let (None, Some(details)) = (&inner.target, details) {
             inner.target = Some(details.target);
         }
-        if self.lane.shared.parts.retry || inner.attempt == 0 {
+        // A layer that made but one attempt has nothing to add to the story of the one beneath.
+        if self.attempt > 1 || inner.attempt == 0 {
             inner.attempt = self.attempt;
             inner.attempts_allowed = self.allowed;
             let mut journal = std::mem::take(&mut self.journal);

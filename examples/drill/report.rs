@@ -1,0 +1,108 @@
+//! What came of it: a table for people, objects for programs.
+
+use crate::common::output::millis;
+use crate::common::terminal::Paint;
+use crate::common::{Object, Output, Stop};
+use crate::record::{Outcome, Run};
+use crate::scenarios::FACTOR;
+use std::fmt::Write;
+use std::io;
+use std::time::Duration;
+use unwedge::breaker::Phase;
+
+/// One object for each run.
+pub(crate) fn objects(output: Output, runs: &[Run]) -> Result<(), Stop> {
+    for run in runs {
+        let phases: Vec<&str> = run.breaker.iter().map(|(_, phase)| phase.as_str()).collect();
+        let broken = run.broken();
+        output.object(
+            &Object::new()
+                .with("scenario", run.scenario.name)
+                .with("client", run.client.as_str())
+                .with("outcome", run.outcome().as_str())
+                .with("first_error_ms", run.first_error().map(millis))
+                .with("recovered_ms", run.back().map(millis))
+                .with("calls", run.calls.len())
+                .with("requests", run.requests)
+                .with("breaker", phases)
+                .with("promise", run.scenario.promise())
+                .with("kept", broken.is_empty())
+                .with("in_vain", run.in_vain())
+                .with("broken", broken),
+        )?;
+    }
+    Ok(())
+}
+
+/// Two runs of a scenario in one row, then the promises.
+pub(crate) fn table(runs: &[Run], paint: Paint) -> String {
+    let mut text = String::new();
+    let half = format!("{:<11} {:>8} {:>8} {:>8}", "outcome", "error in", "back in", "requests");
+    let _ = writeln!(text, "{}", paint.bold(&format!("{:<15} {:<38}   unwedge", "", "plain client")));
+    let _ = writeln!(text, "{}", paint.bold(&format!("{:<15} {half}   {half}  circuit", "scenario")));
+    for pair in runs.chunks(2) {
+        let [plain, unwedge] = pair else { continue };
+        let (name, left, right) = (plain.scenario.name, half_row(plain, paint), half_row(unwedge, paint));
+        let _ = writeln!(text, "{name:<15} {left}   {right}  {}", circuit(unwedge));
+    }
+    text.push('\n');
+    for run in runs.chunks(2).filter_map(|pair| pair.get(1)) {
+        let broken = run.broken();
+        let word = if broken.is_empty() { paint.good("kept  ") } else { paint.bad("BROKEN") };
+        let _ = writeln!(text, "{word} {:<15} {}", run.scenario.name, run.scenario.promise());
+        for clause in broken {
+            let _ = writeln!(text, "{:<22} {}", "", paint.bad(&format!("not: {clause}")));
+        }
+    }
+    let _ = write!(
+        text,
+        "\nEverything is measured, on a clock of 1:{FACTOR}: 1.5 s here are {} s outside. error in: how long the\n\
+         first call that failed took to say so. back in: from the server's return to the next answer, at worst.\n\
+         requests: what arrived at the server.",
+        FACTOR * 3 / 2
+    );
+    text
+}
+
+fn half_row(run: &Run, paint: Paint) -> String {
+    let outcome = run.outcome();
+    let word = format!("{:<11}", outcome.as_str().replace('_', " "));
+    let word = match outcome {
+        Outcome::Recovered | Outcome::FailedFast if run.broken().is_empty() => paint.good(&word),
+        Outcome::Recovered | Outcome::FailedFast => paint.warn(&word),
+        Outcome::Hung | Outcome::Lost => paint.bad(&word),
+    };
+    let error = match run.first_error() {
+        None if outcome == Outcome::Hung => "never".to_owned(),
+        error => seconds(error),
+    };
+    let back = match run.back() {
+        None if outcome == Outcome::Hung => "never".to_owned(),
+        back => seconds(back),
+    };
+    format!("{word} {error:>8} {back:>8} {:>8}", run.requests)
+}
+
+pub(crate) fn seconds(time: Option<Duration>) -> String {
+    time.map_or("-".to_owned(), |time| format!("{:.2} s", time.as_secs_f64()))
+}
+
+/// What the breaker did, in few words.
+pub(crate) fn circuit(run: &Run) -> String {
+    let opened = run.breaker.iter().filter(|(_, phase)| *phase == Phase::Open).count();
+    let times = match opened {
+        0 => return "stayed closed".to_owned(),
+        1 => "opened once".to_owned(),
+        n => format!("opened {n} times"),
+    };
+    match run.breaker.last() {
+        Some((_, Phase::Closed)) => format!("{times}, closed again"),
+        Some((_, Phase::HalfOpen)) => format!("{times}, now half-open"),
+        _ => format!("{times}, still open"),
+    }
+}
+
+/// Colours for standard output.
+pub(crate) fn paint() -> Paint {
+    Paint::on(&io::stdout())
+}

@@ -1,0 +1,19 @@
+//! The manual: pages to read, nothing to call.
+//!
+//! | page | the question it answers |
+//! | --- | --- |
+//! | [`order`] | why does each part of the stack stand where it stands, and where do my own layers go? |
+//! | [`defaults`] | what happens when I set nothing, and why that? |
+//! | [`failure_modes`] | my call hangs or failed here: what bounds it, and what does the error mean? |
+
+#[doc = include_str!("order.md")]
+pub mod order {}
+
+#[doc = include_str!("defaults.md")]
+pub mod defaults {}
+
+#[doc = include_str!("failure-modes.md")]
+pub mod failure_modes {}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,207 @@
+//! The tables of the manual and of the README against the code.
+
+use crate::deadline::Limits;
+use crate::duration::human;
+use crate::retry::Backoff;
+use crate::{Error, ErrorKind, Phase, breaker, longpoll, preflight, retry};
+use std::time::Duration;
+
+const DEFAULTS: &str = include_str!("defaults.md");
+const FAILURE_MODES: &str = include_str!("failure-modes.md");
+const README: &str = include_str!("../../README.md");
+
+/// The cells of the rows of all tables.
+fn rows(page: &str) -> Vec<Vec<&str>> {
+    let rows = page.lines().filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |"));
+    rows.map(|row| row.split(" | ").collect()).collect()
+}
+
+/// The page says so, once, in its column for defaults.
+#[track_caller]
+fn says(page: &str, column: usize, name: &str, default: &str) {
+    let rows = rows(page);
+    let found: Vec<_> = rows.iter().filter(|row| row[0] == name).map(|row| row[column]).collect();
+    assert_eq!(found, [default], "{name}");
+}
+
+#[track_caller]
+fn default_is(name: &str, default: impl ToString) {
+    says(DEFAULTS, 1, name, &default.to_string());
+}
+
+fn spaced(duration: Duration) -> String {
+    format!("{:#}", human(duration))
+}
+
+fn off<T>(setting: Option<T>) -> &'static str {
+    setting.map_or("off", |_| "on")
+}
+
+#[test]
+fn the_time_limits_are_those_of_the_code() {
+    let limits = Limits::default().resolve().unwrap();
+    for (name, limit) in [
+        ("`total`", limits.total),
+        ("`attempt`", limits.attempt),
+        ("`connect`", limits.connect),
+        ("`idle`", limits.idle),
+        ("`stream`", limits.stream),
+        ("`long_poll`", limits.long_poll),
+    ] {
+        default_is(name, spaced(limit));
+    }
+    default_is("`collect`", format!("{} bytes", limits.collect));
+    default_is("`min_progress`", off(limits.min_progress));
+    default_is("grace", spaced(longpoll::GRACE));
+}
+
+#[test]
+fn the_settings_of_retry_are_those_of_the_code() {
+    let retry = retry::Settings::default();
+    assert_eq!(retry.backoff, Backoff::default());
+    default_is("`max_retries`", retry.max_retries);
+    default_is("`backoff`", spaced(retry.backoff.ceiling(0)));
+    default_is("`backoff` multiplier", growth(&retry.backoff));
+    default_is("`backoff` cap", spaced(retry.backoff.ceiling(u32::MAX)));
+    assert_eq!(retry.backoff, retry.backoff.clone().jitter(retry::Jitter::Full));
+    default_is("`backoff` jitter", "full");
+    default_is("`retry_after_cap`", spaced(retry.cap()));
+    default_is("`wait_when_refused`", off(retry.wait_when_refused.then_some(())));
+    default_is("gap after an error", spaced(retry.backoff.ceiling(0)));
+    let budget = retry.budget.expect("on by default");
+    default_is("`budget` tokens", budget.tokens);
+    default_is("`budget` retry cost", budget.retry_cost);
+    default_is("`budget` throttled cost", budget.throttled_cost);
+    default_is("`budget` refund", budget.refund);
+}
+
+#[test]
+fn the_settings_of_the_breaker_are_those_of_the_code() {
+    let limits = Limits::default().resolve().unwrap();
+    let health = preflight::Settings::new("/health").timeout;
+    let rules = breaker::Settings::default().rules(limits.attempt, health);
+    default_is("`failures`", rules.failures);
+    default_is("`open`", spaced(rules.open.ceiling(0)));
+    default_is("`open` multiplier", growth(&rules.open));
+    default_is("`open` cap", spaced(rules.open_max));
+    assert_eq!(rules.open, rules.open.clone().jitter(retry::Jitter::Proportional(0.1)));
+    default_is("`open` jitter", "10 %");
+    default_is("`Retry-After` cap", spaced(rules.retry_after_max));
+    default_is("`half_open` calls", rules.probes);
+    default_is("`half_open` successes", rules.close_after);
+    default_is("`lease`", spaced(rules.lease));
+    default_is("`hang_after`", spaced(rules.hang_after));
+    default_is("`overdue_after`", off(rules.overdue_after));
+    default_is("`ratio`", off(rules.ratio.as_ref()));
+    default_is("`disabled`", off(rules.disabled.then_some(())));
+
+    let settings = breaker::Settings::default().ratio(breaker::Ratio::default());
+    let ratio = settings.rules(limits.attempt, health).ratio.expect("just switched on");
+    default_is("`failure_ratio`", ratio.failure_ratio);
+    default_is("`min_calls`", ratio.min_calls);
+    default_is("`window`", spaced(ratio.window));
+    default_is("`buckets`", ratio.buckets);
+    default_is("`slow_after`", spaced(ratio.slow_after));
+    default_is("`slow_ratio`", ratio.slow_ratio);
+}
+
+#[test]
+fn the_settings_of_the_health_check_are_those_of_the_code() {
+    let health = preflight::Settings::new("/health");
+    default_is("`interval`", spaced(health.interval));
+    default_is("`timeout`", spaced(health.timeout));
+    let accepted = |code| http::StatusCode::from_u16(code).is_ok_and(health.accept);
+    assert!((100..=999).all(|code| accepted(code) == (200..300).contains(&code)));
+    default_is("`accept`", "2xx");
+    assert_eq!(health.mode, preflight::Mode::OnDemand);
+    default_is("`mode`", "on demand");
+    let down = preflight::verdict::Verdict::new(health.interval);
+    let (mut down, now) = (down, tokio::time::Instant::now());
+    down.failed(now);
+    default_is("first \"down\"", spaced(down.next_check().expect("a failed check is known") - now));
+}
+
+/// The words of what only a network can do to a connect.
+#[test]
+fn the_words_of_connects_that_ran_out_of_time_are_on_the_page() {
+    for phase in [Phase::Connect, Phase::Resolve, Phase::Tls] {
+        let limit = Limits::default().resolve().unwrap().connect;
+        let error = Error::new(ErrorKind::Connect, "").at(phase).limit(limit);
+        assert!(FAILURE_MODES.contains(&format!("GET https://broker/session: {error}\n")), "{error}");
+    }
+}
+
+/// What no setting reaches stands in a constant of the file that uses it.
+#[test]
+fn the_constants_are_those_of_the_code() {
+    let stack = include_str!("../stack/wait.rs");
+    constant(stack, "BYTES: usize = 4096", "bytes read of a response that is thrown away", "4096 bytes");
+    constant(stack, "TIME: Duration = Duration::from_millis(100)", "time for reading them", "100 ms");
+    let outcome = include_str!("../stack/life/outcome.rs");
+    constant(
+        outcome,
+        "AT_ONCE: Duration = Duration::from_millis(100)",
+        "gap after an empty answer",
+        "100 ms",
+    );
+    constant(outcome, "SPREAD: f64 = 0.1", "`open` jitter", "10 %");
+    let builder = include_str!("../stack/builder.rs");
+    constant(builder, "ORIGINS: usize = 1024", "origins remembered", "1024");
+    constant(builder, "ORIGINS_MAX: usize = 4096", "origins remembered, hard cap", "4096");
+    assert!(builder.contains("broadcast::channel(256)"));
+    default_is("changes of breakers kept for a subscriber", 256);
+    let client = include_str!("../client/transport.rs");
+    constant(client, "IDLE: Duration = Duration::from_secs(50)", "idle connection", "50 s");
+    constant(client, "IDLE_PER_ORIGIN: usize = 8", "idle connections per origin", "8");
+    constant(client, "HEAD: usize = 64 * 1024", "response head", "65536 bytes");
+    constant(client, "INFORMATIONAL: u32 = 100", "informational responses (1xx)", "100");
+    let response = include_str!("../client/response.rs");
+    let read = "response body read by `bytes`, `text`, `json`";
+    constant(response, "CAP: u64 = 8 << 20", read, "8388608 bytes");
+    constant(response, "SHOWN: usize = 1024", "body shown by `error_for_status`", "1024 bytes");
+    constant(response, "READ: Duration = Duration::from_secs(1)", "time for reading it", "1 s");
+    let tcp = include_str!("../client/connect/tcp.rs");
+    constant(tcp, "KEEP_ALIVE: Duration = Duration::from_secs(15)", "TCP keep-alive", "15 s");
+    constant(tcp, "PROBES: u32 = 3", "TCP keep-alive probes", "3");
+    constant(
+        tcp,
+        "UNACKNOWLEDGED: Duration = Duration::from_secs(30)",
+        "unacknowledged bytes (Linux)",
+        "30 s",
+    );
+    let head_start = "head start of the first address family";
+    constant(tcp, "HEAD_START: Duration = Duration::from_millis(250)", head_start, "250 ms");
+}
+
+#[track_caller]
+fn constant(source: &str, code: &str, name: &str, default: &str) {
+    assert!(source.contains(&format!("const {code};")), "no `const {code}` where this page has it from");
+    default_is(name, default);
+}
+
+/// By how much the second wait is longer than the first.
+fn growth(backoff: &Backoff) -> f64 {
+    backoff.ceiling(1).as_secs_f64() / backoff.ceiling(0).as_secs_f64()
+}
+
+/// "What waits" in the README: the defaults are in its third column.
+#[test]
+fn the_readme_says_the_same() {
+    let limits = Limits::default().resolve().unwrap();
+    let health = preflight::Settings::new("/health");
+    let retry = retry::Settings::default();
+    let rules = breaker::Settings::default().rules(limits.attempt, health.timeout);
+    for (name, bound) in [
+        ("a whole call", limits.total),
+        ("a connection (name, TCP, TLS)", limits.connect),
+        ("a response head", limits.attempt),
+        ("a body, between two bytes", limits.idle),
+        ("a body that streams", limits.stream),
+        ("a health check", health.timeout),
+        ("a wait between attempts", retry.backoff.ceiling(u32::MAX)),
+        ("a `Retry-After`", retry.cap()),
+        ("a half-open probe", rules.lease),
+    ] {
+        says(README, 2, name, &spaced(bound));
+    }
+}
