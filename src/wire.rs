@@ -16,12 +16,20 @@ pub(crate) struct Meter(Arc<AtomicU32>);
 const READ: u32 = 1;
 
 impl Meter {
+    #[cfg_attr(
+        not(any(feature = "client", feature = "testing")),
+        expect(dead_code, reason = "connectors count")
+    )]
     pub(crate) fn read(&self) {
         if self.0.load(Ordering::Relaxed) & READ == 0 {
             self.0.fetch_or(READ, Ordering::Relaxed);
         }
     }
 
+    #[cfg_attr(
+        not(any(feature = "client", feature = "testing")),
+        expect(dead_code, reason = "connectors count")
+    )]
     pub(crate) fn wrote(&self) {
         if self.0.load(Ordering::Relaxed) & READ != 0 {
             // Clears the bit and carries into the count in one step.

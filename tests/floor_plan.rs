@@ -55,6 +55,7 @@ const NEIGHBOURS: &[(&str, &str, &str)] = &[
     ("telemetry", "origin", "every line names the origin"),
     ("client", "testing", "its tests, and those of its users, connect through the pipe"),
     ("fuzz", "client", "what a client shows of URLs that people pass is fuzzed"),
+    ("retry", "deadline", "a request that a server refused because it was late is no failure"),
     ("breaker", "retry", "the open wait is a Backoff: waits grow in one way"),
 ];
 
@@ -68,7 +69,11 @@ const PURE: &[&str] = &[
     "retry/backoff",
     "retry/budget",
     "retry/classify",
+    "stack/bounds",
+    "stall",
     "supervise/restart",
+    "testing/bounded/report",
+    "testing/script",
 ];
 
 /// (file, why) of what may box a future although it is a part or the stack.

@@ -39,10 +39,9 @@ use transport::Transport;
 /// ```
 ///
 /// It needs a tokio runtime with its clock and I/O drivers enabled, of either flavour; without one a call returns an
-/// error of kind `Config`. It has no task of its own but health checks, where those are asked for in the
-/// background: hyper-util runs one for each connection, and one that closes idle
-/// connections, on the runtime that the call was made on. A client may outlive a runtime: connections that went with
-/// it are replaced.
+/// error of kind `Config`. It has no task of its own but health checks, where those are asked for in the background:
+/// hyper-util runs one for each connection, and one that closes idle connections, on the runtime that the call was made
+/// on. A client may outlive a runtime: connections that went with it are replaced.
 #[derive(Clone)]
 pub struct Client {
     stack: Stack<Transport>,
@@ -95,6 +94,9 @@ impl Client {
     }
 
     /// A request with this method. What is wrong with the URL comes out of [`RequestBuilder::send`].
+    ///
+    /// Credentials in the URL (`user:password@host`) are taken out of it and sent as Basic authentication, unless the
+    /// request brings an `Authorization` of its own; they are never shown.
     pub fn request(&self, method: Method, url: impl IntoUrl) -> RequestBuilder {
         RequestBuilder::new(self.clone(), method, url)
     }
@@ -134,6 +136,13 @@ impl Default for Client {
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client").field("bounds", &self.bounds()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(feature = "testing")]
+impl crate::testing::HasBounds for Client {
+    fn bounds(&self) -> WorstCase {
+        self.stack.bounds()
     }
 }
 

@@ -228,8 +228,12 @@ impl Sending {
         }
     }
 
-    fn failed(error: Error, request: &Request<Body>) -> Sending {
-        Sending { target: Some(target(request)), call: ResponseFuture::failed(error) }
+    fn failed(mut error: Error, request: &Request<Body>) -> Sending {
+        // Without a host it was the URL that could not be read; the error shows what there is of it.
+        if request.uri().host().is_some() {
+            error.inner_mut().target = Some(target(request));
+        }
+        Sending { target: None, call: ResponseFuture::failed(error) }
     }
 }
 
@@ -238,11 +242,12 @@ impl Future for Sending {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let ended = ready!(Pin::new(&mut self.call).poll(cx));
-        let Some(target) = self.target.take() else { panic!("a request was polled after it had ended") };
-        Poll::Ready(match ended {
-            Ok(response) => Ok(Response::new(response, target)),
-            Err(mut error) => {
-                error.inner_mut().target.get_or_insert(target);
+        Poll::Ready(match (ended, self.target.take()) {
+            (Ok(response), Some(target)) => Ok(Response::new(response, target)),
+            (Ok(_), None) => unreachable!("only what failed to be sent has no target"),
+            (Err(mut error), target) => {
+                let told = &mut error.inner_mut().target;
+                *told = told.take().or(target);
                 Err(error)
             }
         })

@@ -112,8 +112,8 @@ impl Response {
     /// The whole body, read as JSON.
     ///
     /// # Errors
-    /// As for [`bytes`](Response::bytes), and kind `Transport` where the body is not the JSON that was expected; that
-    /// error is not retriable.
+    /// As for [`bytes`](Response::bytes), and kind `Transport` where the body is not the JSON that was expected. That
+    /// error is not retriable; its message may quote the value that did not fit.
     pub async fn json<T: DeserializeOwned>(self) -> Result<T, Error> {
         let target = self.target.clone();
         let status = self.status();
@@ -149,7 +149,7 @@ impl Response {
     /// ```
     pub async fn error_for_status(self) -> Result<Response, Error> {
         let status = self.status();
-        if !status.is_client_error() && !status.is_server_error() {
+        if status.as_u16() < 400 {
             return Ok(self);
         }
         let Response { inner, target, .. } = self;

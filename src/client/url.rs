@@ -25,6 +25,12 @@ pub(crate) mod sealed {
         }
     }
 
+    impl Sealed for &&str {
+        fn into_url(self) -> Result<Uri, Error> {
+            parse(self)
+        }
+    }
+
     impl Sealed for String {
         fn into_url(self) -> Result<Uri, Error> {
             parse(&self)

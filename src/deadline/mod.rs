@@ -1,9 +1,15 @@
-//! How long anything may take: [`Limits`] of a stack, and the ambient [`Deadline`] of a scope.
+//! How long anything may take: [`Limits`] of a stack, the ambient [`Deadline`] of a scope, and the same deadline on its
+//! way to the next server ([`Headers`], [`IncomingLayer`]).
 
+mod header;
+mod incoming;
 mod limits;
 mod scope;
 mod timer;
 
+pub use header::Headers;
+pub(crate) use header::Late;
+pub use incoming::{AttemptNumber, Incoming, IncomingFuture, IncomingLayer, IncomingService};
 pub(crate) use limits::Bounds;
 pub use limits::Limits;
 pub(crate) use scope::outside;

@@ -211,11 +211,16 @@ fn story(inner: &Inner, f: &mut Formatter<'_>) -> fmt::Result {
         write!(f, "{gap}deadline")?;
         gap = "; ";
     }
-    if inner.attempt > 0 && inner.attempts_allowed > 1 {
-        write!(f, "{gap}attempt {} of {}", inner.attempt, inner.attempts_allowed)?;
+    let mut before = "before: ";
+    let (began, allowed) = (inner.attempt, inner.attempts_allowed);
+    if began > 0 && began as usize == inner.journal.len() {
+        // Ended by a refusal, with no attempt under way.
+        write!(f, "{gap}after {began} of {allowed} attempts")?;
+        (gap, before) = (": ", "");
+    } else if began > 0 && allowed > 1 {
+        write!(f, "{gap}attempt {began} of {allowed}")?;
         gap = "; ";
     }
-    let mut before = "before: ";
     for same in inner.journal.chunk_by(|a, b| (a.status, &a.cause) == (b.status, &b.cause)) {
         f.write_str(gap)?;
         f.write_str(before)?;

@@ -101,9 +101,16 @@ impl Error {
         self
     }
 
+    #[cfg_attr(not(feature = "client"), expect(dead_code, reason = "connectors name their causes"))]
     pub(crate) fn with_source(mut self, source: impl Into<BoxError>) -> Error {
         self.0.source = Some(source.into());
         self
+    }
+
+    /// Whether it is about a connection of the pool alone, and says nothing of the server.
+    pub(crate) fn is_of_the_connection(&self) -> bool {
+        (self.0.kind == ErrorKind::Transport && self.0.fault.reused)
+            || (self.0.kind == ErrorKind::Connect && self.0.fault.pool)
     }
 
     pub(crate) fn inner(&self) -> &Inner {
@@ -239,6 +246,7 @@ fn may_pass(status: StatusCode) -> bool {
 
 /// A response extension where there was more than one attempt: what became of those before.
 #[derive(Clone, Debug)]
+#[cfg_attr(not(feature = "client"), expect(dead_code, reason = "the client tells it"))]
 pub(crate) struct Story {
     pub(crate) attempts_allowed: u32,
     pub(crate) journal: Vec<Attempt>,

@@ -208,19 +208,23 @@ fn a_message_tells_target_attempt_and_what_came_before() {
             "no response headers after 10 s (attempt 3 of 4; before: 502 after 12 ms, connection refused)",
         ),
         (
-            told(silent(), 11, 11, [vec![bad()], vec![refused(); 8], vec![bad(), bad()]].concat()),
-            "no response headers after 10 s (attempt 11 of 11; before: 502 after 12 ms, 8 x connection refused, 2 x 502)",
+            told(silent(), 11, 11, [vec![bad()], vec![refused(); 7], vec![bad(), bad()]].concat()),
+            "no response headers after 10 s (attempt 11 of 11; before: 502 after 12 ms, 7 x connection refused, 2 x 502)",
         ),
         (
             told(Error::new(ErrorKind::Deadline, "").at(Phase::BackOff).limit(SECOND), 2, 4, vec![bad()]),
             "still waiting for the next attempt after 1 s (deadline; attempt 2 of 4; before: 502 after 12 ms)",
         ),
         (
+            told(Error::new(ErrorKind::Open { retry_in: SECOND }, ""), 2, 4, vec![bad(), refused()]),
+            "circuit open, next try in 1 s (after 2 of 4 attempts: 502 after 12 ms, connection refused)",
+        ),
+        (
             told(Error::new(ErrorKind::Open { retry_in: SECOND }, ""), 0, 4, vec![]),
             "circuit open, next try in 1 s",
         ),
         (
-            told(silent(), 1, 1, vec![refused()]),
+            told(silent(), 0, 0, vec![refused()]),
             "no response headers after 10 s (before: connection refused)",
         ),
     ] {

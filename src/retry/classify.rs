@@ -1,7 +1,8 @@
 //! What an outcome means: whether it is worth repeating, and what it says about the origin. Pure.
 
+use crate::deadline::Late;
 use crate::error::{Error, ErrorKind, Phase};
-use http::{Method, StatusCode};
+use http::{Extensions, HeaderMap, Method, StatusCode};
 
 /// What one attempt means for retry and circuit breaker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +59,10 @@ impl Outcome<'_> {
     /// What the rules of this crate say, without a classifier of the user's.
     pub fn class(&self) -> Class {
         match self {
+            // The caller gave it too little time, and has none to give to another attempt.
+            Outcome::Head(head) if head.status == 504 && Late::refused(&head.headers) => {
+                class(Repeat::Never, Evidence::None)
+            }
             Outcome::Head(head) => of_status(head.status),
             Outcome::Error(error) => of_error(error),
         }
@@ -91,6 +96,7 @@ fn of_error(error: &Error) -> Class {
         ErrorKind::Transport | ErrorKind::Stall => class(Repeat::IfIdempotent, Evidence::Failure),
         ErrorKind::Attempt => class(Repeat::IfIdempotent, Evidence::Failure),
         // Nothing of the request was sent, so that a POST may follow as well.
+        ErrorKind::Unhealthy { .. } if fault.probe && fault.reused => class(Repeat::Always, Evidence::None),
         ErrorKind::Unhealthy { .. } if fault.probe => class(Repeat::Always, Evidence::Failure),
         ErrorKind::TooLarge if error.phase() != Some(Phase::Body) => class(Repeat::Never, Evidence::Failure),
         _ => nothing,
@@ -98,14 +104,14 @@ fn of_error(error: &Error) -> Class {
 }
 
 /// Whether the request may be processed twice (RFC 9110, 9.2.2).
-pub(crate) fn is_idempotent(request: &http::request::Parts) -> bool {
+pub(crate) fn is_idempotent(method: &Method, headers: &HeaderMap, extensions: &Extensions) -> bool {
     let safe_to_repeat = matches!(
-        request.method,
+        *method,
         Method::GET | Method::HEAD | Method::PUT | Method::DELETE | Method::OPTIONS | Method::TRACE
     );
     safe_to_repeat
-        || request.headers.contains_key("idempotency-key")
-        || request.extensions.get::<super::Idempotent>().is_some()
+        || headers.contains_key("idempotency-key")
+        || extensions.get::<super::Idempotent>().is_some()
 }
 
 #[cfg(test)]
@@ -139,19 +145,19 @@ mod tests {
 
     #[test]
     fn idempotent_is_what_the_method_the_key_or_the_mark_says() {
+        let judged = |request: http::request::Builder| {
+            let request = request.body(()).unwrap();
+            is_idempotent(request.method(), request.headers(), request.extensions())
+        };
         let request = |method: &str| http::Request::builder().method(method).uri("http://a/");
         for method in ["GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE"] {
-            assert!(is_idempotent(&request(method).body(()).unwrap().into_parts().0), "{method}");
+            assert!(judged(request(method)), "{method}");
         }
         for method in ["POST", "PATCH", "CONNECT", "BREW"] {
-            assert!(!is_idempotent(&request(method).body(()).unwrap().into_parts().0), "{method}");
+            assert!(!judged(request(method)), "{method}");
         }
-        assert!(is_idempotent(
-            &request("POST").header("Idempotency-Key", "k").body(()).unwrap().into_parts().0
-        ));
-        assert!(is_idempotent(
-            &request("POST").extension(super::super::Idempotent).body(()).unwrap().into_parts().0
-        ));
+        assert!(judged(request("POST").header("Idempotency-Key", "k")));
+        assert!(judged(request("POST").extension(super::super::Idempotent)));
     }
 
     #[test]

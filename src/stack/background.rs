@@ -55,22 +55,38 @@ where
                 let lead = Lead(Some(flight));
                 let limit = health.timeout.min(lane.shared.bounds.attempt);
                 let verdict = timeout(limit, check(&mut service, health, uri.clone())).await;
-                let verdict = verdict.unwrap_or_else(|_| Err("no answer in time".to_owned()));
-                lead.finish(&lane, verdict);
+                match verdict {
+                    // Dropped without a verdict: the next round checks again, on another connection.
+                    Ok(Err(Broke::Connection)) => {}
+                    Ok(Err(Broke::Server(cause))) => lead.finish(&lane, Err(cause)),
+                    Ok(Ok(())) => lead.finish(&lane, Ok(())),
+                    Err(_) => lead.finish(&lane, Err("no answer in time".to_owned())),
+                }
             }
         }
     }
 }
 
-async fn check<S, B, R>(service: &mut S, health: &Settings, uri: Uri) -> Result<(), String>
+/// What a check failed of.
+enum Broke {
+    /// A connection of the pool that was gone: no evidence.
+    Connection,
+    Server(String),
+}
+
+async fn check<S, B, R>(service: &mut S, health: &Settings, uri: Uri) -> Result<(), Broke>
 where
     S: Service<Request<B>, Response = Response<R>>,
     S::Error: Into<BoxError>,
     B: 'static,
     R: http_body::Body + Unpin,
 {
-    let said = |error: S::Error| Error::from(error.into()).cause();
-    let body = empty::<B>().ok_or("it is not known how an empty body of this type is made")?;
+    let said = |error: S::Error| match Error::from(error.into()) {
+        error if error.is_of_the_connection() => Broke::Connection,
+        error => Broke::Server(error.cause()),
+    };
+    let unknown = || Broke::Server("it is not known how an empty body of this type is made".to_owned());
+    let body = empty::<B>().ok_or_else(unknown)?;
     let mut request = Request::new(body);
     *request.uri_mut() = uri;
     poll_fn(|cx| outside(|| service.poll_ready(cx))).await.map_err(said)?;
@@ -81,7 +97,7 @@ where
     let until = rest.until;
     // Read what there is, so that the connection can be used again; too much of it is left alone.
     let _ = tokio::time::timeout_at(until, poll_fn(|cx| rest.poll(cx))).await;
-    if (health.accept)(status) { Ok(()) } else { Err(status.as_u16().to_string()) }
+    if (health.accept)(status) { Ok(()) } else { Err(Broke::Server(status.as_u16().to_string())) }
 }
 
 /// The place of the one who checks; given back when it is dropped.

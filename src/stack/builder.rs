@@ -1,9 +1,10 @@
 //! The settings of a stack, checked as a whole, and what all services of one layer share.
 
 use super::StackLayer;
+use super::bounds::WorstCase;
 use super::lane::{Gaps, Lane, Warned};
 use crate::breaker::{self, Breaker, Rules, Transition};
-use crate::deadline::{Bounds, Limits};
+use crate::deadline::{Bounds, Headers, Limits};
 use crate::error::Error;
 use crate::inflight::Table;
 use crate::origin::{Entry, Origin, PerOrigin};
@@ -33,6 +34,7 @@ pub struct StackBuilder {
     breaker: breaker::Settings,
     health: Option<preflight::Settings>,
     classify: Option<Classify>,
+    propagate: Option<Headers>,
 }
 
 impl StackBuilder {
@@ -86,6 +88,27 @@ impl StackBuilder {
         self
     }
 
+    /// Tells the server with each attempt how many milliseconds it is waited for, and which attempt it is. Default off:
+    /// what a header gives away is for you to decide.
+    ///
+    /// Written right before an attempt is sent: the least of the attempt limit and what is left of the call, the
+    /// request's own [`Deadline`](crate::Deadline) and every enclosing scope; of a long poll its hold. A shorter time
+    /// that the request already carries in that header stays. Health checks carry none, since they are made for all
+    /// callers, and a server that refuses what is late must not be called down because the caller who happened to
+    /// make the check was in a hurry. On the server, [`IncomingLayer`](crate::deadline::IncomingLayer) opens a scope
+    /// from it.
+    ///
+    /// ```
+    /// use unwedge::{StackLayer, deadline};
+    ///
+    /// let layer = StackLayer::builder().propagate_deadline(deadline::Headers::default()).build()?;
+    /// # Ok::<(), unwedge::Error>(())
+    /// ```
+    pub fn propagate_deadline(mut self, headers: Headers) -> StackBuilder {
+        self.propagate = Some(headers);
+        self
+    }
+
     /// Checks all settings and their relations.
     ///
     /// # Errors
@@ -93,7 +116,9 @@ impl StackBuilder {
     /// attempt, a health path without a slash. The message names the values and the rule.
     pub fn build(self) -> Result<StackLayer, Error> {
         let hub = Hub::new(self, Parts::ALL)?;
-        if let Some(warning) = hub.shared.worst_case().warning() {
+        let worst = hub.shared.worst_case();
+        worst.check()?;
+        if let Some(warning) = worst.warning() {
             tracing::warn!("{warning}");
         }
         Ok(StackLayer(Arc::new(hub)))
@@ -122,6 +147,7 @@ impl fmt::Debug for StackBuilder {
             .field("breaker", &self.breaker)
             .field("health", &self.health)
             .field("classify", &self.classify.is_some())
+            .field("propagate", &self.propagate)
             .finish()
     }
 }
@@ -156,6 +182,7 @@ pub(crate) struct Shared {
     pub(crate) rules: Arc<Rules>,
     pub(crate) health: Option<preflight::Settings>,
     pub(crate) classify: Option<Classify>,
+    pub(crate) propagate: Option<Headers>,
     pub(crate) table: Arc<Table>,
     pub(crate) events: broadcast::Sender<Transition>,
     /// For back-off; a seed in its settings fixes the series of the whole layer.
@@ -171,7 +198,7 @@ const ORIGINS_MAX: usize = 4096;
 
 impl Hub {
     fn new(builder: StackBuilder, parts: Parts) -> Result<Hub, Error> {
-        let StackBuilder { limits, retry, breaker, health, classify } = builder;
+        let StackBuilder { limits, retry, breaker, health, classify, propagate } = builder;
         let bounds = limits.resolve()?;
         if parts.retry {
             retry.check()?;
@@ -182,6 +209,9 @@ impl Hub {
         if let Some(health) = &health {
             health.check()?;
         }
+        if let Some(headers) = &propagate {
+            headers.check()?;
+        }
         let health_timeout = health.as_ref().map_or(Duration::from_secs(5), |health| health.timeout);
         let shared = Shared {
             parts,
@@ -191,6 +221,7 @@ impl Hub {
             retry,
             health,
             classify,
+            propagate,
             table: Arc::default(),
             events: broadcast::channel(256).0,
             hasher: RandomState::new(),
@@ -219,6 +250,10 @@ impl Lane {
 }
 
 impl Shared {
+    pub(super) fn worst_case(&self) -> WorstCase {
+        WorstCase::of(self)
+    }
+
     pub(crate) fn class(&self, outcome: &Outcome<'_>) -> Class {
         let own = self.classify.as_ref().and_then(|classify| classify(outcome));
         own.unwrap_or_else(|| outcome.class())

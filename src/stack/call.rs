@@ -2,8 +2,9 @@
 
 use super::lane::Lane;
 use super::life::{Admission, Life};
+use super::outgoing::{Outgoing, propagate};
 use super::read::{Read, read};
-use super::state::{Next, State, StateProj, Then, health_check, next};
+use super::state::{Next, State, StateProj, Then};
 use super::stream::Guarded;
 use super::wait::{Bound, Clock, Drain, Nearest};
 use crate::body::Body;
@@ -14,7 +15,7 @@ use crate::inflight::observe;
 use crate::origin::Entry;
 use crate::telemetry;
 use bytes::Bytes;
-use http::{Request, Response, request};
+use http::{Request, Response};
 use pin_project_lite::pin_project;
 use std::future::Future;
 use std::pin::Pin;
@@ -39,8 +40,7 @@ pin_project! {
         inner: S,
         // Taken by the first poll, which begins the life of the call.
         lane: Option<Result<Arc<Entry<Lane>>, Error>>,
-        // What goes out next; while an attempt is under way, the copy for the one after it.
-        request: Option<(request::Parts, B)>,
+        request: Outgoing<B>,
         // The deadline of the scope that the call was made in.
         ambient: Option<Deadline>,
         life: Option<Life>,
@@ -61,7 +61,7 @@ where
         Call {
             inner,
             lane: Some(lane),
-            request: Some(request.into_parts()),
+            request: Outgoing::First(request),
             ambient: Deadline::current(),
             life: None,
             span: Span::none(),
@@ -86,8 +86,10 @@ where
         let mut this = self.project();
         let mut clock = Clock::default();
         if let Some(lane) = this.lane.take() {
-            let Some((head, _)) = this.request.as_ref() else { unreachable!("it is taken when it is sent") };
-            match lane.and_then(|lane| Life::begin(this.life, lane, head, *this.ambient)) {
+            let Outgoing::First(request) = &*this.request else {
+                unreachable!("it is taken when it is sent")
+            };
+            match lane.and_then(|lane| Life::begin(this.life, lane, request, *this.ambient)) {
                 Ok(life) => {
                     clock = Clock::at(life.started);
                     *this.span = telemetry::call(&life.lane.origin, &life.method, || life.url());
@@ -104,8 +106,7 @@ where
             let bounds = Nearest::default().at(life.deadline, Bound::Deadline);
             let next = match this.state.as_mut().project() {
                 StateProj::Start => {
-                    let uri = this.request.as_ref().map(|(head, _)| &head.uri);
-                    match life.admit(uri, clock.now()) {
+                    match life.admit(clock.now()) {
                         Admission::Go => this.state.set(State::Ready { probe: false }),
                         Admission::Lead => this.state.set(State::Ready { probe: true }),
                         Admission::Wait => this.state.set(State::Health),
@@ -155,7 +156,7 @@ where
                             break Err(life.finally(error, clock.now()));
                         }
                         Poll::Ready(Ok(())) if probe => {
-                            let request = match health_check(life, this.request) {
+                            let request = match this.request.health_check(life) {
                                 Ok(request) => request,
                                 Err(error) => break Err(life.finally(error, clock.now())),
                             };
@@ -166,8 +167,9 @@ where
                             continue;
                         }
                         Poll::Ready(Ok(())) => {
-                            let request = next(life, this.request);
+                            let mut request = this.request.next(life);
                             life.sent(clock.now());
+                            propagate(life, &mut request, clock.now());
                             *this.attempt_span = telemetry::attempt(life.attempt);
                             let future = {
                                 let _attempt = this.attempt_span.enter();
@@ -187,13 +189,14 @@ where
                     Poll::Ready(answer) => {
                         clock.stale();
                         let now = clock.now();
-                        let (result, drain) = match answer {
+                        let (checked, drain) = match answer {
                             Ok(answer) => {
-                                (life.healthy(answer.status()), Some(Drain::new(answer.into_body(), now)))
+                                let checked = life.probed(life.healthy(answer.status()), now);
+                                (checked, Some(Drain::new(answer.into_body(), now)))
                             }
-                            Err(error) => (Err(Error::from(error.into()).cause()), None),
+                            Err(error) => (life.probe_broke(error.into(), now), None),
                         };
-                        match life.probed(result, now) {
+                        match checked {
                             Ok(()) => {
                                 this.state.set(State::Wait { until: now, drain, then: Then::Send });
                                 continue;

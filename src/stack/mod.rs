@@ -7,6 +7,7 @@ mod call;
 pub(crate) mod lane;
 mod layers;
 mod life;
+mod outgoing;
 mod read;
 mod state;
 mod stream;

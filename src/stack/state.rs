@@ -1,11 +1,9 @@
-//! The states of a call, and the requests that it sends.
+//! The states of a call.
 
-use super::life::Life;
 use super::wait::{Drain, Nearest};
-use crate::body::{Replay, empty};
 use crate::collect::Buffer;
 use crate::error::Error;
-use http::{Request, request, response};
+use http::response;
 use pin_project_lite::pin_project;
 use tokio::time::Instant;
 
@@ -49,37 +47,4 @@ pub(super) enum Next<R> {
     Pending(Nearest),
     /// The attempt is over: when the next begins, or the error of the call; and what is left of a response.
     Failed(Result<Instant, Error>, Option<Drain<R>>),
-}
-
-/// The request of this attempt; what is needed for another one stays behind.
-#[inline]
-pub(super) fn next<B: 'static>(life: &Life, kept: &mut Option<(request::Parts, B)>) -> Request<B> {
-    let Some((head, body)) = kept.take() else { unreachable!("no attempt begins without a request") };
-    if life.may_repeat() {
-        match life.lane.shared.retry.replay.copy(&body) {
-            Some(body) => *kept = Some((head.clone(), body)),
-            None => life.lane.shared.say_unreplayable(Replay::name_of::<B>()),
-        }
-    }
-    Request::from_parts(head, body)
-}
-
-/// The health check that goes before a request.
-pub(super) fn health_check<B: 'static>(
-    life: &Life,
-    kept: &Option<(request::Parts, B)>,
-) -> Result<Request<B>, Error> {
-    let (Some(health), Some((head, _))) = (&life.lane.shared.health, kept) else {
-        unreachable!("only a stack with a health check leads one, and before its request is sent");
-    };
-    let Some(body) = empty::<B>() else {
-        return Err(Error::config(format!(
-            "no health check can be sent: it is not known how an empty body of type {} is made",
-            Replay::name_of::<B>()
-        )));
-    };
-    let mut probe = Request::new(body);
-    *probe.uri_mut() = health.uri(&head.uri)?;
-    *probe.version_mut() = head.version;
-    Ok(probe)
 }

@@ -67,11 +67,11 @@ pub(super) struct Drain<R> {
 }
 
 const BYTES: usize = 4096;
-const TIME: Duration = Duration::from_millis(100);
+pub(super) const DRAIN: Duration = Duration::from_millis(100);
 
 impl<R: Body + Unpin> Drain<R> {
     pub(super) fn new(body: R, now: Instant) -> Drain<R> {
-        Drain { body, left: BYTES, until: now + TIME }
+        Drain { body, left: BYTES, until: now + DRAIN }
     }
 
     /// Ready when there is no more to read, or none that is worth it.

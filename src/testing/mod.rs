@@ -5,6 +5,7 @@
 //! | [`Peer`] | a scripted HTTP/1.1 server, one line per behaviour, that records what arrived |
 //! | [`Pipe`] | its in-memory connector for hyper-util's client, exact on a paused tokio clock |
 //! | [`FaultServer`] | named faults on real loopback sockets, for clients in any language |
+//! | [`assert_bounded`] | the proof that every call of a client ends: all of the faults that hang, one after the other |
 //!
 //! A test against a stalled server, with an hour of patience and none of its wall time:
 //!
@@ -38,6 +39,7 @@
 //! and turns further ones away. A client that shuts down its sending half counts as gone.
 
 mod answer;
+mod bounded;
 mod faults;
 mod listen;
 mod peer;
@@ -50,6 +52,9 @@ mod serve;
 mod state;
 
 pub use answer::Cut;
+pub use bounded::{
+    HasBounds, Report, assert_bounded, assert_bounded_real, assert_bounded_real_within, assert_bounded_within,
+};
 pub use faults::{Counts, Expect, Fault, FaultServer};
 pub use peer::Peer;
 pub use pipe::{Pipe, PipeStream};

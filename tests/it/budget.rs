@@ -126,6 +126,15 @@ async fn a_retry_that_is_given_up_in_flight_costs_nothing_and_one_that_fails_doe
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_retry_that_ends_in_an_error_has_cost_its_tokens() {
+    let peer = Peer::new().forever(Reply::reset());
+    let retry = free_of_waits(1).budget(Budget::default().tokens(20));
+    let service = stack(&peer, &built(StackLayer::builder().retry(retry)));
+    assert_eq!(spent(&service, &peer, "/").await, 2);
+    assert_eq!(spent(&service, &peer, "/").await, 1, "6 tokens are left");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_retry_that_the_breaker_refuses_costs_nothing() {
     let peer = Peer::new().forever(Reply::status(500));
     let retry = every(2 * SECOND).budget(Budget::default().tokens(14));

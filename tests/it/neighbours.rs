@@ -121,6 +121,17 @@ async fn all_parts_as_layers_of_their_own_are_a_stack() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_attempt_begins_when_its_request_goes_out_and_not_while_it_queues() {
+    let peer = Peer::new().then(Reply::ok("first").after(8 * SECOND)).forever(Reply::hang());
+    let service = once(Limits::default()).layer(ConcurrencyLimitLayer::new(1).layer(plain(&peer)));
+    let start = Instant::now();
+    let (first, second) = tokio::join!(call(&service, get("/")), call(&service, get("/")));
+    assert_eq!(first.unwrap().status(), 200);
+    assert_eq!(second.unwrap_err().kind(), ErrorKind::Attempt);
+    assert_eq!(start.elapsed(), 18 * SECOND, "8 s in the queue, and its full 10 s");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_limit_is_given_back_when_its_call_is_cut_off() {
     let peer = Peer::new().then(Reply::hang()).then(Reply::hang()).forever(Reply::ok("x"));
     let layer = built(exact().limits(Limits::default().attempt(2 * SECOND)));

@@ -3,7 +3,7 @@
 use crate::support::*;
 use crate::watch::*;
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
+use http::{Request, Response};
 use http_body_util::Full;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
@@ -12,7 +12,6 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 use tower_layer::Layer;
 use unwedge::breaker::Phase;
-use unwedge::preflight::{Mode, Settings};
 use unwedge::stack::{HealthCheckLayer, StackBuilder};
 use unwedge::testing::{Peer, Reply, Script};
 use unwedge::{Deadline, ErrorKind, StackLayer, within};
@@ -34,20 +33,13 @@ fn checked() -> StackBuilder {
     each_once(steady()).health("/health")
 }
 
-/// How many requests for the health endpoint, and how many others.
-fn counts(peer: &Peer) -> (usize, usize) {
-    let all = peer.requests();
-    let health = all.iter().filter(|r| r.path() == "/health").count();
-    (health, all.len() - health)
-}
-
 #[tokio::test(start_paused = true)]
 async fn without_a_path_nothing_asks_for_health() {
     let peer = server(well());
     let layer = StackLayer::default();
     let service = stack(&peer, &layer);
     calls(&service, 5).await;
-    assert_eq!(counts(&peer), (0, 5));
+    assert_eq!(health_and_others(&peer), (0, 5));
 }
 
 #[tokio::test(start_paused = true)]
@@ -57,11 +49,11 @@ async fn one_check_serves_all_calls_for_thirty_seconds() {
     let service = stack(&peer, &layer);
     for n in 0..30 {
         assert_eq!(call(&service, get("/")).await.unwrap().body().attempts().count, 1);
-        assert_eq!(counts(&peer), (1, n + 1));
+        assert_eq!(health_and_others(&peer), (1, n + 1));
         sleep(SECOND).await;
     }
     calls(&service, 1).await;
-    assert_eq!(counts(&peer), (2, 31));
+    assert_eq!(health_and_others(&peer), (2, 31));
     let probe = &peer.requests()[0];
     assert_eq!((probe.method.as_str(), probe.path(), probe.body_len), ("GET", "/health", 0));
 }
@@ -83,7 +75,7 @@ async fn a_server_that_is_down_is_asked_ever_more_seldom_and_callers_hear_when()
         let refused = call(&service, get("/")).await.unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::Unhealthy { since: start.elapsed(), retry_in: MS });
         assert!(refused.is_refused());
-        assert_eq!(counts(&peer), (probes, 0));
+        assert_eq!(health_and_others(&peer), (probes, 0));
         sleep(MS).await;
     }
 }
@@ -103,11 +95,11 @@ async fn a_hundred_callers_share_one_check() {
     let waiting = layer.in_flight().snapshot();
     assert_eq!(waiting.len(), 100);
     assert!(waiting.iter().all(|call| call.phase == unwedge::Phase::HealthCheck), "{waiting:?}");
-    assert_eq!(counts(&peer), (1, 0));
+    assert_eq!(health_and_others(&peer), (1, 0));
     for done in crowd.join_all().await {
         done.unwrap();
     }
-    assert_eq!(counts(&peer), (1, 100));
+    assert_eq!(health_and_others(&peer), (1, 100));
 }
 
 #[tokio::test(start_paused = true)]
@@ -129,7 +121,7 @@ async fn a_leader_that_leaves_costs_one_more_check() {
     for done in crowd.join_all().await {
         done.unwrap();
     }
-    assert_eq!(counts(&peer), (2, 99));
+    assert_eq!(health_and_others(&peer), (2, 99));
 }
 
 #[tokio::test(start_paused = true)]
@@ -147,7 +139,7 @@ async fn a_caller_without_time_gets_its_own_deadline_and_leaves_the_verdict_unkn
     assert_eq!(start.elapsed(), 100 * MS);
     assert_eq!(state(&layer), (Phase::Closed, 0));
     assert!(call(&service, get("/")).await.is_ok(), "neither down nor healthy: it was checked anew");
-    assert_eq!(counts(&peer), (3, 1));
+    assert_eq!(health_and_others(&peer), (3, 1));
 }
 
 #[tokio::test(start_paused = true)]
@@ -190,7 +182,7 @@ async fn a_failed_check_counts_once_however_many_waited_for_it() {
         assert!(refused.is_refused() && refused.attempts() == 0);
     }
     assert_eq!(state(&layer), (Phase::Closed, 1));
-    assert_eq!(counts(&peer), (1, 0));
+    assert_eq!(health_and_others(&peer), (1, 0));
 }
 
 #[tokio::test(start_paused = true)]
@@ -202,8 +194,27 @@ async fn a_failed_check_is_retried_with_back_off_also_for_a_post() {
     let answer = call(&stack(&peer, &layer), post("/")).await.unwrap();
     assert_eq!(answer.body().attempts().count, 3);
     assert_eq!(start.elapsed(), 10 * SECOND);
-    assert_eq!(counts(&peer), (3, 1));
+    assert_eq!(health_and_others(&peer), (3, 1));
     assert_eq!(peer.requests()[3].body, "payload");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_check_on_a_reused_connection_that_went_away_is_made_again_and_says_nothing() {
+    for method in ["GET", "POST"] {
+        let peer =
+            Peer::new().on("/health", well()).then(Reply::ok("").stale_on_next()).forever(Reply::ok(""));
+        let layer = StackLayer::builder().breaker(steady().failures(1)).health("/health").build().unwrap();
+        let service = stack(&peer, &layer);
+        let (log, _guard) = Log::listen();
+        calls(&service, 1).await;
+        sleep(30 * SECOND).await;
+        let start = Instant::now();
+        let answer = call(&service, request(method, "/")).await.unwrap();
+        assert_eq!((answer.body().attempts().count, start.elapsed()), (2, Duration::ZERO));
+        assert_eq!(state(&layer), (Phase::Closed, 0));
+        assert_eq!(health_and_others(&peer), (3, 2), "one of three checks was lost");
+        assert_eq!(log.with("health check passed").len(), 0, "nothing was down");
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -214,28 +225,28 @@ async fn an_open_circuit_checks_nothing_and_the_first_call_after_it_is_checked_f
     let layer = checked().build().unwrap();
     let service = stack(&peer, &layer);
     calls(&service, 5).await;
-    assert_eq!(counts(&peer), (1, 5));
+    assert_eq!(health_and_others(&peer), (1, 5));
     for _ in 0..5 {
         assert!(call(&service, get("/")).await.unwrap_err().is_open());
     }
-    assert_eq!(counts(&peer), (1, 5), "no check while open, though the verdict says healthy");
+    assert_eq!(health_and_others(&peer), (1, 5), "no check while open, though the verdict says healthy");
 
     sleep(5 * SECOND).await;
     let failed = call(&service, get("/")).await.unwrap_err();
     assert!(failed.is_unhealthy());
-    assert_eq!(counts(&peer), (2, 5), "the request itself was not sent");
+    assert_eq!(health_and_others(&peer), (2, 5), "the request itself was not sent");
     assert_eq!(phase(&layer), Phase::Open);
     assert_eq!(call(&service, get("/")).await.unwrap_err().retry_in(), Some(10 * SECOND));
     assert_eq!(log.with("health check passed").len(), 0);
 
     sleep(10 * SECOND).await;
     assert!(call(&service, get("/")).await.is_ok());
-    assert_eq!(counts(&peer), (3, 6));
+    assert_eq!(health_and_others(&peer), (3, 6));
     let now = breaker(&layer).snapshot();
     assert_eq!((now.phase, now.probes_passed), (Phase::HalfOpen, 1));
     calls(&service, 2).await;
     assert_eq!(state(&layer), (Phase::Closed, 0));
-    assert_eq!(counts(&peer), (3, 8), "one check for the whole round of probes");
+    assert_eq!(health_and_others(&peer), (3, 8), "one check for the whole round of probes");
     assert_eq!(
         log.with("health check passed"),
         ["INFO health check passed, resuming normal operations origin=http://peer.test down_for=\"15s\""]
@@ -257,7 +268,7 @@ async fn a_recovery_is_told_once_with_how_long_it_took() {
         log.with("health check passed"),
         ["INFO health check passed, resuming normal operations origin=http://peer.test down_for=\"7s\""]
     );
-    assert_eq!(counts(&peer), (4, 30));
+    assert_eq!(health_and_others(&peer), (4, 30));
 }
 
 #[tokio::test(start_paused = true)]
@@ -297,41 +308,4 @@ async fn a_leader_dropped_in_a_silent_check_is_a_hang_and_a_waiter_is_not() {
     crowd.join_all().await;
     let (phase, run) = state(&layer);
     assert_eq!((phase, run), (Phase::Closed, 1), "one check was silent for two seconds");
-}
-
-#[tokio::test(start_paused = true)]
-async fn after_failure_means_that_only_a_failure_leads_to_a_check() {
-    let peer = Peer::new().on("/health", well()).times(2, Reply::ok("")).then(down()).forever(Reply::ok(""));
-    let settings = Settings::new("/health").mode(Mode::AfterFailure);
-    let layer = each_once(steady()).health(settings).build().unwrap();
-    let service = stack(&peer, &layer);
-    calls(&service, 3).await;
-    sleep(3600 * SECOND).await;
-    assert_eq!(counts(&peer), (0, 3));
-    calls(&service, 1).await;
-    assert_eq!(counts(&peer), (1, 4));
-    sleep(3600 * SECOND).await;
-    calls(&service, 5).await;
-    assert_eq!(counts(&peer), (1, 9), "it passed, so the origin is trusted again");
-}
-
-#[tokio::test(start_paused = true)]
-async fn what_counts_as_healthy_can_be_chosen() {
-    for (status, accept, healthy) in [
-        (204, None, true),
-        (302, None, false),
-        (401, None, false),
-        (401, Some((|s| s == StatusCode::UNAUTHORIZED) as fn(StatusCode) -> bool), true),
-        (204, Some((|s| s == StatusCode::OK) as fn(StatusCode) -> bool), false),
-    ] {
-        let peer = server(Reply::status(status));
-        let settings = Settings::new("/health");
-        let settings = accept.map_or(settings.clone(), |accept| settings.accept(accept));
-        let layer = each_once(steady()).health(settings).build().unwrap();
-        let answer = call(&stack(&peer, &layer), get("/")).await;
-        assert_eq!(answer.is_ok(), healthy, "{status}");
-        if let Err(error) = answer {
-            assert_eq!(error.to_string(), format!("GET http://peer.test/: health check failed: {status}"));
-        }
-    }
 }

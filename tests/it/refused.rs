@@ -162,6 +162,15 @@ async fn the_parts_as_layers_of_their_own_have_the_same_patience() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn patience_adds_no_attempt_to_those_that_fail() {
+    let settings = retry::Settings::default().max_retries(1).backoff(Duration::ZERO).wait_when_refused(true);
+    let peer = Peer::new().forever(Reply::status(503));
+    let layer = StackLayer::builder().retry(settings).build().unwrap();
+    assert_eq!(call(&stack(&peer, &layer), get("/")).await.unwrap().status(), 503);
+    assert_eq!(peer.request_count(), 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn patience_that_outlasts_an_attempt_is_bounded_by_the_total() {
     let limits = Limits::default().total(8 * SECOND).attempt(2 * SECOND);
     let layer = StackLayer::builder().limits(limits).retry(patient()).breaker(quick()).build().unwrap();

@@ -14,6 +14,7 @@ use tracing::{Event, Metadata, Subscriber};
 use unwedge::breaker::{Breaker, Phase, Settings, Transition};
 use unwedge::retry::{self, Backoff, Jitter};
 use unwedge::stack::StackBuilder;
+use unwedge::testing::Peer;
 use unwedge::{Body, Error, StackLayer};
 
 /// The breaker of the one origin that these tests call.
@@ -60,6 +61,13 @@ pub(crate) async fn settle() {
     for _ in 0..50 {
         tokio::task::yield_now().await;
     }
+}
+
+/// How many requests for the health endpoint, and how many others.
+pub(crate) fn health_and_others(peer: &Peer) -> (usize, usize) {
+    let all = peer.requests();
+    let health = all.iter().filter(|r| r.path() == "/health").count();
+    (health, all.len() - health)
 }
 
 /// The transitions since the last look.

@@ -131,8 +131,10 @@ async fn a_handshake_that_stalls_ends_within_the_connect_bound() {
     let limits = Limits::default().connect(300 * MS);
     let client = Authority::new().trusting().limits(limits).retry(once).build().unwrap();
     let start = tokio::time::Instant::now();
-    let call = client.get(&url).send();
-    let error = call.await.unwrap_err();
+    let call = Beside::new(client.get(&url).send());
+    tokio::time::sleep(150 * MS).await;
+    assert_eq!(client.in_flight().snapshot()[0].phase, Phase::Tls);
+    let error = call.ended().await.unwrap_err();
     let took = start.elapsed();
     assert!(took >= 300 * MS && took < 400 * MS, "{took:?}");
     assert_eq!((error.kind(), error.phase()), (ErrorKind::Connect, Some(Phase::Tls)));

@@ -13,15 +13,15 @@ use tokio::time::Instant;
 
 impl Life {
     /// Breaker, then health check; the start of an attempt.
-    pub(in crate::stack) fn admit(&mut self, uri: Option<&http::Uri>, now: Instant) -> Admission {
+    pub(in crate::stack) fn admit(&mut self, now: Instant) -> Admission {
         if self.deadline.is_some_and(|deadline| now >= deadline) {
             let error =
                 Error::new(ErrorKind::Deadline, "the deadline had passed before an attempt could begin");
             let phase = if self.attempt == 0 { Phase::Ready } else { Phase::BackOff };
             return Admission::Refused(error.at(phase));
         }
-        if let (Some(_), Some(uri)) = (&self.long_poll, uri) {
-            if let Some(until) = self.lane.gaps.until(&self.lane.shared.hasher, uri, now) {
+        if self.long_poll.is_some() {
+            if let Some(until) = self.lane.gaps.until(&self.lane.shared.hasher, &self.uri(), now) {
                 self.enter(Phase::BackOff, now);
                 return Admission::Later(until);
             }

@@ -4,6 +4,7 @@ use super::Life;
 use super::Probe;
 use crate::breaker;
 use crate::duration::human;
+use crate::error::BoxError;
 use crate::error::Error;
 use crate::error::ErrorKind;
 use crate::error::Phase;
@@ -77,6 +78,22 @@ impl Life {
             }
             Err(cause) => Err(self.unhealthy(cause)),
         }
+    }
+
+    /// The health check that this call made ended with an error.
+    pub(in crate::stack) fn probe_broke(&mut self, error: BoxError, now: Instant) -> Result<(), Error> {
+        let error = Error::from(error);
+        if !error.is_of_the_connection() {
+            return self.probed(Err(error.cause()), now);
+        }
+        // What is known of the server stays as it was; whoever needs to know more checks again.
+        self.probe = Probe::None;
+        if let Some(flight) = &self.lane.health {
+            flight.abandon();
+        }
+        let mut failed = self.unhealthy(error.cause());
+        failed.inner_mut().fault.reused = true;
+        Err(failed)
     }
 
     pub(super) fn unhealthy(&self, cause: String) -> Error {

@@ -27,7 +27,7 @@ use crate::stack::wait::Clock;
 use crate::stall::Flow;
 use crate::telemetry;
 use http::Method;
-use http::request;
+use http::Request;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -90,15 +90,15 @@ pub(super) enum Admission {
 impl Life {
     /// Begins a call, in place: a life is too large to be handed around.
     #[inline]
-    pub(super) fn begin<'a>(
+    pub(super) fn begin<'a, B>(
         life: &'a mut Option<Life>,
         lane: Arc<Entry<Lane>>,
-        request: &request::Parts,
+        request: &Request<B>,
         made_under: Option<Deadline>,
     ) -> Result<&'a mut Life, Error> {
         let shared = &*lane.shared;
         let now = Instant::now();
-        let extensions = &request.extensions;
+        let extensions = request.extensions();
         let wishes = !extensions.is_empty();
         let long_poll = if wishes { extensions.get::<LongPoll>().cloned() } else { None };
         if let Some(poll) = &long_poll {
@@ -118,8 +118,8 @@ impl Life {
         let allowed = if shared.parts.retry { shared.retry.max_retries.saturating_add(1) } else { 1 };
         let slot = shared.table.enter(Details {
             target: Target {
-                method: request.method.clone(),
-                uri: request.uri.clone(),
+                method: request.method().clone(),
+                uri: request.uri().clone(),
                 label: if wishes { extensions.get::<Label>().cloned() } else { None },
             },
             started: now,
@@ -134,8 +134,8 @@ impl Life {
             slot: Some(slot),
             permit: None,
             probe: Probe::None,
-            method: request.method.clone(),
-            idempotent: is_idempotent(request),
+            method: request.method().clone(),
+            idempotent: is_idempotent(request.method(), request.headers(), extensions),
             long_poll,
             collect,
             started: now,
@@ -156,6 +156,15 @@ impl Life {
             journal: Vec::new(),
             lane,
         }))
+    }
+
+    /// The URL of the request, credentials and query included.
+    pub(super) fn uri(&self) -> http::Uri {
+        let mut uri = http::Uri::default();
+        if let Some(slot) = &self.slot {
+            self.lane.shared.table.with(slot, |details| uri = details.target.uri.clone());
+        }
+        uri
     }
 
     pub(super) fn url(&self) -> String {

@@ -1,0 +1,149 @@
+//! The time that is left, and the number of the attempt, as request headers.
+
+use crate::Error;
+use crate::duration::LONGEST;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use std::time::Duration;
+
+#[cfg(test)]
+mod tests;
+
+const REMAINING: HeaderName = HeaderName::from_static("x-request-timeout-ms");
+const ATTEMPT: HeaderName = HeaderName::from_static("x-request-attempt");
+/// What a server calls the answer to a request that came too late; see [`Late`].
+pub(crate) const LATE: HeaderName = HeaderName::from_static("x-request-late");
+
+/// Which request headers carry the time that is left, in whole milliseconds, and the number of the attempt.
+///
+/// | | default | why |
+/// | --- | --- | --- |
+/// | [`remaining`](Headers::remaining) | `x-request-timeout-ms` | no standard names one; this name says the unit and is the one most found in services that do it by hand |
+/// | [`attempt`](Headers::attempt) | `x-request-attempt` | 1 for the first |
+///
+/// The time is relative, so that no two clocks have to agree; what the request spends on the wire is not subtracted.
+/// [`envoy`](Headers::envoy) has the names of that proxy. `grpc-timeout` is refused: it is written another way
+/// (`100m`), and gRPC libraries see to it themselves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
+pub struct Headers {
+    remaining: HeaderName,
+    attempt: Option<HeaderName>,
+}
+
+impl Default for Headers {
+    fn default() -> Headers {
+        Headers { remaining: REMAINING, attempt: Some(ATTEMPT) }
+    }
+}
+
+impl Headers {
+    /// The names that Envoy gives to the services behind it: `x-envoy-expected-rq-timeout-ms` and
+    /// `x-envoy-attempt-count`.
+    ///
+    /// To be read from an Envoy in front. One in between writes them anew, by its own timeouts and retries; to get
+    /// through it use the default names.
+    pub fn envoy() -> Headers {
+        Headers {
+            remaining: HeaderName::from_static("x-envoy-expected-rq-timeout-ms"),
+            attempt: Some(HeaderName::from_static("x-envoy-attempt-count")),
+        }
+    }
+
+    /// The header with the milliseconds that are left.
+    pub fn remaining(mut self, name: HeaderName) -> Headers {
+        self.remaining = name;
+        self
+    }
+
+    /// The header with the number of the attempt; `None` leaves it out.
+    pub fn attempt(mut self, name: impl Into<Option<HeaderName>>) -> Headers {
+        self.attempt = name.into();
+        self
+    }
+
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        if self.remaining == "grpc-timeout" {
+            return Err(Error::config(
+                "the header with the remaining time is \"grpc-timeout\": that one is not in milliseconds, take another",
+            ));
+        }
+        if self.attempt.as_ref() == Some(&self.remaining) {
+            return Err(Error::config(format!(
+                "the header {:?} is to carry both the remaining time and the attempt: they need two names",
+                self.remaining.as_str()
+            )));
+        }
+        Ok(())
+    }
+
+    /// Writes what is left, where there is a bound, and the attempt. A shorter time that the request brought along
+    /// stays: it was somebody's wish.
+    pub(crate) fn write(&self, headers: &mut HeaderMap, left: Option<Duration>, attempt: u32) {
+        // A map that is full goes without them: they are an offer, not a part of the request.
+        if let Some(left) = left {
+            let left = self.left(headers).map_or(left, |wished| wished.min(left));
+            let _ = headers.try_insert(&self.remaining, millis(left));
+        }
+        if let Some(name) = &self.attempt {
+            let _ = headers.try_insert(name, attempt.into());
+        }
+    }
+
+    /// What a request says is left of its time, at most ten years.
+    ///
+    /// Digits and nothing else: a sign, a fraction, a unit, words and a number that 64 bits cannot hold are as if the
+    /// header were absent. Where it comes more than once the least counts: one that is added can only shorten.
+    pub(crate) fn left(&self, headers: &HeaderMap) -> Option<Duration> {
+        let least = headers.get_all(&self.remaining).iter().filter_map(number).min()?;
+        Some(Duration::from_millis(least).min(LONGEST))
+    }
+
+    /// Which attempt a request says it is, from 1; anything else is as if the header were absent.
+    pub(crate) fn number(&self, headers: &HeaderMap) -> Option<u32> {
+        let number = number(headers.get(self.attempt.as_ref()?)?)?;
+        u32::try_from(number).ok().filter(|number| *number > 0)
+    }
+}
+
+/// Cut off, never rounded up: nobody is promised time that is not there.
+fn millis(left: Duration) -> HeaderValue {
+    u64::try_from(left.as_millis()).unwrap_or(u64::MAX).into()
+}
+
+fn number(value: &HeaderValue) -> Option<u64> {
+    let digits = value.to_str().ok()?.trim_matches([' ', '\t']);
+    // Not parse() alone: it would take "+5".
+    if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    digits.parse().ok()
+}
+
+/// What became of a request that was late, as the server side says it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Late {
+    /// Nothing was done for it.
+    Refused { left: Duration, least: Duration },
+    /// It was begun, and given up when its time was over.
+    CutOff { limit: Duration },
+}
+
+const REFUSED: &str = "refused";
+
+impl Late {
+    pub(crate) fn value(self) -> HeaderValue {
+        let text = match self {
+            Late::Refused { left, least } => {
+                format!("{REFUSED}; left-ms={}; least-ms={}", left.as_millis(), least.as_millis())
+            }
+            Late::CutOff { limit } => format!("cut-off; limit-ms={}", limit.as_millis()),
+        };
+        // Letters and digits only, so that there is always a value.
+        HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static(REFUSED))
+    }
+
+    /// Whether an answer says that nothing was done, because its request came too late.
+    pub(crate) fn refused(answer: &HeaderMap) -> bool {
+        answer.get(LATE).is_some_and(|value| value.as_bytes().starts_with(REFUSED.as_bytes()))
+    }
+}

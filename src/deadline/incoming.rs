@@ -1,0 +1,292 @@
+//! The server side: a scope from the time that the caller says is left.
+
+use super::header::{Headers, LATE, Late};
+use super::{Deadline, Within};
+use crate::Error;
+use crate::duration::{LONGEST, check, human};
+use http::{Request, Response, StatusCode};
+use pin_project_lite::pin_project;
+use std::future::Future;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use tokio::time::Instant;
+use tower_layer::Layer;
+use tower_service::Service;
+
+/// A request extension that [`IncomingLayer`] sets: which attempt of its caller this request is, from 1.
+///
+/// It is what the caller says, and good for logs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AttemptNumber(pub u32);
+
+/// What a server makes of the time that its callers say is left.
+///
+/// | setting | default | why |
+/// | --- | --- | --- |
+/// | [`headers`](Incoming::headers) | `x-request-timeout-ms`, `x-request-attempt` | what [`Headers`] writes by default |
+/// | [`refuse_below`](Incoming::refuse_below) | only what has no time left at all | how long the work takes is not known here |
+/// | [`at_most`](Incoming::at_most) | none | a server that serves streams and long polls knows its own limits |
+#[derive(Clone, Debug, Default)]
+#[must_use]
+pub struct Incoming {
+    headers: Headers,
+    least: Duration,
+    most: Option<Duration>,
+}
+
+impl Incoming {
+    /// Which headers are read. Default [`Headers::default`].
+    pub fn headers(mut self, headers: Headers) -> Incoming {
+        self.headers = headers;
+        self
+    }
+
+    /// A request with less time than this left is refused: give the time below which an answer cannot be ready.
+    /// Default zero, where only a request whose time has passed is refused.
+    pub fn refuse_below(mut self, least: Duration) -> Incoming {
+        self.least = least;
+        self
+    }
+
+    /// The longest that any request may take, whatever its caller says, and also where it says nothing. Default none.
+    pub fn at_most(mut self, most: Duration) -> Incoming {
+        self.most = Some(most);
+        self
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        self.headers.check()?;
+        if self.least > LONGEST {
+            check("the time below which requests are refused", self.least)?;
+        }
+        let Some(most) = self.most else { return Ok(()) };
+        check("the most that a request may take", most)?;
+        if self.least >= most {
+            return Err(Error::config(format!(
+                "requests with less than {:#} left are refused and none may take more than {:#}: nothing would be served",
+                human(self.least),
+                human(most)
+            )));
+        }
+        Ok(())
+    }
+}
+
+/// Gives every request the [`Deadline`] that its caller sent along, and refuses what comes too late.
+///
+/// A `tower` layer for servers (axum's `Router::layer`, a hyper service), the other end of
+/// `StackBuilder::propagate_deadline`. The inner service runs in a scope: [`Deadline::current`] is the caller's
+/// deadline, every call of this crate made in there can only shorten it, and hands what is left on. It is also a
+/// request extension, for handlers that spawn: `deadline.scope(work)`.
+///
+/// A caller can only shorten. No header, garbage, a negative or an endless number leave the request as it is, under
+/// [`at_most`](Incoming::at_most) if there is one; ten years are the most that anybody gets.
+///
+/// | answer | when | `x-request-late` |
+/// | --- | --- | --- |
+/// | 504, the inner service is not called | no time was left, or less than [`refuse_below`](Incoming::refuse_below) | `refused; left-ms=3; least-ms=20` |
+/// | 504, the inner future is dropped where it stands | the time ran out before there was a response head | `cut-off; limit-ms=500` |
+/// | 500 | the time had to be kept outside of a tokio runtime | |
+///
+/// The body of these answers is the default of its type, an empty one; the error type stays that of the inner service,
+/// so that the layer fits where only [`Infallible`](std::convert::Infallible) does. A body that streams after its head
+/// was given is not cut off. The time counts from the moment this layer sees the request: put it outside of what
+/// queues.
+///
+/// A client of this crate takes `refused` for what it is: nothing is held against the server, and nothing is repeated,
+/// since the next attempt has no more time.
+///
+/// ```
+/// use http::{Request, Response};
+/// use http_body_util::Full;
+/// use std::convert::Infallible;
+/// use std::time::Duration;
+/// use tower::{ServiceBuilder, ServiceExt, service_fn};
+/// use unwedge::Deadline;
+/// use unwedge::deadline::{Incoming, IncomingLayer};
+///
+/// async fn handler(_: Request<()>) -> Result<Response<Full<&'static [u8]>>, Infallible> {
+///     assert!(Deadline::current().is_some());
+///     Ok(Response::new(Full::from(&b"done"[..])))
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let late = Incoming::default().refuse_below(Duration::from_millis(20));
+/// let service = ServiceBuilder::new().layer(IncomingLayer::new(late)?).service(service_fn(handler));
+///
+/// let request = |ms| Request::builder().header("x-request-timeout-ms", ms).body(());
+/// assert_eq!(service.clone().oneshot(request("1500")?).await?.status(), 200);
+/// let refused = service.oneshot(request("3")?).await?;
+/// assert_eq!(refused.status(), 504);
+/// assert_eq!(refused.headers()["x-request-late"], "refused; left-ms=3; least-ms=20");
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct IncomingLayer(Arc<Incoming>);
+
+impl IncomingLayer {
+    /// A layer by these settings.
+    ///
+    /// # Errors
+    /// Kind `Config`: impossible durations, a request refused below more than it may take at most, two headers of one
+    /// name. The message names the values and the rule.
+    pub fn new(settings: Incoming) -> Result<IncomingLayer, Error> {
+        settings.check()?;
+        Ok(IncomingLayer(Arc::new(settings)))
+    }
+}
+
+impl<S> Layer<S> for IncomingLayer {
+    type Service = IncomingService<S>;
+
+    fn layer(&self, inner: S) -> IncomingService<S> {
+        IncomingService { inner, settings: Arc::clone(&self.0) }
+    }
+}
+
+/// The service of [`IncomingLayer`]: always ready, so that a refusal holds no place in the inner service. That one is
+/// waited for inside the call, under the deadline.
+#[derive(Clone, Debug)]
+pub struct IncomingService<S> {
+    inner: S,
+    settings: Arc<Incoming>,
+}
+
+impl<S, B, R> Service<Request<B>> for IncomingService<S>
+where
+    S: Service<Request<B>, Response = Response<R>> + Clone,
+    R: Default,
+{
+    type Response = Response<R>;
+    type Error = S::Error;
+    type Future = IncomingFuture<S, B, R>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let Incoming { headers, least, most } = &*self.settings;
+        if let Some(number) = headers.number(request.headers()) {
+            request.extensions_mut().insert(AttemptNumber(number));
+        }
+        let said = headers.left(request.headers());
+        let limit = match (said, *most) {
+            (Some(said), Some(most)) => Some(said.min(most)),
+            (said, most) => said.or(most),
+        };
+        let doing = match limit {
+            Some(left) if left.is_zero() || left < *least => {
+                Doing::Refused { late: Late::Refused { left, least: *least } }
+            }
+            Some(limit) => {
+                let deadline = Deadline::at(Instant::now() + limit);
+                request.extensions_mut().insert(deadline);
+                Doing::Scoped { within: deadline.scope(Oneshot::new(self.inner.clone(), request)), limit }
+            }
+            None => Doing::Free { call: Oneshot::new(self.inner.clone(), request) },
+        };
+        IncomingFuture { doing, body: PhantomData }
+    }
+}
+
+pin_project! {
+    /// The future of [`IncomingService`]. Dropping it drops the work inside where it stands.
+    #[must_use = "futures do nothing unless polled"]
+    pub struct IncomingFuture<S, B, R>
+    where
+        S: Service<Request<B>>,
+    {
+        #[pin]
+        doing: Doing<S, B>,
+        body: PhantomData<fn() -> R>,
+    }
+}
+
+pin_project! {
+    #[project = DoingProj]
+    enum Doing<S, B>
+    where
+        S: Service<Request<B>>,
+    {
+        Refused { late: Late },
+        Scoped { #[pin] within: Within<Oneshot<S, B>>, limit: Duration },
+        Free { #[pin] call: Oneshot<S, B> },
+    }
+}
+
+impl<S, B, R> Future for IncomingFuture<S, B, R>
+where
+    S: Service<Request<B>, Response = Response<R>>,
+    R: Default,
+{
+    type Output = Result<Response<R>, S::Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let late = match self.project().doing.project() {
+            DoingProj::Refused { late } => *late,
+            DoingProj::Scoped { within, limit } => match ready!(within.poll(cx)) {
+                Ok(done) => return Poll::Ready(done),
+                Err(error) if error.is_deadline() => Late::CutOff { limit: *limit },
+                Err(_) => return Poll::Ready(Ok(answer(StatusCode::INTERNAL_SERVER_ERROR))),
+            },
+            DoingProj::Free { call } => return call.poll(cx),
+        };
+        let mut response = answer(StatusCode::GATEWAY_TIMEOUT);
+        response.headers_mut().insert(LATE, late.value());
+        Poll::Ready(Ok(response))
+    }
+}
+
+fn answer<R: Default>(status: StatusCode) -> Response<R> {
+    let mut response = Response::new(R::default());
+    *response.status_mut() = status;
+    response
+}
+
+pin_project! {
+    /// One call of a service that has yet to become ready.
+    #[project = OneshotProj]
+    enum Oneshot<S, B>
+    where
+        S: Service<Request<B>>,
+    {
+        Ready { inner: S, request: Option<Request<B>> },
+        Called { #[pin] future: S::Future },
+    }
+}
+
+impl<S, B> Oneshot<S, B>
+where
+    S: Service<Request<B>>,
+{
+    fn new(inner: S, request: Request<B>) -> Oneshot<S, B> {
+        Oneshot::Ready { inner, request: Some(request) }
+    }
+}
+
+impl<S, B> Future for Oneshot<S, B>
+where
+    S: Service<Request<B>>,
+{
+    type Output = Result<S::Response, S::Error>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        loop {
+            let future = match self.as_mut().project() {
+                OneshotProj::Called { future } => return future.poll(cx),
+                OneshotProj::Ready { inner, request } => {
+                    ready!(inner.poll_ready(cx))?;
+                    match request.take() {
+                        Some(request) => inner.call(request),
+                        None => panic!("a call was polled after it had ended"),
+                    }
+                }
+            };
+            self.set(Oneshot::Called { future });
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! The request of a call: what goes out, and what is kept of it for another attempt.
+
+use super::life::Life;
+use crate::body::{Replay, empty};
+use crate::deadline::Deadline;
+use crate::error::Error;
+use http::{Extensions, HeaderMap, Request, Version};
+use tokio::time::Instant;
+
+/// What goes out next; while an attempt is under way, what is needed for the one after it.
+pub(super) enum Outgoing<B> {
+    /// As the caller made it.
+    First(Request<B>),
+    /// Method and URL of the others stand in the table of calls in flight; to clone them here as well would cost
+    /// every call that is never repeated.
+    Again {
+        version: Version,
+        headers: HeaderMap,
+        extensions: Extensions,
+        body: B,
+    },
+    Nothing,
+}
+
+impl<B: 'static> Outgoing<B> {
+    pub(super) fn is_some(&self) -> bool {
+        !matches!(self, Outgoing::Nothing)
+    }
+
+    fn version(&self) -> Version {
+        match self {
+            Outgoing::First(request) => request.version(),
+            Outgoing::Again { version, .. } => *version,
+            Outgoing::Nothing => Version::default(),
+        }
+    }
+
+    /// The request of this attempt; what is needed for another one stays behind.
+    #[inline]
+    pub(super) fn next(&mut self, life: &Life) -> Request<B> {
+        let request = match std::mem::replace(self, Outgoing::Nothing) {
+            Outgoing::First(request) => request,
+            Outgoing::Again { version, headers, extensions, body } => {
+                let mut request = Request::new(body);
+                *request.method_mut() = life.method.clone();
+                *request.uri_mut() = life.uri();
+                *request.version_mut() = version;
+                *request.headers_mut() = headers;
+                *request.extensions_mut() = extensions;
+                request
+            }
+            Outgoing::Nothing => unreachable!("no attempt begins without a request"),
+        };
+        if life.may_repeat() {
+            match life.lane.shared.retry.replay.copy(request.body()) {
+                Some(body) => {
+                    *self = Outgoing::Again {
+                        version: request.version(),
+                        headers: request.headers().clone(),
+                        extensions: request.extensions().clone(),
+                        body,
+                    };
+                }
+                None => life.lane.shared.say_unreplayable(Replay::name_of::<B>()),
+            }
+        }
+        request
+    }
+
+    /// The health check that goes before it.
+    pub(super) fn health_check(&self, life: &Life) -> Result<Request<B>, Error> {
+        let Some(health) = &life.lane.shared.health else {
+            unreachable!("only a stack with a health check leads one");
+        };
+        let Some(body) = empty::<B>() else {
+            return Err(Error::config(format!(
+                "no health check can be sent: it is not known how an empty body of type {} is made",
+                Replay::name_of::<B>()
+            )));
+        };
+        let mut probe = Request::new(body);
+        *probe.uri_mut() = health.uri(&life.uri())?;
+        *probe.version_mut() = self.version();
+        Ok(probe)
+    }
+}
+
+/// Says in the headers how long this attempt is waited for, where the stack was told to. Call it when the attempt has
+/// begun.
+#[inline]
+pub(super) fn propagate<B>(life: &Life, request: &mut Request<B>, now: Instant) {
+    let Some(headers) = &life.lane.shared.propagate else { return };
+    let ends = Deadline::nearest(life.attempt_ends().map(|(at, _)| at), life.deadline);
+    let left = ends.map(|at| at.saturating_duration_since(now));
+    headers.write(request.headers_mut(), left, life.attempt);
+}
