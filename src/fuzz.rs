@@ -7,4 +7,4 @@ mod oracle;
 mod tests;
 
 pub use crate::breaker::reference::check as breaker_ops;
-pub use oracle::{retry_after, url_redaction};
+pub use oracle::{deadline_header, retry_after, url_redaction};

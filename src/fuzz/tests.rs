@@ -32,6 +32,11 @@ fn retry_after_keeps_its_promises_over_its_corpus() {
 }
 
 #[test]
+fn a_deadline_header_keeps_its_promises_over_its_corpus() {
+    holds("deadline_header", super::deadline_header);
+}
+
+#[test]
 fn no_secret_of_a_url_is_shown_over_the_corpus() {
     holds("url_redaction", super::url_redaction);
 }
