@@ -3,11 +3,11 @@
 use crate::LongPoll;
 use crate::error::Phase;
 use crate::origin::Target;
+use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use crate::sync::{Arc, Mutex, lock};
 use std::cell::Cell;
 use std::fmt;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -144,6 +144,18 @@ struct Row {
     since: AtomicU64,
 }
 
+impl Row {
+    fn set(&self, since: u64, phase: Phase, attempt: u32) {
+        self.since.store(since, Ordering::Relaxed);
+        // Whoever sees the phase sees when it began, or when a later one did: no phase is taken for older than it is.
+        self.at.store(attempt << 8 | phase as u32, Ordering::Release);
+    }
+
+    fn get(&self) -> (u32, u64) {
+        (self.at.load(Ordering::Acquire), self.since.load(Ordering::Relaxed))
+    }
+}
+
 /// The phase began when the call did.
 const SINCE_START: u64 = u64::MAX;
 
@@ -152,7 +164,8 @@ const SINCE_START: u64 = u64::MAX;
 #[must_use]
 pub(crate) struct Slot(u32);
 
-const FIRST: usize = 64;
+// Few in a model, where each row is a thing to keep track of.
+const FIRST: usize = if cfg!(all(test, unwedge_loom)) { 1 } else { 64 };
 
 impl Default for Table {
     fn default() -> Table {
@@ -163,7 +176,11 @@ impl Default for Table {
 impl Table {
     pub(crate) fn enter(&self, details: Details) -> Slot {
         let mut slab = lock(&self.slab);
-        let slot = match slab.free.pop() {
+        let at = slab.free.pop();
+        // Under the lock, or an operator who looks now would see the new call do what the last one in this place did.
+        // As a call that is answered at once will be: anything else is written when it has to wait.
+        self.row(at.map_or(slab.entries.len(), |at| at as usize)).set(SINCE_START, Phase::Headers, 1);
+        match at {
             Some(at) => {
                 slab.entries[at as usize] = Some(details);
                 Slot(at)
@@ -175,13 +192,7 @@ impl Table {
                 slab.free.reserve(more);
                 Slot((slab.entries.len() - 1) as u32)
             }
-        };
-        drop(slab);
-        // As a call that is answered at once will be: anything else is written when it has to wait.
-        let row = self.row(slot.0 as usize);
-        row.since.store(SINCE_START, Ordering::Relaxed);
-        row.at.store(1 << 8 | Phase::Headers as u32, Ordering::Relaxed);
-        slot
+        }
     }
 
     /// What was known of the call, for the error that ends it.
@@ -211,10 +222,8 @@ impl Table {
     }
 
     pub(crate) fn phase(&self, slot: &Slot, phase: Phase, attempt: u32, now: Instant) {
-        let row = self.row(slot.0 as usize);
         let since = now.saturating_duration_since(self.epoch).as_nanos() as u64;
-        row.since.store(since, Ordering::Relaxed);
-        row.at.store(attempt << 8 | phase as u32, Ordering::Relaxed);
+        self.row(slot.0 as usize).set(since, phase, attempt);
     }
 
     fn row(&self, at: usize) -> &Row {
@@ -226,8 +235,7 @@ impl Table {
     }
 
     fn show(&self, at: usize, details: &Details, now: Instant) -> Call {
-        let row = self.row(at);
-        let (state, since) = (row.at.load(Ordering::Relaxed), row.since.load(Ordering::Relaxed));
+        let (state, since) = self.row(at).get();
         let since =
             if since == SINCE_START { details.started } else { self.epoch + Duration::from_nanos(since) };
         Call {
@@ -244,6 +252,9 @@ impl Table {
         }
     }
 }
+
+#[cfg(all(test, unwedge_loom))]
+mod loom_models;
 
 #[cfg(test)]
 mod tests {

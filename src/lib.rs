@@ -108,6 +108,9 @@ mod collect;
 pub mod deadline;
 pub mod duration;
 pub mod error;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzz;
 pub mod inflight;
 #[doc(hidden)]
 pub mod longpoll;

@@ -73,25 +73,35 @@ fn parts(uri: &Uri) -> Result<(bool, &str, u16), Error> {
     if !https && uri.scheme() != Some(&Scheme::HTTP) {
         return Err(no_scheme(uri));
     }
-    let authority = uri.authority().map_or("", |authority| authority.as_str());
-    // Everything before the last @ is user information.
-    let user = authority.bytes().rposition(|byte| byte == b'@').map_or(0, |at| at + 1);
-    let (_, behind) = authority.split_at(user);
-    let end = if behind.starts_with('[') { behind.find(']').map(|at| at + 1) } else { behind.find(':') };
-    let (host, port) = behind.split_at(end.unwrap_or(behind.len()));
+    let (host, port) = host_and_port(uri.authority().map_or("", |authority| authority.as_str()));
     if host.is_empty() {
         return Err(Error::config("the URL has no host"));
     }
     match port {
         "" | ":" => Ok((https, host, default_port(https))),
-        port => match port[1..].parse() {
+        port if is_port(port) => match port[1..].parse() {
             Ok(port) => Ok((https, host, port)),
             Err(_) => Err(Error::config(format!(
                 "the port of the URL is {:?}: it must be a number up to 65535",
                 &port[1..]
             ))),
         },
+        // Not shown: in `http://user:pass?word@host/` this is half of a password.
+        _ => Err(Error::config("the port of the URL is no number: it must be one up to 65535")),
     }
+}
+
+/// Of an authority without its user information, which is everything before the last @. The port has its colon yet.
+fn host_and_port(authority: &str) -> (&str, &str) {
+    let user = authority.bytes().rposition(|byte| byte == b'@').map_or(0, |at| at + 1);
+    let (_, behind) = authority.split_at(user);
+    let end = if behind.starts_with('[') { behind.find(']').map(|at| at + 1) } else { behind.find(':') };
+    behind.split_at(end.unwrap_or(behind.len()))
+}
+
+/// A colon and digits. Not str::parse alone: it would take "+80".
+fn is_port(port: &str) -> bool {
+    port.strip_prefix(':').is_some_and(|port| port.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 #[cold]
@@ -126,9 +136,11 @@ fn fmt_redacted(uri: &Uri, label: Option<&Label>, f: &mut impl fmt::Write) -> fm
         write!(f, "{scheme}://")?;
     }
     if let Some(authority) = uri.authority() {
-        // Everything before the last @ is user information.
-        let whole = authority.as_str();
-        f.write_str(whole.rsplit_once('@').map_or(whole, |(_, host)| host))?;
+        let (host, port) = host_and_port(authority.as_str());
+        f.write_str(host)?;
+        if is_port(port) {
+            f.write_str(port)?;
+        }
     }
     match label {
         Some(label) => write!(f, " [{}]", label.0),

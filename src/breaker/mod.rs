@@ -35,11 +35,13 @@
 //! ```
 
 mod admitted;
+#[cfg(all(test, unwedge_loom))]
+mod loom_models;
 mod machine;
 mod pace;
 mod permit;
-#[cfg(test)]
-mod reference;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod reference;
 mod registry;
 mod rules;
 mod settings;

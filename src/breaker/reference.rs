@@ -255,7 +255,7 @@ impl Reference {
 ///
 /// # Panics
 /// Where they differ.
-pub(crate) fn check(bytes: &[u8]) {
+pub fn check(bytes: &[u8]) {
     let (plan, ops) = decode(bytes);
     let start = Instant::now();
     let settings = plan.settings();

@@ -2,7 +2,8 @@
 
 use crate::sync::atomic::{AtomicU64, Ordering};
 
-const SHARDS: usize = 4;
+// One in a model: threads that never meet prove nothing.
+const SHARDS: usize = if cfg!(all(test, unwedge_loom)) { 1 } else { 4 };
 
 /// Counts of one generation of a breaker, each shard `generation:32 | count:32` in a cache line of its own.
 ///
@@ -55,8 +56,11 @@ fn is_newer(this: u32, than: u32) -> bool {
 
 #[inline]
 fn shard() -> usize {
+    if SHARDS == 1 {
+        return 0;
+    }
     static NEXT: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
-    thread_local!(static MINE: usize = NEXT.fetch_add(1, Ordering::Relaxed) % SHARDS);
+    thread_local!(static MINE: usize = NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed) % SHARDS);
     MINE.with(|mine| *mine)
 }
 

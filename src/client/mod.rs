@@ -6,7 +6,7 @@ mod connect;
 mod request;
 mod response;
 mod transport;
-mod url;
+pub(crate) mod url;
 
 pub use builder::ClientBuilder;
 pub use connect::tls::Tls;

@@ -65,19 +65,26 @@ const SHOWN: usize = 200;
 
 /// A text that may not even be a URL, without what could be a secret in it: user information, query and fragment.
 pub(crate) fn redacted(text: &str) -> String {
-    let end = text.find(['?', '#']).unwrap_or(text.len());
-    let text = &text[..end];
     let (scheme, rest) = match text.find("://") {
-        Some(at) => text.split_at(at + 3),
-        None => ("", text),
+        Some(at) if is_scheme(&text[..at]) => text.split_at(at + 3),
+        _ => ("", text),
     };
-    // A password may hold slashes that somebody forgot to encode: all up to the last @ counts as one.
-    let rest = rest.rsplit_once('@').map_or(rest, |(_, rest)| rest);
+    let end = rest.find(['?', '#']).unwrap_or(rest.len());
+    // An @ behind the end may be part of a query, or of credentials that hold a ? or # which somebody forgot to
+    // encode: nobody can tell, so nothing is shown.
+    let shown = if rest[end..].contains('@') { "..." } else { &rest[..end] };
+    // A password may hold slashes as well: all up to the last @ counts as one.
+    let rest = shown.rsplit_once('@').map_or(shown, |(_, rest)| rest);
     let mut shown: String = scheme.chars().chain(rest.chars()).take(SHOWN).collect();
     if scheme.len() + rest.len() > shown.len() {
         shown.push_str("...");
     }
     shown
+}
+
+/// RFC 3986, 3.1. What else stands before `://` is no scheme: `user:password@host/?next=http://..`.
+fn is_scheme(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
 }
 
 /// Moves the credentials of a URL into an `Authorization` header, where it may have none yet.

@@ -105,6 +105,13 @@ fn a_port_that_is_no_number_is_an_error_and_not_the_default() {
         assert!(error.is_config() && error.to_string().contains(named), "{error}");
         assert!(error.to_string().contains("65535"), "{error}");
     }
+    for url in ["http://user:secret?half@host/", "http://user:secret#half@host/", "http://a:8o/"] {
+        let error = port(url).unwrap_err();
+        assert!(error.is_config() && error.to_string().contains("65535"), "{error}");
+        assert!(!error.to_string().contains("secret"), "{error}");
+        let target = Target { method: Method::GET, uri: url.parse().unwrap(), label: None };
+        assert!(!target.url().contains("secret") && !target.url().contains("8o"), "{target}");
+    }
     for (url, is) in
         [("http://a:/", 80), ("https://u:p@a/", 443), ("http://[::1]/", 80), ("http://u@a:81", 81)]
     {

@@ -208,6 +208,9 @@ fn wake(waiters: Vec<(u64, Waker)>) {
     }
 }
 
+#[cfg(all(test, unwedge_loom))]
+mod loom_models;
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,6 +4,8 @@
 
 use crate::sync::atomic::{AtomicU32, Ordering};
 
+#[cfg(all(test, unwedge_loom))]
+mod loom_models;
 #[cfg(test)]
 mod tests;
 

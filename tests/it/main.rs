@@ -39,6 +39,7 @@ mod replay;
 mod retry_after;
 mod stalls;
 mod streams;
+mod stress;
 mod support;
 mod waits;
 mod watch;

@@ -12,6 +12,11 @@ fn a_broken_url_is_shown_without_what_could_be_a_secret() {
         ("u:p@host", "host"),
         ("http://u:pa/ss@wo@rd@host/x", "http://host/x"),
         ("https://h/#secret", "https://h/"),
+        ("http://u:pa#ss@host/x", "http://..."),
+        ("http://u:pa?ss@host/x", "http://..."),
+        ("http://u:p@ host/?mail=a@b", "http://..."),
+        ("u:p@host/?next=http://other/", "host/"),
+        ("u:p@host/next=http://other/", "host/next=http://other/"),
         ("", ""),
         ("\u{e9}\u{e8}", "\u{e9}\u{e8}"),
     ] {

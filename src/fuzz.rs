@@ -1,0 +1,10 @@
+//! What the fuzz targets in `fuzz/` call, and as an ordinary test their corpora. No part of a normal build.
+//!
+//! Each function takes any bytes and panics where a promise is broken.
+
+mod oracle;
+#[cfg(test)]
+mod tests;
+
+pub use crate::breaker::reference::check as breaker_ops;
+pub use oracle::{deadline_header, retry_after, url_redaction};

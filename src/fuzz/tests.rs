@@ -1,0 +1,47 @@
+use std::path::Path;
+
+/// Every file of the corpus, by name in the order of names.
+fn corpus(target: &str) -> Vec<(String, Vec<u8>)> {
+    let fuzz = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz");
+    if !fuzz.exists() {
+        // The published package has no fuzz targets.
+        return Vec::new();
+    }
+    let dir = fuzz.join("corpus").join(target);
+    let mut files: Vec<_> = std::fs::read_dir(&dir)
+        .unwrap_or_else(|e| panic!("{}: {e}", dir.display()))
+        .map(|entry| entry.expect("readable").path())
+        .map(|path| (path.display().to_string(), std::fs::read(&path).expect("readable")))
+        .collect();
+    files.sort();
+    assert!(files.len() >= 5, "{} has no corpus", dir.display());
+    files
+}
+
+fn holds(target: &str, check: fn(&[u8])) {
+    for (name, bytes) in corpus(target) {
+        // Shown where the check panics.
+        println!("{name}");
+        check(&bytes);
+    }
+}
+
+#[test]
+fn retry_after_keeps_its_promises_over_its_corpus() {
+    holds("retry_after", super::retry_after);
+}
+
+#[test]
+fn a_deadline_header_keeps_its_promises_over_its_corpus() {
+    holds("deadline_header", super::deadline_header);
+}
+
+#[test]
+fn no_secret_of_a_url_is_shown_over_the_corpus() {
+    holds("url_redaction", super::url_redaction);
+}
+
+#[test]
+fn the_machine_does_what_the_reference_does_over_the_corpus() {
+    holds("breaker_ops", super::breaker_ops);
+}
