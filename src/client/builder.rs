@@ -2,8 +2,11 @@
 
 use super::Client;
 use super::background::Background;
+#[cfg(test)]
+use super::connect::Dial;
 use super::connect::tls::{Https, Tls};
 use super::connect::{Connector, Way, tcp};
+use super::network::Network;
 use super::transport::Transport;
 use crate::deadline::Limits;
 use crate::error::Error;
@@ -35,9 +38,12 @@ const USER_AGENT: HeaderValue = HeaderValue::from_static(concat!("unwedge/", env
 pub struct ClientBuilder {
     stack: StackBuilder,
     tls: Tls,
+    network: Network,
     user_agent: Option<String>,
     #[cfg(feature = "testing")]
     pipe: Option<Pipe>,
+    #[cfg(test)]
+    dial: Option<Dial>,
 }
 
 impl ClientBuilder {
@@ -79,6 +85,12 @@ impl ClientBuilder {
         self
     }
 
+    /// The version of HTTP. Default: see [`Network`].
+    pub fn network(mut self, network: Network) -> ClientBuilder {
+        self.network = network;
+        self
+    }
+
     /// The `User-Agent` of requests, health checks among them, that bring none. Default `unwedge/` and the version of
     /// this crate.
     pub fn user_agent(mut self, user_agent: impl Into<String>) -> ClientBuilder {
@@ -90,6 +102,12 @@ impl ClientBuilder {
     #[cfg(feature = "testing")]
     pub fn pipe(mut self, pipe: Pipe) -> ClientBuilder {
         self.pipe = Some(pipe);
+        self
+    }
+
+    #[cfg(test)]
+    pub(super) fn dial(mut self, dial: Dial) -> ClientBuilder {
+        self.dial = Some(dial);
         self
     }
 
@@ -108,15 +126,13 @@ impl ClientBuilder {
             })?,
         };
         let connect = self.stack.bounds()?.connect;
-        let tls = self.tls.prepare()?;
+        let http2_only = self.network.http2_only;
+        let way = Way::Network(Https::new(tcp::connector(), self.tls.prepare(http2_only)?));
         #[cfg(feature = "testing")]
-        let way = match self.pipe {
-            Some(pipe) => Way::Pipe(pipe),
-            None => Way::Network(Https::new(tcp::connector(), tls)),
-        };
-        #[cfg(not(feature = "testing"))]
-        let way = Way::Network(Https::new(tcp::connector(), tls));
-        let transport = Transport::new(Connector::new(way, connect), user_agent);
+        let way = self.pipe.map_or(way, Way::Pipe);
+        #[cfg(test)]
+        let way = self.dial.map_or(way, Way::Dial);
+        let transport = Transport::new(Connector::new(way, connect, http2_only), http2_only, user_agent);
         let background = self.stack.checks_in_background().then(Background::default);
         Ok(Client { stack: self.stack.build()?.layer(transport), background })
     }

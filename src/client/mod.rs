@@ -3,6 +3,8 @@
 mod background;
 mod builder;
 mod connect;
+mod network;
+mod pool;
 mod request;
 mod response;
 mod transport;
@@ -10,6 +12,7 @@ mod url;
 
 pub use builder::ClientBuilder;
 pub use connect::tls::Tls;
+pub use network::Network;
 pub use request::{Pending, RequestBuilder, Sending};
 pub use response::Response;
 pub use url::IntoUrl;

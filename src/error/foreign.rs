@@ -36,6 +36,8 @@ impl From<BoxError> for Error {
 fn read(error: BoxError) -> Error {
     let mut fault = Fault::default();
     let (mut connect, mut canceled, mut root, mut head_too_large) = (false, false, false, false);
+    // The server, or the ping that it left unanswered, said what was wrong: no race of keep-alive.
+    let mut told = false;
     let mut own = None;
     let mut next: Option<&(dyn StdError + 'static)> = Some(&*error);
     while let Some(e) = next {
@@ -53,8 +55,10 @@ fn read(error: BoxError) -> Error {
             let gone = text.starts_with("dispatch task is gone");
             fault.reused |= gone;
             fault.caller |= e.is_user() && !gone;
+            told |= e.is_timeout();
             head_too_large |= e.is_parse() && text.contains("message head is too large");
         } else if let Some(e) = e.downcast_ref::<h2::Error>() {
+            told |= !e.is_io();
             fault.unprocessed |=
                 e.is_remote() && (e.is_go_away() || e.reason() == Some(h2::Reason::REFUSED_STREAM));
         } else if let Some(e) = e.downcast_ref::<io::Error>() {
@@ -69,6 +73,7 @@ fn read(error: BoxError) -> Error {
         }
         next = e.source();
     }
+    fault.reused &= !told;
     if let Some(own) = own {
         let (kind, phase, limit) = (own.0.kind, own.0.phase, own.0.limit);
         let mut flat = Error::new(kind, own.0.detail.clone());

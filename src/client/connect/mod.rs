@@ -25,6 +25,23 @@ pub(crate) enum Way {
     Network(tls::Https),
     #[cfg(feature = "testing")]
     Pipe(Pipe),
+    #[cfg(test)]
+    Dial(Dial),
+}
+
+/// Where the connections of a test lead.
+#[cfg(test)]
+#[derive(Clone)]
+pub(crate) struct Dial(pub(crate) std::sync::Arc<dyn Fn() -> Dialing + Send + Sync>);
+
+#[cfg(test)]
+pub(crate) type Dialing = Pin<Box<dyn Future<Output = std::io::Result<tokio::io::DuplexStream>> + Send>>;
+
+#[cfg(test)]
+impl std::fmt::Debug for Dial {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Dial")
+    }
 }
 
 /// Makes connections under the connect bound.
@@ -35,11 +52,13 @@ pub(crate) enum Way {
 pub(crate) struct Connector {
     way: Way,
     limit: Duration,
+    /// HTTP/2 is spoken without being agreed on.
+    h2: bool,
 }
 
 impl Connector {
-    pub(crate) fn new(way: Way, limit: Duration) -> Connector {
-        Connector { way, limit }
+    pub(crate) fn new(way: Way, limit: Duration, h2: bool) -> Connector {
+        Connector { way, limit, h2 }
     }
 }
 
@@ -54,18 +73,27 @@ impl Service<Uri> for Connector {
             Way::Network(https) => https.poll_ready(cx).map_err(|error| failed(error.into())),
             #[cfg(feature = "testing")]
             Way::Pipe(pipe) => pipe.poll_ready(cx).map_err(|error| failed(error.into())),
+            #[cfg(test)]
+            Way::Dial(_) => Poll::Ready(Ok(())),
         }
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
-        let ends = Instant::now() + self.limit;
+        let (limit, h2) = (self.limit, self.h2);
+        let ends = Instant::now() + limit;
         match &mut self.way {
-            Way::Network(https) => Box::pin(bounded(https.call(uri), self.limit, ends)),
+            Way::Network(https) => Box::pin(bounded(https.call(uri), h2, limit, ends)),
             #[cfg(feature = "testing")]
             Way::Pipe(pipe) => {
                 let connecting = pipe.call(uri);
                 let connecting = async move { connecting.await.map(|io| Stream::Pipe(io.into_inner())) };
-                Box::pin(bounded(connecting, self.limit, ends))
+                Box::pin(bounded(connecting, h2, limit, ends))
+            }
+            #[cfg(test)]
+            Way::Dial(dial) => {
+                let connecting = dial.0();
+                let connecting = async move { connecting.await.map(Stream::Duplex) };
+                Box::pin(bounded(connecting, h2, limit, ends))
             }
         }
     }
@@ -73,6 +101,7 @@ impl Service<Uri> for Connector {
 
 async fn bounded<E: Into<BoxError>>(
     connecting: impl Future<Output = Result<Stream, E>>,
+    h2: bool,
     limit: Duration,
     ends: Instant,
 ) -> Result<TokioIo<Metered>, Error> {
@@ -81,7 +110,7 @@ async fn bounded<E: Into<BoxError>>(
     poll_fn(|cx| {
         let (polled, doing) = observe(|| connecting.as_mut().poll(cx));
         match polled {
-            Poll::Ready(Ok(stream)) => return Poll::Ready(Ok(TokioIo::new(Metered::new(stream)))),
+            Poll::Ready(Ok(stream)) => return Poll::Ready(Ok(TokioIo::new(Metered::new(stream, h2)))),
             Poll::Ready(Err(error)) => return Poll::Ready(Err(failed(error.into()))),
             Poll::Pending => {}
         }

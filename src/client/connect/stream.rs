@@ -14,9 +14,29 @@ use tokio_rustls::client::TlsStream;
 #[derive(Debug)]
 pub(crate) enum Stream {
     Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls(Box<TlsStream<Stream>>),
     #[cfg(feature = "testing")]
     Pipe(PipeStream),
+    #[cfg(test)]
+    Duplex(tokio::io::DuplexStream),
+}
+
+impl Stream {
+    /// What the two ends agreed on while they shook hands.
+    fn agreed_on_h2(&self) -> bool {
+        matches!(self, Stream::Tls(tls) if tls.get_ref().1.alpn_protocol() == Some(b"h2"))
+    }
+
+    fn connected(&self) -> Connected {
+        match self {
+            Stream::Plain(tcp) => tcp.connected(),
+            Stream::Tls(tls) => tls.get_ref().0.connected(),
+            #[cfg(feature = "testing")]
+            Stream::Pipe(pipe) => pipe.connected(),
+            #[cfg(test)]
+            Stream::Duplex(_) => Connected::new(),
+        }
+    }
 }
 
 /// Does the same with whatever is inside.
@@ -27,8 +47,46 @@ macro_rules! inside {
             Stream::Tls($it) => $do,
             #[cfg(feature = "testing")]
             Stream::Pipe($it) => $do,
+            #[cfg(test)]
+            Stream::Duplex($it) => $do,
         }
     };
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        inside!(&mut *self, it => Pin::new(it).poll_read(cx, buf))
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        inside!(&mut *self, it => Pin::new(it).poll_write(cx, buf))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        inside!(&mut *self, it => Pin::new(it).poll_write_vectored(cx, bufs))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        inside!(self, it => it.is_write_vectored())
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        inside!(&mut *self, it => Pin::new(it).poll_flush(cx))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        inside!(&mut *self, it => Pin::new(it).poll_shutdown(cx))
+    }
 }
 
 /// A connection that tells its [`Meter`] of the plain bytes above TLS.
@@ -36,11 +94,14 @@ macro_rules! inside {
 pub(crate) struct Metered {
     stream: Stream,
     meter: Meter,
+    h2: bool,
 }
 
 impl Metered {
-    pub(super) fn new(stream: Stream) -> Metered {
-        Metered { stream, meter: Meter::default() }
+    /// `h2` where HTTP/2 is spoken without being agreed on.
+    pub(super) fn new(stream: Stream, h2: bool) -> Metered {
+        let h2 = h2 || stream.agreed_on_h2();
+        Metered { stream, meter: if h2 { Meter::of_streams() } else { Meter::default() }, h2 }
     }
 
     fn wrote(&self, polled: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
@@ -53,16 +114,8 @@ impl Metered {
 
 impl Connection for Metered {
     fn connected(&self) -> Connected {
-        let connected = match &self.stream {
-            Stream::Plain(tcp) => tcp.connected(),
-            Stream::Tls(tls) => {
-                let (tcp, session) = tls.get_ref();
-                let h2 = session.alpn_protocol() == Some(b"h2");
-                if h2 { tcp.connected().negotiated_h2() } else { tcp.connected() }
-            }
-            #[cfg(feature = "testing")]
-            Stream::Pipe(pipe) => pipe.connected(),
-        };
+        let connected = self.stream.connected();
+        let connected = if self.h2 { connected.negotiated_h2() } else { connected };
         connected.extra(self.meter.clone())
     }
 }
@@ -74,7 +127,7 @@ impl AsyncRead for Metered {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
-        let polled = inside!(&mut self.stream, it => Pin::new(it).poll_read(cx, buf));
+        let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
         if buf.filled().len() > before {
             self.meter.read();
         }
@@ -84,7 +137,7 @@ impl AsyncRead for Metered {
 
 impl AsyncWrite for Metered {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let polled = inside!(&mut self.stream, it => Pin::new(it).poll_write(cx, buf));
+        let polled = Pin::new(&mut self.stream).poll_write(cx, buf);
         self.wrote(polled)
     }
 
@@ -93,19 +146,19 @@ impl AsyncWrite for Metered {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let polled = inside!(&mut self.stream, it => Pin::new(it).poll_write_vectored(cx, bufs));
+        let polled = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
         self.wrote(polled)
     }
 
     fn is_write_vectored(&self) -> bool {
-        inside!(&self.stream, it => it.is_write_vectored())
+        self.stream.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        inside!(&mut self.stream, it => Pin::new(it).poll_flush(cx))
+        Pin::new(&mut self.stream).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        inside!(&mut self.stream, it => Pin::new(it).poll_shutdown(cx))
+        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }

@@ -15,13 +15,14 @@ use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
-use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tower_service::Service;
 
-/// What is offered to the server, in this order; the one place that says so.
-const ALPN: &[&[u8]] = &[b"http/1.1"];
+/// What is offered to the server, the preferred first.
+const ALPN: &[&[u8]] = &[b"h2", b"http/1.1"];
+/// The same where nothing but HTTP/2 is wanted: a server without it says so in the handshake.
+const ALPN_HTTP2: &[&[u8]] = &[b"h2"];
 
 /// Whom a client trusts, and who it says it is.
 ///
@@ -60,7 +61,7 @@ impl Tls {
     }
 
     /// Reads everything that was given. The roots of the platform are left for later.
-    pub(crate) fn prepare(&self) -> Result<Prepared, Error> {
+    pub(crate) fn prepare(&self, http2_only: bool) -> Result<Prepared, Error> {
         let mut own = RootCertStore::empty();
         for pem in &self.roots {
             for certificate in certificates(pem, "the root certificate")? {
@@ -81,7 +82,13 @@ impl Tls {
                 Some(config.client_auth_cert_resolver)
             }
         };
-        Ok(Prepared(Arc::new(Inner { own, identity, provider, config: OnceLock::new() })))
+        Ok(Prepared(Arc::new(Inner {
+            own,
+            identity,
+            provider,
+            alpn: if http2_only { ALPN_HTTP2 } else { ALPN },
+            config: OnceLock::new(),
+        })))
     }
 }
 
@@ -125,6 +132,7 @@ struct Inner {
     own: RootCertStore,
     identity: Option<Arc<dyn ResolvesClientCert>>,
     provider: Arc<CryptoProvider>,
+    alpn: &'static [&'static [u8]],
     config: OnceLock<Result<Arc<ClientConfig>, String>>,
 }
 
@@ -135,7 +143,7 @@ impl Prepared {
     }
 
     fn make(&self) -> Result<Arc<ClientConfig>, Error> {
-        let Inner { own, identity, provider, .. } = &*self.0;
+        let Inner { own, identity, provider, alpn, .. } = &*self.0;
         let mut roots = own.clone();
         let native = rustls_native_certs::load_native_certs();
         roots.add_parsable_certificates(native.certs);
@@ -151,7 +159,7 @@ impl Prepared {
             None => builder.with_no_client_auth(),
             Some(identity) => builder.with_client_cert_resolver(Arc::clone(identity)),
         };
-        config.alpn_protocols = ALPN.iter().map(|name| name.to_vec()).collect();
+        config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
         Ok(Arc::new(config))
     }
 }
@@ -184,7 +192,8 @@ impl Service<Uri> for Https {
         let connecting = self.tcp.call(uri);
         Box::pin(async move {
             let tcp = connecting.await.map_err(|error| Error::from(BoxError::from(error)))?.into_inner();
-            let Some(name) = name else { return Ok(Stream::Plain(tcp)) };
+            let tcp = Stream::Plain(tcp);
+            let Some(name) = name else { return Ok(tcp) };
             let stream = handshake(&tls, name?, tcp).await.map_err(|error| error.at(Phase::Tls))?;
             Ok(Stream::Tls(Box::new(stream)))
         })
@@ -194,9 +203,9 @@ impl Service<Uri> for Https {
 async fn handshake(
     tls: &Prepared,
     name: ServerName<'static>,
-    tcp: TcpStream,
-) -> Result<TlsStream<TcpStream>, Error> {
-    let mut shaking = pin!(TlsConnector::from(tls.config()?).connect(name, tcp));
+    below: Stream,
+) -> Result<TlsStream<Stream>, Error> {
+    let mut shaking = pin!(TlsConnector::from(tls.config()?).connect(name, below));
     let shaken = poll_fn(|cx| {
         let polled = shaking.as_mut().poll(cx);
         if polled.is_pending() {
