@@ -2,6 +2,7 @@
 
 mod broken;
 mod connecting;
+mod http2;
 mod requests;
 mod responses;
 mod sockets;

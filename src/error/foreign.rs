@@ -47,6 +47,7 @@ fn read(error: BoxError) -> Error {
         }
         if let Some(e) = e.downcast_ref::<hyper_util::client::legacy::Error>() {
             connect |= e.is_connect();
+            canceled |= e.is_connect() && e.source().is_some_and(says_the_pool_gave_up);
             fault.reused |= e.connect_info().is_some_and(Meter::was_reused);
         } else if let Some(e) = e.downcast_ref::<hyper::Error>() {
             canceled |= e.is_canceled();
@@ -106,6 +107,12 @@ fn read(error: BoxError) -> Error {
     read.0.fault = fault;
     read.0.source = Some(error);
     read
+}
+
+/// By its words, because hyper-util keeps the type to itself.
+fn says_the_pool_gave_up(error: &(dyn StdError + 'static)) -> bool {
+    let given_up = ["request was canceled", "checked out connection was closed"];
+    error.source().is_none() && given_up.contains(&error.to_string().as_str())
 }
 
 /// By its words, because the TLS libraries are not dependencies of the core: rustls says "invalid peer certificate",

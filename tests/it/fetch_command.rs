@@ -47,7 +47,6 @@ async fn a_bad_argument_ends_with_two_its_value_and_the_rule_and_nothing_on_stan
         (&[url, "--long-poll", "jobs are parked", "--hold", "0s"], "0 s", "longer than zero"),
         (&[url, "--ca", "no-such-file.pem"], "no-such-file.pem", ""),
         (&[url, "--ca", "Cargo.toml"], "certificate", ""),
-        (&[url, "--http2"], "--http2", "next release"),
     ];
     for (args, value, rule) in cases {
         let ran = run("fetch", args).await;
