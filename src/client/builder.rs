@@ -85,7 +85,7 @@ impl ClientBuilder {
         self
     }
 
-    /// The version of HTTP. Default: see [`Network`].
+    /// The version of HTTP, and proxies. Default: the server chooses, and the environment names them; see [`Network`].
     pub fn network(mut self, network: Network) -> ClientBuilder {
         self.network = network;
         self
@@ -115,7 +115,7 @@ impl ClientBuilder {
     ///
     /// # Errors
     /// Kind `Config`: what [`StackBuilder::build`] refuses, certificates or keys that cannot be read or do not belong
-    /// together, a user agent that is no header value. The message names the values and the rule.
+    /// together, a proxy that is no URL, a user agent that is no header value. The message names the values and the rule.
     pub fn build(self) -> Result<Client, Error> {
         let user_agent = match self.user_agent {
             None => USER_AGENT,
@@ -127,12 +127,13 @@ impl ClientBuilder {
         };
         let connect = self.stack.bounds()?.connect;
         let http2_only = self.network.http2_only;
-        let way = Way::Network(Https::new(tcp::connector(), self.tls.prepare(http2_only)?));
+        let (tls, proxies) = (self.tls.prepare(http2_only)?, self.network.proxies()?);
+        let way = Way::Network(Https::new(tcp::connector(), tls, proxies, http2_only));
         #[cfg(feature = "testing")]
         let way = self.pipe.map_or(way, Way::Pipe);
         #[cfg(test)]
         let way = self.dial.map_or(way, Way::Dial);
-        let transport = Transport::new(Connector::new(way, connect, http2_only), http2_only, user_agent);
+        let transport = Transport::new(Connector::new(way, connect, http2_only), user_agent);
         let background = self.stack.checks_in_background().then(Background::default);
         Ok(Client { stack: self.stack.build()?.layer(transport), background })
     }

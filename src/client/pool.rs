@@ -40,14 +40,14 @@ const IN_VAIN: Duration = Duration::from_secs(1);
 
 pub(super) type Hyper = Client<Connector, Body>;
 
-pub(super) fn hyper(connector: Connector, http2_only: bool) -> Hyper {
+pub(super) fn hyper(connector: Connector) -> Hyper {
     Client::builder(TokioExecutor::new())
         .timer(TokioTimer::new())
         .pool_timer(TokioTimer::new())
         .pool_idle_timeout(IDLE)
         .pool_max_idle_per_host(IDLE_PER_ORIGIN)
         .http1_max_buf_size(HEAD as usize)
-        .http2_only(http2_only)
+        .http2_only(connector.http2_only())
         .http2_keep_alive_interval(PING_AFTER)
         .http2_keep_alive_timeout(PING_WITHIN)
         .http2_keep_alive_while_idle(true)

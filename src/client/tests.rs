@@ -3,6 +3,7 @@
 mod broken;
 mod connecting;
 mod http2;
+mod proxies;
 mod requests;
 mod responses;
 mod sockets;

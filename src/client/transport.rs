@@ -1,13 +1,14 @@
 //! The innermost service: one request on a pooled connection, by hyper-util.
 
 use super::connect::Connector;
+use super::connect::proxy::Proxy;
 use super::pool::{HEAD, Hyper, Retire, hyper};
 use crate::body::Body;
 use crate::error::{BoxError, Error, ErrorKind};
 use crate::sync::{Mutex, lock};
 use crate::wire::Meter;
-use http::header::{Entry, USER_AGENT};
-use http::{HeaderMap, HeaderValue, Request, Response, Version};
+use http::header::{Entry, PROXY_AUTHORIZATION, USER_AGENT};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use hyper::ext::on_informational;
 use hyper_util::client::legacy::ResponseFuture;
@@ -32,14 +33,15 @@ pub(crate) struct Transport(Arc<Inner>);
 
 struct Inner {
     client: Hyper,
-    http2_only: bool,
+    /// The same as the client's, to ask.
+    connector: Connector,
     user_agent: HeaderValue,
 }
 
 impl Transport {
-    pub(crate) fn new(connector: Connector, http2_only: bool, user_agent: HeaderValue) -> Transport {
-        let client = hyper(connector, http2_only);
-        Transport(Arc::new(Inner { client, http2_only, user_agent }))
+    pub(crate) fn new(connector: Connector, user_agent: HeaderValue) -> Transport {
+        let client = hyper(connector.clone());
+        Transport(Arc::new(Inner { client, connector, user_agent }))
     }
 }
 
@@ -65,7 +67,7 @@ impl Service<Request<Body>> for Transport {
                 "no tokio runtime: the client's connections need one, run it inside one",
             ));
         }
-        let http2_only = self.0.http2_only;
+        let http2_only = self.0.connector.http2_only();
         match request.version() {
             Version::HTTP_10 | Version::HTTP_11 => {}
             Version::HTTP_2 if http2_only => {}
@@ -82,9 +84,13 @@ impl Service<Request<Body>> for Transport {
         let count = Arc::new(Count::default());
         let counting = Arc::clone(&count);
         on_informational(&mut request, move |_| counting.one_more());
+        let proxy = self.0.connector.forwarder(request.uri());
+        if let Some(value) = proxy.as_ref().and_then(Proxy::authorization) {
+            request.headers_mut().entry(PROXY_AUTHORIZATION).or_insert_with(|| value.clone());
+        }
         let maybe_http2 = http2_only || request.uri().scheme_str() == Some("https");
         let retire = maybe_http2.then(|| Retire::with(&mut request));
-        Exchange(Doing::Running { response: self.0.client.request(request), count, retire })
+        Exchange(Doing::Running { response: self.0.client.request(request), count, proxy, retire })
     }
 }
 
@@ -93,7 +99,7 @@ pub(crate) struct Exchange(Doing);
 
 enum Doing {
     Refused(Option<Error>),
-    Running { response: ResponseFuture, count: Arc<Count>, retire: Option<Retire> },
+    Running { response: ResponseFuture, count: Arc<Count>, proxy: Option<Proxy>, retire: Option<Retire> },
     Ended,
 }
 
@@ -113,13 +119,22 @@ impl Future for Exchange {
                 None => panic!("a request was polled after it had ended"),
             },
             Doing::Ended => panic!("a request was polled after it had ended"),
-            Doing::Running { response, count, .. } => match Pin::new(response).poll(cx) {
+            Doing::Running { response, count, proxy, .. } => match Pin::new(response).poll(cx) {
                 // Dropping this future closes the connection. One that has delivered its response in the same breath is
                 // in order again, and is kept.
                 Poll::Ready(Ok(_)) if count.is_full() => Err(too_many()),
                 // hyper looks at its cap before it reads again, so that one read can bring a head of nearly twice as much.
                 Poll::Ready(Ok(response)) if head_size(response.headers()) > HEAD as usize => {
                     Err(Error::new(ErrorKind::TooLarge, too_large()))
+                }
+                // No origin says this.
+                Poll::Ready(Ok(response))
+                    if response.status() == StatusCode::PROXY_AUTHENTICATION_REQUIRED =>
+                {
+                    match proxy {
+                        Some(proxy) => Err(proxy.refused(response.status())),
+                        None => Ok(response),
+                    }
                 }
                 Poll::Ready(Ok(response)) => {
                     if let Some(meter) = response.extensions().get::<Meter>() {

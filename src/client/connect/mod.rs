@@ -1,5 +1,6 @@
-//! One bound around whatever makes a connection: resolution, TCP and TLS together.
+//! One bound around whatever makes a connection: resolution, TCP, proxy and TLS together.
 
+pub(super) mod proxy;
 mod stream;
 pub(super) mod tcp;
 pub(super) mod tls;
@@ -11,11 +12,12 @@ use crate::inflight::{observe, report};
 use crate::testing::Pipe;
 use http::Uri;
 use hyper_util::rt::TokioIo;
+use proxy::Proxy;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Duration;
-use stream::{Metered, Stream};
+use stream::{Made, Metered, Stream};
 use tokio::time::Instant;
 use tower_service::Service;
 
@@ -60,6 +62,19 @@ impl Connector {
     pub(crate) fn new(way: Way, limit: Duration, h2: bool) -> Connector {
         Connector { way, limit, h2 }
     }
+
+    /// Whether nothing but HTTP/2 is spoken.
+    pub(crate) fn http2_only(&self) -> bool {
+        self.h2
+    }
+
+    /// The proxy that has to be told the whole URL of a request to here.
+    pub(crate) fn forwarder(&self, uri: &Uri) -> Option<Proxy> {
+        match &self.way {
+            Way::Network(https) if !self.h2 && uri.scheme_str() == Some("http") => https.via(uri),
+            _ => None,
+        }
+    }
 }
 
 impl Service<Uri> for Connector {
@@ -82,17 +97,29 @@ impl Service<Uri> for Connector {
         let (limit, h2) = (self.limit, self.h2);
         let ends = Instant::now() + limit;
         match &mut self.way {
-            Way::Network(https) => Box::pin(bounded(https.call(uri), h2, limit, ends)),
+            Way::Network(https) => {
+                let via = https.via(&uri);
+                let connecting = https.call(uri);
+                Box::pin(async move {
+                    let connected = bounded(connecting, h2, limit, ends).await;
+                    // Whose silence it was is not known to the one with the clock.
+                    connected.map_err(|error| match via {
+                        Some(proxy) if error.is_timeout() => proxy.silent(error),
+                        _ => error,
+                    })
+                })
+            }
             #[cfg(feature = "testing")]
             Way::Pipe(pipe) => {
                 let connecting = pipe.call(uri);
-                let connecting = async move { connecting.await.map(|io| Stream::Pipe(io.into_inner())) };
+                let connecting =
+                    async move { connecting.await.map(|io| Made::from(Stream::Pipe(io.into_inner()))) };
                 Box::pin(bounded(connecting, h2, limit, ends))
             }
             #[cfg(test)]
             Way::Dial(dial) => {
                 let connecting = dial.0();
-                let connecting = async move { connecting.await.map(Stream::Duplex) };
+                let connecting = async move { connecting.await.map(|io| Made::from(Stream::Duplex(io))) };
                 Box::pin(bounded(connecting, h2, limit, ends))
             }
         }
@@ -100,7 +127,7 @@ impl Service<Uri> for Connector {
 }
 
 async fn bounded<E: Into<BoxError>>(
-    connecting: impl Future<Output = Result<Stream, E>>,
+    connecting: impl Future<Output = Result<Made, E>>,
     h2: bool,
     limit: Duration,
     ends: Instant,
@@ -110,7 +137,7 @@ async fn bounded<E: Into<BoxError>>(
     poll_fn(|cx| {
         let (polled, doing) = observe(|| connecting.as_mut().poll(cx));
         match polled {
-            Poll::Ready(Ok(stream)) => return Poll::Ready(Ok(TokioIo::new(Metered::new(stream, h2)))),
+            Poll::Ready(Ok(made)) => return Poll::Ready(Ok(TokioIo::new(Metered::new(made, h2)))),
             Poll::Ready(Err(error)) => return Poll::Ready(Err(failed(error.into()))),
             Poll::Pending => {}
         }

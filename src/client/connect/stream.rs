@@ -89,19 +89,35 @@ impl AsyncWrite for Stream {
     }
 }
 
+/// What connecting has made.
+#[derive(Debug)]
+pub(crate) struct Made {
+    pub(crate) stream: Stream,
+    /// At its end is a proxy, which wants to see whole URLs.
+    pub(crate) proxied: bool,
+}
+
+impl From<Stream> for Made {
+    fn from(stream: Stream) -> Made {
+        Made { stream, proxied: false }
+    }
+}
+
 /// A connection that tells its [`Meter`] of the plain bytes above TLS.
 #[derive(Debug)]
 pub(crate) struct Metered {
     stream: Stream,
     meter: Meter,
     h2: bool,
+    proxied: bool,
 }
 
 impl Metered {
     /// `h2` where HTTP/2 is spoken without being agreed on.
-    pub(super) fn new(stream: Stream, h2: bool) -> Metered {
+    pub(super) fn new(made: Made, h2: bool) -> Metered {
+        let Made { stream, proxied } = made;
         let h2 = h2 || stream.agreed_on_h2();
-        Metered { stream, meter: if h2 { Meter::of_streams() } else { Meter::default() }, h2 }
+        Metered { stream, meter: if h2 { Meter::of_streams() } else { Meter::default() }, h2, proxied }
     }
 
     fn wrote(&self, polled: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
@@ -116,7 +132,7 @@ impl Connection for Metered {
     fn connected(&self) -> Connected {
         let connected = self.stream.connected();
         let connected = if self.h2 { connected.negotiated_h2() } else { connected };
-        connected.extra(self.meter.clone())
+        connected.proxy(self.proxied).extra(self.meter.clone())
     }
 }
 

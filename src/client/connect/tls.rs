@@ -1,6 +1,7 @@
 //! TLS by rustls with ring.
 
-use super::stream::Stream;
+use super::proxy::{Proxies, Proxy};
+use super::stream::{Made, Stream};
 use super::tcp::Tcp;
 use crate::error::{BoxError, Error, Phase};
 use crate::inflight::report;
@@ -142,6 +143,13 @@ impl Prepared {
         made.clone().map_err(Error::config)
     }
 
+    /// For a proxy, to which nothing else is spoken.
+    fn http1(&self) -> Result<Arc<ClientConfig>, Error> {
+        let mut config = (*self.config()?).clone();
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(Arc::new(config))
+    }
+
     fn make(&self) -> Result<Arc<ClientConfig>, Error> {
         let Inner { own, identity, provider, alpn, .. } = &*self.0;
         let mut roots = own.clone();
@@ -164,23 +172,29 @@ impl Prepared {
     }
 }
 
-/// TCP, and TLS above it where the scheme asks for it.
+/// TCP, a proxy where there is one, and TLS above it where the scheme asks for it.
 #[derive(Clone, Debug)]
 pub(crate) struct Https {
     tcp: Tcp,
     tls: Prepared,
+    proxies: Proxies,
+    http2_only: bool,
 }
 
 impl Https {
-    pub(crate) fn new(tcp: Tcp, tls: Prepared) -> Https {
-        Https { tcp, tls }
+    pub(crate) fn new(tcp: Tcp, tls: Prepared, proxies: Proxies, http2_only: bool) -> Https {
+        Https { tcp, tls, proxies, http2_only }
+    }
+
+    pub(super) fn via(&self, uri: &Uri) -> Option<Proxy> {
+        self.proxies.toward(uri).ok().flatten()
     }
 }
 
 impl Service<Uri> for Https {
-    type Response = Stream;
+    type Response = Made;
     type Error = Error;
-    type Future = Pin<Box<dyn Future<Output = Result<Stream, Error>> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = Result<Made, Error>> + Send>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         self.tcp.poll_ready(cx).map_err(|error| Error::from(BoxError::from(error)))
@@ -189,23 +203,49 @@ impl Service<Uri> for Https {
     fn call(&mut self, uri: Uri) -> Self::Future {
         let secure = uri.scheme_str() == Some("https");
         let (tls, name) = (self.tls.clone(), secure.then(|| server_name(&uri)));
-        let connecting = self.tcp.call(uri);
+        let proxy = match self.proxies.toward(&uri) {
+            Ok(proxy) => proxy,
+            Err(error) => return Box::pin(std::future::ready(Err(error))),
+        };
+        let connecting =
+            self.tcp.call(proxy.as_ref().map_or_else(|| uri.clone(), |proxy| proxy.uri().clone()));
+        // A proxy reads HTTP/1.1 alone: everything else goes through a tunnel.
+        let tunnel = secure || self.http2_only;
         Box::pin(async move {
-            let tcp = connecting.await.map_err(|error| Error::from(BoxError::from(error)))?.into_inner();
-            let tcp = Stream::Plain(tcp);
-            let Some(name) = name else { return Ok(tcp) };
-            let stream = handshake(&tls, name?, tcp).await.map_err(|error| error.at(Phase::Tls))?;
-            Ok(Stream::Tls(Box::new(stream)))
+            let tcp = connecting.await.map_err(|error| Error::from(BoxError::from(error)));
+            let mut stream = match &proxy {
+                None => Stream::Plain(tcp?.into_inner()),
+                Some(proxy) => {
+                    let tcp = tcp.map_err(|error| proxy.unreachable(error))?.into_inner();
+                    let mut stream = Stream::Plain(tcp);
+                    if proxy.is_secure() {
+                        let shaken = handshake(tls.http1()?, server_name(proxy.uri())?, stream).await;
+                        stream =
+                            Stream::Tls(Box::new(shaken.map_err(|e| proxy.unreachable(e.at(Phase::Tls)))?));
+                    }
+                    if !tunnel {
+                        return Ok(Made { stream, proxied: true });
+                    }
+                    proxy.tunnel(&mut stream, &uri).await?;
+                    stream
+                }
+            };
+            if let Some(name) = name {
+                let shaken =
+                    handshake(tls.config()?, name?, stream).await.map_err(|error| error.at(Phase::Tls))?;
+                stream = Stream::Tls(Box::new(shaken));
+            }
+            Ok(Made::from(stream))
         })
     }
 }
 
 async fn handshake(
-    tls: &Prepared,
+    config: Arc<ClientConfig>,
     name: ServerName<'static>,
     below: Stream,
 ) -> Result<TlsStream<Stream>, Error> {
-    let mut shaking = pin!(TlsConnector::from(tls.config()?).connect(name, below));
+    let mut shaking = pin!(TlsConnector::from(config).connect(name, below));
     let shaken = poll_fn(|cx| {
         let polled = shaking.as_mut().poll(cx);
         if polled.is_pending() {
