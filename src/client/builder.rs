@@ -4,9 +4,13 @@ use super::Client;
 use super::background::Background;
 #[cfg(test)]
 use super::connect::Dial;
+use super::connect::resolve::Resolver;
 use super::connect::tls::{Https, Tls};
 use super::connect::{Connector, Way, tcp};
+
 use super::network::Network;
+use super::pool::Pool;
+use super::suspend::Wall;
 use super::transport::Transport;
 use crate::deadline::Limits;
 use crate::error::Error;
@@ -43,7 +47,11 @@ pub struct ClientBuilder {
     #[cfg(feature = "testing")]
     pipe: Option<Pipe>,
     #[cfg(test)]
-    dial: Option<Dial>,
+    pub(super) dial: Option<Dial>,
+    #[cfg(test)]
+    pub(super) resolver: Option<Resolver>,
+    #[cfg(test)]
+    pub(super) wall: Wall,
 }
 
 impl ClientBuilder {
@@ -105,12 +113,6 @@ impl ClientBuilder {
         self
     }
 
-    #[cfg(test)]
-    pub(super) fn dial(mut self, dial: Dial) -> ClientBuilder {
-        self.dial = Some(dial);
-        self
-    }
-
     /// Checks all settings and their relations.
     ///
     /// # Errors
@@ -128,12 +130,19 @@ impl ClientBuilder {
         let connect = self.stack.bounds()?.connect;
         let http2_only = self.network.http2_only;
         let (tls, proxies) = (self.tls.prepare(http2_only)?, self.network.proxies()?);
-        let way = Way::Network(Https::new(tcp::connector(), tls, proxies, http2_only));
+        let resolver = Resolver::system();
+        #[cfg(test)]
+        let resolver = self.resolver.unwrap_or(resolver);
+        let way = Way::Network(Https::new(tcp::connector(resolver, connect), tls, proxies, http2_only));
         #[cfg(feature = "testing")]
         let way = self.pipe.map_or(way, Way::Pipe);
         #[cfg(test)]
         let way = self.dial.map_or(way, Way::Dial);
-        let transport = Transport::new(Connector::new(way, connect, http2_only), user_agent);
+        #[cfg(not(test))]
+        let wall = Wall::default();
+        #[cfg(test)]
+        let wall = self.wall;
+        let transport = Transport::new(Pool::new(Connector::new(way, connect, http2_only), wall), user_agent);
         let background = self.stack.checks_in_background().then(Background::default);
         Ok(Client { stack: self.stack.build()?.layer(transport), background })
     }

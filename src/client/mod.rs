@@ -7,6 +7,7 @@ mod network;
 mod pool;
 mod request;
 mod response;
+mod suspend;
 mod transport;
 mod url;
 

@@ -1,12 +1,16 @@
 //! hyper-util's client with every limit named, and connections that are not used again.
 
 use super::connect::Connector;
+use super::suspend::{Wall, Watch};
 use crate::body::Body;
+use crate::sync::{Mutex, lock};
+use crate::telemetry;
 use http::Request;
-use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
+use hyper_util::client::legacy::{Client, ResponseFuture};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -38,9 +42,9 @@ const STREAMS_AT_FIRST: usize = 100;
 /// long; sooner, the caller changed its mind. (On HTTP/1.1 giving up always closes the connection.)
 const IN_VAIN: Duration = Duration::from_secs(1);
 
-pub(super) type Hyper = Client<Connector, Body>;
+type Hyper = Client<Connector, Body>;
 
-pub(super) fn hyper(connector: Connector) -> Hyper {
+fn hyper(connector: Connector) -> Hyper {
     Client::builder(TokioExecutor::new())
         .timer(TokioTimer::new())
         .pool_timer(TokioTimer::new())
@@ -57,6 +61,30 @@ pub(super) fn hyper(connector: Connector) -> Hyper {
         .http2_max_pending_accept_reset_streams(RESET_THERE)
         .http2_initial_max_send_streams(STREAMS_AT_FIRST)
         .build(connector)
+}
+
+/// The connections of a client; all of them are left behind when the machine has slept.
+pub(super) struct Pool {
+    pub(super) connector: Connector,
+    current: Mutex<Arc<Hyper>>,
+    watch: Watch,
+}
+
+impl Pool {
+    pub(super) fn new(connector: Connector, wall: Wall) -> Pool {
+        let current = Mutex::new(Arc::new(hyper(connector.clone())));
+        Pool { connector, current, watch: Watch::new(wall) }
+    }
+
+    pub(super) fn request(&self, request: Request<Body>) -> ResponseFuture {
+        if let Some(gap) = self.watch.slept() {
+            telemetry::slept(gap);
+            // hyper-util's pool cannot be emptied. Calls in flight keep what they use of the old one.
+            *lock(&self.current) = Arc::new(hyper(self.connector.clone()));
+        }
+        let current = Arc::clone(&lock(&self.current));
+        current.request(request)
+    }
 }
 
 /// Takes the connection of a call that waited in vain out of use.

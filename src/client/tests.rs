@@ -3,8 +3,10 @@
 mod broken;
 mod connecting;
 mod http2;
+mod pooled;
 mod proxies;
 mod requests;
+mod resolving;
 mod responses;
 mod sockets;
 mod tls;

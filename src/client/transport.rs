@@ -1,8 +1,7 @@
 //! The innermost service: one request on a pooled connection, by hyper-util.
 
-use super::connect::Connector;
 use super::connect::proxy::Proxy;
-use super::pool::{HEAD, Hyper, Retire, hyper};
+use super::pool::{HEAD, Pool, Retire};
 use crate::body::Body;
 use crate::error::{BoxError, Error, ErrorKind};
 use crate::sync::{Mutex, lock};
@@ -32,16 +31,13 @@ const INFORMATIONAL: u32 = 100;
 pub(crate) struct Transport(Arc<Inner>);
 
 struct Inner {
-    client: Hyper,
-    /// The same as the client's, to ask.
-    connector: Connector,
+    pool: Pool,
     user_agent: HeaderValue,
 }
 
 impl Transport {
-    pub(crate) fn new(connector: Connector, user_agent: HeaderValue) -> Transport {
-        let client = hyper(connector.clone());
-        Transport(Arc::new(Inner { client, connector, user_agent }))
+    pub(crate) fn new(pool: Pool, user_agent: HeaderValue) -> Transport {
+        Transport(Arc::new(Inner { pool, user_agent }))
     }
 }
 
@@ -67,7 +63,7 @@ impl Service<Request<Body>> for Transport {
                 "no tokio runtime: the client's connections need one, run it inside one",
             ));
         }
-        let http2_only = self.0.connector.http2_only();
+        let http2_only = self.0.pool.connector.http2_only();
         match request.version() {
             Version::HTTP_10 | Version::HTTP_11 => {}
             Version::HTTP_2 if http2_only => {}
@@ -84,13 +80,13 @@ impl Service<Request<Body>> for Transport {
         let count = Arc::new(Count::default());
         let counting = Arc::clone(&count);
         on_informational(&mut request, move |_| counting.one_more());
-        let proxy = self.0.connector.forwarder(request.uri());
+        let proxy = self.0.pool.connector.forwarder(request.uri());
         if let Some(value) = proxy.as_ref().and_then(Proxy::authorization) {
             request.headers_mut().entry(PROXY_AUTHORIZATION).or_insert_with(|| value.clone());
         }
         let maybe_http2 = http2_only || request.uri().scheme_str() == Some("https");
         let retire = maybe_http2.then(|| Retire::with(&mut request));
-        Exchange(Doing::Running { response: self.0.client.request(request), count, proxy, retire })
+        Exchange(Doing::Running { response: self.0.pool.request(request), count, proxy, retire })
     }
 }
 

@@ -1,6 +1,7 @@
 //! One bound around whatever makes a connection: resolution, TCP, proxy and TLS together.
 
 pub(super) mod proxy;
+pub(super) mod resolve;
 mod stream;
 pub(super) mod tcp;
 pub(super) mod tls;

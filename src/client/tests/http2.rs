@@ -39,7 +39,9 @@ where
         });
         dialling
     }));
-    (Client::builder().network(Network::default().http2_only()).dial(dial), dials)
+    let mut client = Client::builder().network(Network::default().http2_only());
+    client.dial = Some(dial);
+    (client, dials)
 }
 
 fn server<F, T>(play: F) -> (ClientBuilder, Arc<AtomicU32>)
