@@ -30,7 +30,7 @@ impl Meter {
     pub(crate) fn served(&self) {
         let now = self.0.load(Ordering::Relaxed);
         if now == STREAMS {
-            self.0.store(STREAMS | 2 * READ, Ordering::Relaxed);
+            self.0.store(STREAMS | (2 * READ), Ordering::Relaxed);
         }
     }
 

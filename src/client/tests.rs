@@ -2,6 +2,7 @@
 
 mod broken;
 mod connecting;
+mod floods;
 mod http2;
 mod pooled;
 mod proxies;
