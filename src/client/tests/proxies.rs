@@ -31,6 +31,7 @@ impl Proxy {
                         None => play(tcp, answer, to, &seen).await,
                         Some(acceptor) => {
                             if let Ok(tls) = acceptor.accept(tcp).await {
+                                assert_eq!(tls.get_ref().1.alpn_protocol(), Some(&b"http/1.1"[..]));
                                 play(tls, answer, to, &seen).await;
                             }
                         }
