@@ -18,7 +18,9 @@ use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Duration;
-use stream::{Made, Metered, Stream};
+#[cfg(feature = "testing")]
+use stream::Stream;
+use stream::{Made, Metered};
 use tokio::time::Instant;
 use tower_service::Service;
 
