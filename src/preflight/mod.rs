@@ -95,7 +95,7 @@ impl Settings {
         }
         if let Err(error) = self.path.parse::<Uri>() {
             return Err(Error::config(format!(
-                "the health path {:?} cannot be part of a URL: {error}",
+                "the health path is {:?}: behind its slash only what a URL can hold may stand ({error})",
                 self.path
             )));
         }

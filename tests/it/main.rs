@@ -32,6 +32,7 @@ mod manual;
 mod neighbours;
 mod outcomes;
 mod preflight;
+mod preflight_lead;
 mod preflight_modes;
 mod program;
 mod refused;

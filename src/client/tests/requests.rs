@@ -95,7 +95,8 @@ async fn what_is_wrong_with_a_request_comes_out_of_send_before_anything_leaves()
         (get("http://"), &["URL", "http://"]),
         (get("http:///path"), &["URL", "http:///path"]),
         (get("http://host:99999/"), &["99999", "65535"]),
-        (get("http://host:0x50/"), &["0x50"]),
+        // Its value is not shown: behind a colon may as well stand half of a password.
+        (get("http://host:0x50/"), &["port", "no number", "65535"]),
         (get(""), &["the URL \"\" cannot be read"]),
         (get("http://u:pw@ho st/?secret"), &["URL", "http://ho st/"]),
         (get(URL).header("x-a", "one\r\nx-b: two"), &[URL, "\"x-a\"", "one line"]),
