@@ -3,6 +3,8 @@
 mod background;
 mod builder;
 mod connect;
+mod gzip;
+mod redirect;
 mod request;
 mod response;
 mod transport;
@@ -10,6 +12,7 @@ mod url;
 
 pub use builder::ClientBuilder;
 pub use connect::tls::Tls;
+pub use redirect::Redirects;
 pub use request::{Pending, RequestBuilder, Sending};
 pub use response::Response;
 pub use url::IntoUrl;
@@ -19,12 +22,12 @@ use crate::error::Error;
 use crate::inflight::InFlight;
 use crate::stack::{Breakers, Stack, WorstCase};
 use background::Background;
+use gzip::Decoding;
 use http::{Method, Request};
 use std::fmt;
 use std::sync::OnceLock;
 use std::task::{Context, Poll};
 use tower_service::Service;
-use transport::Transport;
 
 /// An HTTP client whose every call ends: deadline, retry, circuit breaker and stall guard over a pool of connections.
 ///
@@ -45,7 +48,8 @@ use transport::Transport;
 /// it are replaced.
 #[derive(Clone)]
 pub struct Client {
-    stack: Stack<Transport>,
+    stack: Stack<Decoding>,
+    redirects: Redirects,
     /// With health checks in the background.
     background: Option<Background>,
 }
@@ -114,6 +118,13 @@ impl Client {
     /// The calls in flight.
     pub fn in_flight(&self) -> InFlight {
         self.stack.in_flight()
+    }
+
+    /// Sees to it that the origin of this URL is checked, where health checks run in the background.
+    fn watch(&self, uri: &http::Uri) {
+        if let Some(background) = &self.background {
+            background.watch(&self.stack, uri);
+        }
     }
 
     /// The longest that a call can take.

@@ -1,7 +1,7 @@
 //! One request: built, remembered where it is wrong, and sent.
 
+use super::redirect::Following;
 use super::response::Response;
-use super::transport::Transport;
 use super::url::lift_credentials;
 use super::{Client, IntoUrl};
 use crate::body::Body;
@@ -12,11 +12,9 @@ use crate::error::Error;
 use crate::longpoll::LongPoll;
 use crate::origin::{Label, Target};
 use crate::retry::Idempotent;
-use crate::stack::Call;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::uri::PathAndQuery;
 use http::{HeaderName, HeaderValue, Method, Request, Uri};
-use hyper::body::Incoming;
 use pin_project_lite::pin_project;
 use serde::Serialize;
 use std::borrow::Cow;
@@ -25,7 +23,6 @@ use std::future::{Future, IntoFuture};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
-use tower_service::Service;
 
 /// A request under construction.
 ///
@@ -241,9 +238,12 @@ impl Future for Sending {
     type Output = Result<Response, Error>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        let ended = ready!(this.call.poll(cx));
-        let Some(target) = this.target.take() else { panic!("a request was polled after it had ended") };
+        let mut this = self.project();
+        let ended = ready!(this.call.as_mut().poll(cx));
+        let Some(mut target) = this.target.take() else { panic!("a request was polled after it had ended") };
+        if let Some((method, uri)) = this.call.landed() {
+            (target.method, target.uri) = (method.clone(), uri.clone());
+        }
         Poll::Ready(match ended {
             Ok(response) => Ok(Response::new(response, target)),
             Err(mut error) => {
@@ -273,7 +273,7 @@ pin_project! {
     #[project = StateProj]
     enum State {
         Failed { error: Option<Error> },
-        Running { #[pin] call: Call<Transport, Body, Incoming> },
+        Running { #[pin] call: Following },
     }
 }
 
@@ -286,10 +286,15 @@ impl Pending {
     }
 
     fn run(client: &Client, request: Request<Body>) -> Pending {
-        if let Some(background) = &client.background {
-            background.watch(&client.stack, request.uri());
+        Pending { state: State::Running { call: Following::new(client, request) } }
+    }
+
+    /// Method and URL that the answer is from, where that is another than was asked.
+    fn landed(&self) -> Option<(&Method, &Uri)> {
+        match &self.state {
+            State::Running { call } => call.landed(),
+            State::Failed { .. } => None,
         }
-        Pending { state: State::Running { call: client.stack.clone().call(request) } }
     }
 
     fn failed(error: Error) -> Pending {

@@ -177,7 +177,10 @@ fn root(inner: &Inner, f: &mut Formatter<'_>) -> fmt::Result {
 fn story(inner: &Inner, f: &mut Formatter<'_>) -> fmt::Result {
     let many = inner.attempt > 0 && inner.attempts_allowed > 1;
     if !many && inner.journal.is_empty() {
-        return Ok(());
+        return match inner.redirects {
+            0 => Ok(()),
+            n => write!(f, " ({})", Redirected(n)),
+        };
     }
     f.write_str(" (")?;
     if many {
@@ -191,5 +194,19 @@ fn story(inner: &Inner, f: &mut Formatter<'_>) -> fmt::Result {
         })?;
         write!(f, "{attempt}")?;
     }
+    if inner.redirects > 0 {
+        write!(f, "; {}", Redirected(inner.redirects))?;
+    }
     f.write_str(")")
+}
+
+struct Redirected(u32);
+
+impl Display for Redirected {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            1 => f.write_str("after a redirect"),
+            n => write!(f, "after {n} redirects"),
+        }
+    }
 }

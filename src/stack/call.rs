@@ -1,5 +1,8 @@
 //! The life of a call: one hand-written future that asks the parts and acts on their answers.
 
+use super::hop::Hop;
+#[cfg(feature = "client")]
+use super::hop::Left;
 use super::lane::Lane;
 use super::life::{Admission, Life};
 use super::read::{Read, read};
@@ -41,6 +44,9 @@ pin_project! {
         lane: Option<Result<Arc<Entry<Lane>>, Error>>,
         // What goes out next; while an attempt is under way, the copy for the one after it.
         request: Option<(request::Parts, B)>,
+        // What goes to the place that a redirect names, where the body cannot be sent again.
+        head: Option<Box<request::Parts>>,
+        hop: Hop,
         // The deadline of the scope that the call was made in.
         ambient: Option<Deadline>,
         life: Option<Life>,
@@ -62,6 +68,8 @@ where
             inner,
             lane: Some(lane),
             request: Some(request.into_parts()),
+            head: None,
+            hop: Hop::default(),
             ambient: Deadline::current(),
             life: None,
             span: Span::none(),
@@ -69,6 +77,26 @@ where
             timer: Timer::default(),
             state: State::Start,
         }
+    }
+
+    #[cfg(feature = "client")]
+    pub(super) fn of(mut self, hop: Hop) -> Self {
+        self.ambient = Deadline::earlier(self.ambient, hop.ambient);
+        self.hop = hop;
+        self
+    }
+
+    /// What the next hop is made of, once the call has ended with a redirect; none where it is not followed.
+    #[cfg(feature = "client")]
+    pub(crate) fn leave(self: Pin<&mut Self>) -> Option<Left<B>> {
+        let this = self.project();
+        let hop = Hop { ambient: *this.ambient, ..*this.hop };
+        let (head, body) = match (this.request.take(), this.head.take()) {
+            (Some((head, body)), _) => (head, Some(body)),
+            (None, Some(head)) => (*head, None),
+            (None, None) => return None,
+        };
+        hop.follows.then_some(Left { head, body, hop })
     }
 }
 
@@ -87,9 +115,9 @@ where
         let mut clock = Clock::default();
         if let Some(lane) = this.lane.take() {
             let Some((head, _)) = this.request.as_ref() else { unreachable!("it is taken when it is sent") };
-            match lane.and_then(|lane| Life::begin(this.life, lane, head, *this.ambient)) {
+            match lane.and_then(|lane| Life::begin(this.life, lane, head, *this.ambient, this.hop)) {
                 Ok(life) => {
-                    clock = Clock::at(life.started);
+                    clock = Clock::at(life.began);
                     *this.span = telemetry::call(&life.lane.origin, &life.method, || life.url());
                 }
                 Err(error) => {
@@ -166,7 +194,7 @@ where
                             continue;
                         }
                         Poll::Ready(Ok(())) => {
-                            let request = next(life, this.request);
+                            let request = next(life, this.request, this.head);
                             life.sent(clock.now());
                             *this.attempt_span = telemetry::attempt(life.attempt);
                             let future = {

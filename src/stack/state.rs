@@ -53,12 +53,21 @@ pub(super) enum Next<R> {
 
 /// The request of this attempt; what is needed for another one stays behind.
 #[inline]
-pub(super) fn next<B: 'static>(life: &Life, kept: &mut Option<(request::Parts, B)>) -> Request<B> {
+pub(super) fn next<B: 'static>(
+    life: &Life,
+    kept: &mut Option<(request::Parts, B)>,
+    redirected: &mut Option<Box<request::Parts>>,
+) -> Request<B> {
     let Some((head, body)) = kept.take() else { unreachable!("no attempt begins without a request") };
-    if life.may_repeat() {
+    if life.may_repeat() || life.follows {
         match life.lane.shared.retry.replay.copy(&body) {
             Some(body) => *kept = Some((head.clone(), body)),
-            None => life.lane.shared.say_unreplayable(Replay::name_of::<B>()),
+            None => {
+                if life.may_repeat() {
+                    life.lane.shared.say_unreplayable(Replay::name_of::<B>());
+                }
+                *redirected = life.follows.then(|| Box::new(head.clone()));
+            }
         }
     }
     Request::from_parts(head, body)
