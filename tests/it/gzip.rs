@@ -6,7 +6,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use std::io::Write;
 use tokio::time::Instant;
-use unwedge::client::{ClientBuilder, Response};
+use unwedge::client::Response;
 use unwedge::testing::{Peer, Reply};
 use unwedge::{Client, Error, ErrorKind, Limits};
 
@@ -32,10 +32,6 @@ fn noise(len: usize) -> Vec<u8> {
     })
     .take(len)
     .collect()
-}
-
-fn client(peer: &Peer) -> ClientBuilder {
-    Client::builder().pipe(peer.pipe())
 }
 
 async fn ask(peer: &Peer) -> Result<Response, Error> {

@@ -28,6 +28,7 @@ mod neighbours;
 mod outcomes;
 mod preflight;
 mod program;
+mod redirected;
 mod redirects;
 mod refused;
 mod replay;

@@ -1,41 +1,16 @@
 //! Redirects of the client: who is asked, with what, how often, and within which time.
 
 use crate::support::*;
-use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, HOST, HeaderValue, PROXY_AUTHORIZATION};
-use http_body_util::Full;
 use std::time::Duration;
 use tokio::time::Instant;
-use unwedge::client::{ClientBuilder, Redirects, Response};
-use unwedge::testing::{Peer, Received, Reply};
-use unwedge::{Body, Client, Error, ErrorKind, Label, Limits, LongPoll, breaker, long_poll, retry, within};
+use unwedge::client::{Redirects, Response};
+use unwedge::testing::{Peer, Reply};
+use unwedge::{Client, Error, ErrorKind, Label, Limits, LongPoll, breaker, long_poll, retry, within};
 
 const PARKED: LongPoll = long_poll!("the broker parks GetMessage until a job arrives");
 
-fn client(peer: &Peer) -> ClientBuilder {
-    Client::builder().pipe(peer.pipe())
-}
-
-/// A client for `http://a` and `http://b`, and for `https` of both.
-fn between(a: &Peer, b: &Peer) -> Client {
-    Client::builder().pipe(a.pipe().host("b", b)).build().expect("settings that fit together")
-}
-
 async fn get(client: &Client, url: &str) -> Result<Response, Error> {
     client.get(url).send().await
-}
-
-fn to(status: u16, location: &str) -> Reply {
-    Reply::status(status).header("location", location)
-}
-
-/// Whom a peer was asked by which method, for what.
-fn asked(peer: &Peer) -> Vec<String> {
-    peer.requests().iter().map(|r| format!("{} {}", r.method, r.target)).collect()
-}
-
-fn one(peer: &Peer, n: usize) -> Received {
-    peer.requests()[n].clone()
 }
 
 async fn refused(reply: Reply) -> (Error, u64) {
@@ -48,7 +23,7 @@ async fn refused(reply: Reply) -> (Error, u64) {
 
 #[tokio::test(start_paused = true)]
 async fn a_redirect_is_followed_and_the_response_says_where_it_is_from() {
-    let peer = Peer::new().on("/old", to(301, "sub/../new?x=1#top")).on("/new", Reply::ok("here"));
+    let peer = Peer::new().on("/old", moved(301, "sub/../new?x=1#top")).on("/new", Reply::ok("here"));
     let client = client(&peer).build().unwrap();
     let response = get(&client, "http://a/old").await.unwrap();
     assert_eq!(response.url(), "http://a/new?x=1");
@@ -59,7 +34,7 @@ async fn a_redirect_is_followed_and_the_response_says_where_it_is_from() {
 
 #[tokio::test(start_paused = true)]
 async fn a_loop_is_eleven_requests_and_one_error_that_is_never_repeated() {
-    let peer = Peer::new().forever(to(302, "/loop"));
+    let peer = Peer::new().forever(moved(302, "/loop"));
     let client = client(&peer).build().unwrap();
     let error = get(&client, "http://a/loop?token=secret").await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Redirect);
@@ -76,7 +51,7 @@ async fn a_loop_is_eleven_requests_and_one_error_that_is_never_repeated() {
 #[tokio::test(start_paused = true)]
 async fn the_limit_is_the_callers_and_zero_makes_every_redirect_an_error() {
     for (limit, requests) in [(0, 1), (3, 4)] {
-        let peer = Peer::new().forever(to(302, "/loop"));
+        let peer = Peer::new().forever(moved(302, "/loop"));
         let client = client(&peer).redirects(Redirects::follow().limit(limit)).build().unwrap();
         assert!(get(&client, "http://a/loop").await.unwrap_err().is_redirect());
         assert_eq!(peer.request_count(), requests);
@@ -85,7 +60,7 @@ async fn the_limit_is_the_callers_and_zero_makes_every_redirect_an_error() {
 
 #[tokio::test(start_paused = true)]
 async fn without_redirects_a_3xx_is_returned_as_it_is_with_its_body() {
-    let peer = Peer::new().forever(to(302, "/x").body("moved"));
+    let peer = Peer::new().forever(moved(302, "/x").body("moved"));
     let client = client(&peer).redirects(Redirects::none()).build().unwrap();
     let response = get(&client, "http://a/").await.unwrap();
     assert_eq!((response.status().as_u16(), response.url().path()), (302, "/"));
@@ -95,7 +70,7 @@ async fn without_redirects_a_3xx_is_returned_as_it_is_with_its_body() {
 
 #[tokio::test(start_paused = true)]
 async fn a_redirect_without_a_location_and_every_other_3xx_is_an_answer() {
-    for reply in [Reply::status(302).body("?"), to(300, "/x").body("?"), to(305, "/x").body("?")] {
+    for reply in [Reply::status(302).body("?"), moved(300, "/x").body("?"), moved(305, "/x").body("?")] {
         let peer = Peer::new().forever(reply);
         let client = client(&peer).build().unwrap();
         let response = get(&client, "http://a/").await.unwrap();
@@ -103,7 +78,7 @@ async fn a_redirect_without_a_location_and_every_other_3xx_is_an_answer() {
         assert_eq!(response.bytes().await.unwrap(), "?");
         assert_eq!(peer.request_count(), 1);
     }
-    let peer = Peer::new().forever(to(304, "/x"));
+    let peer = Peer::new().forever(moved(304, "/x"));
     let client = client(&peer).build().unwrap();
     assert_eq!(get(&client, "http://a/").await.unwrap().status().as_u16(), 304);
 }
@@ -118,7 +93,7 @@ async fn a_broken_location_is_an_error_that_names_value_and_rule() {
         ("http://b:99999/", "the port of the URL is \"99999\""),
         ("http://[::1/", "it cannot be read"),
     ] {
-        let (error, requests) = refused(to(302, location)).await;
+        let (error, requests) = refused(moved(302, location)).await;
         assert!(error.to_string().contains(words), "{error}");
         assert!(error.to_string().starts_with("GET http://a/x: redirect (302)"), "{error}");
         assert_eq!(requests, 1);
@@ -127,9 +102,9 @@ async fn a_broken_location_is_an_error_that_names_value_and_rule() {
 
 #[tokio::test(start_paused = true)]
 async fn the_error_shows_no_secret_of_the_location_and_nothing_where_there_is_a_label() {
-    let (error, _) = refused(to(302, "ftp://user:secret@b/file?token=secret")).await;
+    let (error, _) = refused(moved(302, "ftp://user:secret@b/file?token=secret")).await;
     assert!(!error.to_string().contains("secret"), "{error}");
-    let peer = Peer::new().forever(to(302, "ftp://b/secret"));
+    let peer = Peer::new().forever(moved(302, "ftp://b/secret"));
     let client = client(&peer).build().unwrap();
     let error = client.get("http://a/secret").label("jobs").send().await.unwrap_err();
     assert!(!format!("{error} {error:?}").contains("secret"), "{error}");
@@ -140,8 +115,8 @@ async fn the_error_shows_no_secret_of_the_location_and_nothing_where_there_is_a_
 #[tokio::test(start_paused = true)]
 async fn from_https_to_http_nothing_is_followed_and_the_other_way_it_is() {
     let peer = Peer::new()
-        .on("/down", to(301, "http://a/x"))
-        .on("/up", to(301, "https://a/x"))
+        .on("/down", moved(301, "http://a/x"))
+        .on("/up", moved(301, "https://a/x"))
         .forever(Reply::ok(""));
     let client = client(&peer).build().unwrap();
     let error = get(&client, "https://a/down").await.unwrap_err();
@@ -151,129 +126,8 @@ async fn from_https_to_http_nothing_is_followed_and_the_other_way_it_is() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_post_becomes_a_get_without_its_body_where_the_status_says_so() {
-    for (method, status, then, body) in [
-        ("POST", 301, "GET", ""),
-        ("POST", 302, "GET", ""),
-        ("POST", 303, "GET", ""),
-        ("PUT", 303, "GET", ""),
-        ("PUT", 302, "PUT", "payload"),
-        ("POST", 307, "POST", "payload"),
-        ("POST", 308, "POST", "payload"),
-        ("DELETE", 307, "DELETE", "payload"),
-    ] {
-        let peer = Peer::new().on("/a", to(status, "/b")).forever(Reply::ok(""));
-        let client = client(&peer).build().unwrap();
-        let request =
-            client.request(method.parse().unwrap(), "http://a/a").header("content-type", "text/plain");
-        request.body("payload").send().await.unwrap();
-        let second = one(&peer, 1);
-        assert_eq!((second.method.as_str(), &second.body[..]), (then, body.as_bytes()), "{method} {status}");
-        assert_eq!(second.headers.contains_key(CONTENT_TYPE), !body.is_empty(), "{method} {status}");
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_head_stays_a_head() {
-    for status in [301, 302, 303, 307, 308] {
-        let peer = Peer::new().on("/a", to(status, "/b")).forever(Reply::sized(5));
-        let client = client(&peer).build().unwrap();
-        let response = client.head("http://a/a").send().await.unwrap();
-        assert_eq!(
-            response.bytes().await.unwrap(),
-            "",
-            "the answer to a HEAD has no body, whatever its length says"
-        );
-        assert_eq!(asked(&peer), ["HEAD /a", "HEAD /b"]);
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_body_that_streams_is_not_sent_again_but_left_behind_where_none_is_needed() {
-    let streaming = || Body::streaming(Full::new(Bytes::from("payload")));
-    for (status, requests) in [(303, 2), (307, 1)] {
-        let peer = Peer::new().on("/a", to(status, "/b")).forever(Reply::ok(""));
-        let client = client(&peer).build().unwrap();
-        let sent = client.post("http://a/a").header("x-kept", "1").body(streaming()).send().await;
-        assert_eq!(peer.request_count(), requests);
-        match sent {
-            Ok(_) => {
-                let second = one(&peer, 1);
-                assert_eq!((second.method.as_str(), second.headers["x-kept"].as_bytes()), ("GET", &b"1"[..]));
-            }
-            Err(error) => {
-                assert!(error.is_redirect() && error.to_string().contains("cannot be sent again"), "{error}")
-            }
-        }
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn across_origins_secrets_stay_behind_and_within_one_they_go_along() {
-    let secret = || {
-        let mut value = HeaderValue::from_static("s3cret");
-        value.set_sensitive(true);
-        value
-    };
-    for (place, crosses) in
-        [("http://b/x", true), ("http://a:8080/x", true), ("https://a/x", true), ("/x", false)]
-    {
-        let (a, b) = (Peer::new().on("/", to(302, place)), Peer::new().forever(Reply::ok("")));
-        let a = a.forever(Reply::ok(""));
-        let client = between(&a, &b);
-        let request =
-            client.get("http://a/").bearer_auth("token").header(COOKIE, "id=1").header("x-key", secret());
-        let request =
-            request.header(PROXY_AUTHORIZATION, "Basic x").header("x-open", "1").header(HOST, "a.internal");
-        request.send().await.unwrap();
-        let second = if b.request_count() > 0 { one(&b, 0) } else { one(&a, 1) };
-        for name in ["authorization", "cookie", "proxy-authorization", "x-key"] {
-            assert_eq!(second.headers.contains_key(name), !crosses, "{place} {name}");
-        }
-        assert_eq!(second.headers["host"] == "a.internal", !crosses, "{place}");
-        assert_eq!(second.headers["x-open"], "1");
-        assert_eq!(one(&a, 0).headers[AUTHORIZATION], "Bearer token");
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn credentials_of_a_url_are_sent_to_its_origin_alone_and_those_of_a_location_to_nobody() {
-    let (a, b) = (Peer::new().forever(to(302, "http://eve:pw@b/x")), Peer::new().forever(Reply::ok("")));
-    let response = get(&between(&a, &b), "http://user:pw@a/").await.unwrap();
-    assert!(one(&a, 0).headers.contains_key(AUTHORIZATION));
-    assert!(!one(&b, 0).headers.contains_key(AUTHORIZATION));
-    assert_eq!(response.url(), "http://b/x");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_body_is_not_sent_to_another_origin_and_one_that_asks_for_none_goes() {
-    let (a, b) = (Peer::new().forever(to(307, "http://b/x")), Peer::new().forever(Reply::ok("")));
-    let client = between(&a, &b);
-    let error = client.post("http://a/").body("payload").send().await.unwrap_err();
-    assert!(
-        error.is_redirect() && error.to_string().contains("body is not sent to another origin"),
-        "{error}"
-    );
-    assert_eq!(b.request_count(), 0);
-    client.delete("http://a/").send().await.unwrap();
-    assert_eq!(asked(&b), ["DELETE /x"]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn only_the_same_origin_means_just_that() {
-    let (a, b) = (Peer::new().on("/in", to(302, "/x")).on("/out", to(302, "//b/x")), Peer::new());
-    let a = a.forever(Reply::ok(""));
-    let pipe = a.pipe().host("b", &b);
-    let client = Client::builder().pipe(pipe).redirects(Redirects::same_origin()).build().unwrap();
-    get(&client, "http://a/in").await.unwrap();
-    let error = get(&client, "http://a/out").await.unwrap_err();
-    assert!(error.to_string().contains("from http://a to http://b, and only the same origin"), "{error}");
-    assert_eq!((b.connects(), error.kind()), (0, ErrorKind::Redirect));
-}
-
-#[tokio::test(start_paused = true)]
 async fn each_hop_is_judged_by_its_own_origin_and_tried_again_by_itself() {
-    let (a, b) = (Peer::new().then(Reply::status(503)).forever(to(302, "http://b/x")), Peer::new());
+    let (a, b) = (Peer::new().then(Reply::status(503)).forever(moved(302, "http://b/x")), Peer::new());
     let b = b.forever(Reply::status(503));
     let client = between(&a, &b);
     let response = client.get("http://a/").deadline(MINUTE).send().await.unwrap();
@@ -295,21 +149,21 @@ async fn each_hop_is_judged_by_its_own_origin_and_tried_again_by_itself() {
 
 #[tokio::test(start_paused = true)]
 async fn the_last_attempt_is_redirected_too() {
-    let peer = Peer::new().times(3, Reply::status(503)).then(to(307, "/x")).forever(Reply::ok("done"));
+    let peer = Peer::new().times(3, Reply::status(503)).then(moved(307, "/x")).forever(Reply::ok("done"));
     let retry = retry::Settings::default().backoff(Duration::ZERO);
     let client = client(&peer).retry(retry).build().unwrap();
     let response = client.put("http://a/").body("payload").send().await.unwrap();
-    assert_eq!((response.status().as_u16(), &one(&peer, 4).body[..]), (200, &b"payload"[..]));
+    assert_eq!((response.status().as_u16(), &peer.requests()[4].body[..]), (200, &b"payload"[..]));
     let none = retry::Settings::default().max_retries(0);
-    let peer = Peer::new().then(to(307, "/x")).forever(Reply::ok("done"));
+    let peer = Peer::new().then(moved(307, "/x")).forever(Reply::ok("done"));
     let client = Client::builder().pipe(peer.pipe()).retry(none).build().unwrap();
     client.put("http://a/").body("payload").send().await.unwrap();
-    assert_eq!(&one(&peer, 1).body[..], b"payload");
+    assert_eq!(&peer.requests()[1].body[..], b"payload");
 }
 
 #[tokio::test(start_paused = true)]
 async fn one_deadline_binds_all_hops() {
-    let slow = || Peer::new().forever(to(302, "/again").after(4 * SECOND));
+    let slow = || Peer::new().forever(moved(302, "/again").after(4 * SECOND));
     let patient = Redirects::follow().limit(100);
     let peer = slow();
     let client = client(&peer).redirects(patient).build().unwrap();
@@ -337,7 +191,7 @@ async fn one_deadline_binds_all_hops() {
 #[tokio::test(start_paused = true)]
 async fn the_total_does_not_bind_a_body_that_streams_after_a_redirect() {
     let download = Reply::sized(2 << 20).drip(64 << 10, 2 * SECOND);
-    let peer = Peer::new().on("/a", to(302, "/b")).forever(download);
+    let peer = Peer::new().on("/a", moved(302, "/b")).forever(download);
     let client = client(&peer).build().unwrap();
     let response = get(&client, "http://a/a").await.unwrap();
     assert_eq!(response.bytes().await.unwrap().len(), 2 << 20);
@@ -346,10 +200,10 @@ async fn the_total_does_not_bind_a_body_that_streams_after_a_redirect() {
 #[tokio::test(start_paused = true)]
 async fn the_body_of_a_redirect_delays_the_next_hop_by_a_tenth_of_a_second_at_most() {
     for (reply, delay, connections) in [
-        (to(302, "/b").body("moved"), Duration::ZERO, 1),
-        (to(302, "/b").body(vec![b'x'; 100_000]), Duration::ZERO, 2),
-        (to(302, "/b").body("moved").drip(1, SECOND), 100 * MS, 2),
-        (to(302, "/b").body("moved").hang_after(2), 100 * MS, 2),
+        (moved(302, "/b").body("moved"), Duration::ZERO, 1),
+        (moved(302, "/b").body(vec![b'x'; 100_000]), Duration::ZERO, 2),
+        (moved(302, "/b").body("moved").drip(1, SECOND), 100 * MS, 2),
+        (moved(302, "/b").body("moved").hang_after(2), 100 * MS, 2),
     ] {
         let peer = Peer::new().on("/a", reply).forever(Reply::ok(""));
         let client = client(&peer).build().unwrap();
@@ -359,7 +213,7 @@ async fn the_body_of_a_redirect_delays_the_next_hop_by_a_tenth_of_a_second_at_mo
         assert_eq!(client.breakers().snapshot()[0].consecutive_failures, 0);
     }
     // Nor beyond the deadline.
-    let peer = Peer::new().forever(to(302, "/b").body("moved").after(MS * 40).hang_after(2));
+    let peer = Peer::new().forever(moved(302, "/b").body("moved").after(MS * 40).hang_after(2));
     let client = client(&peer).build().unwrap();
     let start = Instant::now();
     let error = client.get("http://a/a").deadline(50 * MS).send().await.unwrap_err();
@@ -368,7 +222,7 @@ async fn the_body_of_a_redirect_delays_the_next_hop_by_a_tenth_of_a_second_at_mo
 
 #[tokio::test(start_paused = true)]
 async fn the_answer_to_a_long_poll_is_returned_as_it_is() {
-    let peer = Peer::new().forever(to(307, "/elsewhere"));
+    let peer = Peer::new().forever(moved(307, "/elsewhere"));
     let client = client(&peer).build().unwrap();
     let response = client.get("http://a/message").long_poll(PARKED.up_to(MINUTE)).send().await.unwrap();
     assert_eq!((response.status().as_u16(), peer.request_count()), (307, 1));
@@ -376,7 +230,7 @@ async fn the_answer_to_a_long_poll_is_returned_as_it_is() {
 
 #[tokio::test(start_paused = true)]
 async fn a_call_that_is_dropped_between_two_hops_leaves_nothing_behind() {
-    let peer = Peer::new().forever(to(302, "/b").body("moved").hang_after(2));
+    let peer = Peer::new().forever(moved(302, "/b").body("moved").hang_after(2));
     let client =
         client(&peer).breaker(breaker::Settings::default()).limits(Limits::default()).build().unwrap();
     let ended = tokio::time::timeout(150 * MS, get(&client, "http://a/a")).await;

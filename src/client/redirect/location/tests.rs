@@ -93,7 +93,7 @@ fn what_cannot_be_a_place_says_which_rule_it_breaks() {
         ("http://", "it has no host"),
         ("http:///x", "it has no host"),
         ("http://user@/x", "it has no host"),
-        ("http://:80/x", "it has no host"),
+        ("http://:80/x", "the URL has no host"),
         ("http://b:99999/", "the port of the URL is \"99999\": it must be a number up to 65535"),
         ("http://[::1/x", "it cannot be read"),
         ("http://b c/x", "it cannot be read"),
@@ -130,12 +130,13 @@ proptest! {
         base in "http://a(/[a-z]{0,2}){1,4}(\\?[a-z]{0,2})?",
         reference in reference(),
     ) {
+        // Nor is a place without a host one for a request.
+        prop_assume!(!reference.is_empty() && (!reference.starts_with("//") || reference.starts_with("//h")));
         let other = UriReferenceStr::new(&reference).unwrap();
         let expected = other.resolve_against(UriAbsoluteStr::new(&base).unwrap()).to_string();
         let expected: Uri = expected.split('#').next().unwrap().parse().unwrap();
-        prop_assume!(!reference.is_empty());
         // It cannot name a path that begins with two slashes in a reference, and shields that with a dot.
-        prop_assume!(!expected.path().starts_with("//") && !reference.starts_with("///"));
+        prop_assume!(!expected.path().starts_with("//"));
         let resolved = resolve(&base.parse().unwrap(), reference.as_bytes());
         prop_assert_eq!(resolved, Ok(expected));
     }
