@@ -155,6 +155,8 @@ fn the_constants_are_those_of_the_code() {
     constant(client, "IDLE_PER_ORIGIN: usize = 8", "idle connections per origin", "8");
     constant(client, "HEAD: usize = 64 * 1024", "response head", "65536 bytes");
     constant(client, "INFORMATIONAL: u32 = 100", "informational responses (1xx)", "100");
+    let redirect = include_str!("../client/redirect/mod.rs");
+    constant(redirect, "LIMIT: u32 = 10", "redirects followed", "10");
     let response = include_str!("../client/response.rs");
     let read = "response body read by `bytes`, `text`, `json`";
     constant(response, "CAP: u64 = 8 << 20", read, "8388608 bytes");

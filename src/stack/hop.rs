@@ -1,5 +1,6 @@
 //! What a call that may be redirected is told, and what it leaves for the call that follows it.
 
+#[cfg(feature = "client")]
 use crate::deadline::Deadline;
 use http::header::LOCATION;
 use http::{Method, StatusCode, request, response};
@@ -15,6 +16,7 @@ pub(crate) struct Hop {
     /// When the call has to be over.
     pub(crate) ends: Option<Instant>,
     /// The deadline of the scope that the first of the calls was made in.
+    #[cfg(feature = "client")]
     pub(crate) ambient: Option<Deadline>,
 }
 
