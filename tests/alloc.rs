@@ -156,3 +156,37 @@ fn nothing_is_kept_for_a_retry_that_cannot_be() {
         "a clone of the header map, for the retry that may follow"
     );
 }
+
+/// Allocations of the thread for a call through the client, its connection and the scripted server behind it.
+fn of_a_client(builder: unwedge::client::ClientBuilder, reply: unwedge::testing::Reply) -> u64 {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    let runtime = runtime.expect("a runtime");
+    let peer = unwedge::testing::Peer::new().forever(reply);
+    let client = builder.pipe(peer.pipe()).build().expect("settings that fit together");
+    let call = || {
+        runtime.block_on(async {
+            let request =
+                client.put("http://api.example.com/jobs").header("accept", "text/plain").body("job");
+            request.send().await.expect("an answer")
+        })
+    };
+    for _ in 0..20 {
+        call();
+    }
+    // What peer and runtime grow now and then is not the call's.
+    (0..20).map(|_| measure(|| drop(call())).count_total).min().unwrap_or_default()
+}
+
+#[test]
+fn a_client_that_could_follow_a_redirect_pays_nothing_until_one_comes() {
+    use unwedge::client::Redirects;
+    use unwedge::testing::Reply;
+    let none = of_a_client(unwedge::Client::builder().redirects(Redirects::none()), Reply::ok("ok"));
+    let follow = of_a_client(unwedge::Client::builder(), Reply::ok("ok"));
+    assert_eq!(follow, none, "the copy that is kept for a retry serves a redirect as well");
+
+    let once = || unwedge::Client::builder().retry(retry::Settings::default().max_retries(0));
+    let none = of_a_client(once().redirects(Redirects::none()), Reply::ok("ok"));
+    let follow = of_a_client(once(), Reply::ok("ok"));
+    assert!(follow <= none + 4, "a clone of the header map where no retry keeps one: {follow}, {none}");
+}

@@ -63,6 +63,8 @@ const NEIGHBOURS: &[(&str, &str, &str)] = &[
 const PURE: &[&str] = &[
     "breaker/machine",
     "breaker/window",
+    "client/redirect/location",
+    "client/redirect/next",
     "deadline/header",
     "preflight/verdict",
     "retry/after",

@@ -1,12 +1,11 @@
 //! Health checks in the background: one task for each origin that the client was called with.
 
-use super::transport::Transport;
+use super::gzip::{Decoded, Decoding};
 use crate::body::Body;
 use crate::error::Error;
 use crate::origin::Origin;
 use crate::stack::Stack;
 use crate::sync::{Mutex, lock};
-use hyper::body::Incoming;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
@@ -25,13 +24,13 @@ struct Tasks(Mutex<HashMap<Origin, AbortHandle>>);
 
 impl Background {
     /// Sees to it that the origin of this URL is checked. A task that ended with its runtime is started anew.
-    pub(super) fn watch(&self, stack: &Stack<Transport>, uri: &http::Uri) {
+    pub(super) fn watch(&self, stack: &Stack<Decoding>, uri: &http::Uri) {
         let (Ok(origin), Ok(runtime)) = (Origin::of(uri), Handle::try_current()) else { return };
         let mut tasks = lock(&self.0.0);
         if tasks.get(&origin).is_some_and(|task| !task.is_finished()) || tasks.len() >= ORIGINS {
             return;
         }
-        let checks = stack.keep_health_fresh::<Body, Incoming>(uri.clone());
+        let checks = stack.keep_health_fresh::<Body, Decoded>(uri.clone());
         #[expect(clippy::disallowed_methods, reason = "its owner is the client: aborted with the last clone")]
         let task = runtime.spawn(async {
             // It ends only where there is nothing to check; the calls find that out by themselves.

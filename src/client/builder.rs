@@ -1,17 +1,17 @@
 //! The settings of a client.
 
-use super::Client;
 use super::background::Background;
 #[cfg(test)]
 use super::connect::Dial;
 use super::connect::resolve::Resolver;
 use super::connect::tls::{Https, Tls};
 use super::connect::{Connector, Way, tcp};
-
+use super::gzip::Decoding;
 use super::network::Network;
 use super::pool::Pool;
 use super::suspend::Wall;
 use super::transport::Transport;
+use super::{Client, Redirects};
 use crate::deadline::Limits;
 use crate::error::Error;
 use crate::stack::StackBuilder;
@@ -44,6 +44,8 @@ pub struct ClientBuilder {
     tls: Tls,
     network: Network,
     user_agent: Option<String>,
+    redirects: Redirects,
+    no_gzip: bool,
     #[cfg(feature = "testing")]
     pipe: Option<Pipe>,
     #[cfg(test)]
@@ -106,6 +108,23 @@ impl ClientBuilder {
         self
     }
 
+    /// Which redirects are followed. Default all, up to 10 for a call: see [`Redirects`].
+    pub fn redirects(mut self, redirects: Redirects) -> ClientBuilder {
+        self.redirects = redirects;
+        self
+    }
+
+    /// Whether bodies in gzip are asked for and decoded. Default on: answers of APIs shrink to a fraction.
+    ///
+    /// `Accept-Encoding: gzip` is sent with requests that bring neither that header nor a `Range`. A response whose
+    /// `Content-Encoding` is gzip is decoded and loses that header and its `Content-Length`, but not the answer to a
+    /// HEAD, and no 204, 206 or 304. All limits and caps count decoded bytes; a stream that is cut or corrupt is a
+    /// failed attempt.
+    pub fn gzip(mut self, on: bool) -> ClientBuilder {
+        self.no_gzip = !on;
+        self
+    }
+
     /// Connects through this pipe in place of the network, whatever the scheme of a URL: for tests on a paused clock.
     #[cfg(feature = "testing")]
     pub fn pipe(mut self, pipe: Pipe) -> ClientBuilder {
@@ -144,6 +163,8 @@ impl ClientBuilder {
         let wall = self.wall;
         let transport = Transport::new(Pool::new(Connector::new(way, connect, http2_only), wall), user_agent);
         let background = self.stack.checks_in_background().then(Background::default);
-        Ok(Client { stack: self.stack.build()?.layer(transport), background })
+        let transport = Decoding::new(transport, !self.no_gzip);
+        let stack = self.stack.build()?.layer(transport);
+        Ok(Client { stack, redirects: self.redirects, background })
     }
 }

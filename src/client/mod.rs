@@ -3,8 +3,10 @@
 mod background;
 mod builder;
 mod connect;
+mod gzip;
 mod network;
 mod pool;
+mod redirect;
 mod request;
 mod response;
 mod suspend;
@@ -14,6 +16,7 @@ pub(crate) mod url;
 pub use builder::ClientBuilder;
 pub use connect::tls::Tls;
 pub use network::Network;
+pub use redirect::Redirects;
 pub use request::{RequestBuilder, ResponseFuture, Sending};
 pub use response::Response;
 pub use url::IntoUrl;
@@ -23,12 +26,12 @@ use crate::error::Error;
 use crate::inflight::InFlight;
 use crate::stack::{Breakers, Stack, WorstCase};
 use background::Background;
+use gzip::Decoding;
 use http::{Method, Request};
 use std::fmt;
 use std::sync::OnceLock;
 use std::task::{Context, Poll};
 use tower_service::Service;
-use transport::Transport;
 
 /// An HTTP client whose every call ends: deadline, retry, circuit breaker and stall guard over a pool of connections.
 ///
@@ -48,7 +51,8 @@ use transport::Transport;
 /// on. A client may outlive a runtime: connections that went with it are replaced.
 #[derive(Clone)]
 pub struct Client {
-    stack: Stack<Transport>,
+    stack: Stack<Decoding>,
+    redirects: Redirects,
     /// With health checks in the background.
     background: Option<Background>,
 }
@@ -120,6 +124,13 @@ impl Client {
     /// The calls in flight.
     pub fn in_flight(&self) -> InFlight {
         self.stack.in_flight()
+    }
+
+    /// Sees to it that the origin of this URL is checked, where health checks run in the background.
+    fn watch(&self, uri: &http::Uri) {
+        if let Some(background) = &self.background {
+            background.watch(&self.stack, uri);
+        }
     }
 
     /// The longest that a call can take.

@@ -1,7 +1,7 @@
 //! One request: built, remembered where it is wrong, and sent.
 
+use super::redirect::Following;
 use super::response::Response;
-use super::transport::Transport;
 use super::url::lift_credentials;
 use super::{Client, IntoUrl};
 use crate::body::Body;
@@ -12,11 +12,9 @@ use crate::error::Error;
 use crate::longpoll::LongPoll;
 use crate::origin::{Label, Target};
 use crate::retry::Idempotent;
-use crate::stack::Call;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::uri::PathAndQuery;
 use http::{HeaderName, HeaderValue, Method, Request, Uri};
-use hyper::body::Incoming;
 use serde::Serialize;
 use std::borrow::Cow;
 use std::fmt;
@@ -24,7 +22,6 @@ use std::future::{Future, IntoFuture};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
-use tower_service::Service;
 
 /// A request under construction.
 ///
@@ -242,7 +239,11 @@ impl Future for Sending {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let ended = ready!(Pin::new(&mut self.call).poll(cx));
-        Poll::Ready(match (ended, self.target.take()) {
+        let mut target = self.target.take();
+        if let (Some(target), Some((method, uri))) = (&mut target, self.call.landed()) {
+            (target.method, target.uri) = (method.clone(), uri.clone());
+        }
+        Poll::Ready(match (ended, target) {
             (Ok(response), Some(target)) => Ok(Response::new(response, target)),
             (Ok(_), None) => unreachable!("only what failed to be sent has no target"),
             (Err(mut error), target) => {
@@ -268,7 +269,7 @@ enum State {
     Failed(Option<Error>),
     // A call is over a kilobyte: one allocation costs less than moving it from hand to hand, and keeps the futures of
     // callers small.
-    Running(Pin<Box<Call<Transport, Body, Incoming>>>),
+    Running(Pin<Box<Following>>),
 }
 
 impl ResponseFuture {
@@ -280,10 +281,15 @@ impl ResponseFuture {
     }
 
     fn run(client: &Client, request: Request<Body>) -> ResponseFuture {
-        if let Some(background) = &client.background {
-            background.watch(&client.stack, request.uri());
+        ResponseFuture(State::Running(Box::pin(Following::new(client, request))))
+    }
+
+    /// Method and URL that the answer is from, where that is another than was asked.
+    fn landed(&self) -> Option<(&Method, &Uri)> {
+        match &self.0 {
+            State::Running(call) => call.landed(),
+            State::Failed(_) => None,
         }
-        ResponseFuture(State::Running(Box::pin(client.stack.clone().call(request))))
     }
 
     fn failed(error: Error) -> ResponseFuture {

@@ -54,12 +54,13 @@ impl Response {
         self.inner.extensions()
     }
 
-    /// The URL that answered, without the credentials that were given in it.
+    /// The URL that answered, after all redirects, without the credentials that were given in it.
     pub fn url(&self) -> &Uri {
         &self.target.uri
     }
 
-    /// How the response came about: attempts, time, and the wait the server asked for where it was too long.
+    /// How the response came about: attempts, time, and the wait the server asked for where it was too long. After
+    /// redirects the attempts are those of the last hop, and the time is that of the whole call.
     pub fn attempts(&self) -> Attempts {
         self.inner.body().attempts()
     }

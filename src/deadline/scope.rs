@@ -97,6 +97,14 @@ impl Deadline {
         AMBIENT.scope(None, future)
     }
 
+    #[cfg(feature = "client")]
+    pub(crate) fn earlier(a: Option<Deadline>, b: Option<Deadline>) -> Option<Deadline> {
+        match (a, b) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
+    }
+
     /// The earlier of the two.
     pub(crate) fn nearest(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
         match (a, b) {

@@ -230,5 +230,20 @@ fn story(inner: &Inner, f: &mut Formatter<'_>) -> fmt::Result {
         }
         (gap, before) = (", ", "");
     }
+    if inner.redirects > 0 {
+        write!(f, "{}{}", if gap == " (" { gap } else { "; " }, Redirected(inner.redirects))?;
+        gap = "; ";
+    }
     f.write_str(if gap == " (" { "" } else { ")" })
+}
+
+struct Redirected(u32);
+
+impl Display for Redirected {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            1 => f.write_str("after a redirect"),
+            n => write!(f, "after {n} redirects"),
+        }
+    }
 }

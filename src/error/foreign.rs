@@ -92,6 +92,7 @@ fn read(error: BoxError) -> Error {
         flat.0.attempts_allowed = own.0.attempts_allowed;
         flat.0.journal.clone_from(&own.0.journal);
         flat.0.status = own.0.status;
+        flat.0.redirects = own.0.redirects;
         flat.0.fault = own.0.fault;
         // What stood above it is about the connection, or about whose body it came from.
         flat.0.fault.reused |= fault.reused;

@@ -31,8 +31,8 @@ pub enum ErrorKind {
         /// The wait that the server asked for.
         retry_in: Duration,
     },
-    /// A redirect that was not followed: too many, or forbidden. Nothing in this version follows one, so nothing makes
-    /// this kind yet.
+    /// A redirect that was not followed: too many, forbidden, or to a place that cannot be read. Made by
+    /// `Client` alone.
     Redirect,
     /// A response head or body above its cap.
     TooLarge,

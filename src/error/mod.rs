@@ -43,6 +43,8 @@ pub(crate) struct Inner {
     pub(crate) journal: Vec<Attempt>,
     /// The status that a caller did not want.
     pub(crate) status: Option<StatusCode>,
+    /// How many redirects were followed before.
+    pub(crate) redirects: u32,
     pub(crate) fault: Fault,
     pub(crate) source: Option<BoxError>,
 }
@@ -76,6 +78,7 @@ impl Error {
             attempts_allowed: 0,
             journal: Vec::new(),
             status: None,
+            redirects: 0,
             fault: Fault::default(),
             source: None,
         }))

@@ -151,6 +151,8 @@ fn the_constants_are_those_of_the_code() {
     assert!(builder.contains("broadcast::channel(256)"));
     default_is("changes of breakers kept for a subscriber", 256);
     the_client();
+    let redirect = include_str!("../client/redirect/mod.rs");
+    constant(redirect, "LIMIT: u32 = 10", "redirects followed", "10");
     let response = include_str!("../client/response.rs");
     let read = "response body read by `bytes`, `text`, `json`";
     constant(response, "CAP: u64 = 8 << 20", read, "8388608 bytes");

@@ -1,5 +1,8 @@
 //! The life of a call: one hand-written future that asks the parts and acts on their answers.
 
+#[cfg(feature = "client")]
+use super::hop::Left;
+use super::hop::{Hop, is_redirect};
 use super::lane::Lane;
 use super::life::{Admission, Life};
 use super::outgoing::{Outgoing, propagate};
@@ -15,7 +18,7 @@ use crate::inflight::observe;
 use crate::origin::Entry;
 use crate::telemetry;
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Method, Request, Response, Uri};
 use pin_project_lite::pin_project;
 use std::future::Future;
 use std::pin::Pin;
@@ -41,6 +44,9 @@ pin_project! {
         // Taken by the first poll, which begins the life of the call.
         lane: Option<Result<Arc<Entry<Lane>>, Error>>,
         request: Outgoing<B>,
+        // Method and URL of a request that a redirect answered, where it is followed.
+        redirected: Option<Box<(Method, Uri)>>,
+        hop: Hop,
         // The deadline of the scope that the call was made in.
         ambient: Option<Deadline>,
         life: Option<Life>,
@@ -62,6 +68,8 @@ where
             inner,
             lane: Some(lane),
             request: Outgoing::First(request),
+            redirected: None,
+            hop: Hop::default(),
             ambient: Deadline::current(),
             life: None,
             span: Span::none(),
@@ -69,6 +77,26 @@ where
             timer: Timer::default(),
             state: State::Start,
         }
+    }
+
+    #[cfg(feature = "client")]
+    pub(super) fn of(mut self, hop: Hop) -> Self {
+        self.ambient = Deadline::earlier(self.ambient, hop.ambient);
+        self.hop = hop;
+        self
+    }
+
+    /// What the next hop is made of, once the call has ended with a redirect; none where it is not followed.
+    #[cfg(feature = "client")]
+    pub(crate) fn leave(self: Pin<&mut Self>) -> Option<Left<B>>
+    where
+        B: 'static,
+    {
+        let this = self.project();
+        let hop = Hop { ambient: *this.ambient, ..*this.hop };
+        let (method, uri) = *this.redirected.take()?;
+        let (head, body) = this.request.leave(method, uri)?;
+        Some(Left { head, body, hop })
     }
 }
 
@@ -89,9 +117,9 @@ where
             let Outgoing::First(request) = &*this.request else {
                 unreachable!("it is taken when it is sent")
             };
-            match lane.and_then(|lane| Life::begin(this.life, lane, request, *this.ambient)) {
+            match lane.and_then(|lane| Life::begin(this.life, lane, request, *this.ambient, this.hop)) {
                 Ok(life) => {
-                    clock = Clock::at(life.started);
+                    clock = Clock::at(life.began);
                     *this.span = telemetry::call(&life.lane.origin, &life.method, || life.url());
                 }
                 Err(error) => {
@@ -224,7 +252,11 @@ where
                         Poll::Ready(Ok(answer)) => {
                             let (head, mut body) = answer.into_parts();
                             let now = clock.now();
-                            match life.head(&head, this.request.is_some(), now) {
+                            let verdict = life.head(&head, this.request.is_some(), now);
+                            if verdict.is_ok() && life.follows && is_redirect(&head) {
+                                *this.redirected = Some(Box::new((life.method.clone(), life.uri())));
+                            }
+                            match verdict {
                                 Err(until) => Next::Failed(Ok(until), Some(Drain::new(body, now))),
                                 Ok(Plan::Stream { .. }) => {
                                     break Ok(Guarded::hand_over(this.life, head, Bytes::new(), body, now));

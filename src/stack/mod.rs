@@ -4,6 +4,7 @@ mod background;
 pub(crate) mod bounds;
 mod builder;
 mod call;
+mod hop;
 pub(crate) mod lane;
 mod layers;
 mod life;
@@ -12,6 +13,11 @@ mod read;
 mod state;
 mod stream;
 mod wait;
+
+#[cfg(feature = "client")]
+pub(crate) use hop::{Hop, is_redirect};
+#[cfg(feature = "client")]
+pub(crate) use wait::Drain;
 
 pub use bounds::WorstCase;
 pub use builder::StackBuilder;
@@ -166,6 +172,25 @@ impl<S> Stack<S> {
     }
 }
 
+impl<S: Clone> Stack<S> {
+    fn lane(&mut self, uri: &http::Uri) -> Result<Arc<Entry<Lane>>, Error> {
+        match &self.last {
+            Some(last) if last.serves(uri) => Ok(Arc::clone(last)),
+            _ => self.hub.lane(uri).inspect(|lane| self.last = Some(Arc::clone(lane))),
+        }
+    }
+
+    /// A call that is one hop of a call which may be redirected.
+    #[cfg(feature = "client")]
+    pub(crate) fn hop<B, R>(&mut self, request: Request<B>, hop: Hop) -> Call<S, B, R>
+    where
+        S: Service<Request<B>, Response = Response<R>>,
+    {
+        let lane = self.lane(request.uri());
+        Call::new(self.inner.clone(), lane, request).of(hop)
+    }
+}
+
 impl<S: fmt::Debug> fmt::Debug for Stack<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Stack").field("inner", &self.inner).field("shared", &self.hub.shared).finish()
@@ -189,10 +214,7 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let lane = match &self.last {
-            Some(last) if last.serves(request.uri()) => Ok(Arc::clone(last)),
-            _ => self.hub.lane(request.uri()).inspect(|lane| self.last = Some(Arc::clone(lane))),
-        };
+        let lane = self.lane(request.uri());
         Call::new(self.inner.clone(), lane, request)
     }
 }

@@ -5,6 +5,8 @@ use crate::body::{Replay, empty};
 use crate::deadline::Deadline;
 use crate::error::Error;
 use http::{Extensions, HeaderMap, Request, Version};
+#[cfg(feature = "client")]
+use http::{Method, Uri, request};
 use tokio::time::Instant;
 
 /// What goes out next; while an attempt is under way, what is needed for the one after it.
@@ -19,18 +21,24 @@ pub(super) enum Outgoing<B> {
         extensions: Extensions,
         body: B,
     },
+    /// For the place that a redirect names alone: the body cannot be sent again.
+    Headless {
+        version: Version,
+        headers: HeaderMap,
+        extensions: Extensions,
+    },
     Nothing,
 }
 
 impl<B: 'static> Outgoing<B> {
     pub(super) fn is_some(&self) -> bool {
-        !matches!(self, Outgoing::Nothing)
+        matches!(self, Outgoing::First(_) | Outgoing::Again { .. })
     }
 
     fn version(&self) -> Version {
         match self {
             Outgoing::First(request) => request.version(),
-            Outgoing::Again { version, .. } => *version,
+            Outgoing::Again { version, .. } | Outgoing::Headless { version, .. } => *version,
             Outgoing::Nothing => Version::default(),
         }
     }
@@ -49,22 +57,41 @@ impl<B: 'static> Outgoing<B> {
                 *request.extensions_mut() = extensions;
                 request
             }
-            Outgoing::Nothing => unreachable!("no attempt begins without a request"),
+            Outgoing::Headless { .. } | Outgoing::Nothing => {
+                unreachable!("no attempt begins without a request")
+            }
         };
-        if life.may_repeat() {
-            match life.lane.shared.retry.replay.copy(request.body()) {
-                Some(body) => {
-                    *self = Outgoing::Again {
-                        version: request.version(),
-                        headers: request.headers().clone(),
-                        extensions: request.extensions().clone(),
-                        body,
-                    };
-                }
-                None => life.lane.shared.say_unreplayable(Replay::name_of::<B>()),
+        if life.may_repeat() || life.follows {
+            let copy = life.lane.shared.retry.replay.copy(request.body());
+            if copy.is_none() && life.may_repeat() {
+                life.lane.shared.say_unreplayable(Replay::name_of::<B>());
+            }
+            if copy.is_some() || life.follows {
+                let version = request.version();
+                let (headers, extensions) = (request.headers().clone(), request.extensions().clone());
+                *self = match copy {
+                    Some(body) => Outgoing::Again { version, headers, extensions, body },
+                    None => Outgoing::Headless { version, headers, extensions },
+                };
             }
         }
         request
+    }
+
+    /// What a redirect makes the next request of; without the body where that cannot be sent again.
+    #[cfg(feature = "client")]
+    pub(super) fn leave(&mut self, method: Method, uri: Uri) -> Option<(request::Parts, Option<B>)> {
+        let mut left = Request::new(());
+        let (version, headers, extensions, body) = match std::mem::replace(self, Outgoing::Nothing) {
+            Outgoing::Again { version, headers, extensions, body } => {
+                (version, headers, extensions, Some(body))
+            }
+            Outgoing::Headless { version, headers, extensions } => (version, headers, extensions, None),
+            Outgoing::First(_) | Outgoing::Nothing => return None,
+        };
+        (*left.method_mut(), *left.uri_mut(), *left.version_mut()) = (method, uri, version);
+        (*left.headers_mut(), *left.extensions_mut()) = (headers, extensions);
+        Some((left.into_parts().0, body))
     }
 
     /// The health check that goes before it.

@@ -60,22 +60,22 @@ impl Nearest {
 /// A response that is thrown away is read this far and for this long, so that its connection can be used again;
 /// beyond that a new connection is cheaper.
 #[derive(Debug)]
-pub(super) struct Drain<R> {
+pub(crate) struct Drain<R> {
     body: R,
     left: usize,
-    pub(super) until: Instant,
+    pub(crate) until: Instant,
 }
 
 const BYTES: usize = 4096;
 pub(super) const DRAIN: Duration = Duration::from_millis(100);
 
 impl<R: Body + Unpin> Drain<R> {
-    pub(super) fn new(body: R, now: Instant) -> Drain<R> {
+    pub(crate) fn new(body: R, now: Instant) -> Drain<R> {
         Drain { body, left: BYTES, until: now + DRAIN }
     }
 
     /// Ready when there is no more to read, or none that is worth it.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         while let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) {
             let Some(Ok(frame)) = frame else { return Poll::Ready(()) };
             let bytes = frame.data_ref().map_or(0, bytes::Buf::remaining);

@@ -1,7 +1,7 @@
 //! What the manual claims: the words of errors, and the tests that prove what it says.
 
 use crate::program;
-use crate::support::{MS, SECOND, call, exact, get, stack, whole};
+use crate::support::{MS, SECOND, call, exact, get, moved, stack, whole};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
@@ -218,4 +218,28 @@ impl Service<Request<Full<Bytes>>> for NeverReady {
     fn call(&mut self, _: Request<Full<Bytes>>) -> Self::Future {
         pending()
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_words_of_redirects_and_gzip_are_on_the_page() {
+    let said = async |reply: Reply, post: Option<unwedge::Body>| {
+        let peer = Peer::new().forever(reply);
+        let once = retry::Settings::default().max_retries(0);
+        let client =
+            Client::builder().pipe(peer.pipe()).retry(once).build().expect("settings that fit together");
+        let request = match post {
+            Some(body) => client.post("https://broker/session").body(body),
+            None => client.get("https://broker/session"),
+        };
+        let answer = async { request.send().await?.bytes().await };
+        is_on_the_page(&answer.await.expect_err("this peer never answers well"));
+    };
+    said(moved(302, "/session"), None).await;
+    said(moved(302, "http://broker/session"), None).await;
+    said(moved(302, "ftp://broker/session"), None).await;
+    said(moved(307, "https://other/session"), Some("job".into())).await;
+    said(moved(307, "/session"), Some(unwedge::Body::streaming(Full::new(Bytes::from("job"))))).await;
+    let zipped = |body: &'static [u8]| Reply::ok(body).header("content-encoding", "gzip");
+    said(zipped(b"\x1f\x8b\x08"), None).await;
+    said(zipped(b"plain"), None).await;
 }

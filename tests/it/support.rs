@@ -14,7 +14,7 @@ use tower_service::Service;
 use tracing::field::{Field, Visit};
 use unwedge::retry::Backoff;
 use unwedge::stack::StackBuilder;
-use unwedge::testing::{Peer, Pipe};
+use unwedge::testing::{Peer, Pipe, Reply};
 use unwedge::{Body, Error, Limits, Stack, StackLayer, breaker, retry};
 
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
@@ -106,6 +106,26 @@ pub(crate) async fn whole(answer: Result<Response<Body>, Error>) -> Result<(u16,
 pub(crate) async fn piece(body: &mut Body) -> Option<Result<Bytes, Error>> {
     let frame = poll_fn(|cx| http_body::Body::poll_frame(Pin::new(&mut *body), cx)).await?;
     Some(frame.map(|frame| frame.into_data().unwrap_or_default()))
+}
+
+/// A client for `http://a` and `http://b`, and for `https` of both.
+pub(crate) fn between(a: &Peer, b: &Peer) -> unwedge::Client {
+    unwedge::Client::builder().pipe(a.pipe().host("b", b)).build().expect("settings that fit together")
+}
+
+/// A client whose connections all lead to this peer.
+pub(crate) fn client(peer: &Peer) -> unwedge::client::ClientBuilder {
+    unwedge::Client::builder().pipe(peer.pipe())
+}
+
+/// An answer that names another place.
+pub(crate) fn moved(status: u16, location: &str) -> Reply {
+    Reply::status(status).header("location", location)
+}
+
+/// What a peer was asked for, by which method.
+pub(crate) fn asked(peer: &Peer) -> Vec<String> {
+    peer.requests().iter().map(|r| format!("{} {}", r.method, r.target)).collect()
 }
 
 /// When the requests arrived.

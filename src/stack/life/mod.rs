@@ -21,6 +21,7 @@ use crate::origin::Label;
 use crate::origin::Target;
 use crate::preflight::Waiting;
 use crate::retry::classify::is_idempotent;
+use crate::stack::hop::Hop;
 use crate::stack::lane::Lane;
 use crate::stack::wait::Bound;
 use crate::stack::wait::Clock;
@@ -40,6 +41,8 @@ pub(super) struct Life {
     pub(super) method: Method,
     idempotent: bool,
     pub(super) long_poll: Option<LongPoll>,
+    /// A redirect is followed by another call: see `Hop`.
+    pub(super) follows: bool,
     collect: u64,
     pub(super) started: Instant,
     /// When the call began, or the back-off before the attempt under way.
@@ -95,6 +98,7 @@ impl Life {
         lane: Arc<Entry<Lane>>,
         request: &Request<B>,
         made_under: Option<Deadline>,
+        hop: &mut Hop,
     ) -> Result<&'a mut Life, Error> {
         let shared = &*lane.shared;
         let now = Instant::now();
@@ -108,13 +112,16 @@ impl Life {
         let scope = |deadline: Option<Deadline>| deadline.map(Deadline::instant);
         let ambient = Deadline::nearest(scope(made_under), scope(Deadline::current()));
         let hard_deadline = Deadline::nearest(wished, ambient);
-        let total = (shared.parts.total && long_poll.is_none()).then(|| now + shared.bounds.total);
+        let started = hop.started.unwrap_or(now);
+        let total = (shared.parts.total && long_poll.is_none()).then(|| started + shared.bounds.total);
         let deadline = Deadline::nearest(hard_deadline, total);
         let collect = match (&long_poll, wishes) {
             (Some(_), _) => 0,
             (None, true) => extensions.get::<Collect>().map_or(shared.bounds.collect, |c| c.0),
             (None, false) => shared.bounds.collect,
         };
+        hop.settle(request.method(), long_poll.is_some());
+        (hop.started, hop.ends) = (Some(started), deadline);
         let allowed = if shared.parts.retry { shared.retry.max_retries.saturating_add(1) } else { 1 };
         let slot = shared.table.enter(Details {
             target: Target {
@@ -122,7 +129,7 @@ impl Life {
                 uri: request.uri().clone(),
                 label: if wishes { extensions.get::<Label>().cloned() } else { None },
             },
-            started: now,
+            started,
             deadline,
             attempts_allowed: allowed,
             long_poll: long_poll.clone(),
@@ -137,8 +144,9 @@ impl Life {
             method: request.method().clone(),
             idempotent: is_idempotent(request.method(), request.headers(), extensions),
             long_poll,
+            follows: hop.follows,
             collect,
-            started: now,
+            started,
             asked: now,
             deadline,
             hard_deadline,

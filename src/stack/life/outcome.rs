@@ -14,6 +14,7 @@ use crate::retry::Evidence;
 use crate::retry::Outcome;
 use crate::retry::Repeat;
 use crate::retry::after::retry_after;
+use crate::stack::hop::is_redirect;
 use crate::stall::Flow;
 use crate::sync::lock;
 use crate::telemetry;
@@ -69,7 +70,11 @@ impl Life {
         self.good = class.evidence == Evidence::Success;
         self.note_gap(head, class, now);
         if class.repeat == Repeat::Never {
-            let plan = plan(&self.method, head, self.collect);
+            let mut plan = plan(&self.method, head, self.collect);
+            if self.follows && is_redirect(head) {
+                // Its body is nobody's answer: the head is the verdict, and the rest is drained.
+                plan = Plan::Stream { endless: true };
+            }
             let at_head = self.long_poll.is_some() || plan == Plan::Stream { endless: true };
             if class.evidence != Evidence::Success || at_head {
                 self.record(class.evidence, None, now);

@@ -1,0 +1,119 @@
+//! The future of a call and of those that its redirects make of it.
+
+use super::next::next;
+use crate::body::Body;
+use crate::client::Client;
+use crate::client::gzip::{Decoded, Decoding};
+use crate::deadline::{Deadline, Timer};
+use crate::error::Error;
+use crate::stack::{Call, Drain, Hop, is_redirect};
+use http::{Method, Request, Response, Uri};
+use pin_project_lite::pin_project;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use tokio::time::Instant;
+
+pin_project! {
+    /// One hop after the other. What the first one needs is all there is until a redirect comes.
+    pub(crate) struct Following {
+        client: Client,
+        hops: Option<Box<Hops>>,
+        #[pin]
+        call: Call<Decoding, Body, Decoded>,
+    }
+}
+
+struct Hops {
+    followed: u32,
+    /// Where the call is now.
+    method: Method,
+    uri: Uri,
+    leaving: Option<Leaving>,
+}
+
+/// What is left of a redirect is read before the next hop, so that its connection can be used again.
+struct Leaving {
+    drain: Drain<Body>,
+    until: Instant,
+    timer: Pin<Box<Timer>>,
+    next: Option<(Request<Body>, Hop)>,
+}
+
+impl Following {
+    pub(crate) fn new(client: &Client, request: Request<Body>) -> Following {
+        let mut client = client.clone();
+        client.watch(request.uri());
+        let hop = Hop { follows: client.redirects.follows, ..Hop::default() };
+        let call = client.stack.hop(request, hop);
+        Following { client, hops: None, call }
+    }
+
+    /// Method and URL of the last hop, where there was more than one.
+    pub(crate) fn landed(&self) -> Option<(&Method, &Uri)> {
+        self.hops.as_ref().map(|hops| (&hops.method, &hops.uri))
+    }
+}
+
+impl Future for Following {
+    type Output = Result<Response<Body>, Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        loop {
+            if let Some(leaving) = this.hops.as_mut().and_then(|hops| hops.leaving.as_mut()) {
+                let (request, hop) = ready!(leaving.poll(cx));
+                this.client.watch(request.uri());
+                this.call.set(this.client.stack.hop(request, hop));
+                if let Some(hops) = this.hops {
+                    // Dropped only now: what was not read goes with its connection.
+                    hops.leaving = None;
+                }
+            }
+            let followed = this.hops.as_ref().map_or(0, |hops| hops.followed);
+            let response = match ready!(this.call.as_mut().poll(cx)) {
+                Ok(response) => response,
+                Err(mut error) => {
+                    error.inner_mut().redirects = followed;
+                    return Poll::Ready(Err(error));
+                }
+            };
+            let (head, body) = response.into_parts();
+            let left = if is_redirect(&head) { this.call.as_mut().leave() } else { None };
+            let Some(left) = left else { return Poll::Ready(Ok(Response::from_parts(head, body))) };
+            let attempts = body.attempts();
+            let request = match next(this.client.redirects, followed, (left.head, left.body), &head) {
+                Ok(request) => request,
+                Err(mut error) => {
+                    error.inner_mut().attempt = attempts.count;
+                    return Poll::Ready(Err(error));
+                }
+            };
+            *this.hops = Some(Box::new(Hops {
+                followed: followed + 1,
+                method: request.method().clone(),
+                uri: request.uri().clone(),
+                leaving: Some(Leaving::new(body, request, left.hop)),
+            }));
+        }
+    }
+}
+
+impl Leaving {
+    fn new(body: Body, request: Request<Body>, hop: Hop) -> Leaving {
+        let drain = Drain::new(body, Instant::now());
+        let until = Deadline::nearest(Some(drain.until), hop.ends).unwrap_or(drain.until);
+        Leaving { drain, until, timer: Box::pin(Timer::default()), next: Some((request, hop)) }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<(Request<Body>, Hop)> {
+        if self.drain.poll(cx).is_pending() {
+            // Without a clock there is nothing to wait for; the next hop says so.
+            let _ = ready!(self.timer.as_mut().poll(self.until, cx));
+        }
+        match self.next.take() {
+            Some(next) => Poll::Ready(next),
+            None => unreachable!("it is dropped when it was left"),
+        }
+    }
+}

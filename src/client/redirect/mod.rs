@@ -1,0 +1,75 @@
+//! Redirects: each hop is a call of its own for the stack, judged by its own origin, under one deadline.
+
+mod follow;
+mod location;
+mod next;
+
+pub(super) use follow::Following;
+
+/// Which redirects a [`Client`](crate::Client) follows: [`ClientBuilder::redirects`](super::ClientBuilder::redirects).
+///
+/// Followed are 301, 302, 303, 307 and 308 that name a `Location`; without one the response is returned as it is, and
+/// so is every other 3xx. What is followed is one call for you and one call each for the stack: every hop is judged by
+/// the circuit breaker, the budget and the health check of its own origin, and tried again by itself. The total limit,
+/// the deadline of the request and the scope bind all hops together.
+///
+/// * 303 asks for the result by GET (HEAD stays HEAD), and so do 301 and 302 after a POST; the body and its headers go.
+///   Else method and body stay.
+/// * To another origin (scheme, host, port) no `Authorization`, `Cookie`, `Proxy-Authorization`, `Host` and no header
+///   marked as sensitive is sent, and no body.
+/// * From https to http nothing is followed.
+/// * Credentials in a `Location` are not used, a fragment is not sent.
+/// * A redirect that is not followed, for one of these reasons or because of the limit, is an error of kind
+///   [`Redirect`](crate::ErrorKind::Redirect). It is never repeated.
+/// * The answer to a long poll is returned as it is: its reason was given for one place.
+///
+/// Nothing stops a server from redirecting to an address inside your network: see the
+/// [manual](crate::manual::failure_modes).
+///
+/// ```
+/// use unwedge::Client;
+/// use unwedge::client::Redirects;
+///
+/// let at_home = Client::builder().redirects(Redirects::same_origin().limit(3)).build()?;
+/// let by_hand = Client::builder().redirects(Redirects::none()).build()?;
+/// # Ok::<(), unwedge::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub struct Redirects {
+    follows: bool,
+    same_origin: bool,
+    limit: u32,
+}
+
+/// A chain that is longer is a loop (the Fetch standard allows 20; no API needs more than a few).
+const LIMIT: u32 = 10;
+
+impl Redirects {
+    /// All, up to 10 for a call. The default.
+    pub const fn follow() -> Redirects {
+        Redirects { follows: true, same_origin: false, limit: LIMIT }
+    }
+
+    /// Those to the same scheme, host and port, up to 10 for a call; one to another origin is an error.
+    pub const fn same_origin() -> Redirects {
+        Redirects { follows: true, same_origin: true, limit: LIMIT }
+    }
+
+    /// None: a 3xx is returned as it is.
+    pub const fn none() -> Redirects {
+        Redirects { follows: false, same_origin: false, limit: LIMIT }
+    }
+
+    /// The most that are followed for one call; one more is an error, so that with 0 every redirect is.
+    pub const fn limit(mut self, hops: u32) -> Redirects {
+        self.limit = hops;
+        self
+    }
+}
+
+impl Default for Redirects {
+    fn default() -> Redirects {
+        Redirects::follow()
+    }
+}
