@@ -80,3 +80,10 @@ pub(crate) fn breaker(origin: &str, from: &'static str, to: &'static str, reason
         _ => tracing::info!(origin, from, to, "circuit breaker disabled"),
     }
 }
+
+/// The machine was suspended, so that idle connections are not trusted any more.
+#[cfg(feature = "client")]
+pub(crate) fn slept(gap: Duration) {
+    let slept = human(gap);
+    tracing::info!(%slept, "the machine slept for {slept:#}, leaving its idle connections");
+}

@@ -4,7 +4,8 @@ use hyper_util::client::legacy::connect::Connected;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// Counts the turns of a connection: a write after a read begins a new turn.
+/// Counts the turns of a connection: a write after a read begins a new turn. On HTTP/2, where requests share a
+/// connection and its two ends talk of themselves as well, a turn is a response head that arrived.
 ///
 /// A connector attaches it to its [`Connected`] as an extra and reports every read and write of plain bytes (above
 /// TLS). An end of file on a connection that is past its first turn is the ordinary race of keep-alive and says
@@ -14,14 +15,31 @@ pub(crate) struct Meter(Arc<AtomicU32>);
 
 /// The lowest bit says that bytes were read since the last write; the others count turns.
 const READ: u32 = 1;
+/// The highest bit says that the connection carries streams; then neither reads nor writes are looked at.
+const STREAMS: u32 = 1 << 31;
 
 impl Meter {
+    /// For a connection of HTTP/2.
+    #[cfg(feature = "client")]
+    pub(crate) fn of_streams() -> Meter {
+        Meter(Arc::new(AtomicU32::new(STREAMS)))
+    }
+
+    /// A response head arrived.
+    #[cfg(feature = "client")]
+    pub(crate) fn served(&self) {
+        let now = self.0.load(Ordering::Relaxed);
+        if now == STREAMS {
+            self.0.store(STREAMS | (2 * READ), Ordering::Relaxed);
+        }
+    }
+
     #[cfg_attr(
         not(any(feature = "client", feature = "testing")),
         expect(dead_code, reason = "connectors count")
     )]
     pub(crate) fn read(&self) {
-        if self.0.load(Ordering::Relaxed) & READ == 0 {
+        if self.0.load(Ordering::Relaxed) & (READ | STREAMS) == 0 {
             self.0.fetch_or(READ, Ordering::Relaxed);
         }
     }
@@ -31,14 +49,14 @@ impl Meter {
         expect(dead_code, reason = "connectors count")
     )]
     pub(crate) fn wrote(&self) {
-        if self.0.load(Ordering::Relaxed) & READ != 0 {
+        if self.0.load(Ordering::Relaxed) & (READ | STREAMS) == READ {
             // Clears the bit and carries into the count in one step.
             self.0.fetch_add(READ, Ordering::Relaxed);
         }
     }
 
     fn turns(&self) -> u32 {
-        self.0.load(Ordering::Relaxed) >> 1
+        (self.0.load(Ordering::Relaxed) & !STREAMS) >> 1
     }
 
     /// Whether the connection had answered an earlier request; false for connectors that attach no meter.
@@ -65,5 +83,20 @@ mod tests {
         meter.wrote();
         assert!(Meter::was_reused(&connected));
         assert!(!Meter::was_reused(&Connected::new()));
+    }
+
+    #[cfg(feature = "client")]
+    #[test]
+    fn a_connection_of_streams_counts_as_reused_once_a_response_arrived_on_it() {
+        let meter = Meter::of_streams();
+        let connected = Connected::new().extra(meter.clone());
+        for _ in 0..3 {
+            meter.wrote();
+            meter.read();
+        }
+        assert!(!Meter::was_reused(&connected), "its settings are no request");
+        meter.served();
+        meter.served();
+        assert!(Meter::was_reused(&connected));
     }
 }

@@ -10,7 +10,7 @@ use http_body_util::BodyExt;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::time::{Instant, timeout_at};
-use unwedge::client::Tls;
+use unwedge::client::{Network, Tls};
 use unwedge::inflight::InFlight;
 use unwedge::{Body, Client, Error, Limits, LongPoll, retry};
 
@@ -202,6 +202,9 @@ fn client(options: &Options) -> Result<Client, Stop> {
     if let Some(file) = &options.ca {
         let pem = std::fs::read(file).map_err(|error| Stop::usage(format!("--ca: {file:?}: {error}")))?;
         client = client.tls(Tls::default().add_root_certificate(pem));
+    }
+    if options.http2 {
+        client = client.network(Network::default().http2_only());
     }
     client.build().map_err(Stop::usage)
 }

@@ -36,7 +36,7 @@ Usage: fetch URL [options]
   --repeat 1          so many calls through one client, so that breaker and health check can be watched
   --every 1s          from the start of one call to the next
   --ca FILE           trusts the certificates in this PEM file too
-  --http2             comes with the next release
+  --http2             HTTP/2 and nothing else, also without TLS; by default a server with TLS chooses
   --quiet             says nothing but errors on standard error
   --json              one JSON object a call on standard output; the body is counted, not printed
   --help, --version

@@ -25,6 +25,7 @@ pub(crate) struct Options {
     pub(crate) repeat: u64,
     pub(crate) every: Duration,
     pub(crate) ca: Option<String>,
+    pub(crate) http2: bool,
     pub(crate) quiet: bool,
     pub(crate) json: bool,
 }
@@ -47,6 +48,7 @@ impl Options {
             repeat: 1,
             every: SECOND,
             ca: None,
+            http2: false,
             quiet: false,
             json: false,
         };
@@ -76,9 +78,7 @@ impl Options {
                 "repeat" => options.repeat = args.number()?,
                 "every" => options.every = args.duration()?,
                 "ca" => options.ca = Some(args.text()?),
-                "http2" => {
-                    return Err(args.wrong("comes with the next release, this one speaks HTTP/1.1"));
-                }
+                "http2" => options.http2 = true,
                 "quiet" => options.quiet = true,
                 "json" => options.json = true,
                 _ => return Err(args.unknown(&arg)),

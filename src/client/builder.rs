@@ -2,8 +2,15 @@
 
 use super::Client;
 use super::background::Background;
+#[cfg(test)]
+use super::connect::Dial;
+use super::connect::resolve::Resolver;
 use super::connect::tls::{Https, Tls};
 use super::connect::{Connector, Way, tcp};
+
+use super::network::Network;
+use super::pool::Pool;
+use super::suspend::Wall;
 use super::transport::Transport;
 use crate::deadline::Limits;
 use crate::error::Error;
@@ -35,9 +42,16 @@ const USER_AGENT: HeaderValue = HeaderValue::from_static(concat!("unwedge/", env
 pub struct ClientBuilder {
     stack: StackBuilder,
     tls: Tls,
+    network: Network,
     user_agent: Option<String>,
     #[cfg(feature = "testing")]
     pipe: Option<Pipe>,
+    #[cfg(test)]
+    pub(super) dial: Option<Dial>,
+    #[cfg(test)]
+    pub(super) resolver: Option<Resolver>,
+    #[cfg(test)]
+    pub(super) wall: Wall,
 }
 
 impl ClientBuilder {
@@ -79,6 +93,12 @@ impl ClientBuilder {
         self
     }
 
+    /// The version of HTTP, and proxies. Default: the server chooses, and the environment names them; see [`Network`].
+    pub fn network(mut self, network: Network) -> ClientBuilder {
+        self.network = network;
+        self
+    }
+
     /// The `User-Agent` of requests, health checks among them, that bring none. Default `unwedge/` and the version of
     /// this crate.
     pub fn user_agent(mut self, user_agent: impl Into<String>) -> ClientBuilder {
@@ -97,7 +117,7 @@ impl ClientBuilder {
     ///
     /// # Errors
     /// Kind `Config`: what [`StackBuilder::build`] refuses, certificates or keys that cannot be read or do not belong
-    /// together, a user agent that is no header value. The message names the values and the rule.
+    /// together, a proxy that is no URL, a user agent that is no header value. The message names the values and the rule.
     pub fn build(self) -> Result<Client, Error> {
         let user_agent = match self.user_agent {
             None => USER_AGENT,
@@ -108,15 +128,21 @@ impl ClientBuilder {
             })?,
         };
         let connect = self.stack.bounds()?.connect;
-        let tls = self.tls.prepare()?;
+        let http2_only = self.network.http2_only;
+        let (tls, proxies) = (self.tls.prepare(http2_only)?, self.network.proxies()?);
+        let resolver = Resolver::system();
+        #[cfg(test)]
+        let resolver = self.resolver.unwrap_or(resolver);
+        let way = Way::Network(Https::new(tcp::connector(resolver, connect), tls, proxies, http2_only));
         #[cfg(feature = "testing")]
-        let way = match self.pipe {
-            Some(pipe) => Way::Pipe(pipe),
-            None => Way::Network(Https::new(tcp::connector(), tls)),
-        };
-        #[cfg(not(feature = "testing"))]
-        let way = Way::Network(Https::new(tcp::connector(), tls));
-        let transport = Transport::new(Connector::new(way, connect), user_agent);
+        let way = self.pipe.map_or(way, Way::Pipe);
+        #[cfg(test)]
+        let way = self.dial.map_or(way, Way::Dial);
+        #[cfg(not(test))]
+        let wall = Wall::default();
+        #[cfg(test)]
+        let wall = self.wall;
+        let transport = Transport::new(Pool::new(Connector::new(way, connect, http2_only), wall), user_agent);
         let background = self.stack.checks_in_background().then(Background::default);
         Ok(Client { stack: self.stack.build()?.layer(transport), background })
     }

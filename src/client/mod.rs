@@ -3,13 +3,17 @@
 mod background;
 mod builder;
 mod connect;
+mod network;
+mod pool;
 mod request;
 mod response;
+mod suspend;
 mod transport;
 pub(crate) mod url;
 
 pub use builder::ClientBuilder;
 pub use connect::tls::Tls;
+pub use network::Network;
 pub use request::{RequestBuilder, ResponseFuture, Sending};
 pub use response::Response;
 pub use url::IntoUrl;

@@ -2,7 +2,12 @@
 
 mod broken;
 mod connecting;
+mod floods;
+mod http2;
+mod pooled;
+mod proxies;
 mod requests;
+mod resolving;
 mod responses;
 mod sockets;
 mod tls;

@@ -1,31 +1,25 @@
 //! The innermost service: one request on a pooled connection, by hyper-util.
 
-use super::connect::{Connector, end_this_connection};
+use super::connect::end_this_connection;
+use super::connect::proxy::Proxy;
+use super::pool::{HEAD, Pool, Retire};
 use crate::body::Body;
 use crate::error::{BoxError, Error, ErrorKind};
 use crate::sync::{Mutex, lock};
-use http::header::{Entry, USER_AGENT};
-use http::{HeaderMap, HeaderValue, Request, Response, Version};
+use crate::wire::Meter;
+use http::header::{Entry, PROXY_AUTHORIZATION, USER_AGENT};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use hyper::ext::on_informational;
-use hyper_util::client::legacy::{Client, ResponseFuture};
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper_util::client::legacy::ResponseFuture;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
 use tower_service::Service;
 
-/// Shorter than the minute or more that servers and balancers keep an idle connection, so that it is mostly the client
-/// that closes and a request seldom meets a connection that is going away.
-const IDLE: Duration = Duration::from_secs(50);
-const IDLE_PER_ORIGIN: usize = 8;
-/// A response head larger than this is an error, and no buffer of a connection grows beyond it. (hyper's own limit on
-/// the number of headers is 100.)
-const HEAD: usize = 64 * 1024;
 /// More responses of 1xx before the response itself are an error: nothing else would end a server that sends only them.
 const INFORMATIONAL: u32 = 100;
 
@@ -38,20 +32,13 @@ const INFORMATIONAL: u32 = 100;
 pub(crate) struct Transport(Arc<Inner>);
 
 struct Inner {
-    client: Client<Connector, Body>,
+    pool: Pool,
     user_agent: HeaderValue,
 }
 
 impl Transport {
-    pub(crate) fn new(connector: Connector, user_agent: HeaderValue) -> Transport {
-        let client = Client::builder(TokioExecutor::new())
-            .timer(TokioTimer::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE)
-            .pool_max_idle_per_host(IDLE_PER_ORIGIN)
-            .http1_max_buf_size(HEAD)
-            .build(connector);
-        Transport(Arc::new(Inner { client, user_agent }))
+    pub(crate) fn new(pool: Pool, user_agent: HeaderValue) -> Transport {
+        Transport(Arc::new(Inner { pool, user_agent }))
     }
 }
 
@@ -77,11 +64,16 @@ impl Service<Request<Body>> for Transport {
                 "no tokio runtime: the client's connections need one, run it inside one",
             ));
         }
-        let version = request.version();
-        if !matches!(version, Version::HTTP_10 | Version::HTTP_11) {
-            return Exchange::refused(Error::config(format!(
-                "the request asks for {version:?}: it must be HTTP/1.1 or HTTP/1.0"
-            )));
+        let http2_only = self.0.pool.connector.http2_only();
+        match request.version() {
+            Version::HTTP_10 | Version::HTTP_11 => {}
+            Version::HTTP_2 if http2_only => {}
+            version => {
+                return Exchange::refused(Error::config(format!(
+                    "the request asks for {version:?}: it must be HTTP/1.1 or HTTP/1.0 (the server chooses HTTP/2 by \
+                     itself; Network::http2_only() asks for nothing else)"
+                )));
+            }
         }
         if let Entry::Vacant(vacant) = request.headers_mut().entry(USER_AGENT) {
             vacant.insert(self.0.user_agent.clone());
@@ -89,7 +81,13 @@ impl Service<Request<Body>> for Transport {
         let count = Arc::new(Count::default());
         let counting = Arc::clone(&count);
         on_informational(&mut request, move |_| counting.one_more());
-        Exchange(Doing::Running { response: self.0.client.request(request), count })
+        let proxy = self.0.pool.connector.forwarder(request.uri());
+        if let Some(value) = proxy.as_ref().and_then(Proxy::authorization) {
+            request.headers_mut().entry(PROXY_AUTHORIZATION).or_insert_with(|| value.clone());
+        }
+        let maybe_http2 = http2_only || request.uri().scheme_str() == Some("https");
+        let retire = maybe_http2.then(|| Retire::with(&mut request));
+        Exchange(Doing::Running { response: self.0.pool.request(request), count, proxy, retire })
     }
 }
 
@@ -98,7 +96,8 @@ pub(crate) struct Exchange(Doing);
 
 enum Doing {
     Refused(Option<Error>),
-    Running { response: ResponseFuture, count: Arc<Count> },
+    Running { response: ResponseFuture, count: Arc<Count>, proxy: Option<Proxy>, retire: Option<Retire> },
+    Ended,
 }
 
 impl Exchange {
@@ -111,23 +110,48 @@ impl Future for Exchange {
     type Output = Result<Response<Incoming>, Error>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match &mut self.0 {
+        let ended = match &mut self.0 {
             Doing::Refused(error) => match error.take() {
-                Some(error) => Poll::Ready(Err(error)),
+                Some(error) => Err(error),
                 None => panic!("a request was polled after it had ended"),
             },
-            Doing::Running { response, count } => match Pin::new(response).poll(cx) {
+            Doing::Ended => panic!("a request was polled after it had ended"),
+            Doing::Running { response, count, proxy, .. } => match Pin::new(response).poll(cx) {
                 // The connection ends with its next read, or with this future.
-                Poll::Ready(_) if count.is_full() => Poll::Ready(Err(too_many())),
+                Poll::Ready(_) if count.is_full() => Err(too_many()),
                 // hyper looks at its cap before it reads again, so that one read can bring a head of nearly twice as much.
-                Poll::Ready(Ok(response)) if head_size(response.headers()) > HEAD => {
-                    Poll::Ready(Err(Error::new(ErrorKind::TooLarge, too_large())))
+                Poll::Ready(Ok(response)) if head_size(response.headers()) > HEAD as usize => {
+                    Err(Error::new(ErrorKind::TooLarge, too_large()))
                 }
-                Poll::Ready(Ok(response)) => Poll::Ready(Ok(response)),
-                Poll::Ready(Err(error)) => Poll::Ready(Err(failed(error.into()))),
-                Poll::Pending if count.watch(cx) => Poll::Ready(Err(too_many())),
-                Poll::Pending => Poll::Pending,
+                // No origin says this.
+                Poll::Ready(Ok(response))
+                    if response.status() == StatusCode::PROXY_AUTHENTICATION_REQUIRED =>
+                {
+                    match proxy {
+                        Some(proxy) => Err(proxy.refused(response.status())),
+                        None => Ok(response),
+                    }
+                }
+                Poll::Ready(Ok(response)) => {
+                    if let Some(meter) = response.extensions().get::<Meter>() {
+                        meter.served();
+                    }
+                    Ok(response)
+                }
+                Poll::Ready(Err(error)) => Err(failed(error.into())),
+                Poll::Pending if count.watch(cx) => Err(too_many()),
+                Poll::Pending => return Poll::Pending,
             },
+        };
+        self.0 = Doing::Ended;
+        Poll::Ready(ended)
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        if let Doing::Running { retire: Some(retire), .. } = &self.0 {
+            retire.given_up();
         }
     }
 }

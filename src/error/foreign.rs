@@ -38,6 +38,8 @@ impl From<BoxError> for Error {
 fn read(error: BoxError) -> Error {
     let mut fault = Fault::default();
     let (mut connect, mut canceled, mut root, mut head_too_large) = (false, false, false, false);
+    // The server, or the ping that it left unanswered, said what was wrong: no race of keep-alive.
+    let mut told = false;
     let mut own = None;
     let mut next: Option<&(dyn StdError + 'static)> = Some(&*error);
     while let Some(e) = next {
@@ -47,6 +49,7 @@ fn read(error: BoxError) -> Error {
         }
         if let Some(e) = e.downcast_ref::<hyper_util::client::legacy::Error>() {
             connect |= e.is_connect();
+            canceled |= e.is_connect() && e.source().is_some_and(says_the_pool_gave_up);
             fault.reused |= e.connect_info().is_some_and(Meter::was_reused);
         } else if let Some(e) = e.downcast_ref::<hyper::Error>() {
             canceled |= e.is_canceled();
@@ -56,8 +59,10 @@ fn read(error: BoxError) -> Error {
             let gone = text.starts_with("dispatch task is gone");
             fault.reused |= gone;
             fault.caller |= e.is_user() && !gone;
+            told |= e.is_timeout();
             head_too_large |= e.is_parse() && text.contains("message head is too large");
         } else if let Some(e) = e.downcast_ref::<h2::Error>() {
+            told |= !e.is_io();
             fault.unprocessed |=
                 e.is_remote() && (e.is_go_away() || e.reason() == Some(h2::Reason::REFUSED_STREAM));
         } else if e.is::<tokio::time::error::Elapsed>() {
@@ -75,6 +80,7 @@ fn read(error: BoxError) -> Error {
         }
         next = e.source();
     }
+    fault.reused &= !told;
     if let Some(own) = own {
         let (kind, phase, limit) = (own.0.kind, own.0.phase, own.0.limit);
         let mut flat = Error::new(kind, own.0.detail.clone());
@@ -107,6 +113,12 @@ fn read(error: BoxError) -> Error {
     read.0.fault = fault;
     read.0.source = Some(error);
     read
+}
+
+/// By its words, because hyper-util keeps the type to itself.
+fn says_the_pool_gave_up(error: &(dyn StdError + 'static)) -> bool {
+    let given_up = ["request was canceled", "checked out connection was closed"];
+    error.source().is_none() && given_up.contains(&error.to_string().as_str())
 }
 
 /// By its words, because the TLS libraries are not dependencies of the core: rustls says "invalid peer certificate",

@@ -152,7 +152,8 @@ impl Error {
         &self.0.journal
     }
 
-    /// The status of the response, where that is what the error is about: see `Response::error_for_status`.
+    /// The status of the response, where that is what the error is about: see `Response::error_for_status`; or
+    /// that of a proxy that refused (kind `Connect`).
     pub fn status(&self) -> Option<StatusCode> {
         self.0.status
     }

@@ -150,11 +150,7 @@ fn the_constants_are_those_of_the_code() {
     constant(builder, "ORIGINS_MAX: usize = 4096", "origins remembered, hard cap", "4096");
     assert!(builder.contains("broadcast::channel(256)"));
     default_is("changes of breakers kept for a subscriber", 256);
-    let client = include_str!("../client/transport.rs");
-    constant(client, "IDLE: Duration = Duration::from_secs(50)", "idle connection", "50 s");
-    constant(client, "IDLE_PER_ORIGIN: usize = 8", "idle connections per origin", "8");
-    constant(client, "HEAD: usize = 64 * 1024", "response head", "65536 bytes");
-    constant(client, "INFORMATIONAL: u32 = 100", "informational responses (1xx)", "100");
+    the_client();
     let response = include_str!("../client/response.rs");
     let read = "response body read by `bytes`, `text`, `json`";
     constant(response, "CAP: u64 = 8 << 20", read, "8388608 bytes");
@@ -171,6 +167,37 @@ fn the_constants_are_those_of_the_code() {
     );
     let head_start = "head start of the first address family";
     constant(tcp, "HEAD_START: Duration = Duration::from_millis(250)", head_start, "250 ms");
+}
+
+fn the_client() {
+    let transport = include_str!("../client/transport.rs");
+    constant(transport, "INFORMATIONAL: u32 = 100", "informational responses (1xx)", "100");
+    let suspend = include_str!("../client/suspend.rs");
+    let proxy = include_str!("../client/connect/proxy.rs");
+    constant(proxy, "ANSWER: usize = 8 * 1024", "answer of a proxy", "8192 bytes");
+    let resolve = include_str!("../client/connect/resolve.rs");
+    constant(resolve, "THREADS: usize = 4", "names resolved at a time", "4");
+    constant(resolve, "WAITING: usize = 256", "names that wait for it", "256");
+    let tls = include_str!("../client/connect/tls.rs");
+    constant(tls, "ALPN: &[&[u8]] = &[b\"h2\", b\"http/1.1\"]", "version of HTTP", "h2, http/1.1");
+    let pool = include_str!("../client/pool.rs");
+    constant(pool, "IDLE_PER_ORIGIN: usize = 8", "idle connections per origin", "8");
+    constant(pool, "HEAD: u32 = 64 * 1024", "response head", "65536 bytes");
+    constant(pool, "RESET_HERE: usize = 50", "HTTP/2 streams reset here", "50");
+    constant(pool, "FAULTY: usize = 256", "HTTP/2 faulty streams", "256");
+    constant(pool, "RESET_THERE: usize = 20", "HTTP/2 streams reset by the server", "20");
+    constant(pool, "STREAMS_AT_FIRST: usize = 100", "HTTP/2 streams at first", "100");
+    for (file, code, seconds, name) in [
+        (pool, "IDLE", 50, "idle connection"),
+        (pool, "PING_AFTER", 30, "HTTP/2 ping after"),
+        (pool, "PING_WITHIN", 15, "HTTP/2 ping answered within"),
+        (pool, "IN_VAIN", 1, "HTTP/2 waited in vain"),
+        (suspend, "ASLEEP", 30, "sleep of the machine"),
+        (suspend, "EVERY", 1, "clocks compared"),
+    ] {
+        let code = format!("{code}: Duration = Duration::from_secs({seconds})");
+        constant(file, &code, name, &format!("{seconds} s"));
+    }
 }
 
 #[track_caller]
@@ -193,7 +220,7 @@ fn the_readme_says_the_same() {
     let rules = breaker::Settings::default().rules(limits.attempt, health.timeout);
     for (name, bound) in [
         ("a whole call", limits.total),
-        ("a connection (name, TCP, TLS)", limits.connect),
+        ("a connection (name, TCP, proxy, TLS)", limits.connect),
         ("a response head", limits.attempt),
         ("a body, between two bytes", limits.idle),
         ("a body that streams", limits.stream),

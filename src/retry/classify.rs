@@ -90,6 +90,8 @@ fn of_error(error: &Error) -> Class {
         ErrorKind::Connect | ErrorKind::Transport if fault.certificate => {
             class(Repeat::Never, Evidence::Failure)
         }
+        // A proxy that says so once will say so again.
+        ErrorKind::Connect if !error.is_retriable() => class(Repeat::Never, Evidence::Failure),
         ErrorKind::Connect => class(Repeat::Always, Evidence::Failure),
         ErrorKind::Transport if fault.unprocessed => class(Repeat::Always, Evidence::Failure),
         ErrorKind::Transport if fault.reused => class(Repeat::AtOnce, Evidence::None),

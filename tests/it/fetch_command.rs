@@ -47,7 +47,6 @@ async fn a_bad_argument_ends_with_two_its_value_and_the_rule_and_nothing_on_stan
         (&[url, "--long-poll", "jobs are parked", "--hold", "0s"], "0 s", "longer than zero"),
         (&[url, "--ca", "no-such-file.pem"], "no-such-file.pem", ""),
         (&[url, "--ca", "Cargo.toml"], "certificate", ""),
-        (&[url, "--http2"], "--http2", "next release"),
     ];
     for (args, value, rule) in cases {
         let ran = run("fetch", args).await;
@@ -210,4 +209,52 @@ fn example_free(program: &str) -> tokio::process::Command {
     let mut command = tokio::process::Command::new(program);
     command.stdin(Stdio::null());
     command
+}
+
+/// Runs `fetch` on a machine with these proxies.
+async fn behind(variables: &[(&str, &str)], args: &[&str]) -> crate::program::Ran {
+    let began = Instant::now();
+    let mut command = example("fetch");
+    command.envs(variables.iter().copied()).args(args);
+    finish(command.spawn().expect("the example can be started"), began).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_proxies_of_the_environment_are_honoured_and_a_variable_that_is_no_url_is_named() {
+    let proxy = Peer::new().forever(Reply::ok("by the proxy"));
+    let at = listening(&proxy).replace("http://", "http://user:hunter2@");
+    let url = "http://api.example/jobs";
+    for name in ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"] {
+        let ran = behind(&[(name, &at)], &[url, "--quiet"]).await;
+        assert_eq!((ran.code, &*ran.stdout), (Some(0), "by the proxy"), "{name}: {ran:?}");
+    }
+    assert_eq!(proxy.requests()[0].target, url);
+    let once = ["--retries", "0", "--connect", "500ms"];
+    let ran = behind(&[("HTTP_PROXY", &at), ("NO_PROXY", "example")], &[&[url][..], &once].concat()).await;
+    assert_eq!((ran.code, proxy.request_count()), (Some(1), 4), "{ran:?}");
+    let direct = Peer::new().forever(Reply::ok("direct"));
+    let broken = [("HTTP_PROXY", "hunter2@not a url")];
+    let ran = behind(&broken, &[&listening(&direct), "--quiet"]).await;
+    assert_eq!((ran.code, &*ran.stdout), (Some(0), "direct"), "loopback needs no proxy: {ran:?}");
+    let ran = behind(&broken, &[url]).await;
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    assert!(ran.stderr.contains("HTTP_PROXY") && ran.stderr.contains("is no URL"), "{}", ran.stderr);
+    assert!(!ran.stderr.contains("hunter2"), "{}", ran.stderr);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn http2_is_spoken_without_tls_when_it_is_asked_for() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let url = format!("http://{}/", listener.local_addr().expect("it is bound"));
+    let mut server = tokio::task::JoinSet::new();
+    server.spawn(async move {
+        let (tcp, _) = listener.accept().await.expect("a connection");
+        let mut served = h2::server::handshake(tcp).await.expect("HTTP/2");
+        while let Some(Ok((_, mut respond))) = served.accept().await {
+            let mut body = respond.send_response(http::Response::new(()), false).expect("a response");
+            body.send_data("two".into(), true).expect("a body");
+        }
+    });
+    let ran = run("fetch", &[&url, "--http2", "--quiet"]).await;
+    assert_eq!((ran.code, &*ran.stdout), (Some(0), "two"), "{ran:?}");
 }

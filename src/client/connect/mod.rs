@@ -1,5 +1,7 @@
-//! One bound around whatever makes a connection: resolution, TCP and TLS together.
+//! One bound around whatever makes a connection: resolution, TCP, proxy and TLS together.
 
+pub(super) mod proxy;
+pub(super) mod resolve;
 mod stream;
 pub(super) mod tcp;
 pub(super) mod tls;
@@ -11,13 +13,16 @@ use crate::inflight::{observe, report};
 use crate::testing::Pipe;
 use http::Uri;
 use hyper_util::rt::TokioIo;
+use proxy::Proxy;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
+#[cfg(feature = "testing")]
+use stream::Stream;
 pub(super) use stream::end_this_connection;
-use stream::{Metered, Stream};
+use stream::{Made, Metered};
 use tokio::time::Instant;
 use tower_service::Service;
 
@@ -27,6 +32,23 @@ pub(crate) enum Way {
     Network(tls::Https),
     #[cfg(feature = "testing")]
     Pipe(Pipe),
+    #[cfg(test)]
+    Dial(Dial),
+}
+
+/// Where the connections of a test lead.
+#[cfg(test)]
+#[derive(Clone)]
+pub(crate) struct Dial(pub(crate) std::sync::Arc<dyn Fn() -> Dialing + Send + Sync>);
+
+#[cfg(test)]
+pub(crate) type Dialing = Pin<Box<dyn Future<Output = std::io::Result<tokio::io::DuplexStream>> + Send>>;
+
+#[cfg(test)]
+impl std::fmt::Debug for Dial {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Dial")
+    }
 }
 
 /// Makes connections under the connect bound.
@@ -38,11 +60,26 @@ pub(crate) struct Connector {
     // The pool clones its connector for every request, and uses it for few.
     way: Arc<Way>,
     limit: Duration,
+    /// HTTP/2 is spoken without being agreed on.
+    h2: bool,
 }
 
 impl Connector {
-    pub(crate) fn new(way: Way, limit: Duration) -> Connector {
-        Connector { way: Arc::new(way), limit }
+    pub(crate) fn new(way: Way, limit: Duration, h2: bool) -> Connector {
+        Connector { way: Arc::new(way), limit, h2 }
+    }
+
+    /// Whether nothing but HTTP/2 is spoken.
+    pub(crate) fn http2_only(&self) -> bool {
+        self.h2
+    }
+
+    /// The proxy that has to be told the whole URL of a request to here.
+    pub(crate) fn forwarder(&self, uri: &Uri) -> Option<Proxy> {
+        match &*self.way {
+            Way::Network(https) if !self.h2 && uri.scheme_str() == Some("http") => https.via(uri),
+            _ => None,
+        }
     }
 }
 
@@ -58,21 +95,41 @@ impl Service<Uri> for Connector {
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
-        let ends = Instant::now() + self.limit;
+        let (limit, h2) = (self.limit, self.h2);
+        let ends = Instant::now() + limit;
         match &*self.way {
-            Way::Network(https) => Box::pin(bounded(https.clone().connect(uri), self.limit, ends)),
+            Way::Network(https) => {
+                let via = https.via(&uri);
+                let connecting = https.clone().connect(uri);
+                Box::pin(async move {
+                    let connected = bounded(connecting, h2, limit, ends).await;
+                    // Whose silence it was is not known to the one with the clock.
+                    connected.map_err(|error| match via {
+                        Some(proxy) if error.is_timeout() => proxy.silent(error),
+                        _ => error,
+                    })
+                })
+            }
             #[cfg(feature = "testing")]
             Way::Pipe(pipe) => {
                 let connecting = pipe.clone().call(uri);
-                let connecting = async move { connecting.await.map(|io| Stream::Pipe(io.into_inner())) };
-                Box::pin(bounded(connecting, self.limit, ends))
+                let connecting =
+                    async move { connecting.await.map(|io| Made::from(Stream::Pipe(io.into_inner()))) };
+                Box::pin(bounded(connecting, h2, limit, ends))
+            }
+            #[cfg(test)]
+            Way::Dial(dial) => {
+                let connecting = dial.0();
+                let connecting = async move { connecting.await.map(|io| Made::from(Stream::Duplex(io))) };
+                Box::pin(bounded(connecting, h2, limit, ends))
             }
         }
     }
 }
 
 async fn bounded<E: Into<BoxError>>(
-    connecting: impl Future<Output = Result<Stream, E>>,
+    connecting: impl Future<Output = Result<Made, E>>,
+    h2: bool,
     limit: Duration,
     ends: Instant,
 ) -> Result<TokioIo<Metered>, Error> {
@@ -81,7 +138,7 @@ async fn bounded<E: Into<BoxError>>(
     poll_fn(|cx| {
         let (polled, doing) = observe(|| connecting.as_mut().poll(cx));
         match polled {
-            Poll::Ready(Ok(stream)) => return Poll::Ready(Ok(TokioIo::new(Metered::new(stream)))),
+            Poll::Ready(Ok(made)) => return Poll::Ready(Ok(TokioIo::new(Metered::new(made, h2)))),
             Poll::Ready(Err(error)) => return Poll::Ready(Err(failed(error.into()))),
             Poll::Pending => {}
         }

@@ -16,9 +16,29 @@ use tokio_rustls::client::TlsStream;
 #[derive(Debug)]
 pub(crate) enum Stream {
     Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls(Box<TlsStream<Stream>>),
     #[cfg(feature = "testing")]
     Pipe(PipeStream),
+    #[cfg(test)]
+    Duplex(tokio::io::DuplexStream),
+}
+
+impl Stream {
+    /// What the two ends agreed on while they shook hands.
+    fn agreed_on_h2(&self) -> bool {
+        matches!(self, Stream::Tls(tls) if tls.get_ref().1.alpn_protocol() == Some(b"h2"))
+    }
+
+    fn connected(&self) -> Connected {
+        match self {
+            Stream::Plain(tcp) => tcp.connected(),
+            Stream::Tls(tls) => tls.get_ref().0.connected(),
+            #[cfg(feature = "testing")]
+            Stream::Pipe(pipe) => pipe.connected(),
+            #[cfg(test)]
+            Stream::Duplex(_) => Connected::new(),
+        }
+    }
 }
 
 /// Does the same with whatever is inside.
@@ -29,8 +49,60 @@ macro_rules! inside {
             Stream::Tls($it) => $do,
             #[cfg(feature = "testing")]
             Stream::Pipe($it) => $do,
+            #[cfg(test)]
+            Stream::Duplex($it) => $do,
         }
     };
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        inside!(&mut *self, it => Pin::new(it).poll_read(cx, buf))
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        inside!(&mut *self, it => Pin::new(it).poll_write(cx, buf))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        inside!(&mut *self, it => Pin::new(it).poll_write_vectored(cx, bufs))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        inside!(self, it => it.is_write_vectored())
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        inside!(&mut *self, it => Pin::new(it).poll_flush(cx))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        inside!(&mut *self, it => Pin::new(it).poll_shutdown(cx))
+    }
+}
+
+/// What connecting has made.
+#[derive(Debug)]
+pub(crate) struct Made {
+    pub(crate) stream: Stream,
+    /// At its end is a proxy, which wants to see whole URLs.
+    pub(crate) proxied: bool,
+}
+
+impl From<Stream> for Made {
+    fn from(stream: Stream) -> Made {
+        Made { stream, proxied: false }
+    }
 }
 
 /// A connection that tells its [`Meter`] of the plain bytes above TLS.
@@ -39,6 +111,8 @@ pub(crate) struct Metered {
     stream: Stream,
     meter: Meter,
     number: u64,
+    h2: bool,
+    proxied: bool,
 }
 
 thread_local! {
@@ -52,15 +126,20 @@ thread_local! {
 ///
 /// hyper reads on, in one poll, for as long as there is something to read and nothing to hand over. A server that sends
 /// informational responses as fast as they are read would keep the thread from the call that has had enough of them.
+/// (On HTTP/2 nothing calls this: hyper passes those responses over.)
 pub(crate) fn end_this_connection() {
     ENDED.set(READ_LAST.get());
 }
 
 impl Metered {
-    pub(super) fn new(stream: Stream) -> Metered {
+    /// `h2` where HTTP/2 is spoken without being agreed on.
+    pub(super) fn new(made: Made, h2: bool) -> Metered {
         static NUMBERS: AtomicU64 = AtomicU64::new(1);
         let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
-        Metered { stream, meter: Meter::default(), number }
+        let Made { stream, proxied } = made;
+        let h2 = h2 || stream.agreed_on_h2();
+        let meter = if h2 { Meter::of_streams() } else { Meter::default() };
+        Metered { stream, meter, number, h2, proxied }
     }
 
     fn wrote(&self, polled: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
@@ -73,17 +152,9 @@ impl Metered {
 
 impl Connection for Metered {
     fn connected(&self) -> Connected {
-        let connected = match &self.stream {
-            Stream::Plain(tcp) => tcp.connected(),
-            Stream::Tls(tls) => {
-                let (tcp, session) = tls.get_ref();
-                let h2 = session.alpn_protocol() == Some(b"h2");
-                if h2 { tcp.connected().negotiated_h2() } else { tcp.connected() }
-            }
-            #[cfg(feature = "testing")]
-            Stream::Pipe(pipe) => pipe.connected(),
-        };
-        connected.extra(self.meter.clone())
+        let connected = self.stream.connected();
+        let connected = if self.h2 { connected.negotiated_h2() } else { connected };
+        connected.proxy(self.proxied).extra(self.meter.clone())
     }
 }
 
@@ -98,7 +169,7 @@ impl AsyncRead for Metered {
         }
         READ_LAST.set(self.number);
         let before = buf.filled().len();
-        let polled = inside!(&mut self.stream, it => Pin::new(it).poll_read(cx, buf));
+        let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
         if buf.filled().len() > before {
             self.meter.read();
         }
@@ -108,7 +179,7 @@ impl AsyncRead for Metered {
 
 impl AsyncWrite for Metered {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let polled = inside!(&mut self.stream, it => Pin::new(it).poll_write(cx, buf));
+        let polled = Pin::new(&mut self.stream).poll_write(cx, buf);
         self.wrote(polled)
     }
 
@@ -117,19 +188,19 @@ impl AsyncWrite for Metered {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let polled = inside!(&mut self.stream, it => Pin::new(it).poll_write_vectored(cx, bufs));
+        let polled = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
         self.wrote(polled)
     }
 
     fn is_write_vectored(&self) -> bool {
-        inside!(&self.stream, it => it.is_write_vectored())
+        self.stream.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        inside!(&mut self.stream, it => Pin::new(it).poll_flush(cx))
+        Pin::new(&mut self.stream).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        inside!(&mut self.stream, it => Pin::new(it).poll_shutdown(cx))
+        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }

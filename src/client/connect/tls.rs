@@ -1,6 +1,7 @@
 //! TLS by rustls with ring.
 
-use super::stream::Stream;
+use super::proxy::{Proxies, Proxy};
+use super::stream::{Made, Stream};
 use super::tcp::Tcp;
 use crate::error::{BoxError, Error, Phase};
 use crate::inflight::report;
@@ -15,13 +16,14 @@ use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::{Arc, OnceLock};
-use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tower_service::Service;
 
-/// What is offered to the server, in this order; the one place that says so.
-const ALPN: &[&[u8]] = &[b"http/1.1"];
+/// What is offered to the server, the preferred first.
+const ALPN: &[&[u8]] = &[b"h2", b"http/1.1"];
+/// The same where nothing but HTTP/2 is wanted: a server without it says so in the handshake.
+const ALPN_HTTP2: &[&[u8]] = &[b"h2"];
 
 /// Whom a client trusts, and who it says it is.
 ///
@@ -60,7 +62,7 @@ impl Tls {
     }
 
     /// Reads everything that was given. The roots of the platform are left for later.
-    pub(crate) fn prepare(&self) -> Result<Prepared, Error> {
+    pub(crate) fn prepare(&self, http2_only: bool) -> Result<Prepared, Error> {
         let mut own = RootCertStore::empty();
         for pem in &self.roots {
             for certificate in certificates(pem, "the root certificate")? {
@@ -81,7 +83,13 @@ impl Tls {
                 Some(config.client_auth_cert_resolver)
             }
         };
-        Ok(Prepared(Arc::new(Inner { own, identity, provider, config: OnceLock::new() })))
+        Ok(Prepared(Arc::new(Inner {
+            own,
+            identity,
+            provider,
+            alpn: if http2_only { ALPN_HTTP2 } else { ALPN },
+            config: OnceLock::new(),
+        })))
     }
 }
 
@@ -125,6 +133,7 @@ struct Inner {
     own: RootCertStore,
     identity: Option<Arc<dyn ResolvesClientCert>>,
     provider: Arc<CryptoProvider>,
+    alpn: &'static [&'static [u8]],
     config: OnceLock<Result<Arc<ClientConfig>, String>>,
 }
 
@@ -134,8 +143,15 @@ impl Prepared {
         made.clone().map_err(Error::config)
     }
 
+    /// For a proxy, to which nothing else is spoken.
+    fn http1(&self) -> Result<Arc<ClientConfig>, Error> {
+        let mut config = (*self.config()?).clone();
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(Arc::new(config))
+    }
+
     fn make(&self) -> Result<Arc<ClientConfig>, Error> {
-        let Inner { own, identity, provider, .. } = &*self.0;
+        let Inner { own, identity, provider, alpn, .. } = &*self.0;
         let mut roots = own.clone();
         let native = rustls_native_certs::load_native_certs();
         roots.add_parsable_certificates(native.certs);
@@ -151,33 +167,64 @@ impl Prepared {
             None => builder.with_no_client_auth(),
             Some(identity) => builder.with_client_cert_resolver(Arc::clone(identity)),
         };
-        config.alpn_protocols = ALPN.iter().map(|name| name.to_vec()).collect();
+        config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
         Ok(Arc::new(config))
     }
 }
 
-/// TCP, and TLS above it where the scheme asks for it.
+/// TCP, a proxy where there is one, and TLS above it where the scheme asks for it.
 #[derive(Clone, Debug)]
 pub(crate) struct Https {
     tcp: Tcp,
     tls: Prepared,
+    proxies: Proxies,
+    http2_only: bool,
 }
 
 impl Https {
-    pub(crate) fn new(tcp: Tcp, tls: Prepared) -> Https {
-        Https { tcp, tls }
+    pub(crate) fn new(tcp: Tcp, tls: Prepared, proxies: Proxies, http2_only: bool) -> Https {
+        Https { tcp, tls, proxies, http2_only }
+    }
+
+    pub(super) fn via(&self, uri: &Uri) -> Option<Proxy> {
+        self.proxies.toward(uri).ok().flatten()
     }
 }
 
 impl Https {
-    pub(super) async fn connect(mut self, uri: Uri) -> Result<Stream, Error> {
-        poll_fn(|cx| self.tcp.poll_ready(cx)).await.map_err(foreign)?;
-        let tcp = self.tcp.call(uri.clone()).await.map_err(foreign)?.into_inner();
-        if uri.scheme() != Some(&Scheme::HTTPS) {
-            return Ok(Stream::Plain(tcp));
+    pub(super) async fn connect(mut self, uri: Uri) -> Result<Made, Error> {
+        let secure = uri.scheme() == Some(&Scheme::HTTPS);
+        let name = secure.then(|| server_name(&uri));
+        let proxy = self.proxies.toward(&uri)?;
+        // A proxy reads HTTP/1.1 alone: everything else goes through a tunnel.
+        let tunnel = secure || self.http2_only;
+        let mut stream = match &proxy {
+            None => self.plain(uri.clone()).await?,
+            Some(proxy) => {
+                let tcp = self.plain(proxy.uri().clone()).await;
+                let mut stream = tcp.map_err(|error| proxy.unreachable(error))?;
+                if proxy.is_secure() {
+                    let shaken = handshake(self.tls.http1()?, server_name(proxy.uri())?, stream).await;
+                    stream = Stream::Tls(Box::new(shaken.map_err(|e| proxy.unreachable(e.at(Phase::Tls)))?));
+                }
+                if !tunnel {
+                    return Ok(Made { stream, proxied: true });
+                }
+                proxy.tunnel(&mut stream, &uri).await?;
+                stream
+            }
+        };
+        if let Some(name) = name {
+            let shaken = handshake(self.tls.config()?, name?, stream).await;
+            stream = Stream::Tls(Box::new(shaken.map_err(|error| error.at(Phase::Tls))?));
         }
-        let stream = handshake(&self.tls, &uri, tcp).await.map_err(|error| error.at(Phase::Tls))?;
-        Ok(Stream::Tls(Box::new(stream)))
+        Ok(Made::from(stream))
+    }
+
+    async fn plain(&mut self, uri: Uri) -> Result<Stream, Error> {
+        poll_fn(|cx| self.tcp.poll_ready(cx)).await.map_err(foreign)?;
+        let tcp = self.tcp.call(uri).await.map_err(foreign)?;
+        Ok(Stream::Plain(tcp.into_inner()))
     }
 }
 
@@ -185,8 +232,12 @@ fn foreign(error: impl Into<BoxError>) -> Error {
     Error::from(error.into())
 }
 
-async fn handshake(tls: &Prepared, uri: &Uri, tcp: TcpStream) -> Result<TlsStream<TcpStream>, Error> {
-    let mut shaking = pin!(TlsConnector::from(tls.config()?).connect(server_name(uri)?, tcp));
+async fn handshake(
+    config: Arc<ClientConfig>,
+    name: ServerName<'static>,
+    below: Stream,
+) -> Result<TlsStream<Stream>, Error> {
+    let mut shaking = pin!(TlsConnector::from(config).connect(name, below));
     let shaken = poll_fn(|cx| {
         let polled = shaking.as_mut().poll(cx);
         if polled.is_pending() {

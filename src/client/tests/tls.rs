@@ -15,21 +15,21 @@ use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
 /// A root of its own, and what it signs.
-struct Authority(CertifiedIssuer<'static, KeyPair>);
+pub(super) struct Authority(CertifiedIssuer<'static, KeyPair>);
 
-struct Signed {
+pub(super) struct Signed {
     certificate: rcgen::Certificate,
     key: KeyPair,
 }
 
 impl Authority {
-    fn new() -> Authority {
+    pub(super) fn new() -> Authority {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         Authority(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
     }
 
-    fn pem(&self) -> String {
+    pub(super) fn pem(&self) -> String {
         self.0.pem()
     }
 
@@ -41,7 +41,7 @@ impl Authority {
         Signed { certificate: params.signed_by(&key, &self.0).unwrap(), key }
     }
 
-    fn server(&self, names: &[&str]) -> Signed {
+    pub(super) fn server(&self, names: &[&str]) -> Signed {
         self.sign(names, ExtendedKeyUsagePurpose::ServerAuth)
     }
 
@@ -52,14 +52,14 @@ impl Authority {
     }
 
     /// A client that trusts this root beside those of the platform, and tries once.
-    fn trusting(&self) -> ClientBuilder {
+    pub(super) fn trusting(&self) -> ClientBuilder {
         Client::builder().tls(Tls::default().add_root_certificate(self.pem()))
     }
 }
 
 impl Signed {
     /// A server that shows this certificate, and asks for one where `clients` says by whom it has to be signed.
-    fn config(&self, clients: Option<&Authority>) -> ServerConfig {
+    pub(super) fn config(&self, clients: Option<&Authority>) -> ServerConfig {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider));
         let builder = builder.with_safe_default_protocol_versions().unwrap();

@@ -1,0 +1,166 @@
+//! Names to addresses: the resolver of the system on a few threads of our own.
+
+use crate::error::{Error, ErrorKind, Phase};
+use crate::inflight::report;
+use crate::sync::{Mutex, lock};
+use hyper_util::client::legacy::connect::dns::Name;
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::{Pin, pin};
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
+use std::vec;
+use tokio::sync::watch;
+use tower_service::Service;
+
+/// So many names are looked up at a time. The call into the system cannot be given up, and a dead name server holds it
+/// for 10 s and more: this is the most that it can hold.
+const THREADS: usize = 4;
+/// So many names wait behind them. One more is refused at once.
+const WAITING: usize = 256;
+
+type LookUp = dyn Fn(&str) -> io::Result<Vec<SocketAddr>> + Send + Sync;
+type Answer = Result<Vec<SocketAddr>, (io::ErrorKind, Arc<str>)>;
+/// One name being looked up for all who asked meanwhile. Nobody listens any more where all of them have left.
+type Flight = Arc<watch::Sender<Option<Answer>>>;
+
+/// Asks the system, one call per name at a time.
+///
+/// The threads are neither tokio's blocking ones, which a dead name server would fill and which hold up the end of a
+/// runtime, nor kept: each ends when no name waits. Answers are shared by those who wait, and not remembered: the
+/// system has a cache where one is wanted, and an address that has moved must be found.
+#[derive(Clone)]
+pub(crate) struct Resolver(Arc<Desk>);
+
+struct Desk {
+    look_up: Box<LookUp>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    flights: HashMap<Box<str>, Flight>,
+    waiting: VecDeque<Box<str>>,
+    threads: usize,
+}
+
+impl Resolver {
+    pub(crate) fn new(
+        look_up: impl Fn(&str) -> io::Result<Vec<SocketAddr>> + Send + Sync + 'static,
+    ) -> Resolver {
+        Resolver(Arc::new(Desk { look_up: Box::new(look_up), state: Mutex::default() }))
+    }
+
+    /// The one that all clients share.
+    pub(crate) fn system() -> Resolver {
+        static SYSTEM: OnceLock<Resolver> = OnceLock::new();
+        SYSTEM.get_or_init(|| Resolver::new(|host| Ok((host, 0).to_socket_addrs()?.collect()))).clone()
+    }
+
+    /// Joins those who wait for this name, or has it looked up.
+    fn ask(&self, host: &str) -> Result<watch::Receiver<Option<Answer>>, Error> {
+        let mut state = lock(&self.0.state);
+        if let Some(flight) = state.flights.get(host) {
+            return Ok(flight.subscribe());
+        }
+        let busy = state.threads >= THREADS;
+        if busy && state.waiting.len() >= WAITING {
+            state.forget_the_left();
+            if state.waiting.len() >= WAITING {
+                return Err(failed(io::Error::other(format!(
+                    "{THREADS} host names are being resolved and {WAITING} wait: the resolver is dead or slow"
+                ))));
+            }
+        }
+        if !busy {
+            let desk = Arc::clone(&self.0);
+            let thread = std::thread::Builder::new().name("unwedge-resolver".to_owned());
+            thread.spawn(move || work(&desk)).map_err(failed)?;
+            state.threads += 1;
+        }
+        let (flight, answer) = watch::channel(None);
+        state.flights.insert(host.into(), Arc::new(flight));
+        state.waiting.push_back(host.into());
+        Ok(answer)
+    }
+}
+
+impl State {
+    fn forget_the_left(&mut self) {
+        let State { flights, waiting, .. } = self;
+        waiting.retain(|host| {
+            let wanted = flights.get(host).is_some_and(|flight| flight.receiver_count() > 0);
+            if !wanted {
+                flights.remove(host);
+            }
+            wanted
+        });
+    }
+}
+
+/// What one thread does until no name waits.
+fn work(desk: &Desk) {
+    while let Some((host, flight)) = next(desk) {
+        // A panic must not cost the thread, of which there are few.
+        let looked = catch_unwind(AssertUnwindSafe(|| (desk.look_up)(&host)));
+        let looked = looked.unwrap_or_else(|_| Err(io::Error::other("the resolver panicked")));
+        lock(&desk.state).flights.remove(&host);
+        flight.send_replace(Some(looked.map_err(|e| (e.kind(), e.to_string().into()))));
+    }
+}
+
+fn next(desk: &Desk) -> Option<(Box<str>, Flight)> {
+    let mut state = lock(&desk.state);
+    state.forget_the_left();
+    let next = state.waiting.pop_front();
+    let found = next.and_then(|host| state.flights.get(&host).cloned().map(|flight| (host, flight)));
+    if found.is_none() {
+        // Under the same lock: whoever asks next starts a thread.
+        state.threads -= 1;
+    }
+    found
+}
+
+impl Service<Name> for Resolver {
+    type Response = vec::IntoIter<SocketAddr>;
+    type Error = Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Error>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, name: Name) -> Self::Future {
+        let asked = self.ask(name.as_str());
+        Box::pin(async move {
+            let mut answer = asked?;
+            let mut answered = pin!(answer.wait_for(Option::is_some));
+            let answered = poll_fn(|cx| {
+                let polled = answered.as_mut().poll(cx);
+                if polled.is_pending() {
+                    report(Phase::Resolve);
+                }
+                polled
+            });
+            match answered.await.ok().and_then(|answer| answer.clone()) {
+                Some(Ok(addresses)) => Ok(addresses.into_iter()),
+                Some(Err((kind, text))) => Err(failed(io::Error::new(kind, &*text))),
+                None => Err(failed(io::Error::other("the resolver gave no answer"))),
+            }
+        })
+    }
+}
+
+impl fmt::Debug for Resolver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Resolver")
+    }
+}
+
+fn failed(error: io::Error) -> Error {
+    Error::new(ErrorKind::Connect, "").at(Phase::Resolve).with_source(error)
+}

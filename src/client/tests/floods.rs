@@ -1,0 +1,100 @@
+//! Servers that break the rules of HTTP/2, or flood their client.
+
+use super::http2::{SETTINGS, dialled, frame, raw, serve, server};
+use super::*;
+use crate::{ErrorKind, breaker, retry};
+use http::Response as Head;
+use std::sync::atomic::Ordering;
+use tokio::io::AsyncReadExt;
+use tokio::time::Instant;
+
+const PING: u8 = 6;
+
+/// How a server that plays this with its first connection ends a call, and that the next one is fine.
+async fn attacked(then: Vec<u8>) -> (Result<u32, Error>, Duration) {
+    let (client, dials) = dialled(Duration::ZERO, move |number, io| {
+        let then = then.clone();
+        async move {
+            if number == 0 {
+                return raw(io, then).await;
+            }
+            if let Ok(connection) = h2::server::handshake(io).await {
+                serve(connection).await;
+            }
+        }
+    });
+    let client = client
+        .retry(retry::Settings::default().max_retries(0))
+        .breaker(breaker::Settings::default())
+        .build()
+        .unwrap();
+    let start = Instant::now();
+    let first = client.get(URL).await.map(|response| response.attempts().count);
+    let took = start.elapsed();
+    assert_eq!(client.get(URL).await.unwrap().status(), 200);
+    assert_eq!(dials.load(Ordering::Relaxed), 2, "the first connection was retired");
+    (first, took)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_never_sends_settings_is_bounded_by_the_attempt() {
+    let (client, dials) = dialled(Duration::ZERO, |number, mut io| async move {
+        if number == 0 {
+            let mut bytes = vec![0; 4096];
+            while matches!(io.read(&mut bytes).await, Ok(1..)) {}
+        } else if let Ok(connection) = h2::server::handshake(io).await {
+            serve(connection).await;
+        }
+    });
+    let client = client.build().unwrap();
+    let start = Instant::now();
+    let response = client.get(URL).await.unwrap();
+    assert!(start.elapsed() >= 10 * SEC && start.elapsed() <= 11 * SEC, "{:?}", start.elapsed());
+    assert_eq!((response.attempts().count, dials.load(Ordering::Relaxed)), (2, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_no_server_may_send_ends_the_connection_at_once_and_the_next_call_is_fine() {
+    let mut endless = frame(1, 0x1, 1, &[0x88]);
+    for _ in 0..64 {
+        // Literal headers that are not indexed, 4 KiB each, and never the end of them.
+        let mut header = vec![0x00, 0x01, b'a', 0x7f, 0x81, 0x1f];
+        header.extend([b'x'; 4096]);
+        endless.extend(frame(9, 0, 1, &header));
+    }
+    for (what, then) in [
+        ("a response on a stream never opened", frame(1, 0x5, 7, &[0x88])),
+        ("a push without leave", frame(5, 0x4, 1, &[0, 0, 0, 2, 0x88])),
+        ("a settings frame of five bytes", frame(SETTINGS, 0, 0, &[0; 5])),
+        ("headers without end", endless),
+    ] {
+        let (ended, took) = attacked(then).await;
+        let error = ended.expect_err(what);
+        assert_eq!(error.kind(), ErrorKind::Transport, "{what}: {error:?}");
+        assert!(took < SEC, "{what}: {took:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn floods_of_pings_and_settings_are_answered_in_bounded_memory() {
+    for (what, flood) in [("pings", frame(PING, 0, 0, &[7; 8])), ("settings", frame(SETTINGS, 0, 0, &[]))] {
+        let flood = flood.repeat(20_000);
+        let reply = [flood, frame(1, 0x5, 1, &[0x88])].concat();
+        let (client, _) = dialled(Duration::ZERO, move |_, io| raw(io, reply.clone()));
+        let response = client.build().unwrap().get(URL).await.expect(what);
+        assert_eq!(response.status(), 200);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_response_head_above_its_cap_is_an_error() {
+    let (client, _) = server(|_, mut connection| async move {
+        while let Some(Ok((_, mut respond))) = connection.accept().await {
+            let head = Head::builder().header("x-large", "x".repeat(70_000)).body(()).unwrap();
+            let _ = respond.send_response(head, true);
+        }
+    });
+    let error =
+        client.retry(retry::Settings::default().max_retries(0)).build().unwrap().get(URL).await.unwrap_err();
+    assert!(!error.to_string().is_empty() && error.attempts() == 1, "{error:?}");
+}

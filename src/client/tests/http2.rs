@@ -1,0 +1,278 @@
+//! HTTP/2 over an in-memory connection and a real server of the h2 crate, on a paused clock.
+
+use super::super::connect::{Dial, Dialing};
+use super::*;
+use crate::{ErrorKind, retry, within};
+use bytes::Bytes;
+use h2::Reason;
+use h2::server::{Connection, SendResponse};
+use http::{Response as Head, StatusCode};
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::time::{Instant, sleep};
+
+type Served = Connection<DuplexStream, Bytes>;
+
+/// A task of the test's server, which ends with its runtime.
+#[expect(clippy::disallowed_methods, reason = "its owner is the runtime of the test")]
+fn spawn(task: impl Future<Output = ()> + Send + 'static) {
+    tokio::spawn(task);
+}
+
+/// Every connection is played by this function, which gets its number, from 0.
+pub(super) fn dialled<F, T>(takes: Duration, play: F) -> (ClientBuilder, Arc<AtomicU32>)
+where
+    F: Fn(u32, DuplexStream) -> T + Send + Sync + Clone + 'static,
+    T: Future<Output = ()> + Send + 'static,
+{
+    let dials = Arc::new(AtomicU32::new(0));
+    let counting = Arc::clone(&dials);
+    let dial = Dial(Arc::new(move || {
+        let (play, number) = (play.clone(), counting.fetch_add(1, Ordering::Relaxed));
+        let dialling: Dialing = Box::pin(async move {
+            sleep(takes).await;
+            let (near, far) = tokio::io::duplex(256 * 1024);
+            spawn(play(number, far));
+            Ok(near)
+        });
+        dialling
+    }));
+    let mut client = Client::builder().network(Network::default().http2_only());
+    client.dial = Some(dial);
+    (client, dials)
+}
+
+pub(super) fn server<F, T>(play: F) -> (ClientBuilder, Arc<AtomicU32>)
+where
+    F: Fn(u32, Served) -> T + Send + Sync + Clone + 'static,
+    T: Future<Output = ()> + Send + 'static,
+{
+    dialled(Duration::ZERO, move |number, io| {
+        let play = play.clone();
+        async move {
+            let Ok(connection) = h2::server::handshake(io).await else { return };
+            play(number, connection).await;
+        }
+    })
+}
+
+fn answer(mut respond: SendResponse<Bytes>, body: &'static str) {
+    let Ok(mut stream) = respond.send_response(Head::new(()), false) else { return };
+    let _ = stream.send_data(Bytes::from_static(body.as_bytes()), true);
+}
+
+/// Answers all that comes.
+pub(super) async fn serve(mut connection: Served) {
+    while let Some(Ok((_, respond))) = connection.accept().await {
+        answer(respond, "ok");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn ten_calls_at_once_share_one_connection() {
+    let (client, dials) = server(|_, connection| serve(connection));
+    let client = client.build().unwrap();
+    let calls: Vec<_> = (0..10).map(|_| Beside::new(client.get(URL).send())).collect();
+    for call in calls {
+        let response = call.ended().await.unwrap();
+        assert_eq!(response.text().await.unwrap(), "ok");
+    }
+    assert_eq!(dials.load(Ordering::Relaxed), 1);
+    let request = Request::get(URL).version(http::Version::HTTP_2).body("").unwrap();
+    let response = client.send(request).await.unwrap();
+    assert_eq!(response.into_http().version(), http::Version::HTTP_2);
+}
+
+/// What becomes of a POST whose first stream is ended in this way: its attempts, or its error.
+async fn post_after(reason: Reason) -> Result<u32, Error> {
+    let (client, _) = server(move |number, mut connection| async move {
+        if number == 0 {
+            let Some(Ok((_, mut respond))) = connection.accept().await else { return };
+            respond.send_reset(reason);
+        }
+        serve(connection).await;
+    });
+    let response = client.build()?.post(URL).body("x").await?;
+    Ok(response.attempts().count)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_post_is_repeated_after_a_refused_stream_and_not_after_an_internal_error() {
+    assert_eq!(post_after(Reason::REFUSED_STREAM).await.unwrap(), 2);
+    let error = post_after(Reason::INTERNAL_ERROR).await.unwrap_err();
+    assert_eq!((error.kind(), error.attempts()), (ErrorKind::Transport, 1), "{error:?}");
+    assert!(error.to_string().contains("internal error"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_get_is_repeated_after_an_internal_error_and_its_breaker_counts_it() {
+    let (client, _) = server(|_, mut connection| async move {
+        let mut first = true;
+        while let Some(Ok((_, mut respond))) = connection.accept().await {
+            // The connection had served before: what the server says of a stream is no race of keep-alive.
+            if std::mem::take(&mut first) {
+                answer(respond, "ok")
+            } else {
+                respond.send_reset(Reason::INTERNAL_ERROR)
+            }
+        }
+    });
+    let client = client.retry(retry::Settings::default().max_retries(1)).build().unwrap();
+    client.get(URL).await.unwrap();
+    let error = client.get(URL).await.unwrap_err();
+    assert_eq!(error.attempts(), 2);
+    assert_eq!(client.breakers().snapshot()[0].consecutive_failures, 2);
+}
+
+/// A frame of HTTP/2 by hand.
+pub(super) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let mut frame = (payload.len() as u32).to_be_bytes()[1..].to_vec();
+    frame.extend([kind, flags]);
+    frame.extend(stream.to_be_bytes());
+    frame.extend(payload);
+    frame
+}
+
+pub(super) const SETTINGS: u8 = 4;
+const GOAWAY: u8 = 7;
+const ACK: u8 = 1;
+
+/// Sends its settings, waits until a request has arrived, sends this, and reads on for ever.
+pub(super) async fn raw(mut io: DuplexStream, then: Vec<u8>) {
+    let _ = io.write_all(&frame(SETTINGS, 0, 0, &[])).await;
+    let mut bytes = vec![0; 4096];
+    // The preface, settings and window update of the client, and a request.
+    let mut arrived = 0;
+    while arrived < 100 {
+        match io.read(&mut bytes).await {
+            Ok(0) | Err(_) => return,
+            Ok(n) => arrived += n,
+        }
+    }
+    let _ = io.write_all(&then).await;
+    while matches!(io.read(&mut bytes).await, Ok(1..)) {}
+}
+
+fn goaway(last: u32, reason: Reason) -> Vec<u8> {
+    let mut payload = last.to_be_bytes().to_vec();
+    payload.extend(u32::from(reason).to_be_bytes());
+    frame(GOAWAY, 0, 0, &payload)
+}
+
+/// As [`post_after`], where the first connection says goodbye: it has processed streams up to `last`.
+async fn post_after_goaway(last: u32, reason: Reason) -> Result<u32, Error> {
+    let (client, _) = dialled(Duration::ZERO, move |number, io| async move {
+        if number == 0 {
+            let mut io = io;
+            let _ = tokio::time::timeout(SEC, raw_until(&mut io, goaway(last, reason))).await;
+        } else if let Ok(connection) = h2::server::handshake(io).await {
+            serve(connection).await;
+        }
+    });
+    let response = client.build()?.post(URL).body("x").await?;
+    Ok(response.attempts().count)
+}
+
+/// As [`raw`], on a connection that ends with its caller.
+async fn raw_until(io: &mut DuplexStream, then: Vec<u8>) {
+    let (near, mut far) = tokio::io::duplex(256 * 1024);
+    let mut raw = std::pin::pin!(raw(near, then));
+    tokio::select! {
+        () = &mut raw => {}
+        _ = tokio::io::copy_bidirectional(io, &mut far) => {}
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_post_is_repeated_after_a_goaway_below_its_stream_and_not_after_one_that_may_have_processed_it() {
+    for reason in [Reason::NO_ERROR, Reason::ENHANCE_YOUR_CALM] {
+        assert_eq!(post_after_goaway(0, reason).await.unwrap(), 2, "{reason}");
+        let error = post_after_goaway(1, reason).await.unwrap_err();
+        assert_eq!((error.kind(), error.attempts()), (ErrorKind::Transport, 1), "{reason}: {error:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_on_which_a_call_waited_in_vain_is_not_used_again() {
+    // The first connection answers pings, and never a request.
+    let (client, dials) = server(|number, mut connection| async move {
+        if number > 0 {
+            return serve(connection).await;
+        }
+        let mut kept = Vec::new();
+        while let Some(Ok(asked)) = connection.accept().await {
+            kept.push(asked);
+        }
+    });
+    let client = client.build().unwrap();
+    let response = client.get(URL).await.unwrap();
+    assert_eq!((response.attempts().count, dials.load(Ordering::Relaxed)), (2, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_is_given_up_soon_leaves_its_connection_in_use() {
+    let (client, dials) = server(|_, mut connection| async move {
+        while let Some(Ok((request, respond))) = connection.accept().await {
+            if request.uri().path() != "/never" {
+                answer(respond, "ok");
+            } else {
+                spawn(async move {
+                    sleep(60 * SEC).await;
+                    drop(respond);
+                });
+            }
+        }
+    });
+    let client = client.build().unwrap();
+    let never = "http://api.example/never";
+    within(900 * MS, client.get(never).send()).await.unwrap().unwrap_err();
+    client.get(URL).await.unwrap();
+    assert_eq!(dials.load(Ordering::Relaxed), 1);
+    within(1100 * MS, client.get(never).send()).await.unwrap().unwrap_err();
+    client.get(URL).await.unwrap();
+    assert_eq!(dials.load(Ordering::Relaxed), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unanswered_ping_ends_a_connection_after_45_seconds_also_an_idle_one() {
+    let silent_since = Arc::new(std::sync::Mutex::new(None));
+    let ended = Arc::clone(&silent_since);
+    let (client, _) = dialled(Duration::ZERO, move |_, io| {
+        let ended = Arc::clone(&ended);
+        async move {
+            // Answers one request by hand (HEADERS with `:status: 200`, end of stream), then nothing.
+            let reply = frame(1, 0x5, 1, &[0x88]);
+            raw(io, [frame(SETTINGS, ACK, 0, &[]), reply].concat()).await;
+            *ended.lock().unwrap() = Some(Instant::now());
+        }
+    });
+    let client = client.build().unwrap();
+    client.get(URL).await.unwrap();
+    let start = Instant::now();
+    sleep(44 * SEC).await;
+    assert_eq!(*silent_since.lock().unwrap(), None);
+    sleep(2 * SEC).await;
+    let ended = silent_since.lock().unwrap().unwrap();
+    assert!((ended - start).abs_diff(45 * SEC) < SEC, "{:?}", ended - start);
+}
+
+#[tokio::test(start_paused = true)]
+async fn when_the_leader_of_ten_connects_is_dropped_the_nine_others_succeed_and_nothing_is_recorded() {
+    let (client, _) = dialled(200 * MS, |_, io| async move {
+        if let Ok(connection) = h2::server::handshake(io).await {
+            serve(connection).await;
+        }
+    });
+    let client = client.build().unwrap();
+    let leader = Beside::new(client.get(URL).send());
+    tokio::task::yield_now().await;
+    let others: Vec<_> = (0..9).map(|_| Beside::new(client.get(URL).send())).collect();
+    sleep(50 * MS).await;
+    drop(leader);
+    for other in others {
+        assert_eq!(other.ended().await.unwrap().status(), StatusCode::OK);
+    }
+    assert_eq!(client.breakers().snapshot()[0].consecutive_failures, 0);
+}

@@ -1,0 +1,213 @@
+//! Names and addresses: a resolver that is dead, and names with addresses that are.
+
+use super::super::connect::resolve::Resolver;
+use super::*;
+use crate::{ErrorKind, Limits, Phase, retry};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use tokio::time::Instant;
+
+fn resolving(look_up: impl Fn(&str) -> io::Result<Vec<SocketAddr>> + Send + Sync + 'static) -> ClientBuilder {
+    let mut client = Client::builder().network(Network::default().no_proxy());
+    client.resolver = Some(Resolver::new(look_up));
+    client.retry(retry::Settings::default().max_retries(0))
+}
+
+fn addresses(list: &[&str]) -> io::Result<Vec<SocketAddr>> {
+    Ok(list.iter().map(|address| SocketAddr::new(address.parse().unwrap(), 0)).collect())
+}
+
+/// Holds look-ups until it is opened.
+#[derive(Clone, Default)]
+struct Gate {
+    state: Arc<(Mutex<bool>, Condvar)>,
+    inside: Arc<AtomicUsize>,
+    calls: Arc<AtomicUsize>,
+}
+
+impl Gate {
+    fn pass(&self) {
+        self.calls.fetch_add(1, Ordering::SeqCst);
+        self.inside.fetch_add(1, Ordering::SeqCst);
+        let mut open = self.state.0.lock().unwrap();
+        while !*open {
+            open = self.state.1.wait_timeout(open, 10 * SEC).unwrap().0;
+        }
+        self.inside.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    fn open(&self) {
+        *self.state.0.lock().unwrap() = true;
+        self.state.1.notify_all();
+    }
+
+    fn inside(&self) -> usize {
+        self.inside.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for Gate {
+    fn drop(&mut self) {
+        // A test that fails leaves no thread behind.
+        self.open();
+    }
+}
+
+#[tokio::test]
+async fn the_next_address_is_taken_when_one_refuses() {
+    let peer = Peer::new().forever(Reply::ok("ok"));
+    let at = peer.listen().unwrap();
+    let client = resolving(|_| addresses(&["127.0.0.9", "127.0.0.8", "127.0.0.1"])).build().unwrap();
+    assert_eq!(client.get(format!("http://api.example:{}/", at.port())).await.unwrap().status(), 200);
+    let nobody = resolving(|_| addresses(&["127.0.0.9", "127.0.0.8"])).build().unwrap();
+    let error = nobody.get(format!("http://api.example:{}/", at.port())).await.unwrap_err();
+    assert!(error.is_connect() && error.to_string().contains("connection refused"), "{error}");
+}
+
+/// 127.0.0.9 answers no connect to this port: its backlog is full, and nobody accepts.
+#[cfg(target_os = "linux")]
+fn black_hole(port: u16) -> Vec<socket2::Socket> {
+    let at = socket2::SockAddr::from(SocketAddr::from(([127, 0, 0, 9], port)));
+    let socket = || socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    let listener = socket();
+    listener.bind(&at).unwrap();
+    listener.listen(0).unwrap();
+    let mut sockets = vec![listener];
+    for _ in 0..4 {
+        let filler = socket();
+        filler.set_nonblocking(true).unwrap();
+        let _ = filler.connect(&at);
+        sockets.push(filler);
+    }
+    sockets
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn the_other_family_is_tried_when_the_first_has_not_connected_within_its_head_start() {
+    let peer = Peer::new().forever(Reply::ok("ok"));
+    let Ok(at) = peer.listen_on("[::1]:0".parse().unwrap()) else { return };
+    let _dead = black_hole(at.port());
+    let client = resolving(|_| addresses(&["127.0.0.9", "::1"])).build().unwrap();
+    let start = Instant::now();
+    assert_eq!(client.get(format!("http://api.example:{}/", at.port())).await.unwrap().status(), 200);
+    let took = start.elapsed();
+    assert!(took >= 250 * MS && took < SEC, "{took:?}");
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_dead_address_leaves_time_for_the_next_of_its_family() {
+    let peer = Peer::new().forever(Reply::ok("ok"));
+    let at = peer.listen().unwrap();
+    let _dead = black_hole(at.port());
+    let limits = Limits::default().connect(SEC);
+    let client =
+        resolving(|_| addresses(&["127.0.0.9", "127.0.0.1"])).limits(limits.clone()).build().unwrap();
+    let start = Instant::now();
+    assert_eq!(client.get(format!("http://api.example:{}/", at.port())).await.unwrap().status(), 200);
+    assert!(start.elapsed() >= 600 * MS, "its share of the connect bound, and a fifth");
+    // With nothing but dead ones the connect bound says what happened.
+    let nobody = resolving(|_| addresses(&["127.0.0.9"])).limits(limits).build().unwrap();
+    let error = nobody.get(format!("http://api.example:{}/", at.port())).await.unwrap_err();
+    assert!(error.to_string().ends_with("no connection after 1 s"), "{error}");
+}
+
+#[tokio::test]
+async fn a_resolver_that_hangs_is_bounded_by_the_connect_limit_and_the_error_says_so() {
+    let gate = Gate::default();
+    let hanging = gate.clone();
+    let client = resolving(move |_| {
+        hanging.pass();
+        addresses(&["127.0.0.1"])
+    });
+    let client = client.limits(Limits::default().connect(300 * MS)).build().unwrap();
+    let start = Instant::now();
+    let error = client.get("http://api.example/").await.unwrap_err();
+    assert!(start.elapsed() < 400 * MS, "{:?}", start.elapsed());
+    assert_eq!((error.kind(), error.phase()), (ErrorKind::Connect, Some(Phase::Resolve)), "{error:?}");
+    assert!(error.to_string().ends_with("no connection after 300 ms (resolving the host name)"), "{error}");
+    gate.open();
+}
+
+#[tokio::test]
+async fn callers_of_one_name_share_one_look_up() {
+    let peer = Peer::new().forever(Reply::ok("ok"));
+    let url = format!("http://api.example:{}/", peer.listen().unwrap().port());
+    let gate = Gate::default();
+    let hanging = gate.clone();
+    let client = resolving(move |_| {
+        hanging.pass();
+        addresses(&["127.0.0.1"])
+    })
+    .build()
+    .unwrap();
+    let calls: Vec<_> = (0..10).map(|_| Beside::new(client.get(&url).send())).collect();
+    tokio::time::sleep(100 * MS).await;
+    assert_eq!(client.in_flight().snapshot()[9].phase, Phase::Resolve);
+    gate.open();
+    for call in calls {
+        assert_eq!(call.ended().await.unwrap().status(), 200);
+    }
+    assert_eq!(gate.calls.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn a_dead_resolver_holds_four_threads_at_most_and_what_nobody_waits_for_any_more_is_not_looked_up() {
+    let gate = Gate::default();
+    let hanging = gate.clone();
+    let client = resolving(move |_| {
+        hanging.pass();
+        addresses(&["127.0.0.9"])
+    });
+    let client = client.limits(Limits::default().connect(200 * MS)).build().unwrap();
+    let calls: Vec<_> =
+        (0..270).map(|n| Beside::new(client.get(format!("http://h{n}.example:1/")).send())).collect();
+    let mut refused = 0;
+    for call in calls {
+        let error = call.ended().await.unwrap_err();
+        assert_eq!((error.kind(), error.phase()), (ErrorKind::Connect, Some(Phase::Resolve)), "{error:?}");
+        refused += u32::from(error.to_string().contains("the resolver is dead or slow"));
+    }
+    assert_eq!((gate.inside(), refused), (4, 10), "four are looked up, 256 wait, the rest is refused");
+    gate.open();
+    // One more, which is served by a thread that has come back, before or after those that were given up.
+    let error = client.get("http://last.example:1/").await.unwrap_err();
+    assert!(error.to_string().ends_with("connection refused"), "{error}");
+    assert_eq!(gate.calls.load(Ordering::SeqCst), 5);
+}
+
+#[tokio::test]
+async fn a_look_up_that_panics_is_an_error_and_the_next_one_works() {
+    let first = AtomicUsize::new(0);
+    let peer = Peer::new().forever(Reply::ok("ok"));
+    let url = format!("http://api.example:{}/", peer.listen().unwrap().port());
+    let client = resolving(move |_| {
+        assert!(first.fetch_add(1, Ordering::SeqCst) > 0, "the first look-up panics");
+        addresses(&["127.0.0.1"])
+    })
+    .build()
+    .unwrap();
+    let error = client.get(&url).await.unwrap_err();
+    assert_eq!((error.kind(), error.phase()), (ErrorKind::Connect, Some(Phase::Resolve)), "{error:?}");
+    assert_eq!(client.get(&url).await.unwrap().status(), 200);
+}
+
+#[test]
+fn a_dead_resolver_does_not_hold_up_the_end_of_a_runtime() {
+    let gate = Gate::default();
+    let hanging = gate.clone();
+    let client = resolving(move |_| {
+        hanging.pass();
+        addresses(&["127.0.0.1"])
+    });
+    let client = client.limits(Limits::default().connect(100 * MS)).build().unwrap();
+    let start = Instant::now();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    assert!(runtime.block_on(async { client.get("http://api.example/").await }).is_err());
+    drop(runtime);
+    assert!(start.elapsed() < SEC, "{:?}", start.elapsed());
+    assert_eq!(gate.inside(), 1);
+}
