@@ -80,6 +80,7 @@ fn a_result_counts_in_the_generation_of_its_admission_or_not_at_all() {
         });
         b.reset();
         caller.join().unwrap();
+        assert!(b.is_mirrored());
         let s = b.snapshot();
         assert_eq!((s.phase, s.generation), (Phase::Closed, 1));
         // The snapshot came after the admission: where it still says 0, so did the admission.
@@ -98,6 +99,7 @@ fn a_circuit_that_opens_takes_no_count_along() {
         });
         permit(&b).failure();
         fast.join().unwrap();
+        assert!(b.is_mirrored());
         let s = b.snapshot();
         assert_eq!((s.phase, s.generation, s.calls, s.failures), (Phase::Open, 1, 0, 0));
         assert!(b.acquire().is_err());
@@ -113,6 +115,7 @@ fn a_success_after_a_failure_ends_its_run_whatever_another_thread_does() {
         permit(&b).success();
         permit(&b).failure();
         other.join().unwrap();
+        assert!(b.is_mirrored());
         let s = b.snapshot();
         assert_eq!((s.phase, s.calls, s.failures), (Phase::Closed, 4, 2));
         assert!(s.consecutive_failures <= 1, "{s:?}");
@@ -131,6 +134,7 @@ fn every_result_of_two_threads_is_counted() {
         permit(&b).success();
         permit(&b).success();
         other.join().unwrap();
+        assert!(b.is_mirrored());
         let s = b.snapshot();
         assert_eq!((s.calls, s.failures), (4, 1));
     });
@@ -172,6 +176,7 @@ fn a_dropped_probe_gives_its_place_back_whatever_becomes_of_the_circuit() {
         }
         dropped.join().unwrap();
         reset.join().unwrap();
+        assert!(b.is_mirrored());
         let s = b.snapshot();
         assert_eq!((s.phase, s.probes_in_flight), (Phase::Closed, 0));
         assert!(s.calls <= 1, "{s:?}");
@@ -187,6 +192,7 @@ fn of_two_failed_probes_one_opens_the_circuit_again() {
         let generation = b.snapshot().generation;
         let threads = probes.map(|probe| run(&b, move |_| probe.failure()));
         threads.into_iter().for_each(|thread| thread.join().unwrap());
+        assert!(b.is_mirrored());
         let s = b.snapshot();
         assert_eq!((s.phase, s.probes_in_flight, s.generation), (Phase::Open, 0, generation + 1));
     });
@@ -206,6 +212,7 @@ fn a_refusal_names_a_wait_that_was_true() {
             assert!(wait == 5 || wait == 60, "{wait}");
         }
         other.join().unwrap();
+        assert!(b.is_mirrored());
         let refused = b.acquire().expect_err("open");
         assert_eq!(refused.retry_in(), Some(Duration::from_secs(60)));
     });

@@ -265,6 +265,15 @@ impl Breaker {
         }
     }
 
+    /// Whether what is read without the lock says what the machine says.
+    #[cfg(all(test, unwedge_loom))]
+    pub(super) fn is_mirrored(&self) -> bool {
+        let machine = self.lock();
+        let until = pace::nanos(machine.until().saturating_duration_since(self.0.start));
+        self.word() == Word::new(machine.generation(), machine.phase(), machine.is_quiet())
+            && (!self.word().is_open() || self.0.until.load(Ordering::Relaxed) == until)
+    }
+
     fn collect_successes(&self, machine: &mut Machine) {
         machine.add_successes(self.0.successes.take(machine.generation()));
     }
