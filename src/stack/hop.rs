@@ -3,7 +3,9 @@
 #[cfg(feature = "client")]
 use crate::deadline::Deadline;
 use http::header::LOCATION;
-use http::{Method, StatusCode, request, response};
+#[cfg(feature = "client")]
+use http::request;
+use http::{Method, StatusCode, response};
 use tokio::time::Instant;
 
 /// One of the calls that a redirected call is made of. Each is judged by its own origin; time is one for all.

@@ -22,6 +22,7 @@ pub(super) enum Outgoing<B> {
         body: B,
     },
     /// For the place that a redirect names alone: the body cannot be sent again.
+    #[cfg_attr(not(feature = "client"), expect(dead_code, reason = "the client follows redirects"))]
     Headless {
         version: Version,
         headers: HeaderMap,
