@@ -3,9 +3,15 @@
 use crate::support::*;
 use bytes::Bytes;
 use http::HeaderMap;
-use http_body_util::BodyExt;
+use http_body::Frame;
+use http_body_util::{BodyExt, Full};
+use std::convert::Infallible;
+use std::future::ready;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::Instant;
+use tower_layer::Layer;
 use unwedge::testing::{Peer, Reply};
 use unwedge::{Body, Collect, ErrorKind, Limits, Phase, StackLayer};
 
@@ -183,6 +189,35 @@ async fn answers_that_have_no_body_come_at_the_head() {
         assert!(body.is_empty() && status < 400);
         assert_eq!((start.elapsed(), peer.request_count()), (Duration::ZERO, 1));
         assert!(layer.in_flight().is_empty());
+    }
+}
+
+/// A body of which nothing ever comes, not even its end.
+struct Nothing;
+
+impl http_body::Body for Nothing {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Pending
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_end_that_never_comes_is_not_awaited_where_there_is_no_body() {
+    for (method, status, waits) in
+        [("HEAD", 200, false), ("GET", 204, false), ("GET", 304, false), ("GET", 200, true)]
+    {
+        let inner = tower::service_fn(move |_: http::Request<Full<Bytes>>| {
+            ready(Ok::<_, Infallible>(http::Response::builder().status(status).body(Nothing).unwrap()))
+        });
+        let service = once(Limits::default()).layer(inner);
+        let answer = tokio::time::timeout(MS, call(&service, request(method, "/"))).await;
+        assert_eq!(answer.is_err(), waits, "{method} {status}");
     }
 }
 

@@ -1,6 +1,7 @@
 //! What is sent again: the same request, if it can be made twice.
 
 use crate::support::*;
+use crate::watch::Log;
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::combinators::{BoxBody, UnsyncBoxBody};
@@ -110,14 +111,14 @@ async fn a_boxed_body_is_sent_again_when_it_is_empty() {
 #[tokio::test(start_paused = true)]
 async fn a_body_that_cannot_be_sent_again_gets_one_attempt_and_that_is_said_once() {
     struct Upload;
-    let warnings = Warnings::capture();
+    let (log, _guard) = Log::listen();
     let layer = built(exact());
     assert_eq!(attempts(Upload, &layer).await, 1, "and the 503 comes back, no error of ours");
     assert_eq!(attempts(Upload, &layer).await, 1);
     assert_eq!(attempts(Body::streaming(Full::new(Bytes::from("x"))), &layer).await, 1);
-    let lines = warnings.lines();
-    let said: Vec<_> = lines.iter().filter(|line| line.contains("one attempt")).collect();
-    assert_eq!(said.len(), 1, "{lines:?}");
+    let said = log.with("one attempt");
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert!(said[0].starts_with("WARN"), "{}", said[0]);
     assert!(said[0].contains("Upload") && said[0].contains("replay_with"), "{}", said[0]);
 }
 

@@ -7,11 +7,9 @@ use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tower_layer::Layer;
 use tower_service::Service;
-use tracing::field::{Field, Visit};
 use unwedge::retry::Backoff;
 use unwedge::stack::StackBuilder;
 use unwedge::testing::{Peer, Pipe, Reply};
@@ -131,53 +129,4 @@ pub(crate) fn asked(peer: &Peer) -> Vec<String> {
 /// When the requests arrived.
 pub(crate) fn times(peer: &Peer) -> Vec<Duration> {
     peer.requests().iter().map(|request| request.at).collect()
-}
-
-/// What is logged at warn and above by this thread while it lives.
-pub(crate) struct Warnings {
-    lines: Arc<Mutex<Vec<String>>>,
-    _guard: tracing::subscriber::DefaultGuard,
-}
-
-impl Warnings {
-    pub(crate) fn capture() -> Warnings {
-        let lines = Arc::default();
-        let guard = tracing::subscriber::set_default(Capture(Arc::clone(&lines)));
-        Warnings { lines, _guard: guard }
-    }
-
-    pub(crate) fn lines(&self) -> Vec<String> {
-        self.lines.lock().unwrap().clone()
-    }
-}
-
-struct Capture(Arc<Mutex<Vec<String>>>);
-
-impl tracing::Subscriber for Capture {
-    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
-        *metadata.level() <= tracing::Level::WARN
-    }
-
-    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
-        tracing::span::Id::from_u64(1)
-    }
-
-    fn event(&self, event: &tracing::Event<'_>) {
-        let mut line = Line(String::new());
-        event.record(&mut line);
-        self.0.lock().unwrap().push(line.0);
-    }
-
-    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
-    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
-    fn enter(&self, _: &tracing::span::Id) {}
-    fn exit(&self, _: &tracing::span::Id) {}
-}
-
-struct Line(String);
-
-impl Visit for Line {
-    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
-        self.0.push_str(&format!("{}={value:?} ", field.name()));
-    }
 }

@@ -1,6 +1,7 @@
 //! When the next attempt leaves, and when none does.
 
 use crate::support::*;
+use crate::watch::Log;
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
 use unwedge::retry::{Backoff, Jitter};
@@ -42,15 +43,14 @@ async fn a_wait_that_does_not_fit_into_the_deadline_is_not_slept() {
 
 #[tokio::test(start_paused = true)]
 async fn a_schedule_that_cannot_fit_is_said_once_when_the_stack_is_built() {
-    let warnings = Warnings::capture();
+    let (log, _guard) = Log::listen();
     let layer = StackLayer::builder().retry(check_in()).build().unwrap();
     let said = "10 retries configured, about 2 fit into the total of 30 s";
-    assert_eq!(warnings.lines().len(), 1);
-    assert!(warnings.lines()[0].contains(said), "{:?}", warnings.lines());
+    assert_eq!(log.with("configured"), [format!("WARN {said}")]);
     assert_eq!(layer.bounds().warning().as_deref(), Some(said));
     assert_eq!((layer.bounds().retries, layer.bounds().retries_that_fit), (10, 2));
     StackLayer::builder().build().unwrap();
-    assert_eq!(warnings.lines().len(), 1, "the defaults fit");
+    assert_eq!(log.with("configured").len(), 1, "the defaults fit");
 }
 
 #[tokio::test(start_paused = true)]
