@@ -24,7 +24,7 @@ enum Verdict {
 
 fn wire() -> Arc<Wire> {
     Arc::new(Wire {
-        flight: Flight::new(Duration::from_secs(30), Mode::OnDemand),
+        flight: Flight::new(Duration::from_secs(30), Duration::from_secs(6), Mode::OnDemand),
         probing: AtomicUsize::new(0),
         probes: AtomicUsize::new(0),
         now: Instant::now(),
@@ -37,24 +37,24 @@ impl Wire {
         match self.flight.ask(None, self.now) {
             Answer::Go => Verdict::Up,
             Answer::Refuse { .. } => Verdict::Down,
-            Answer::Lead => self.probe(result),
+            Answer::Lead(number) => self.probe(number, result),
             Answer::Wait(waiting) => {
-                let ended = block_on(poll_fn(|cx| self.flight.poll(&waiting, cx)));
+                let ended = block_on(poll_fn(|cx| self.flight.poll(&waiting, self.now, cx)));
                 self.flight.leave(&waiting);
                 match ended {
                     Ended::Passed => Verdict::Up,
                     Ended::Failed(_) => Verdict::Down,
-                    Ended::Lead => self.probe(result),
+                    Ended::Lead(number) => self.probe(number, result),
                 }
             }
         }
     }
 
-    fn probe(&self, result: Result<(), Arc<str>>) -> Verdict {
+    fn probe(&self, number: u64, result: Result<(), Arc<str>>) -> Verdict {
         self.take_off();
         let verdict = if result.is_ok() { Verdict::Up } else { Verdict::Down };
         self.probing.fetch_sub(1, Ordering::SeqCst);
-        self.flight.finish(result, self.now);
+        self.flight.finish(number, result, self.now);
         verdict
     }
 
@@ -68,21 +68,21 @@ impl Wire {
     fn give_up(&self) {
         match self.flight.ask(None, self.now) {
             Answer::Go | Answer::Refuse { .. } => {}
-            Answer::Lead => self.land(),
+            Answer::Lead(number) => self.land(number),
             Answer::Wait(waiting) => {
-                let polled = self.flight.poll(&waiting, &mut Context::from_waker(Waker::noop()));
+                let polled = self.flight.poll(&waiting, self.now, &mut Context::from_waker(Waker::noop()));
                 self.flight.leave(&waiting);
-                if let Poll::Ready(Ended::Lead) = polled {
-                    self.land();
+                if let Poll::Ready(Ended::Lead(number)) = polled {
+                    self.land(number);
                 }
             }
         }
     }
 
-    fn land(&self) {
+    fn land(&self, number: u64) {
         self.take_off();
         self.probing.fetch_sub(1, Ordering::SeqCst);
-        self.flight.abandon();
+        self.flight.abandon(number);
     }
 
     fn is_at_rest(&self) {
@@ -143,12 +143,12 @@ fn doubt_in_the_middle_of_a_probe_leaves_one_probe_at_a_time() {
                 let wire = Arc::clone(&wire);
                 // A half-open admission makes the verdict stale.
                 move || match wire.flight.ask(Some(1), wire.now) {
-                    Answer::Lead => drop(wire.probe(Ok(()))),
+                    Answer::Lead(number) => drop(wire.probe(number, Ok(()))),
                     Answer::Wait(waiting) => {
-                        let ended = block_on(poll_fn(|cx| wire.flight.poll(&waiting, cx)));
+                        let ended = block_on(poll_fn(|cx| wire.flight.poll(&waiting, wire.now, cx)));
                         wire.flight.leave(&waiting);
-                        if let Ended::Lead = ended {
-                            wire.probe(Ok(()));
+                        if let Ended::Lead(number) = ended {
+                            wire.probe(number, Ok(()));
                         }
                     }
                     other => panic!("{other:?}: a stale verdict"),
