@@ -41,6 +41,7 @@ mod redirects;
 mod refused;
 mod replay;
 mod retry_after;
+mod soak;
 mod stalls;
 mod streams;
 mod stress;
