@@ -47,13 +47,10 @@ impl Census {
 
     pub(crate) fn left(&self, before: &Census) -> Vec<Left> {
         let pairs = self.rows().into_iter().zip(before.rows());
-        let more = |((_, after, tolerance), (_, before, _)): &(
-            (_, Option<u64>, u64),
-            (&str, Option<u64>, u64),
-        )| {
-            matches!((after, before), (Some(after), Some(before)) if *after > before + tolerance)
-        };
-        pairs.filter(more).map(|((name, ..), _)| Left(name)).collect()
+        let left = pairs.filter_map(|((name, after, tolerance), (_, before, _))| {
+            (after? > before? + tolerance).then_some(Left(name))
+        });
+        left.collect()
     }
 
     /// What of it can only be asked of clients that are still there.
