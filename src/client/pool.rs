@@ -17,7 +17,7 @@ use tokio::time::Instant;
 /// Shorter than the minute or more that servers and balancers keep an idle connection, so that it is mostly the client
 /// that closes and a request seldom meets a connection that is going away.
 const IDLE: Duration = Duration::from_secs(50);
-const IDLE_PER_ORIGIN: usize = 8;
+const IDLE_PER_ORIGIN: usize = 64;
 /// A response head larger than this is an error, and no buffer of a connection grows beyond it. (hyper's own limit on
 /// the number of headers is 100 for HTTP/1.1.)
 pub(super) const HEAD: u32 = 64 * 1024;
