@@ -1,5 +1,8 @@
 //! The words, levels and names of everything that is logged, traced and measured.
 
+#[cfg(feature = "supervise")]
+pub(crate) mod crew;
+
 use crate::duration::human;
 use crate::error::Error;
 use crate::origin::Origin;

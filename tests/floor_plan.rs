@@ -74,6 +74,7 @@ const PURE: &[&str] = &[
     "stack/bounds",
     "stall",
     "supervise/restart",
+    "supervise/verdict",
     "testing/bounded/report",
     "testing/script",
 ];

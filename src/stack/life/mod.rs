@@ -7,6 +7,7 @@ mod health;
 mod outcome;
 mod report;
 
+use crate::breaker;
 use crate::breaker::Admitted;
 use crate::collect::Collect;
 use crate::deadline::{Deadline, under};
@@ -15,6 +16,7 @@ use crate::error::Error;
 use crate::error::Phase;
 use crate::inflight::Details;
 use crate::inflight::Slot;
+use crate::inflight::member;
 use crate::longpoll::LongPoll;
 use crate::origin::Entry;
 use crate::origin::Label;
@@ -67,6 +69,7 @@ pub(super) struct Life {
     /// The response head was a success: its retry gets its cost back.
     good: bool,
     journal: Vec<Attempt>,
+    cancelled: member::Cancelled,
 }
 
 /// This call's part in a health check.
@@ -133,6 +136,7 @@ impl Life {
             deadline,
             attempts_allowed: allowed,
             long_poll: long_poll.clone(),
+            subsystem: member::current(&shared.table),
         });
         if long_poll.as_ref().is_some_and(LongPoll::is_unbounded) {
             telemetry::unbounded(&lane.origin, long_poll.as_ref().map_or("", |poll| poll.reason()));
@@ -162,6 +166,7 @@ impl Life {
             streaming: false,
             good: false,
             journal: Vec::new(),
+            cancelled: member::Cancelled::default(),
             lane,
         }))
     }
@@ -301,6 +306,10 @@ impl Drop for Life {
             self.deposit(self.paid);
         }
         match self.permit.take() {
+            // What a shutdown cuts off was not hung.
+            Some(permit) if member::is_ending() => {
+                permit.record(&self.lane.breaker, breaker::Outcome::Nothing, Instant::now());
+            }
             // A reader that leaves a stream has had what it wanted, unless it waited in vain.
             Some(permit) if self.streaming => permit.leave_stream(&self.lane.breaker, Instant::now()),
             Some(permit) => permit.abandon(&self.lane.breaker),
