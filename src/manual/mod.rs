@@ -5,6 +5,10 @@
 //! | [`order`] | why does each part of the stack stand where it stands, and where do my own layers go? |
 //! | [`defaults`] | what happens when I set nothing, and why that? |
 //! | [`failure_modes`] | my call hangs or failed here: what bounds it, and what does the error mean? |
+#![cfg_attr(
+    all(feature = "supervise", feature = "client"),
+    doc = "| [`loops`] | how do I write a loop that survives, and how do I test that it does? |"
+)]
 
 #[doc = include_str!("order.md")]
 pub mod order {}
@@ -14,6 +18,10 @@ pub mod defaults {}
 
 #[doc = include_str!("failure-modes.md")]
 pub mod failure_modes {}
+
+#[cfg(all(feature = "supervise", feature = "client"))]
+#[doc = include_str!("loops.md")]
+pub mod loops {}
 
 #[cfg(test)]
 mod tests;

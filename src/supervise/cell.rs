@@ -33,7 +33,7 @@ pub(crate) struct Cell {
     pub(crate) name: Arc<str>,
     pub(crate) member: Arc<Member>,
     epoch: Instant,
-    /// In nanoseconds since the epoch; 0 for never.
+    /// In nanoseconds since the epoch, from 1; 0 for never.
     beat: AtomicU64,
     progress: AtomicU64,
     /// Since when it has been down, until its next sign of life; 0 where it is not.
@@ -41,6 +41,8 @@ pub(crate) struct Cell {
     pub(crate) restarts: AtomicU64,
     /// It was reported as stale.
     pub(crate) reported: AtomicBool,
+    /// It was reported as one that beats and gets nowhere: to beat is then no recovery.
+    pub(crate) stuck: AtomicBool,
     /// What it does, and the reason of one that is parked.
     state: Mutex<(Activity, Cow<'static, str>)>,
     settings: Mutex<Settings>,
@@ -66,6 +68,7 @@ impl Cell {
             down: AtomicU64::new(0),
             restarts: AtomicU64::new(0),
             reported: AtomicBool::new(false),
+            stuck: AtomicBool::new(false),
             state: Mutex::new((Activity::Working { since: Instant::now() }, Cow::Borrowed(""))),
             settings: Mutex::new(settings),
             abort: Notify::new(),
@@ -74,18 +77,18 @@ impl Cell {
     }
 
     fn nanos(&self, now: Instant) -> u64 {
-        (now.saturating_duration_since(self.epoch).as_nanos() as u64).max(1)
+        now.saturating_duration_since(self.epoch).as_nanos() as u64 + 1
     }
 
     fn at(&self, nanos: u64) -> Option<Instant> {
-        (nanos > 0).then(|| self.epoch + Duration::from_nanos(nanos))
+        Some(self.epoch + Duration::from_nanos(nanos.checked_sub(1)?))
     }
 
     #[inline]
     pub(crate) fn beat(&self) {
         let now = self.nanos(Instant::now());
         self.beat.store(now, Ordering::Relaxed);
-        if self.down.load(Ordering::Relaxed) != 0 {
+        if self.down.load(Ordering::Relaxed) != 0 && !self.stuck.load(Ordering::Relaxed) {
             self.recovered(now);
         }
     }
@@ -104,6 +107,7 @@ impl Cell {
     fn recovered(&self, now: u64) {
         let since = self.down.swap(0, Ordering::Relaxed);
         self.reported.store(false, Ordering::Relaxed);
+        self.stuck.store(false, Ordering::Relaxed);
         if since != 0 {
             let after = Duration::from_nanos(now.saturating_sub(since));
             crew::recovered(&self.name, after);
@@ -135,6 +139,7 @@ impl Cell {
     pub(crate) fn starts(&self, now: Instant) {
         self.progress.store(0, Ordering::Relaxed);
         self.reported.store(false, Ordering::Relaxed);
+        self.stuck.store(false, Ordering::Relaxed);
         self.does(Activity::Working { since: now }, Cow::Borrowed(""));
     }
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-/// The result of a loop or a sweep: nothing, or a `Result` whose error can be shown.
+/// The result of a loop or a sweep: nothing, a `Result` whose error can be shown, or no return at all.
 pub trait Ending: sealed::Sealed {
     #[doc(hidden)]
     fn failure(self) -> Option<String>;
@@ -21,8 +21,27 @@ impl<E: Display> Ending for Result<(), E> {
     }
 }
 
+impl Ending for sealed::Never {
+    fn failure(self) -> Option<String> {
+        self
+    }
+}
+
+#[expect(unreachable_pub, reason = "named by the implementations of a public trait")]
 mod sealed {
     pub trait Sealed {}
     impl Sealed for () {}
     impl<E: std::fmt::Display> Sealed for Result<(), E> {}
+    impl Sealed for Never {}
+
+    /// `!`, which has no name of its own yet: the type of `async { loop { .. } }`.
+    pub type Never = <fn() -> ! as Returns>::Of;
+
+    pub trait Returns {
+        type Of;
+    }
+
+    impl<T> Returns for fn() -> T {
+        type Of = T;
+    }
 }

@@ -196,7 +196,7 @@ impl Crew<'_> {
                 return Poll::Ready(Happened::Exit);
             }
             while ticker.poll_tick(cx).is_ready() {
-                watched.from_inside(Instant::now());
+                watched.looks_inside(Instant::now());
             }
             match until.as_mut().map(|until| until.as_mut().poll(cx)) {
                 Some(Poll::Ready(())) => Poll::Ready(Happened::TimeIsUp),

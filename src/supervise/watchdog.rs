@@ -91,7 +91,7 @@ impl Watchdog {
         let thread = {
             let (watched, runtime) = (Arc::clone(&watched), Handle::current());
             let named = std::thread::Builder::new().name("unwedge-watchdog".to_owned());
-            let started = named.spawn(move || watched.from_outside(&runtime));
+            let started = named.spawn(move || watched.looks_outside(&runtime));
             started
                 .map_err(|error| {
                     Error::config(format!("the thread of the watchdog cannot be started: {error}"))
@@ -119,13 +119,13 @@ impl Drop for Watchdog {
 
 impl Watched {
     /// A task of the runtime runs, and looks.
-    pub(crate) fn from_inside(&self, now: Instant) {
+    pub(crate) fn looks_inside(&self, now: Instant) {
         self.pulse.fetch_add(1, Ordering::Relaxed);
         self.look(now);
     }
 
     /// The thread: whether tasks run, and where they do not, the look that they owe.
-    fn from_outside(&self, runtime: &Handle) {
+    fn looks_outside(&self, runtime: &Handle) {
         // For its clock.
         let _inside = runtime.enter();
         let mut pulse = self.pulse.load(Ordering::Relaxed);
@@ -189,6 +189,7 @@ impl Watched {
         let silent_for = verdict.since().unwrap_or(since_start);
         let enforced = cell.settings().watch == Watch::Enforce;
         crew::stale(&cell.name, enforced, shown);
+        cell.stuck.store(matches!(verdict, Verdict::NotProgressing(_)), Ordering::Relaxed);
         cell.goes_down(now.checked_sub(silent_for).unwrap_or(now));
         let (name, waits_for) = (Arc::clone(&cell.name), shown.waits_for.clone());
         self.recorder.tell(Event::Stale { name, silent_for, waits_for });

@@ -20,11 +20,12 @@ use unwedge::{Client, Deadline, Error, Limits, LongPoll, StackLayer, long_poll, 
 
 const FAILURE_MODES: &str = include_str!("../../src/manual/failure-modes.md");
 const README: &str = include_str!("../../README.md");
-const PAGES: [(&str, &str); 4] = [
+const PAGES: [(&str, &str); 5] = [
     ("README.md", README),
     ("order.md", include_str!("../../src/manual/order.md")),
     ("defaults.md", include_str!("../../src/manual/defaults.md")),
     ("failure-modes.md", FAILURE_MODES),
+    ("loops.md", include_str!("../../src/manual/loops.md")),
 ];
 const PARKED: LongPoll = long_poll!("the broker parks GetMessage until a job arrives");
 
