@@ -115,6 +115,16 @@ pub mod inflight;
 #[doc(hidden)]
 pub mod longpoll;
 pub mod manual;
+#[cfg(feature = "metrics")]
+pub mod metrics {
+    //! What is counted, through the [`metrics`](https://docs.rs/metrics) facade: names, labels and buckets.
+    //!
+    //! Install a recorder of your choice, then call [`record`]. Which labels there are is bounded: origins beyond the
+    //! first 200 of a stack share the label `other`, methods that a caller makes up are `_OTHER`.
+    //!
+    //! [`manual::metrics`](crate::manual::metrics) lists all of them.
+    pub use crate::telemetry::{Kind, METRICS, Metric, record};
+}
 mod origin;
 pub mod preflight;
 pub mod retry;

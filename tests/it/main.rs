@@ -30,6 +30,7 @@ mod log_words;
 mod long_poll;
 mod long_poll_loop;
 mod manual;
+mod metrics;
 mod neighbours;
 mod outcomes;
 mod preflight;
