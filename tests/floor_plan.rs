@@ -46,6 +46,7 @@ const NEIGHBOURS: &[(&str, &str, &str)] = &[
     ("inflight", "longpoll", "an entry shows the reason of a long poll"),
     ("inflight", "origin", "an entry names the target of its call"),
     ("inflight", "sync", "the table is shared between calls"),
+    ("inflight", "telemetry", "ages are published to the metrics when somebody looks"),
     ("longpoll", "duration", "a hold is checked and printed"),
     ("longpoll", "error", "a blank reason is a Config error"),
     ("origin", "error", "a URL without host is a Config error"),
