@@ -4,6 +4,7 @@ use super::cause::{flatten, is_own_timer};
 use super::convert;
 use crate::body::Body;
 use crate::error::Error;
+use crate::longpoll::GRACE;
 use ::reqwest::Url;
 use http::{Extensions, Request, Response};
 use reqwest_middleware::Next;
@@ -11,6 +12,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
+use std::time::Duration;
 use tokio::sync::Mutex;
 use tower_service::Service;
 
@@ -18,6 +20,8 @@ use tower_service::Service;
 pub(super) struct Given<'e> {
     /// As the caller wrote it, with what an `http::Uri` has no place for.
     url: Url,
+    /// A request's own timeout replaces that of the client beneath. Ours is the one that ends the call.
+    timeout: Option<Duration>,
     /// Attempts follow each other, so that nobody ever waits for it.
     extensions: Mutex<&'e mut Extensions>,
     timed_out: AtomicBool,
@@ -28,9 +32,15 @@ pub(super) struct Given<'e> {
 struct OfTheCaller;
 
 impl<'e> Given<'e> {
-    pub(super) fn new(url: Url, extensions: &'e mut Extensions, request: &mut Request<Body>) -> Given<'e> {
+    pub(super) fn new(
+        url: Url,
+        timeout: Option<Duration>,
+        extensions: &'e mut Extensions,
+        request: &mut Request<Body>,
+    ) -> Given<'e> {
         request.extensions_mut().insert(OfTheCaller);
-        Given { url, extensions: Mutex::new(extensions), timed_out: AtomicBool::new(false) }
+        let timeout = timeout.map(|timeout| timeout.saturating_add(GRACE));
+        Given { url, timeout, extensions: Mutex::new(extensions), timed_out: AtomicBool::new(false) }
     }
 
     /// Whether reqwest's own total timeout ended an attempt.
@@ -69,6 +79,7 @@ impl<'c> Service<Request<Body>> for Beneath<'c, '_> {
             let mut request = convert::attempt(request)?;
             let answer = if of_the_caller {
                 request.url_mut().clone_from(&given.url);
+                *request.timeout_mut() = given.timeout;
                 let mut extensions = given.extensions.lock().await;
                 next.run(request, &mut extensions).await
             } else {

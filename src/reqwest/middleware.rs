@@ -120,7 +120,7 @@ impl Middleware for Unwedge {
         if long_poll && timeout.is_some() {
             self.warn("the timeout() of a request");
         }
-        let given = Given::new(url, extensions, &mut request);
+        let given = Given::new(url, timeout, extensions, &mut request);
         let mut stack = self.layer.layer(Beneath::new(next, &given));
         let answer = stack.call(request).await;
         if long_poll && given.timed_out() {
