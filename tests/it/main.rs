@@ -45,6 +45,7 @@ mod reqwest_chain;
 mod reqwest_faults;
 mod reqwest_support;
 mod retry_after;
+mod soak;
 mod stalls;
 mod streams;
 mod stress;
