@@ -6,6 +6,10 @@
 //! | [`defaults`] | what happens when I set nothing, and why that? |
 //! | [`big_bodies`] | my upload or download takes longer than ten seconds: what do I set? |
 //! | [`failure_modes`] | my call hangs or failed here: what bounds it, and what does the error mean? |
+#![cfg_attr(
+    feature = "reqwest",
+    doc = "| [`migrating`] | I have reqwest, hyper-util, retries or timeouts already: what do I write, and what changes? |"
+)]
 
 #[doc = include_str!("order.md")]
 pub mod order {}
@@ -18,6 +22,10 @@ pub mod big_bodies {}
 
 #[doc = include_str!("failure-modes.md")]
 pub mod failure_modes {}
+
+#[cfg(feature = "reqwest")]
+#[doc = include_str!("migrating.md")]
+pub mod migrating {}
 
 #[cfg(test)]
 mod tests;

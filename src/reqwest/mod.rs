@@ -1,4 +1,4 @@
-//! The same stack for those who stay with [reqwest](::reqwest): as a middleware, as ready clients, and as a tower service.
+//! The same stack for those who stay with reqwest: as a middleware, as ready clients, and as a tower service.
 //!
 //! | you have | you write |
 //! | --- | --- |
@@ -34,7 +34,7 @@
 //! # Ok(()) }
 //! ```
 //!
-//! # What is different from [`Client`](https://docs.rs/unwedge)
+//! # What is different from `Client`
 //!
 //! Some of what a call meets happens inside reqwest, where nobody can look:
 //!
