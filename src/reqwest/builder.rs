@@ -21,7 +21,7 @@ const PING_AFTER: Duration = Duration::from_secs(30);
 const PING_WITHIN: Duration = Duration::from_secs(15);
 /// Shorter than the idle time-outs of most servers and middleboxes, of which 60 s is the shortest common one.
 const IDLE: Duration = Duration::from_secs(50);
-const IDLE_PER_ORIGIN: usize = 8;
+const IDLE_PER_ORIGIN: usize = 64;
 /// Redirects that are followed in one call.
 const REDIRECTS: usize = 10;
 
@@ -45,7 +45,7 @@ type Change = Box<dyn FnOnce(::reqwest::ClientBuilder) -> ::reqwest::ClientBuild
 /// ```
 ///
 /// The inner client has a connect timeout (`connect` of [`Limits`](crate::Limits): name, TCP, proxy and TLS), TCP
-/// keep-alive (15 s, 15 s, 3), a TCP user timeout on Linux (30 s), HTTP/2 pings (30 s, 15 s), at most 8 idle
+/// keep-alive (15 s, 15 s, 3), a TCP user timeout on Linux (30 s), HTTP/2 pings (30 s, 15 s), at most 64 idle
 /// connections per origin for 50 s, no total timeout and no retries of its own; up to 10 redirects, none from https to
 /// http; TLS by rustls with ring and the root certificates of the platform; proxies as reqwest finds them.
 #[derive(Default)]

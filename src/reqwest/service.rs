@@ -60,10 +60,11 @@ impl<B: Into<::reqwest::Body>> tower_service::Service<Request<B>> for Service {
     }
 
     fn call(&mut self, request: Request<B>) -> Sent {
-        match convert::needs_runtime().and_then(|()| convert::attempt(request)) {
-            Ok(request) => Sent::Pending { pending: tower_service::Service::call(&mut self.0, request) },
-            Err(error) => Sent::Refused { error: Some(error) },
-        }
+        let doing = match convert::needs_runtime().and_then(|()| convert::attempt(request)) {
+            Ok(request) => Doing::Pending { pending: tower_service::Service::call(&mut self.0, request) },
+            Err(error) => Doing::Refused { error: Some(error) },
+        };
+        Sent { doing }
     }
 }
 
@@ -72,15 +73,20 @@ pin_project! {
     ///
     /// # Panics
     /// When it is polled after it was ready.
-    #[project = Doing]
     #[must_use = "futures do nothing unless polled"]
-    pub enum Sent {
-        #[doc(hidden)]
+    pub struct Sent {
+        #[pin]
+        doing: Doing,
+    }
+}
+
+pin_project! {
+    #[project = DoingProj]
+    enum Doing {
         Pending {
             #[pin]
             pending: <Inner as tower_service::Service<::reqwest::Request>>::Future,
         },
-        #[doc(hidden)]
         Refused { error: Option<Error> },
     }
 }
@@ -89,11 +95,11 @@ impl Future for Sent {
     type Output = Result<Response<::reqwest::Body>, Error>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        Poll::Ready(match self.project() {
-            Doing::Pending { pending } => ready!(pending.poll(cx))
+        Poll::Ready(match self.project().doing.project() {
+            DoingProj::Pending { pending } => ready!(pending.poll(cx))
                 .map(convert::response)
                 .map_err(|error| convert::foreign(error.without_url())),
-            Doing::Refused { error } => match error.take() {
+            DoingProj::Refused { error } => match error.take() {
                 Some(error) => Err(error),
                 None => panic!("a request was polled after it had ended"),
             },
