@@ -89,6 +89,7 @@ let jobs: Vec<String> = client.get("https://api.example.com/jobs").send().await?
 //! | --- | --- |
 //! | none | all of the above but the client |
 //! | `client` (default) | `Client`: hyper-util with rustls (ring) and the roots of the platform |
+//! | `reqwest` | the same stack as a middleware of reqwest, ready reqwest clients, and reqwest as a tower service |
 //! | `testing` | scripted servers that stall, break and lie, in memory and on real sockets, for your own tests |
 //! | `full` | all of these |
 //!
@@ -127,6 +128,8 @@ pub mod metrics {
 }
 mod origin;
 pub mod preflight;
+#[cfg(feature = "reqwest")]
+pub mod reqwest;
 pub mod retry;
 pub mod stack;
 mod stall;
@@ -134,6 +137,8 @@ mod sync;
 mod telemetry;
 #[cfg(feature = "testing")]
 pub mod testing;
+#[cfg(any(feature = "client", feature = "reqwest"))]
+mod tls;
 mod wire;
 
 pub use body::{Attempts, Body};

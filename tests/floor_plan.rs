@@ -22,7 +22,7 @@ use std::path::Path;
 /// Lowest first. A module uses only floors below its own and what `NEIGHBOURS` lists.
 const FLOORS: &[&[&str]] = &[
     // words
-    &["body", "duration", "error", "inflight", "longpoll", "origin", "sync", "telemetry", "wire"],
+    &["body", "duration", "error", "inflight", "longpoll", "origin", "sync", "telemetry", "tls", "wire"],
     // parts
     &["breaker", "collect", "deadline", "preflight", "retry", "stall"],
     // composition
@@ -54,6 +54,7 @@ const NEIGHBOURS: &[(&str, &str, &str)] = &[
     ("telemetry", "duration", "waits are logged, as people write them"),
     ("telemetry", "error", "the last error of a call is logged"),
     ("telemetry", "origin", "every line names the origin"),
+    ("tls", "error", "what TLS cannot be set up with is a Config error"),
     ("client", "testing", "its tests, and those of its users, connect through the pipe"),
     ("fuzz", "client", "what a client shows of URLs that people pass is fuzzed"),
     ("retry", "deadline", "a request that a server refused because it was late is no failure"),
