@@ -1,7 +1,6 @@
 //! The command line of `fetch`: what it takes, what it says where, and how it ends.
 
 use crate::program::{example, finish, run};
-use std::process::Stdio;
 use std::time::Duration;
 use tokio::time::Instant;
 use unwedge::testing::{FaultServer, Peer, Reply};
@@ -196,19 +195,10 @@ async fn a_watch_ends_cleanly_by_a_signal() {
     let child = example("fetch").args([&url, "--json", "--repeat", "1000", "--every", "50ms"]).spawn();
     let child = child.expect("it starts");
     assert!(peer.arrived(3, Duration::from_secs(10)).await, "it watches");
-    let pid = child.id().expect("it runs").to_string();
-    let killed = example_free("kill").args(["-TERM", &pid]).status().await.expect("kill can be run");
-    assert!(killed.success());
+    crate::program::signal(&child, "TERM").await;
     let ran = finish(child, began).await;
     assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""), "{ran:?}");
     assert!(ran.objects().len() >= 2);
-}
-
-#[cfg(unix)]
-fn example_free(program: &str) -> tokio::process::Command {
-    let mut command = tokio::process::Command::new(program);
-    command.stdin(Stdio::null());
-    command
 }
 
 /// Runs `fetch` on a machine with these proxies.

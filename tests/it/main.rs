@@ -14,6 +14,10 @@ mod breaker;
 mod breaker_hangs;
 mod breaker_panics;
 mod breaker_stack;
+#[cfg(unix)]
+mod broker_killed;
+#[cfg(unix)]
+mod broker_listener;
 mod budget;
 mod collect;
 mod deadline;
@@ -41,6 +45,8 @@ mod redirects;
 mod refused;
 mod replay;
 mod retry_after;
+#[cfg(unix)]
+mod running;
 mod stalls;
 mod streams;
 mod stress;
