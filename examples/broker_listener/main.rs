@@ -110,7 +110,7 @@ impl Options {
                 "hold" => options.hold = args.limit()?,
                 "job-every" => options.job_every = args.limit()?,
                 "jobs" => options.jobs = Some(args.number()?),
-                "broker" => options.broker = Some(address(&mut args)?),
+                "broker" => options.broker = Some(args.address()?),
                 "journal" => options.journal = Some(args.text()?.into()),
                 other if options.common.take(other, &mut args)? => continue,
                 _ => return Err(args.unknown(&arg)),
@@ -126,9 +126,4 @@ impl Options {
             _ => Ok(options),
         }
     }
-}
-
-fn address(args: &mut Args) -> Result<SocketAddr, Stop> {
-    let text = args.text()?;
-    text.parse().map_err(|_| args.wrong(format!("{text:?} is no address like 127.0.0.1:4000")))
 }

@@ -26,6 +26,8 @@ mod downstream;
 mod drill;
 mod drops;
 mod errors;
+#[cfg(unix)]
+mod faults_command;
 mod fetch_command;
 mod fetch_faults;
 mod gzip;
