@@ -234,17 +234,9 @@ async fn the_proxies_of_the_environment_are_honoured_and_a_variable_that_is_no_u
 
 #[tokio::test(flavor = "multi_thread")]
 async fn http2_is_spoken_without_tls_when_it_is_asked_for() {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-    let url = format!("http://{}/", listener.local_addr().expect("it is bound"));
-    let mut server = tokio::task::JoinSet::new();
-    server.spawn(async move {
-        let (tcp, _) = listener.accept().await.expect("a connection");
-        let mut served = h2::server::handshake(tcp).await.expect("HTTP/2");
-        while let Some(Ok((_, mut respond))) = served.accept().await {
-            let mut body = respond.send_response(http::Response::new(()), false).expect("a response");
-            body.send_data("two".into(), true).expect("a body");
-        }
-    });
+    let peer = Peer::new().forever(Reply::ok("two"));
+    let url = listening(&peer);
     let ran = run("fetch", &[&url, "--http2", "--quiet"]).await;
     assert_eq!((ran.code, &*ran.stdout), (Some(0), "two"), "{ran:?}");
+    assert_eq!(peer.requests()[0].version, http::Version::HTTP_2);
 }
