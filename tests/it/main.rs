@@ -49,6 +49,7 @@ mod replay;
 mod retry_after;
 #[cfg(unix)]
 mod running;
+mod soak;
 mod stalls;
 mod streams;
 mod stress;

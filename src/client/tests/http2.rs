@@ -3,11 +3,12 @@
 use super::super::connect::{Dial, Dialing};
 use super::*;
 use crate::testing::Script;
-use crate::{ErrorKind, retry, within};
+use crate::{Collect, ErrorKind, retry, within};
 use bytes::Bytes;
 use h2::Reason;
 use h2::server::{Connection, SendResponse};
 use http::{Response as Head, StatusCode};
+use http_body_util::BodyExt;
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -181,6 +182,34 @@ async fn a_connection_on_which_a_call_waited_in_vain_is_not_used_again() {
     let peer = Peer::new().then(Reply::hang()).forever(Reply::ok("ok"));
     let response = spoken_to(&peer).get(URL).await.unwrap();
     assert_eq!((response.attempts().count, peer.connections()), (2, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_on_which_a_body_was_awaited_in_vain_is_not_used_again() {
+    // The first body is never whole; pings are answered.
+    let peer = Peer::new().then(Reply::headers_then_hang()).forever(Reply::ok("ok"));
+    let response = spoken_to(&peer).get(URL).await.unwrap();
+    assert_eq!((response.attempts().count, peer.connections()), (2, 2));
+    assert_eq!(response.text().await.unwrap(), "ok");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_its_reader_leaves_alone_leaves_its_connection_in_use() {
+    let peer = Peer::new().on("/stream", Reply::sized(100).hang_after(1)).forever(Reply::ok("ok"));
+    let client = spoken_to(&peer);
+    let never = || client.get("http://api.example/stream").collect(Collect::never()).send();
+    let mut body = never().await.unwrap().into_body();
+    body.frame().await.unwrap().unwrap();
+    sleep(5 * SEC).await;
+    drop(body);
+    client.get(URL).await.unwrap();
+    assert_eq!(peer.connections(), 1, "nobody waited for more");
+    let mut body = never().await.unwrap().into_body();
+    body.frame().await.unwrap().unwrap();
+    within(5 * SEC, body.frame()).await.unwrap_err();
+    drop(body);
+    client.get(URL).await.unwrap();
+    assert_eq!(peer.connections(), 2, "somebody waited for five seconds");
 }
 
 #[tokio::test(start_paused = true)]
