@@ -208,6 +208,35 @@ impl Answer {
         !matches!(self.framing, Framing::Declared(_)) || self.ending == Ending::Closing
     }
 
+    /// The body in pieces, to its end or to where it is cut.
+    pub(super) fn pieces(&self) -> impl Iterator<Item = Bytes> + '_ {
+        let stop = match self.cut {
+            Some((At::Body(n), _)) => n,
+            _ => u64::MAX,
+        };
+        let size = self.drip.map_or(usize::MAX, |(size, _)| size);
+        let mut sent = 0;
+        std::iter::from_fn(move || {
+            let room = usize::try_from(stop - sent).unwrap_or(usize::MAX).min(size);
+            let piece = self.body.piece(sent, room);
+            sent += piece.len() as u64;
+            (!piece.is_empty()).then_some(piece)
+        })
+    }
+
+    /// From one piece to the next.
+    pub(super) fn pace(&self) -> Duration {
+        self.drip.map_or(Duration::ZERO, |(_, every)| every)
+    }
+
+    /// How the body ends that is cut.
+    pub(super) fn body_cut(&self) -> Option<Cut> {
+        match self.cut {
+            Some((At::Body(_), how)) => Some(how),
+            _ => None,
+        }
+    }
+
     /// One piece of the body as it goes over the wire.
     pub(super) fn frame(&self, piece: Bytes) -> Bytes {
         if self.framing != Framing::Chunked {

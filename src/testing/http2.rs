@@ -246,23 +246,12 @@ async fn send(request: &Head, answer: &Answer, respond: &mut SendResponse<Bytes>
 
 /// The body to its end, or to where it is cut: then how.
 async fn send_body(answer: &Answer, stream: &mut SendStream<Bytes>) -> Result<Option<Cut>, Gone> {
-    let (stop, cut) = match answer.cut {
-        Some((At::Body(n), how)) => (n, Some(how)),
-        // The end of a body that lies about its length is that of its connection.
-        _ => (u64::MAX, answer.lies().then_some(Cut::Close)),
-    };
-    let (size, every) = answer.drip.unwrap_or((usize::MAX, Duration::ZERO));
-    let mut sent = 0;
-    loop {
-        let room = usize::try_from(stop - sent).unwrap_or(usize::MAX).min(size);
-        let piece = answer.body.piece(sent, room);
-        if piece.is_empty() {
-            break;
-        }
-        sent += piece.len() as u64;
-        wait(every, |cx| stream.poll_reset(cx)).await?;
+    for piece in answer.pieces() {
+        wait(answer.pace(), |cx| stream.poll_reset(cx)).await?;
         send_piece(stream, piece).await?;
     }
+    // The end of a body that lies about its length is that of its connection.
+    let cut = answer.body_cut().or_else(|| answer.lies().then_some(Cut::Close));
     match cut {
         None if answer.trailers.is_empty() => stream.send_data(Bytes::new(), true)?,
         None => stream.send_trailers(trailers(answer))?,

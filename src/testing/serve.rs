@@ -211,22 +211,11 @@ async fn send<W: Wire>(wire: &mut W, request: &Head, answer: &Answer) -> io::Res
 }
 
 async fn send_body<W: Wire>(wire: &mut W, answer: &Answer) -> io::Result<Option<Cut>> {
-    let (stop, cut) = match answer.cut {
-        Some((At::Body(n), how)) => (n, Some(how)),
-        _ => (u64::MAX, None),
-    };
-    let (size, every) = answer.drip.unwrap_or((usize::MAX, Duration::ZERO));
-    let mut sent = 0;
-    loop {
-        let room = usize::try_from(stop - sent).unwrap_or(usize::MAX).min(size);
-        let piece = answer.body.piece(sent, room);
-        if piece.is_empty() {
-            break;
-        }
-        sent += piece.len() as u64;
-        wait(wire, every).await?;
+    for piece in answer.pieces() {
+        wait(wire, answer.pace()).await?;
         wire.io().write_all(&answer.frame(piece)).await?;
     }
+    let cut = answer.body_cut();
     if cut.is_none() {
         wire.io().write_all(&answer.tail()).await?;
     }

@@ -62,6 +62,15 @@ pub(crate) async fn run(name: &str, args: &[&str]) -> Ran {
     finish(child, began).await
 }
 
+/// Each of these command lines ends with two, says this on standard error, and nothing on standard output.
+pub(crate) async fn refused(name: &str, lines: &[(&[&str], &str)]) {
+    for (args, said) in lines {
+        let ran = run(name, args).await;
+        assert_eq!((ran.code, ran.stdout.as_str()), (Some(2), ""), "{args:?}: {ran:?}");
+        assert!(ran.stderr.contains(said), "{args:?}: {}", ran.stderr);
+    }
+}
+
 /// Reads what a process says until it is gone, and watches its memory.
 pub(crate) async fn finish(mut child: Child, began: Instant) -> Ran {
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
