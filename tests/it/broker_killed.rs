@@ -43,9 +43,11 @@ fn done(seen: &[Value]) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broker_killed_in_mid_poll_costs_the_listener_no_job_and_doubles_none() {
-    const JOBS: usize = 20;
+    // Each broker has as many new ones, however slowly this test comes to kill it.
+    const EACH: usize = 6;
+    const JOBS: usize = 4 * EACH;
     let journal = Journal::new("kill");
-    let mut serving = broker("127.0.0.1:0", &journal.0, JOBS).await;
+    let mut serving = broker("127.0.0.1:0", &journal.0, EACH).await;
     let server = serving.server();
     let at = server.trim_start_matches("http://").to_owned();
     let args = ["--server", &server, "--control-plane-timeout", "2s", "--hold", "10s"];
@@ -58,7 +60,7 @@ async fn a_broker_killed_in_mid_poll_costs_the_listener_no_job_and_doubles_none(
         serving.signal("KILL").await;
         let code = serving.end().await.code;
         assert_eq!(code, None, "kill {kills} ended it");
-        serving = broker(&at, &journal.0, JOBS).await;
+        serving = broker(&at, &journal.0, EACH * (kills + 1)).await;
     }
     while done(listener.seen()).len() < JOBS {
         listener.event("job").await;
