@@ -29,6 +29,7 @@ use crate::stack::wait::Bound;
 use crate::stack::wait::Clock;
 use crate::stall::Flow;
 use crate::telemetry;
+use crate::telemetry::End;
 use http::Method;
 use http::Request;
 use std::sync::Arc;
@@ -70,6 +71,7 @@ pub(super) struct Life {
     good: bool,
     journal: Vec<Attempt>,
     cancelled: member::Cancelled,
+    pub(super) end: End,
 }
 
 /// This call's part in a health check.
@@ -138,6 +140,9 @@ impl Life {
             long_poll: long_poll.clone(),
             subsystem: member::current(&shared.table),
         });
+        if let Some(poll) = &long_poll {
+            lane.meter.polls(poll.is_unbounded());
+        }
         if long_poll.as_ref().is_some_and(LongPoll::is_unbounded) {
             telemetry::unbounded(&lane.origin, long_poll.as_ref().map_or("", |poll| poll.reason()));
         }
@@ -167,6 +172,7 @@ impl Life {
             good: false,
             journal: Vec::new(),
             cancelled: member::Cancelled::default(),
+            end: End::default(),
             lane,
         }))
     }
@@ -299,6 +305,8 @@ impl Life {
 
 impl Drop for Life {
     fn drop(&mut self) {
+        let took = || Instant::now() - self.started;
+        self.lane.meter.called(&self.method, self.end, self.long_poll.is_some(), took);
         if let Some(slot) = self.slot.take() {
             self.lane.shared.table.leave(slot);
         }

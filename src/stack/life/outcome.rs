@@ -186,6 +186,7 @@ impl Life {
             if !bucket.withdraw(cost) {
                 return None;
             }
+            self.lane.meter.budget(|| bucket.left());
             self.paid = cost;
         }
         self.retries += 1;
@@ -228,7 +229,10 @@ impl Life {
         now: Instant,
     ) {
         let wait = until - now;
-        telemetry::retry(&self.lane.origin, self.attempt, self.allowed - 1, wait, &cause);
+        let (origin, of) = (&self.lane.origin, self.allowed - 1);
+        telemetry::retry(origin, self.attempt, of, wait, &cause);
+        self.lane.meter.attempted(status, error);
+        self.lane.meter.retried(status, error);
         self.journal.push(Attempt {
             status,
             error: error.map(Error::kind),
@@ -249,6 +253,7 @@ impl Life {
         }
         let mut error = Error::new(ErrorKind::Cancelled, "").at(self.phase);
         self.settle(breaker::Outcome::Nothing, Instant::now());
+        self.end.error = Some(error.kind().as_str());
         self.tell(&mut error);
         Some(error)
     }
@@ -256,6 +261,7 @@ impl Life {
     pub(super) fn deposit(&self, tokens: u32) {
         if let Some(bucket) = &self.lane.budget {
             bucket.deposit(tokens);
+            self.lane.meter.budget(|| bucket.left());
         }
     }
 }
