@@ -90,6 +90,8 @@ let jobs: Vec<String> = client.get("https://api.example.com/jobs").send().await?
 //! | none | all of the above but the client |
 //! | `client` (default) | `Client`: hyper-util with rustls (ring) and the roots of the platform |
 //! | `reqwest` | the same stack as a middleware of reqwest, ready reqwest clients, and reqwest as a tower service |
+
+//! | `supervise` | supervision of the loops above the calls: restarts, liveness, a watchdog, an orderly end |
 //! | `testing` | scripted servers that stall, break and lie, in memory and on real sockets, for your own tests |
 //! | `full` | all of these |
 //!
@@ -133,6 +135,8 @@ pub mod reqwest;
 pub mod retry;
 pub mod stack;
 mod stall;
+#[cfg(feature = "supervise")]
+pub mod supervise;
 mod sync;
 mod telemetry;
 #[cfg(feature = "testing")]

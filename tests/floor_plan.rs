@@ -76,6 +76,7 @@ const PURE: &[&str] = &[
     "stack/bounds",
     "stall",
     "supervise/restart",
+    "supervise/verdict",
     "testing/bounded/report",
     "testing/script",
 ];
