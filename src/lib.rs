@@ -89,8 +89,9 @@ let jobs: Vec<String> = client.get("https://api.example.com/jobs").send().await?
 //! | --- | --- |
 //! | none | all of the above but the client |
 //! | `client` (default) | `Client`: hyper-util with rustls (ring) and the roots of the platform |
-//! | `supervise` | supervision of the loops above the calls: restarts, liveness, a watchdog, an orderly end |
 //! | `reqwest` | the same stack as a middleware of reqwest, ready reqwest clients, and reqwest as a tower service |
+
+//! | `supervise` | supervision of the loops above the calls: restarts, liveness, a watchdog, an orderly end |
 //! | `testing` | scripted servers that stall, break and lie, in memory and on real sockets, for your own tests |
 //! | `full` | all of these |
 //!

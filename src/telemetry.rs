@@ -1,7 +1,5 @@
 //! The words, levels and names of everything that is logged, traced and measured.
 
-#[cfg(feature = "supervise")]
-pub(crate) mod crew;
 #[cfg(feature = "metrics")]
 mod handles;
 mod meter;
@@ -13,6 +11,9 @@ pub(crate) use meter::in_flight;
 pub(crate) use meter::{End, Labels, Meter, breaker_made, leases_expired};
 #[cfg(feature = "metrics")]
 pub use names::{Kind, METRICS, Metric, record};
+
+#[cfg(feature = "supervise")]
+pub(crate) mod crew;
 
 use crate::duration::human;
 use crate::error::Error;

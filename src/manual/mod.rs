@@ -8,12 +8,12 @@
 //! | `metrics` (with that feature) | what is counted, under which names? |
 //! | [`failure_modes`] | my call hangs or failed here: what bounds it, and what does the error mean? |
 #![cfg_attr(
-    all(feature = "supervise", feature = "client"),
-    doc = "| [`loops`] | how do I write a loop that survives, and how do I test that it does? |"
-)]
-#![cfg_attr(
     feature = "reqwest",
     doc = "| [`migrating`] | I have reqwest, hyper-util, retries or timeouts already: what do I write, and what changes? |"
+)]
+#![cfg_attr(
+    all(feature = "supervise", feature = "client"),
+    doc = "| [`loops`] | how do I write a loop that survives, and how do I test that it does? |"
 )]
 
 #[doc = include_str!("order.md")]
@@ -28,10 +28,6 @@ pub mod big_bodies {}
 #[doc = include_str!("failure-modes.md")]
 pub mod failure_modes {}
 
-#[cfg(all(feature = "supervise", feature = "client"))]
-#[doc = include_str!("loops.md")]
-pub mod loops {}
-
 #[cfg(feature = "metrics")]
 #[doc = include_str!("metrics.md")]
 pub mod metrics {}
@@ -39,6 +35,10 @@ pub mod metrics {}
 #[cfg(feature = "reqwest")]
 #[doc = include_str!("migrating.md")]
 pub mod migrating {}
+
+#[cfg(all(feature = "supervise", feature = "client"))]
+#[doc = include_str!("loops.md")]
+pub mod loops {}
 
 #[cfg(test)]
 mod tests;

@@ -70,8 +70,9 @@ pub(super) struct Life {
     /// The response head was a success: its retry gets its cost back.
     good: bool,
     journal: Vec<Attempt>,
-    cancelled: member::Cancelled,
     pub(super) end: End,
+
+    cancelled: member::Cancelled,
 }
 
 /// This call's part in a health check.
@@ -171,8 +172,9 @@ impl Life {
             streaming: false,
             good: false,
             journal: Vec::new(),
-            cancelled: member::Cancelled::default(),
             end: End::default(),
+
+            cancelled: member::Cancelled::default(),
             lane,
         }))
     }
