@@ -89,6 +89,7 @@ let jobs: Vec<String> = client.get("https://api.example.com/jobs").send().await?
 //! | --- | --- |
 //! | none | all of the above but the client |
 //! | `client` (default) | `Client`: hyper-util with rustls (ring) and the roots of the platform |
+//! | `supervise` | queues whose items grow old, child processes that end |
 //! | `testing` | scripted servers that stall, break and lie, in memory and on real sockets, for your own tests |
 //! | `full` | all of these |
 //!
@@ -120,6 +121,8 @@ pub mod preflight;
 pub mod retry;
 pub mod stack;
 mod stall;
+#[cfg(feature = "supervise")]
+pub mod supervise;
 mod sync;
 mod telemetry;
 #[cfg(feature = "testing")]

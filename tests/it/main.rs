@@ -15,6 +15,7 @@ mod breaker_hangs;
 mod breaker_panics;
 mod breaker_stack;
 mod budget;
+mod child;
 mod collect;
 mod deadline;
 mod discarded;
