@@ -89,6 +89,7 @@ let jobs: Vec<String> = client.get("https://api.example.com/jobs").send().await?
 //! | --- | --- |
 //! | none | all of the above but the client |
 //! | `client` (default) | `Client`: hyper-util with rustls (ring) and the roots of the platform |
+//! | `config` | settings from a file, the environment and flags, in layers |
 //! | `supervise` | queues whose items grow old, child processes that end |
 //! | `testing` | scripted servers that stall, break and lie, in memory and on real sockets, for your own tests |
 //! | `full` | all of these |
@@ -106,6 +107,8 @@ pub mod breaker;
 #[cfg(feature = "client")]
 pub mod client;
 mod collect;
+#[cfg(feature = "config")]
+pub mod config;
 pub mod deadline;
 pub mod duration;
 pub mod error;

@@ -54,6 +54,7 @@ const NEIGHBOURS: &[(&str, &str, &str)] = &[
     ("telemetry", "error", "the last error of a call is logged"),
     ("telemetry", "origin", "every line names the origin"),
     ("client", "testing", "its tests, and those of its users, connect through the pipe"),
+    ("fuzz", "config", "what stands in a settings file is fuzzed"),
     ("fuzz", "client", "what a client shows of URLs that people pass is fuzzed"),
     ("retry", "deadline", "a request that a server refused because it was late is no failure"),
     ("breaker", "retry", "the open wait is a Backoff: waits grow in one way"),
