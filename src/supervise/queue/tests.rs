@@ -152,17 +152,14 @@ fn futures_are_pending<F: Future + Unpin>(a: &mut F, b: &mut F) -> bool {
 async fn a_closed_queue_serves_what_waits_and_then_ends_every_pop() {
     let queue = queue(Settings::default());
     queue.push("a", 1).unwrap();
-    let mut waiting = Vec::new();
+    let mut waiting = tokio::task::JoinSet::new();
     for _ in 0..3 {
         let queue = queue.clone();
-        waiting.push(tokio::spawn(async move { queue.pop().await.map(|item| item.value) }));
+        waiting.spawn(async move { queue.pop().await.map(|item| item.value) });
     }
     tokio::task::yield_now().await;
     queue.close();
-    let mut got = Vec::new();
-    for task in waiting {
-        got.push(timeout(MAX_AGE, task).await.expect("ends").unwrap());
-    }
+    let mut got = timeout(MAX_AGE, waiting.join_all()).await.expect("every pop ends");
     got.sort();
     assert_eq!(got, [None, None, Some(1)]);
 }
