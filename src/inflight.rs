@@ -91,6 +91,15 @@ impl InFlight {
         self.len() == 0
     }
 
+    /// Sets the gauges `unwedge_calls_in_flight` and `unwedge_oldest_in_flight_seconds` to what is in flight now. Age is
+    /// nothing that happens, so somebody has to look: the admin endpoints do before each scrape.
+    #[cfg(feature = "metrics")]
+    pub fn publish(&self) {
+        let calls = self.snapshot();
+        let oldest = calls.first().map_or(Duration::ZERO, |call| call.age);
+        crate::telemetry::in_flight(calls.len(), oldest);
+    }
+
     /// All calls in flight, oldest first.
     pub fn snapshot(&self) -> Vec<Call> {
         let now = Instant::now();

@@ -91,6 +91,7 @@ let jobs: Vec<String> = client.get("https://api.example.com/jobs").send().await?
 //! | `client` (default) | `Client`: hyper-util with rustls (ring) and the roots of the platform |
 //! | `config` | settings from a file, the environment and flags, in layers |
 //! | `supervise` | queues whose items grow old, child processes that end |
+//! | `reqwest` | the same stack as a middleware of reqwest, ready reqwest clients, and reqwest as a tower service |
 //! | `testing` | scripted servers that stall, break and lie, in memory and on real sockets, for your own tests |
 //! | `full` | all of these |
 //!
@@ -119,8 +120,20 @@ pub mod inflight;
 #[doc(hidden)]
 pub mod longpoll;
 pub mod manual;
+#[cfg(feature = "metrics")]
+pub mod metrics {
+    //! What is counted, through the [`metrics`](https://docs.rs/metrics) facade: names, labels and buckets.
+    //!
+    //! Install a recorder of your choice, then call [`record`]. Which labels there are is bounded: origins beyond the
+    //! first 200 of a stack share the label `other`, methods that a caller makes up are `_OTHER`.
+    //!
+    //! [`manual::metrics`](crate::manual::metrics) lists all of them.
+    pub use crate::telemetry::{Kind, METRICS, Metric, record};
+}
 mod origin;
 pub mod preflight;
+#[cfg(feature = "reqwest")]
+pub mod reqwest;
 pub mod retry;
 pub mod stack;
 mod stall;
@@ -130,6 +143,8 @@ mod sync;
 mod telemetry;
 #[cfg(feature = "testing")]
 pub mod testing;
+#[cfg(any(feature = "client", feature = "reqwest"))]
+mod tls;
 mod wire;
 
 pub use body::{Attempts, Body};

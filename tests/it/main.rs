@@ -14,6 +14,10 @@ mod breaker;
 mod breaker_hangs;
 mod breaker_panics;
 mod breaker_stack;
+#[cfg(unix)]
+mod broker_killed;
+#[cfg(unix)]
+mod broker_listener;
 mod budget;
 mod child;
 mod collect;
@@ -23,6 +27,8 @@ mod downstream;
 mod drill;
 mod drops;
 mod errors;
+#[cfg(unix)]
+mod faults_command;
 mod fetch_command;
 mod fetch_faults;
 mod gzip;
@@ -31,6 +37,7 @@ mod log_words;
 mod long_poll;
 mod long_poll_loop;
 mod manual;
+mod metrics;
 mod neighbours;
 mod outcomes;
 mod preflight;
@@ -41,7 +48,13 @@ mod redirected;
 mod redirects;
 mod refused;
 mod replay;
+mod reqwest_calls;
+mod reqwest_chain;
+mod reqwest_faults;
+mod reqwest_support;
 mod retry_after;
+#[cfg(unix)]
+mod running;
 mod soak;
 mod stalls;
 mod streams;

@@ -27,6 +27,7 @@ use crate::stack::wait::Bound;
 use crate::stack::wait::Clock;
 use crate::stall::Flow;
 use crate::telemetry;
+use crate::telemetry::End;
 use http::Method;
 use http::Request;
 use std::sync::Arc;
@@ -67,6 +68,7 @@ pub(super) struct Life {
     /// The response head was a success: its retry gets its cost back.
     good: bool,
     journal: Vec<Attempt>,
+    pub(super) end: End,
 }
 
 /// This call's part in a health check.
@@ -134,6 +136,9 @@ impl Life {
             attempts_allowed: allowed,
             long_poll: long_poll.clone(),
         });
+        if let Some(poll) = &long_poll {
+            lane.meter.polls(poll.is_unbounded());
+        }
         if long_poll.as_ref().is_some_and(LongPoll::is_unbounded) {
             telemetry::unbounded(&lane.origin, long_poll.as_ref().map_or("", |poll| poll.reason()));
         }
@@ -162,6 +167,7 @@ impl Life {
             streaming: false,
             good: false,
             journal: Vec::new(),
+            end: End::default(),
             lane,
         }))
     }
@@ -294,6 +300,8 @@ impl Life {
 
 impl Drop for Life {
     fn drop(&mut self) {
+        let took = || Instant::now() - self.started;
+        self.lane.meter.called(&self.method, self.end, self.long_poll.is_some(), took);
         if let Some(slot) = self.slot.take() {
             self.lane.shared.table.leave(slot);
         }

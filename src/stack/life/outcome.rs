@@ -185,6 +185,7 @@ impl Life {
             if !bucket.withdraw(cost) {
                 return None;
             }
+            self.lane.meter.budget(|| bucket.left());
             self.paid = cost;
         }
         self.retries += 1;
@@ -227,7 +228,10 @@ impl Life {
         now: Instant,
     ) {
         let wait = until - now;
-        telemetry::retry(&self.lane.origin, self.attempt, self.allowed - 1, wait, &cause);
+        let (origin, of) = (&self.lane.origin, self.allowed - 1);
+        telemetry::retry(origin, self.attempt, of, wait, &cause);
+        self.lane.meter.attempted(status, error);
+        self.lane.meter.retried(status, error);
         self.journal.push(Attempt {
             status,
             error: error.map(Error::kind),
@@ -242,6 +246,7 @@ impl Life {
     pub(super) fn deposit(&self, tokens: u32) {
         if let Some(bucket) = &self.lane.budget {
             bucket.deposit(tokens);
+            self.lane.meter.budget(|| bucket.left());
         }
     }
 }
