@@ -1,5 +1,13 @@
 //! Who is waiting for what right now: the table of calls in flight.
 
+#[cfg(feature = "supervise")]
+pub(crate) mod member;
+#[cfg(not(feature = "supervise"))]
+pub(crate) mod nobody;
+#[cfg(not(feature = "supervise"))]
+pub(crate) use nobody as member;
+
+use self::member::Member;
 use crate::LongPoll;
 use crate::error::Phase;
 use crate::origin::Target;
@@ -58,6 +66,8 @@ pub struct Call {
     pub long_poll: Option<String>,
     /// Whether the long poll gave up every bound of its own.
     pub unbounded: bool,
+    /// The supervised subsystem whose task made the call.
+    pub subsystem: Option<String>,
 }
 
 impl fmt::Display for Call {
@@ -129,6 +139,7 @@ pub(crate) struct Details {
     pub(crate) deadline: Option<Instant>,
     pub(crate) attempts_allowed: u32,
     pub(crate) long_poll: Option<LongPoll>,
+    pub(crate) subsystem: Option<Arc<Member>>,
 }
 
 /// Entries behind one short lock; what changes in mid-call is written to atomics beside them.
@@ -258,6 +269,7 @@ impl Table {
             deadline_in: details.deadline.map(|at| at.saturating_duration_since(now)),
             long_poll: details.long_poll.as_ref().map(|poll| poll.reason().to_owned()),
             unbounded: details.long_poll.as_ref().is_some_and(LongPoll::is_unbounded),
+            subsystem: details.subsystem.as_ref().map(|member| member.name().to_owned()),
         }
     }
 }
@@ -276,6 +288,7 @@ mod tests {
             deadline: Some(Instant::now() + Duration::from_secs(30)),
             attempts_allowed: 4,
             long_poll: None,
+            subsystem: None,
         }
     }
 

@@ -12,6 +12,9 @@ pub(crate) use meter::{End, Labels, Meter, breaker_made, leases_expired};
 #[cfg(feature = "metrics")]
 pub use names::{Kind, METRICS, Metric, record};
 
+#[cfg(feature = "supervise")]
+pub(crate) mod crew;
+
 use crate::duration::human;
 use crate::error::Error;
 use crate::origin::Origin;

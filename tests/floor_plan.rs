@@ -81,6 +81,7 @@ const PURE: &[&str] = &[
     "supervise/queue/store",
     "supervise/queue/values",
     "supervise/restart",
+    "supervise/verdict",
     "testing/bounded/report",
     "testing/script",
 ];

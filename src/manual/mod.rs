@@ -11,6 +11,10 @@
     feature = "reqwest",
     doc = "| [`migrating`] | I have reqwest, hyper-util, retries or timeouts already: what do I write, and what changes? |"
 )]
+#![cfg_attr(
+    all(feature = "supervise", feature = "client"),
+    doc = "| [`loops`] | how do I write a loop that survives, and how do I test that it does? |"
+)]
 
 #[doc = include_str!("order.md")]
 pub mod order {}
@@ -31,6 +35,10 @@ pub mod metrics {}
 #[cfg(feature = "reqwest")]
 #[doc = include_str!("migrating.md")]
 pub mod migrating {}
+
+#[cfg(all(feature = "supervise", feature = "client"))]
+#[doc = include_str!("loops.md")]
+pub mod loops {}
 
 #[cfg(test)]
 mod tests;

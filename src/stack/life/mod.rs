@@ -7,6 +7,7 @@ mod health;
 mod outcome;
 mod report;
 
+use crate::breaker;
 use crate::breaker::Admitted;
 use crate::collect::Collect;
 use crate::deadline::{Deadline, under};
@@ -15,6 +16,7 @@ use crate::error::Error;
 use crate::error::Phase;
 use crate::inflight::Details;
 use crate::inflight::Slot;
+use crate::inflight::member;
 use crate::longpoll::LongPoll;
 use crate::origin::Entry;
 use crate::origin::Label;
@@ -69,6 +71,8 @@ pub(super) struct Life {
     good: bool,
     journal: Vec<Attempt>,
     pub(super) end: End,
+
+    cancelled: member::Cancelled,
 }
 
 /// This call's part in a health check.
@@ -135,6 +139,7 @@ impl Life {
             deadline,
             attempts_allowed: allowed,
             long_poll: long_poll.clone(),
+            subsystem: member::current(&shared.table),
         });
         if let Some(poll) = &long_poll {
             lane.meter.polls(poll.is_unbounded());
@@ -168,6 +173,8 @@ impl Life {
             good: false,
             journal: Vec::new(),
             end: End::default(),
+
+            cancelled: member::Cancelled::default(),
             lane,
         }))
     }
@@ -309,6 +316,10 @@ impl Drop for Life {
             self.deposit(self.paid);
         }
         match self.permit.take() {
+            // What a shutdown cuts off was not hung.
+            Some(permit) if member::is_ending() => {
+                permit.record(&self.lane.breaker, breaker::Outcome::Nothing, Instant::now());
+            }
             // A reader that leaves a stream has had what it wanted, unless it waited in vain.
             Some(permit) if self.streaming => permit.leave_stream(&self.lane.breaker, Instant::now()),
             Some(permit) => permit.abandon(&self.lane.breaker),

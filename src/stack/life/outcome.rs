@@ -21,6 +21,7 @@ use crate::telemetry;
 use http::StatusCode;
 use http::response;
 use std::borrow::Cow;
+use std::task::Context;
 use std::time::Duration;
 use std::time::SystemTime;
 use tokio::time::Instant;
@@ -241,6 +242,19 @@ impl Life {
         });
         self.asked = now;
         self.enter(Phase::BackOff, now);
+    }
+
+    /// A program that ends waits for no answer that may take long by design, and for no next attempt: the error that
+    /// says so. All other calls have the grace of the shutdown.
+    pub(in crate::stack) fn cancelled(&mut self, cx: &mut Context<'_>) -> Option<Error> {
+        let waits = self.phase == Phase::BackOff || self.long_poll.is_some();
+        if !waits || self.cancelled.poll(cx).is_pending() {
+            return None;
+        }
+        let mut error = Error::new(ErrorKind::Cancelled, "").at(self.phase);
+        self.settle(breaker::Outcome::Nothing, Instant::now());
+        self.tell(&mut error);
+        Some(error)
     }
 
     pub(super) fn deposit(&self, tokens: u32) {
