@@ -109,7 +109,8 @@ impl Command {
         stop: impl Future<Output = ()>,
         began: Instant,
     ) -> io::Result<Life> {
-        let (limit, grace) = self.bounds(Deadline::current().map(Deadline::remaining));
+        let (limit, grace) =
+            self.bounds(Deadline::current().map(|scope| scope.instant().saturating_duration_since(began)));
         let why = tokio::select! {
             biased;
             status = group.exited() => {
