@@ -7,4 +7,6 @@ mod oracle;
 mod tests;
 
 pub use crate::breaker::reference::check as breaker_ops;
-pub use oracle::{deadline_header, retry_after, url_redaction};
+#[cfg(feature = "config")]
+pub use oracle::settings;
+pub use oracle::{deadline_header, duration, retry_after, url_redaction};

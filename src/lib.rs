@@ -89,9 +89,10 @@ let jobs: Vec<String> = client.get("https://api.example.com/jobs").send().await?
 //! | --- | --- |
 //! | none | all of the above but the client |
 //! | `client` (default) | `Client`: hyper-util with rustls (ring) and the roots of the platform |
+//! | `config` | settings from a file, the environment and flags, in layers |
 //! | `reqwest` | the same stack as a middleware of reqwest, ready reqwest clients, and reqwest as a tower service |
 
-//! | `supervise` | supervision of the loops above the calls: restarts, liveness, a watchdog, an orderly end |
+//! | `supervise` | supervision of the loops above the calls: restarts, liveness, a watchdog, an orderly end, queues, child processes |
 //! | `testing` | scripted servers that stall, break and lie, in memory and on real sockets, for your own tests |
 //! | `full` | all of these |
 //!
@@ -108,6 +109,8 @@ pub mod breaker;
 #[cfg(feature = "client")]
 pub mod client;
 mod collect;
+#[cfg(feature = "config")]
+pub mod config;
 pub mod deadline;
 pub mod duration;
 pub mod error;

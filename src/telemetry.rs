@@ -108,3 +108,27 @@ pub(crate) fn slept(gap: Duration) {
     let slept = human(gap);
     tracing::info!(%slept, "the machine slept for {slept:#}, leaving its idle connections");
 }
+
+/// An item of a queue that waited too long.
+#[cfg(feature = "supervise")]
+pub(crate) fn expired(cluster: &dyn Display, event_id: &str, age: Duration, max_age: Duration) {
+    tracing::warn!(%cluster, event_id, age = %human(age), max_age = %human(max_age), "event expired");
+}
+
+/// More of a queue would expire than its valve lets pass.
+#[cfg(feature = "supervise")]
+pub(crate) fn held(alarm: &dyn Display) {
+    tracing::error!("{alarm}");
+}
+
+/// A line that a child process wrote, or as much of it as is shown.
+#[cfg(feature = "supervise")]
+pub(crate) fn child_wrote(pid: u32, stream: &'static str, line: &str) {
+    tracing::debug!(pid, stream, "{line}");
+}
+
+/// A child process that is told to end.
+#[cfg(feature = "supervise")]
+pub(crate) fn child_ends(program: &str, pid: u32, why: &'static str, after: Duration) {
+    tracing::warn!(program, pid, duration = %human(after), "child {why}, ending its process group");
+}

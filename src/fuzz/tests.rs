@@ -45,3 +45,13 @@ fn no_secret_of_a_url_is_shown_over_the_corpus() {
 fn the_machine_does_what_the_reference_does_over_the_corpus() {
     holds("breaker_ops", super::breaker_ops);
 }
+
+#[test]
+fn a_duration_keeps_its_promises_over_its_corpus() {
+    holds("duration", super::duration);
+}
+
+#[test]
+fn settings_keep_their_promises_over_their_corpus() {
+    holds("settings", super::settings);
+}

@@ -19,6 +19,7 @@ mod broker_killed;
 #[cfg(unix)]
 mod broker_listener;
 mod budget;
+mod child;
 mod collect;
 mod deadline;
 mod discarded;
