@@ -89,6 +89,7 @@ let jobs: Vec<String> = client.get("https://api.example.com/jobs").send().await?
 //! | --- | --- |
 //! | none | all of the above but the client |
 //! | `client` (default) | `Client`: hyper-util with rustls (ring) and the roots of the platform |
+//! | `sse` | `sse`: event streams that connect again by themselves, over any of these clients |
 //! | `testing` | scripted servers that stall, break and lie, in memory and on real sockets, for your own tests |
 //! | `full` | all of these |
 //!
@@ -118,6 +119,8 @@ pub mod manual;
 mod origin;
 pub mod preflight;
 pub mod retry;
+#[cfg(feature = "sse")]
+pub mod sse;
 pub mod stack;
 mod stall;
 mod sync;
