@@ -52,8 +52,10 @@ pub struct EventStream {
     connect: Connect,
     backoff: Backoff,
     rng: fastrand::Rng,
-    /// Tries without success since the last one, and the wait after the last of them.
+    /// How often it was lost or not made since the last success, that loss included, and the wait drawn last.
     failures: u32,
+    /// Connects since then, the one under way included.
+    tries: u32,
     last_wait: Option<Duration>,
     parser: Parser,
     cadence: Cadence,
@@ -99,6 +101,7 @@ impl EventStream {
             backoff: settings.backoff.clone(),
             rng: settings.backoff.rng(),
             failures: 0,
+            tries: 0,
             last_wait: None,
             parser: Parser::new(settings.sizes, settings.last_id.as_str().into()),
             cadence: Cadence::new(settings.idle),
@@ -197,7 +200,8 @@ impl EventStream {
             let error = Error::new(ErrorKind::Deadline, "the deadline of the event stream has passed");
             return Some(self.fail(error));
         }
-        let attempt = self.failures.saturating_add(1);
+        self.tries = self.tries.saturating_add(1);
+        let attempt = self.tries;
         self.status.send_modify(|status| (status.phase, status.attempt) = (Phase::Connecting, attempt));
         self.grace = None;
         let opening = outside(|| (self.connect.open)(self.parser.last_id()));
@@ -220,12 +224,12 @@ impl EventStream {
                 self.cadence.connected();
                 self.seen.connected();
                 (self.silent_since, self.grace, self.event_at) = (None, None, Instant::now());
-                telemetry::stream_connected(&self.name, self.failures.saturating_add(1));
+                telemetry::stream_connected(&self.name, self.tries);
                 self.status.send_modify(|status| {
                     status.phase = Phase::Connected;
                     status.connected += 1;
                 });
-                (self.failures, self.last_wait) = (0, None);
+                (self.failures, self.tries, self.last_wait) = (0, 0, None);
                 self.link = Link::Open(body, Bytes::new());
                 None
             }

@@ -178,7 +178,7 @@ async fn neither_the_stream_limit_nor_the_idle_limit_of_the_stack_ends_it() {
 
 #[tokio::test(start_paused = true)]
 async fn an_enclosing_scope_ends_it_and_one_around_a_single_wait_leaves_the_connection() {
-    let peer = Peer::new().forever(events("data: a\n\n: x\ndata: b\n\n").drip(9, 10 * SECOND).hang_after(21));
+    let peer = Peer::new().forever(events("data: a\n\n: x\ndata: b\n\n").drip(9, 10 * SECOND).hang_after(22));
     let mut stream = over(&peer, steady());
     let whole = within(15 * SECOND, async { while stream.next().await.is_some() {} });
     assert!(whole.await.unwrap_err().is_deadline());
