@@ -5,6 +5,8 @@
 //!
 //! Each workload runs twice in a process of its own, once with more calls; the difference is what a call costs.
 
+#![allow(clippy::disallowed_methods, reason = "waits for valgrind, which ends with the loop it runs")]
+
 #[allow(dead_code, reason = "the other benchmark uses all of it")]
 #[path = "overhead/service.rs"]
 mod service;
@@ -20,8 +22,10 @@ use unwedge::breaker::Breaker;
 const FEW: u32 = 200;
 const MANY: u32 = 1200;
 
-/// Name and what it is made of.
-const WORKLOADS: &[(&str, fn(u32))] = &[
+/// Makes so many calls.
+type Work = fn(u32);
+
+const WORKLOADS: &[(&str, Work)] = &[
     ("bare service, ready at once", |calls| repeat(calls, Inner { pending: 0 })),
     ("stack, ready at once", |calls| repeat(calls, StackLayer::default().layer(Inner { pending: 0 }))),
     ("bare service, pending once", |calls| repeat(calls, Inner { pending: 1 })),

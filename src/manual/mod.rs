@@ -4,7 +4,17 @@
 //! | --- | --- |
 //! | [`order`] | why does each part of the stack stand where it stands, and where do my own layers go? |
 //! | [`defaults`] | what happens when I set nothing, and why that? |
+//! | [`big_bodies`] | my upload or download takes longer than ten seconds: what do I set? |
+//! | `metrics` (with that feature) | what is counted, under which names? |
 //! | [`failure_modes`] | my call hangs or failed here: what bounds it, and what does the error mean? |
+#![cfg_attr(
+    feature = "reqwest",
+    doc = "| [`migrating`] | I have reqwest, hyper-util, retries or timeouts already: what do I write, and what changes? |"
+)]
+#![cfg_attr(
+    all(feature = "supervise", feature = "client"),
+    doc = "| [`loops`] | how do I write a loop that survives, and how do I test that it does? |"
+)]
 
 #[doc = include_str!("order.md")]
 pub mod order {}
@@ -12,8 +22,23 @@ pub mod order {}
 #[doc = include_str!("defaults.md")]
 pub mod defaults {}
 
+#[doc = include_str!("big-bodies.md")]
+pub mod big_bodies {}
+
 #[doc = include_str!("failure-modes.md")]
 pub mod failure_modes {}
+
+#[cfg(feature = "metrics")]
+#[doc = include_str!("metrics.md")]
+pub mod metrics {}
+
+#[cfg(feature = "reqwest")]
+#[doc = include_str!("migrating.md")]
+pub mod migrating {}
+
+#[cfg(all(feature = "supervise", feature = "client"))]
+#[doc = include_str!("loops.md")]
+pub mod loops {}
 
 #[cfg(test)]
 mod tests;
