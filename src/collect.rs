@@ -31,7 +31,6 @@ impl Collect {
 /// A request extension: the answer is a stream without an end, whose reader has bounds and attempts of its own. One
 /// attempt, no waiting out of a refusal, handed over at its head, without idle and stream limits.
 #[derive(Clone, Copy, Debug)]
-#[cfg_attr(not(feature = "sse"), expect(dead_code, reason = "event streams ask for it"))]
 pub(crate) struct Endless;
 
 /// What happens to the body of a response that is kept.

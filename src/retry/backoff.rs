@@ -194,7 +194,7 @@ impl Backoff {
 
     /// The same growth from another base, which the cap binds.
     #[cfg(feature = "sse")]
-    pub(crate) fn from_base(&self, base: Duration) -> Backoff {
+    pub(crate) fn with_base(&self, base: Duration) -> Backoff {
         Backoff { base: base.min(self.cap), ..self.clone() }
     }
 

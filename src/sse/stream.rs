@@ -1,6 +1,7 @@
 //! The stream that connects again: one state machine over the parser, the back-off and the clocks.
 
 mod connect;
+mod lost;
 
 use super::cadence::Cadence;
 use super::parser::{Event, Item, Parser};
@@ -10,14 +11,14 @@ use super::status::{Cause, Phase, Status};
 use super::verdict::{self, Verdict};
 use crate::body::Body;
 use crate::deadline::{Timer, outside};
-use crate::duration::human;
-use crate::error::{self, Error, ErrorKind};
+use crate::error::{Error, ErrorKind};
 use crate::retry::Backoff;
 use crate::retry::after::retry_after;
 use crate::telemetry;
 use bytes::Bytes;
 use connect::{Connect, Opening};
 use http::{Request, Response};
+use lost::Bound;
 use std::fmt;
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -28,13 +29,6 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tower_service::Service;
 
-/// The longest wait that somebody else may ask for, as for an open circuit.
-const MOST_ASKED: Duration = Duration::from_secs(300);
-/// Jitter on it, so that not all clients come back together.
-const SPREAD: f64 = 0.1;
-/// A bound that is noticed so much late was noticed by a reader that came late: what lies ready gets so long to arrive.
-const LATE: Duration = Duration::from_millis(100);
-const GRACE: Duration = Duration::from_secs(1);
 /// Frames without an event before others get their turn.
 const FRAMES: u32 = 64;
 
@@ -77,14 +71,6 @@ enum Link {
     Open(Body, Bytes),
     Waiting(Instant),
     Ended,
-}
-
-/// Which clock ran out.
-#[derive(Clone, Copy)]
-enum Bound {
-    Headers,
-    Idle,
-    Events(Duration),
 }
 
 impl EventStream {
@@ -260,7 +246,7 @@ impl EventStream {
             }
             Item::Retry(base) => {
                 let (least, cap) = self.settings.backoff.range();
-                self.backoff = self.settings.backoff.from_base(base.clamp(least, cap));
+                self.backoff = self.settings.backoff.with_base(base.clamp(least, cap));
                 None
             }
             Item::TooLarge => {
@@ -299,82 +285,6 @@ impl EventStream {
                 self.lost(error, Some(Cause::Server))
             }
         }
-    }
-
-    /// When the silence under way is too long.
-    fn silence(&mut self) -> (Instant, Bound) {
-        let since = *self.silent_since.get_or_insert_with(Instant::now);
-        let idle = since + self.cadence.bound();
-        match self.settings.events_within {
-            Some(limit) if self.event_at + limit < idle => (self.event_at + limit, Bound::Events(limit)),
-            _ => (idle, Bound::Idle),
-        }
-    }
-
-    fn poll_bound(&mut self, at: Instant, bound: Bound, cx: &mut Context<'_>) -> Poll<Option<Error>> {
-        if let Err(error) = ready!(self.timer.as_mut().poll(self.grace.unwrap_or(at), cx)) {
-            return Poll::Ready(Some(self.fail(error)));
-        }
-        let now = Instant::now();
-        if self.grace.is_none() && now > at + LATE {
-            // Round again: the timer is asked for its new end.
-            self.grace = Some(now + GRACE);
-            return Poll::Ready(None);
-        }
-        let error = match bound {
-            Bound::Headers => {
-                Error::new(ErrorKind::Attempt, "").at(error::Phase::Headers).limit(self.settings.idle)
-            }
-            Bound::Idle => {
-                let limit = self.cadence.bound();
-                self.cadence.struck();
-                let detail = format!("the event stream is silent: no byte for {:#}", human(limit));
-                Error::new(ErrorKind::Stall, detail).at(error::Phase::Body).limit(limit)
-            }
-            Bound::Events(limit) => {
-                let detail = format!("the event stream has nothing to say: no event for {:#}", human(limit));
-                Error::new(ErrorKind::Stall, detail).at(error::Phase::Body).limit(limit)
-            }
-        };
-        Poll::Ready(self.lost(error, None))
-    }
-
-    /// The connection is gone, or was not made: wait, then try again. Some where there is no use in that.
-    fn lost(&mut self, error: Error, cause: Option<Cause>) -> Option<Error> {
-        let error = match verdict::of_error(self.settings.mode, error) {
-            Verdict::Fatal(error) if cause.is_none() && error.status().is_none() => {
-                return Some(self.fail(error));
-            }
-            Verdict::Fatal(error) | Verdict::Again(error) => self.connect.named(error),
-            Verdict::Read | Verdict::Stop => unreachable!("an error is neither"),
-        };
-        let cause = cause.unwrap_or_else(|| verdict::cause(&error));
-        let mut wait = self.backoff.draw(self.failures, self.last_wait, &mut self.rng);
-        self.last_wait = Some(wait);
-        self.failures = self.failures.saturating_add(1);
-        if let Some(asked) = error.retry_in() {
-            let spread = if error.is_open() || error.is_unhealthy() { 0.0 } else { SPREAD * self.rng.f64() };
-            let asked = asked.min(MOST_ASKED);
-            wait = wait.max((asked + asked.mul_f64(spread)).min(MOST_ASKED));
-        }
-        telemetry::stream_lost(&self.name, cause.as_str(), self.failures, wait, &error);
-        self.status.send_modify(|status| status.lost(cause, error.to_string(), wait));
-        let until = Instant::now() + wait;
-        self.link = Link::Waiting(self.connect.ends.map_or(until, |ends| until.min(ends)));
-        None
-    }
-
-    /// The last word.
-    fn fail(&mut self, error: Error) -> Error {
-        let error = self.connect.named(error);
-        telemetry::stream_ended(&self.name, Some(&error));
-        self.end(Some(error.to_string()));
-        error
-    }
-
-    fn end(&mut self, error: Option<String>) {
-        self.link = Link::Ended;
-        self.status.send_modify(|status| (status.phase, status.error) = (Phase::Ended, error));
     }
 }
 
