@@ -91,7 +91,7 @@ let jobs: Vec<String> = client.get("https://api.example.com/jobs").send().await?
 //! | `client` (default) | `Client`: hyper-util with rustls (ring) and the roots of the platform |
 //! | `config` | settings from a file, the environment and flags, in layers |
 //! | `reqwest` | the same stack as a middleware of reqwest, ready reqwest clients, and reqwest as a tower service |
-
+//! | `sse` | `sse`: event streams that connect again by themselves, over any of these clients |
 //! | `supervise` | supervision of the loops above the calls: restarts, liveness, a watchdog, an orderly end, queues, child processes |
 //! | `testing` | scripted servers that stall, break and lie, in memory and on real sockets, for your own tests |
 //! | `full` | all of these |
@@ -136,6 +136,8 @@ pub mod preflight;
 #[cfg(feature = "reqwest")]
 pub mod reqwest;
 pub mod retry;
+#[cfg(feature = "sse")]
+pub mod sse;
 pub mod stack;
 mod stall;
 #[cfg(feature = "supervise")]

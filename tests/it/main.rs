@@ -27,6 +27,9 @@ mod downstream;
 mod drill;
 mod drops;
 mod errors;
+mod event_streams;
+mod event_streams_limits;
+mod event_streams_lost;
 #[cfg(unix)]
 mod faults_command;
 mod fetch_command;
