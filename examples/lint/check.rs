@@ -8,6 +8,7 @@ use crate::names::{Meaning, Module, Path, Place, World, segments, type_path};
 use crate::reasons::{given, of_expr, of_item, of_stmt, only_tests, said};
 use crate::report::{Finding, Rule};
 use proc_macro2::{LineColumn, Span};
+use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use syn::spanned::Spanned;
 use syn::visit::{self, Visit};
@@ -35,6 +36,8 @@ pub(crate) struct Check<'w> {
     /// Arguments of a timeout.
     in_scope: u32,
     seen: HashSet<(usize, usize)>,
+    /// What paths mean in a module, outside of blocks with names of their own.
+    meanings: RefCell<HashMap<(Path, Path), Option<(Known, Path)>>>,
     pub(crate) findings: Vec<Finding>,
 }
 
@@ -56,6 +59,7 @@ impl<'w> Check<'w> {
             in_stack: 0,
             in_scope: 0,
             seen: HashSet::new(),
+            meanings: RefCell::default(),
             findings: Vec::new(),
         }
     }
@@ -81,10 +85,15 @@ impl<'w> Check<'w> {
 
     fn meaning(&self, path: &[String]) -> Option<(Known, Path)> {
         let at = Place { root: self.root, module: &self.module, renames: self.renames };
-        match self.world.meaning(at, &self.blocks, path) {
+        let ask = || match self.world.meaning(at, &self.blocks, path) {
             Meaning::Known(path) => Some((Known::of(&path)?, path)),
             Meaning::Own | Meaning::Unknown => None,
+        };
+        if !self.blocks.is_empty() {
+            return ask();
         }
+        let key = (self.module.clone(), path.to_vec());
+        self.meanings.borrow_mut().entry(key).or_insert_with(ask).clone()
     }
 
     /// What is called or named here, with `<T>::f` and `<T as Trait>::f` as `T::f`.
@@ -154,7 +163,8 @@ impl<'w> Check<'w> {
             Known::Vouch => Rule::Vouch,
             Known::Scope | Known::Stack => return,
         };
-        if self.is_seen(expr.span()) {
+        let at = begins(expr);
+        if self.is_seen(at) {
             return;
         }
         let reason = match rule {
@@ -167,7 +177,7 @@ impl<'w> Check<'w> {
             Known::LongPoll if matches!(expr, Expr::Macro(_)) => "unwedge::long_poll!".to_owned(),
             _ => path.join("::"),
         };
-        self.found(rule, what, expr.span(), reason);
+        self.found(rule, what, at, reason);
     }
 
     /// The reason among these arguments: a text, the name of one, or what makes it at run time.
@@ -221,6 +231,16 @@ impl<'w> Check<'w> {
                 Piece::Item(item) => self.visit_item(&item),
             }
         }
+    }
+}
+
+/// Where the path of a call begins: attributes before it are no part of it.
+fn begins(expr: &Expr) -> Span {
+    match expr {
+        Expr::Call(call) => begins(&call.func),
+        Expr::Macro(mac) => mac.mac.path.span(),
+        Expr::Path(path) => path.qself.as_ref().map_or_else(|| path.path.span(), |of| of.lt_token.span()),
+        other => other.span(),
     }
 }
 
@@ -291,7 +311,13 @@ impl<'ast> Visit<'ast> for Check<'_> {
     }
 
     fn visit_stmt(&mut self, stmt: &'ast Stmt) {
-        self.under(of_stmt(stmt), |check| visit::visit_stmt(check, stmt));
+        self.under(of_stmt(stmt), |check| {
+            if let Stmt::Macro(stmt) = stmt {
+                let expr = Expr::Macro(syn::ExprMacro { attrs: Vec::new(), mac: stmt.mac.clone() });
+                check.judge(&expr, &Chain::of(&expr));
+            }
+            visit::visit_stmt(check, stmt);
+        });
     }
 
     fn visit_local(&mut self, local: &'ast syn::Local) {
@@ -299,7 +325,7 @@ impl<'ast> Visit<'ast> for Check<'_> {
             let chain = Chain::of(&init.expr);
             let builder = matches!(self.named(chain.root), Some((Known::Builder, _)));
             if builder && given_name(local).is_some_and(|name| self.bounded.contains(&name)) {
-                self.is_seen(chain.root.span());
+                self.is_seen(begins(chain.root));
             }
             if let (syn::Pat::Type(typed), true) = (&local.pat, is_bare_default(&init.expr)) {
                 if let Some(path) = made_by_default(&typed.ty) {

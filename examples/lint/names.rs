@@ -1,7 +1,7 @@
 //! What names mean: imports, renames, aliases and definitions of every module, across files and packages.
 
 use crate::known::Known;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use syn::{Item, Type, UseTree};
 
 /// A path, segment by segment.
@@ -21,6 +21,10 @@ pub(crate) enum Meaning {
 #[derive(Debug, Default)]
 pub(crate) struct Module {
     names: HashMap<String, Name>,
+    /// Modules inside: one may have the name of a function that is imported from it.
+    modules: HashSet<String>,
+    /// Functions and constants of its own, which no path goes through.
+    values: HashSet<String>,
     globs: Vec<Path>,
 }
 
@@ -61,12 +65,18 @@ impl Module {
                     if let Some((_, items)) = &item.content {
                         inline(&item.ident.to_string(), items);
                     }
-                    &item.ident
+                    module.modules.insert(item.ident.to_string());
+                    continue;
                 }
-                Item::Const(item) => &item.ident,
+                Item::Const(syn::ItemConst { ident, .. }) | Item::Static(syn::ItemStatic { ident, .. }) => {
+                    module.values.insert(ident.to_string());
+                    continue;
+                }
+                Item::Fn(item) => {
+                    module.values.insert(item.sig.ident.to_string());
+                    continue;
+                }
                 Item::Enum(item) => &item.ident,
-                Item::Fn(item) => &item.sig.ident,
-                Item::Static(item) => &item.ident,
                 Item::Struct(item) => &item.ident,
                 Item::Trait(item) => &item.ident,
                 Item::Union(item) => &item.ident,
@@ -78,7 +88,14 @@ impl Module {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.names.is_empty() && self.globs.is_empty()
+        self.names.is_empty() && self.values.is_empty() && self.globs.is_empty()
+    }
+
+    fn merge(&mut self, other: Module) {
+        self.names.extend(other.names);
+        self.modules.extend(other.modules);
+        self.values.extend(other.values);
+        self.globs.extend(other.globs);
     }
 
     fn import(&mut self, mut path: Path, tree: &UseTree) {
@@ -133,12 +150,16 @@ pub(crate) struct Place<'a> {
 #[derive(Debug, Default)]
 pub(crate) struct World {
     modules: HashMap<(String, Path), Module>,
-    /// The library of each package that was read, by the name that others know it by.
-    libraries: HashMap<String, String>,
+    /// The library of each package that was read, by the name that others know it by: its root, and its renames.
+    libraries: HashMap<String, (String, HashMap<String, String>)>,
 }
 
-/// Imports can go in circles.
-const DEEPEST: u32 = 24;
+/// Where a search has been: crate, module and path. Imports can go in circles, and globs meet again by many ways.
+type Seen = HashSet<(String, Path, Path)>;
+
+/// No import that compiles goes by so many places, or has so long a path.
+const MOST: usize = 64;
+const LONGEST: usize = 16;
 
 impl World {
     /// The items of a file, which is this module of this crate.
@@ -151,8 +172,7 @@ impl World {
                 todo.push((inner, items));
             });
             let all = self.modules.entry((root.to_owned(), path)).or_default();
-            all.names.extend(names.names);
-            all.globs.extend(names.globs);
+            all.merge(names);
         }
     }
 
@@ -160,13 +180,12 @@ impl World {
     pub(crate) fn merge(&mut self, other: World) {
         for (place, module) in other.modules {
             let all = self.modules.entry(place).or_default();
-            all.names.extend(module.names);
-            all.globs.extend(module.globs);
+            all.merge(module);
         }
     }
 
-    pub(crate) fn library(&mut self, name: &str, root: &str) {
-        self.libraries.insert(name.to_owned(), root.to_owned());
+    pub(crate) fn library(&mut self, name: &str, root: &str, renames: &HashMap<String, String>) {
+        self.libraries.insert(name.to_owned(), (root.to_owned(), renames.clone()));
     }
 
     /// What this path means here, under the names of the blocks around it, innermost last.
@@ -174,82 +193,95 @@ impl World {
         let Some(first) = path.first() else {
             return Meaning::Unknown;
         };
+        let mut seen = Seen::new();
         for block in blocks.iter().rev() {
+            if path.len() == 1 && block.values.contains(first) {
+                return Meaning::Own;
+            }
             match block.names.get(first) {
                 Some(Name::Own) => return Meaning::Own,
                 // A name that means itself is the crate: `use reqwest;`
                 Some(Name::Means(means)) if means[0] != *first => {
-                    return self.look(at, &joined(means, &path[1..]), 0);
+                    return self.look(at, &joined(means, &path[1..]), &mut seen);
                 }
-                Some(Name::Means(means)) => return self.above(at, &joined(means, &path[1..]), 0),
+                Some(Name::Means(means)) => return self.above(at, &joined(means, &path[1..]), &mut seen),
                 None => {}
             }
-            match self.globs(at, &block.globs, path, 0) {
+            match self.globs(at, &block.globs, path, &mut seen) {
                 Meaning::Unknown => {}
                 found => return found,
             }
         }
-        self.look(at, path, 0)
+        self.look(at, path, &mut seen)
     }
 
-    fn look(&self, at: Place<'_>, path: &[String], depth: u32) -> Meaning {
-        let Some(first) = path.first().filter(|_| depth < DEEPEST) else {
+    fn look(&self, at: Place<'_>, path: &[String], seen: &mut Seen) -> Meaning {
+        let Some(first) = path.first() else {
             return Meaning::Unknown;
         };
         match first.as_str() {
-            "" => self.external(at, &path[1..], depth),
-            "crate" | "$crate" => self.look_in(at, &[], &path[1..], depth),
-            "self" => self.look_in(at, at.module, &path[1..], depth),
+            "" => self.external(at, &path[1..], seen),
+            "crate" | "$crate" => self.look_in(at, &[], &path[1..], seen),
+            "self" => self.look_in(at, at.module, &path[1..], seen),
             "super" => {
                 let above = &at.module[..at.module.len().saturating_sub(1)];
                 let at = Place { module: above, ..at };
                 // `super::super` goes on upwards.
                 let rest = &path[1..];
                 match rest.first() {
-                    Some(next) if next == "super" => self.look(at, rest, depth + 1),
-                    _ => self.look_in(at, above, rest, depth),
+                    Some(next) if next == "super" => self.look(at, rest, seen),
+                    _ => self.look_in(at, above, rest, seen),
                 }
             }
             "Self" => Meaning::Own,
-            _ => self.above(at, path, depth),
+            _ => self.above(at, path, seen),
         }
     }
 
     /// A path that begins with a name of this module, or with that of a crate.
-    fn above(&self, at: Place<'_>, path: &[String], depth: u32) -> Meaning {
-        match self.look_in(at, at.module, path, depth + 1) {
-            Meaning::Unknown => self.external(at, path, depth),
+    fn above(&self, at: Place<'_>, path: &[String], seen: &mut Seen) -> Meaning {
+        match self.look_in(at, at.module, path, seen) {
+            Meaning::Unknown => self.external(at, path, seen),
             found => found,
         }
     }
 
     /// A path below a module of the same crate.
-    fn look_in(&self, at: Place<'_>, module: &[String], path: &[String], depth: u32) -> Meaning {
+    fn look_in(&self, at: Place<'_>, module: &[String], path: &[String], seen: &mut Seen) -> Meaning {
         let known = self.modules.get(&(at.root.to_owned(), module.to_vec()));
-        let (Some(names), Some(first)) = (known.filter(|_| depth < DEEPEST), path.first()) else {
+        let (Some(names), Some(first)) = (known, path.first()) else {
             return Meaning::Unknown;
         };
+        if seen.len() > MOST
+            || path.len() > LONGEST
+            || !seen.insert((at.root.to_owned(), module.to_vec(), path.to_vec()))
+        {
+            return Meaning::Unknown;
+        }
         let at = Place { module, ..at };
+        if path.len() > 1 && names.modules.contains(first) {
+            let inner = joined(module, &path[..1]);
+            return match self.look_in(at, &inner, &path[1..], seen) {
+                Meaning::Unknown => Meaning::Own,
+                found => found,
+            };
+        }
+        if path.len() == 1 && names.values.contains(first) {
+            return Meaning::Own;
+        }
         match names.names.get(first) {
-            Some(Name::Own) if path.len() > 1 => {
-                let inner = joined(module, &path[..1]);
-                match self.look_in(at, &inner, &path[1..], depth + 1) {
-                    Meaning::Unknown => Meaning::Own,
-                    found => found,
-                }
-            }
             Some(Name::Own) => Meaning::Own,
             Some(Name::Means(means)) if means[0] == *first => {
-                self.external(at, &joined(means, &path[1..]), depth + 1)
+                self.external(at, &joined(means, &path[1..]), seen)
             }
-            Some(Name::Means(means)) => self.look(at, &joined(means, &path[1..]), depth + 1),
-            None => self.globs(at, &names.globs, path, depth),
+            Some(Name::Means(means)) => self.look(at, &joined(means, &path[1..]), seen),
+            None => self.globs(at, &names.globs, path, seen),
         }
     }
 
-    fn globs(&self, at: Place<'_>, globs: &[Path], path: &[String], depth: u32) -> Meaning {
+    fn globs(&self, at: Place<'_>, globs: &[Path], path: &[String], seen: &mut Seen) -> Meaning {
         for glob in globs {
-            let found = self.look(at, &joined(glob, path), depth + 1);
+            let found = self.look(at, &joined(glob, path), seen);
             match found {
                 Meaning::Unknown => {}
                 Meaning::Known(ref known) if !begins(known, path.len()) => {}
@@ -259,7 +291,7 @@ impl World {
         Meaning::Unknown
     }
 
-    fn external(&self, at: Place<'_>, path: &[String], depth: u32) -> Meaning {
+    fn external(&self, at: Place<'_>, path: &[String], seen: &mut Seen) -> Meaning {
         let Some(first) = path.first() else {
             return Meaning::Unknown;
         };
@@ -268,7 +300,9 @@ impl World {
             return Meaning::Known(joined(std::slice::from_ref(name), &path[1..]));
         }
         match self.libraries.get(name) {
-            Some(root) if root != at.root => self.look_in(Place { root, ..at }, &[], &path[1..], depth + 1),
+            Some((root, renames)) if root != at.root => {
+                self.look_in(Place { root, module: &[], renames }, &[], &path[1..], seen)
+            }
             _ => Meaning::Unknown,
         }
     }

@@ -38,7 +38,7 @@ pub(crate) fn findings(walk: Walk, tests: bool) -> Result<Vec<Finding>, Stop> {
         if let Some(name) =
             packages[source.package].library.as_ref().filter(|_| source.path.ends_with("src/lib.rs"))
         {
-            world.library(name, &source.root);
+            world.library(name, &source.root, &packages[source.package].renames);
         }
     }
     for_tests.sort();
@@ -93,13 +93,11 @@ fn too_deep(text: &str) -> Option<usize> {
     for (index, line) in text.lines().enumerate() {
         for byte in line.bytes() {
             match byte {
+                b'(' | b'[' | b'{' if depth == DEEPEST => return Some(index + 1),
                 b'(' | b'[' | b'{' => depth += 1,
                 b')' | b']' | b'}' => depth = depth.saturating_sub(1),
                 _ => {}
             }
-        }
-        if depth > DEEPEST {
-            return Some(index + 1);
         }
     }
     None

@@ -88,7 +88,8 @@ fn wanted(entry: &DirEntry, top: &Path, exclude: &[glob::Pattern]) -> bool {
         return true;
     }
     let name = entry.file_name().to_string_lossy();
-    let built = name == "target" && entry.path().join("CACHEDIR.TAG").exists();
+    let built = name == "target"
+        && (entry.path().join("CACHEDIR.TAG").exists() || entry.path().with_file_name("Cargo.toml").exists());
     let path = relative(top, entry.path());
     let rules = glob::MatchOptions { require_literal_separator: true, ..glob::MatchOptions::new() };
     !name.starts_with('.') && !built && !exclude.iter().any(|glob| glob.matches_with(&path, rules))
