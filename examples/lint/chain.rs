@@ -1,7 +1,9 @@
 //! Chains of method calls, and what the names in a function are bounded by.
 
 use crate::known::bounds;
+use proc_macro2::Span;
 use std::collections::HashSet;
+use syn::spanned::Spanned;
 use syn::visit::{self, Visit};
 use syn::{Expr, ExprMethodCall, Local, Pat};
 
@@ -85,5 +87,15 @@ impl<'ast> Visit<'ast> for Bounded {
             }
         }
         visit::visit_expr(self, expr);
+    }
+}
+
+/// Where the path of a call begins: attributes before it are no part of it.
+pub(crate) fn begins(expr: &Expr) -> Span {
+    match expr {
+        Expr::Call(call) => begins(&call.func),
+        Expr::Macro(mac) => mac.mac.path.span(),
+        Expr::Path(path) => path.qself.as_ref().map_or_else(|| path.path.span(), |of| of.lt_token.span()),
+        other => other.span(),
     }
 }

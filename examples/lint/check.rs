@@ -1,11 +1,13 @@
 //! One file, place by place: what waits without a limit, and the reason if one is given.
 
-use crate::chain::{Chain, bounded_variables, given_name, variable};
+use crate::chain::{Chain, begins, bounded_variables, given_name, variable};
 use crate::defaults::{Types, derives_default, holder, is_bare_default, made_by_default};
 use crate::known::{Known, is_default_unbounded};
 use crate::macros::{Piece, pieces};
 use crate::names::{Meaning, Module, Path, Place, World, segments, type_path};
-use crate::reasons::{given, of_expr, of_item, of_stmt, only_tests, said};
+use crate::reasons::{
+    given, of_expr, of_impl_item, of_item, of_stmt, of_trait_item, only_tests, said, texts,
+};
 use crate::report::{Finding, Rule};
 use proc_macro2::{LineColumn, Span};
 use std::cell::RefCell;
@@ -13,6 +15,9 @@ use std::collections::{HashMap, HashSet};
 use syn::spanned::Spanned;
 use syn::visit::{self, Visit};
 use syn::{Attribute, Expr, Item, Stmt};
+
+/// What a path stands for, and its full name.
+type Found = (Known, Path);
 
 /// What is known where the visitor stands.
 pub(crate) struct Check<'w> {
@@ -37,7 +42,7 @@ pub(crate) struct Check<'w> {
     in_scope: u32,
     seen: HashSet<(usize, usize)>,
     /// What paths mean in a module, outside of blocks with names of their own.
-    meanings: RefCell<HashMap<(Path, Path), Option<(Known, Path)>>>,
+    meanings: RefCell<HashMap<(Path, Path), Option<Found>>>,
     pub(crate) findings: Vec<Finding>,
 }
 
@@ -66,24 +71,12 @@ impl<'w> Check<'w> {
 
     pub(crate) fn file(mut self, file: &syn::File) -> Vec<Finding> {
         self.types = Types::of(file);
-        self.texts(&file.items);
+        texts(&file.items, &mut self.texts);
         self.under(&file.attrs, |check| visit::visit_file(check, file));
         self.findings
     }
 
-    fn texts(&mut self, items: &[Item]) {
-        for item in items {
-            match item {
-                Item::Const(item) => {
-                    self.texts.extend(said(&item.expr).map(|text| (item.ident.to_string(), text)));
-                }
-                Item::Mod(item) => self.texts(item.content.as_ref().map_or(&[], |(_, items)| items)),
-                _ => {}
-            }
-        }
-    }
-
-    fn meaning(&self, path: &[String]) -> Option<(Known, Path)> {
+    fn meaning(&self, path: &[String]) -> Option<Found> {
         let at = Place { root: self.root, module: &self.module, renames: self.renames };
         let ask = || match self.world.meaning(at, &self.blocks, path) {
             Meaning::Known(path) => Some((Known::of(&path)?, path)),
@@ -97,7 +90,7 @@ impl<'w> Check<'w> {
     }
 
     /// What is called or named here, with `<T>::f` and `<T as Trait>::f` as `T::f`.
-    fn named(&self, expr: &Expr) -> Option<(Known, Path)> {
+    fn named(&self, expr: &Expr) -> Option<Found> {
         let path = match expr {
             Expr::Macro(mac) => segments(&mac.mac.path),
             Expr::Path(expr) => match &expr.qself {
@@ -122,7 +115,6 @@ impl<'w> Check<'w> {
         }
     }
 
-    /// Visits what is under these attributes.
     fn under(&mut self, attrs: &[Attribute], inner: impl FnOnce(&mut Self)) {
         let (test, reason) = (only_tests(attrs), given(attrs));
         let depth = self.reasons.len();
@@ -234,16 +226,6 @@ impl<'w> Check<'w> {
     }
 }
 
-/// Where the path of a call begins: attributes before it are no part of it.
-fn begins(expr: &Expr) -> Span {
-    match expr {
-        Expr::Call(call) => begins(&call.func),
-        Expr::Macro(mac) => mac.mac.path.span(),
-        Expr::Path(path) => path.qself.as_ref().map_or_else(|| path.path.span(), |of| of.lt_token.span()),
-        other => other.span(),
-    }
-}
-
 impl<'ast> Visit<'ast> for Check<'_> {
     fn visit_item(&mut self, item: &'ast Item) {
         self.under(of_item(item), |check| match item {
@@ -273,23 +255,11 @@ impl<'ast> Visit<'ast> for Check<'_> {
     }
 
     fn visit_impl_item(&mut self, item: &'ast syn::ImplItem) {
-        let attrs: &[Attribute] = match item {
-            syn::ImplItem::Fn(item) => &item.attrs,
-            syn::ImplItem::Const(item) => &item.attrs,
-            syn::ImplItem::Macro(item) => &item.attrs,
-            _ => &[],
-        };
-        self.under(attrs, |check| visit::visit_impl_item(check, item));
+        self.under(of_impl_item(item), |check| visit::visit_impl_item(check, item));
     }
 
     fn visit_trait_item(&mut self, item: &'ast syn::TraitItem) {
-        let attrs: &[Attribute] = match item {
-            syn::TraitItem::Fn(item) => &item.attrs,
-            syn::TraitItem::Const(item) => &item.attrs,
-            syn::TraitItem::Macro(item) => &item.attrs,
-            _ => &[],
-        };
-        self.under(attrs, |check| visit::visit_trait_item(check, item));
+        self.under(of_trait_item(item), |check| visit::visit_trait_item(check, item));
     }
 
     fn visit_block(&mut self, block: &'ast syn::Block) {

@@ -23,7 +23,7 @@ use options::{Options, Print};
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::Instant;
+use tokio::time::Instant;
 
 const HELP: &str = "\
 Finds HTTP clients and calls that can wait forever, and lists each opt-out with its reason.
@@ -76,11 +76,6 @@ fn print(what: Print, dir: &str) -> Result<ExitCode, Stop> {
     Ok(ExitCode::SUCCESS)
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    clippy::disallowed_types,
-    reason = "how long a program ran, for people to read"
-)]
 fn lint(options: Options) -> Result<ExitCode, Stop> {
     let began = Instant::now();
     let output = Output::new(options.json);

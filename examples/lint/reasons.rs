@@ -1,7 +1,8 @@
 //! What attributes say: the reason for an exception, and what is compiled into tests alone.
 
+use std::collections::HashMap;
 use syn::punctuated::Punctuated;
-use syn::{Attribute, Expr, Lit, Meta, Stmt, Token};
+use syn::{Attribute, Expr, Item, Lit, Meta, Stmt, Token};
 
 /// The reason of an `expect` or `allow` of the lints that refuse raw clients.
 pub(crate) fn given(attrs: &[Attribute]) -> Option<String> {
@@ -103,14 +104,43 @@ pub(crate) fn of_expr(expr: &Expr) -> &[Attribute] {
 }
 
 /// The attributes of an item.
-pub(crate) fn of_item(item: &syn::Item) -> &[Attribute] {
+pub(crate) fn of_item(item: &Item) -> &[Attribute] {
     macro_rules! attrs {
         ($($kind:ident)*) => {
             match item {
-                $(syn::Item::$kind(item) => &item.attrs,)*
+                $(Item::$kind(item) => &item.attrs,)*
                 _ => &[],
             }
         };
     }
     attrs!(Const Enum ExternCrate Fn ForeignMod Impl Macro Mod Static Struct Trait TraitAlias Type Union Use)
+}
+
+pub(crate) fn of_impl_item(item: &syn::ImplItem) -> &[Attribute] {
+    match item {
+        syn::ImplItem::Const(item) => &item.attrs,
+        syn::ImplItem::Fn(item) => &item.attrs,
+        syn::ImplItem::Macro(item) => &item.attrs,
+        _ => &[],
+    }
+}
+
+pub(crate) fn of_trait_item(item: &syn::TraitItem) -> &[Attribute] {
+    match item {
+        syn::TraitItem::Const(item) => &item.attrs,
+        syn::TraitItem::Fn(item) => &item.attrs,
+        syn::TraitItem::Macro(item) => &item.attrs,
+        _ => &[],
+    }
+}
+
+/// Text constants by their names: a reason may be one.
+pub(crate) fn texts(items: &[Item], found: &mut HashMap<String, String>) {
+    for item in items {
+        match item {
+            Item::Const(item) => found.extend(said(&item.expr).map(|text| (item.ident.to_string(), text))),
+            Item::Mod(item) => texts(item.content.as_ref().map_or(&[], |(_, items)| items), found),
+            _ => {}
+        }
+    }
 }

@@ -3,6 +3,7 @@
 //! Not by `tower-http`, which reads the first member of a gzip stream only and drops what follows it in silence, takes
 //! the headers away from the answer to a HEAD, and weighs twice as many crates.
 
+use super::incoming::Arriving;
 use super::transport::{Exchange, Transport};
 use crate::body::Body;
 use crate::error::{Error, ErrorKind, Phase};
@@ -11,7 +12,6 @@ use flate2::write::MultiGzDecoder;
 use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, Entry, RANGE};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body::{Frame, SizeHint};
-use hyper::body::Incoming;
 use std::future::Future;
 use std::io::{self, Write};
 use std::pin::Pin;
@@ -89,8 +89,8 @@ fn is_encoded(status: StatusCode, headers: &HeaderMap) -> bool {
 
 /// A response body as it came, or decoded.
 pub(crate) enum Decoded {
-    Plain(Incoming),
-    Gzip(Box<Gunzip<Incoming>>),
+    Plain(Arriving),
+    Gzip(Box<Gunzip<Arriving>>),
 }
 
 impl http_body::Body for Decoded {

@@ -4,6 +4,7 @@ mod background;
 mod builder;
 mod connect;
 mod gzip;
+mod incoming;
 mod network;
 mod pool;
 mod redirect;

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 /// Shorter than the minute or more that servers and balancers keep an idle connection, so that it is mostly the client
 /// that closes and a request seldom meets a connection that is going away.
 const IDLE: Duration = Duration::from_secs(50);
-const IDLE_PER_ORIGIN: usize = 8;
+const IDLE_PER_ORIGIN: usize = 64;
 /// A response head larger than this is an error, and no buffer of a connection grows beyond it. (hyper's own limit on
 /// the number of headers is 100 for HTTP/1.1.)
 pub(super) const HEAD: u32 = 64 * 1024;
@@ -38,8 +38,8 @@ const RESET_THERE: usize = 20;
 /// Streams that may be opened before the server has said how many it takes (RFC 9113, 6.5.2 asks for no fewer).
 const STREAMS_AT_FIRST: usize = 100;
 
-/// A call that was given up before its response head takes its HTTP/2 connection out of use if it had waited this
-/// long; sooner, the caller changed its mind. (On HTTP/1.1 giving up always closes the connection.)
+/// A call that was given up while it waited for head or body takes its HTTP/2 connection out of use if it had heard
+/// nothing for this long; sooner, the caller changed its mind. (On HTTP/1.1 giving up always closes the connection.)
 const IN_VAIN: Duration = Duration::from_secs(1);
 
 type Hyper = Client<Connector, Body>;
@@ -100,7 +100,12 @@ impl Retire {
         Retire { connection: capture_connection(request), since: Instant::now() }
     }
 
-    /// The call was given up before its response head.
+    /// The head was there, and now the body is waited for.
+    pub(super) fn wait_begins(&mut self) {
+        self.since = Instant::now();
+    }
+
+    /// The call was given up in mid-wait.
     pub(super) fn given_up(&self) {
         if self.since.elapsed() < IN_VAIN {
             return;

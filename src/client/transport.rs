@@ -2,6 +2,7 @@
 
 use super::connect::end_this_connection;
 use super::connect::proxy::Proxy;
+use super::incoming::Arriving;
 use super::pool::{HEAD, Pool, Retire};
 use crate::body::Body;
 use crate::error::{BoxError, Error, ErrorKind};
@@ -49,7 +50,7 @@ impl fmt::Debug for Transport {
 }
 
 impl Service<Request<Body>> for Transport {
-    type Response = Response<Incoming>;
+    type Response = Response<Arriving>;
     type Error = Error;
     type Future = Exchange;
 
@@ -107,7 +108,7 @@ impl Exchange {
 }
 
 impl Future for Exchange {
-    type Output = Result<Response<Incoming>, Error>;
+    type Output = Result<Response<Arriving>, Error>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let ended = match &mut self.0 {
@@ -116,7 +117,7 @@ impl Future for Exchange {
                 None => panic!("a request was polled after it had ended"),
             },
             Doing::Ended => panic!("a request was polled after it had ended"),
-            Doing::Running { response, count, proxy, .. } => match Pin::new(response).poll(cx) {
+            Doing::Running { response, count, proxy, retire } => match Pin::new(response).poll(cx) {
                 // The connection ends with its next read, or with this future.
                 Poll::Ready(_) if count.is_full() => Err(too_many()),
                 // hyper looks at its cap before it reads again, so that one read can bring a head of nearly twice as much.
@@ -129,14 +130,14 @@ impl Future for Exchange {
                 {
                     match proxy {
                         Some(proxy) => Err(proxy.refused(response.status())),
-                        None => Ok(response),
+                        None => Ok(arriving(response, retire)),
                     }
                 }
                 Poll::Ready(Ok(response)) => {
                     if let Some(meter) = response.extensions().get::<Meter>() {
                         meter.served();
                     }
-                    Ok(response)
+                    Ok(arriving(response, retire))
                 }
                 Poll::Ready(Err(error)) => Err(failed(error.into())),
                 Poll::Pending if count.watch(cx) => Err(too_many()),
@@ -154,6 +155,11 @@ impl Drop for Exchange {
             retire.given_up();
         }
     }
+}
+
+fn arriving(response: Response<Incoming>, retire: &mut Option<Retire>) -> Response<Arriving> {
+    let retire = retire.take().filter(|_| response.version() == Version::HTTP_2);
+    response.map(|body| Arriving::new(body, retire))
 }
 
 fn failed(error: BoxError) -> Error {

@@ -183,7 +183,7 @@ fn the_client() {
     let tls = include_str!("../client/connect/tls.rs");
     constant(tls, "ALPN: &[&[u8]] = &[b\"h2\", b\"http/1.1\"]", "version of HTTP", "h2, http/1.1");
     let pool = include_str!("../client/pool.rs");
-    constant(pool, "IDLE_PER_ORIGIN: usize = 8", "idle connections per origin", "8");
+    constant(pool, "IDLE_PER_ORIGIN: usize = 64", "idle connections per origin", "64");
     constant(pool, "HEAD: u32 = 64 * 1024", "response head", "65536 bytes");
     constant(pool, "RESET_HERE: usize = 50", "HTTP/2 streams reset here", "50");
     constant(pool, "FAULTY: usize = 256", "HTTP/2 faulty streams", "256");

@@ -42,6 +42,7 @@ mod redirects;
 mod refused;
 mod replay;
 mod retry_after;
+mod soak;
 mod stalls;
 mod streams;
 mod stress;

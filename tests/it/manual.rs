@@ -20,12 +20,6 @@ use unwedge::{Client, Deadline, Error, Limits, LongPoll, StackLayer, long_poll, 
 
 const FAILURE_MODES: &str = include_str!("../../src/manual/failure-modes.md");
 const README: &str = include_str!("../../README.md");
-const PAGES: [(&str, &str); 4] = [
-    ("README.md", README),
-    ("order.md", include_str!("../../src/manual/order.md")),
-    ("defaults.md", include_str!("../../src/manual/defaults.md")),
-    ("failure-modes.md", FAILURE_MODES),
-];
 const PARKED: LongPoll = long_poll!("the broker parks GetMessage until a job arrives");
 
 /// The defaults without retries.
@@ -179,7 +173,7 @@ fn every_test_that_is_named_exists() {
         read(&root.join(dir), &mut source);
     }
     let mut missing = Vec::new();
-    for (page, text) in PAGES {
+    for (page, text) in pages() {
         for name in text.split('`').skip(1).step_by(2) {
             let words = name.bytes().filter(|byte| *byte == b'_').count();
             let is_name = name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
@@ -189,6 +183,21 @@ fn every_test_that_is_named_exists() {
         }
     }
     assert!(missing.is_empty(), "no such test:\n{}", missing.join("\n"));
+}
+
+/// The README and every page of the manual.
+fn pages() -> Vec<(String, String)> {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/manual");
+    let files =
+        fs::read_dir(dir).expect("the manual").map(|entry| entry.expect("a readable directory").path());
+    let manual =
+        files.filter(|path| path.extension().is_some_and(|extension| extension == "md")).map(|path| {
+            let text = fs::read_to_string(&path).expect("a page is UTF-8");
+            (path.display().to_string(), text)
+        });
+    let pages: Vec<_> = manual.chain([("README.md".to_owned(), README.to_owned())]).collect();
+    assert!(pages.len() > 3, "the pages were not found");
+    pages
 }
 
 fn read(dir: &Path, source: &mut String) {

@@ -1,6 +1,7 @@
 //! Bodies that are collected and stop flowing.
 
 use crate::support::*;
+use http_body_util::Full;
 use tokio::time::Instant;
 use unwedge::stack::StallLayer;
 use unwedge::testing::{Peer, Reply};
@@ -90,4 +91,16 @@ async fn a_stall_layer_alone_knows_no_other_limit() {
     let start = Instant::now();
     assert!(call(&service(&silent), get("/")).await.unwrap_err().is_stall());
     assert_eq!((start.elapsed(), silent.request_count()), (3 * SECOND, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_stops_reading_an_upload_is_ended_by_the_attempt() {
+    let peer = Peer::new().forever(Reply::silent());
+    let service = stack(&peer, &once(Limits::default()));
+    let upload = request("PUT", "/").map(|_| Full::from(vec![0; 4 << 20]));
+    let began = Instant::now();
+    let error = call(&service, upload).await.unwrap_err();
+    assert_eq!((error.kind(), error.phase()), (ErrorKind::Attempt, Some(Phase::Headers)), "{error}");
+    assert_eq!(began.elapsed(), 10 * SECOND);
+    assert!(service.in_flight().is_empty());
 }

@@ -2,11 +2,12 @@
 
 use super::super::connect::{Dial, Dialing};
 use super::*;
-use crate::{ErrorKind, retry, within};
+use crate::{Collect, ErrorKind, retry, within};
 use bytes::Bytes;
 use h2::Reason;
 use h2::server::{Connection, SendResponse};
 use http::{Response as Head, StatusCode};
+use http_body_util::BodyExt;
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -209,6 +210,56 @@ async fn a_connection_on_which_a_call_waited_in_vain_is_not_used_again() {
     let client = client.build().unwrap();
     let response = client.get(URL).await.unwrap();
     assert_eq!((response.attempts().count, dials.load(Ordering::Relaxed)), (2, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_on_which_a_body_was_awaited_in_vain_is_not_used_again() {
+    // The first connection answers pings and heads, and never a whole body.
+    let (client, dials) = server(|number, mut connection| async move {
+        if number > 0 {
+            return serve(connection).await;
+        }
+        let mut kept = Vec::new();
+        while let Some(Ok((_, mut respond))) = connection.accept().await {
+            let Ok(mut stream) = respond.send_response(Head::new(()), false) else { return };
+            let _ = stream.send_data(Bytes::from_static(b"o"), false);
+            kept.push(stream);
+        }
+    });
+    let client = client.build().unwrap();
+    let response = client.get(URL).await.unwrap();
+    assert_eq!((response.attempts().count, dials.load(Ordering::Relaxed)), (2, 2));
+    assert_eq!(response.text().await.unwrap(), "ok");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_its_reader_leaves_alone_leaves_its_connection_in_use() {
+    let (client, dials) = server(|_, mut connection| async move {
+        let mut kept = Vec::new();
+        while let Some(Ok((request, mut respond))) = connection.accept().await {
+            if request.uri().path() != "/stream" {
+                answer(respond, "ok");
+                continue;
+            }
+            let Ok(mut stream) = respond.send_response(Head::new(()), false) else { return };
+            let _ = stream.send_data(Bytes::from_static(b"o"), false);
+            kept.push(stream);
+        }
+    });
+    let client = client.build().unwrap();
+    let never = || client.get("http://api.example/stream").collect(Collect::never()).send();
+    let mut body = never().await.unwrap().into_body();
+    body.frame().await.unwrap().unwrap();
+    sleep(5 * SEC).await;
+    drop(body);
+    client.get(URL).await.unwrap();
+    assert_eq!(dials.load(Ordering::Relaxed), 1, "nobody waited for more");
+    let mut body = never().await.unwrap().into_body();
+    body.frame().await.unwrap().unwrap();
+    within(5 * SEC, body.frame()).await.unwrap_err();
+    drop(body);
+    client.get(URL).await.unwrap();
+    assert_eq!(dials.load(Ordering::Relaxed), 2, "somebody waited for five seconds");
 }
 
 #[tokio::test(start_paused = true)]
