@@ -33,7 +33,11 @@ enum Kind {
     Empty,
     Full(Bytes),
     Trailed(Bytes, Option<Box<HeaderMap>>),
-    Streamed(SyncWrapper<Pin<Box<dyn http_body::Body<Data = Bytes, Error = Error> + Send>>>),
+    Streamed {
+        body: SyncWrapper<Pin<Box<dyn http_body::Body<Data = Bytes, Error = Error> + Send>>>,
+        /// How many bytes are still to come, where that is known: the box is only looked into through `&mut`.
+        left: Option<u64>,
+    },
 }
 
 /// How a response came about: carried by its [`Body`], and a response extension where there was more than one attempt.
@@ -79,7 +83,8 @@ impl Body {
     }
 
     pub(crate) fn boxed(body: Pin<Box<dyn http_body::Body<Data = Bytes, Error = Error> + Send>>) -> Body {
-        Body { kind: Kind::Streamed(SyncWrapper::new(body)), attempts: Attempts::default() }
+        let left = body.size_hint().exact();
+        Body { kind: Kind::Streamed { body: SyncWrapper::new(body), left }, attempts: Attempts::default() }
     }
 
     pub(crate) fn collected(data: Bytes, trailers: Option<Box<HeaderMap>>) -> Body {
@@ -101,7 +106,7 @@ impl Body {
 
     /// Whether the whole body is in memory.
     pub fn is_collected(&self) -> bool {
-        !matches!(self.kind, Kind::Streamed(_))
+        !matches!(self.kind, Kind::Streamed { .. })
     }
 
     /// Reads the body to its end, at most `cap` bytes.
@@ -119,7 +124,7 @@ impl Body {
         let mut streamed = match self.kind {
             Kind::Empty => return Ok(Bytes::new()),
             Kind::Full(data) | Kind::Trailed(data, _) => return Ok(data),
-            Kind::Streamed(body) => body.into_inner(),
+            Kind::Streamed { body, .. } => body.into_inner(),
         };
         let mut buffer = BytesMut::new();
         while let Some(frame) = poll_fn(|cx| streamed.as_mut().poll_frame(cx)).await {
@@ -133,13 +138,23 @@ impl Body {
         Ok(buffer.freeze())
     }
 
+    /// The bytes, where they are in memory and all that there is.
+    #[cfg(feature = "reqwest")]
+    pub(crate) fn into_memory(self) -> Result<Bytes, Body> {
+        match self.kind {
+            Kind::Empty => Ok(Bytes::new()),
+            Kind::Full(data) => Ok(data),
+            kind => Err(Body { kind, attempts: self.attempts }),
+        }
+    }
+
     /// A second body with the same bytes, where they are in memory.
     pub(crate) fn try_clone(&self) -> Option<Body> {
         let kind = match &self.kind {
             Kind::Empty => Kind::Empty,
             Kind::Full(data) => Kind::Full(data.clone()),
             Kind::Trailed(data, trailers) => Kind::Trailed(data.clone(), trailers.clone()),
-            Kind::Streamed(_) => return None,
+            Kind::Streamed { .. } => return None,
         };
         Some(Body { kind, attempts: self.attempts })
     }
@@ -157,8 +172,12 @@ impl http_body::Body for Body {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        if let Kind::Streamed(body) = &mut self.kind {
-            return body.get_mut().as_mut().poll_frame(cx);
+        if let Kind::Streamed { body, left } = &mut self.kind {
+            let polled = body.get_mut().as_mut().poll_frame(cx);
+            if let (Some(left), Poll::Ready(Some(Ok(frame)))) = (left, &polled) {
+                *left = left.saturating_sub(frame.data_ref().map_or(0, |data| data.len() as u64));
+            }
+            return polled;
         }
         Poll::Ready(match std::mem::take(&mut self.kind) {
             Kind::Full(data) => Some(Ok(Frame::data(data))),
@@ -167,7 +186,7 @@ impl http_body::Body for Body {
                 self.kind = Kind::Trailed(Bytes::new(), trailers);
                 Some(Ok(Frame::data(data)))
             }
-            Kind::Empty | Kind::Streamed(_) => None,
+            Kind::Empty | Kind::Streamed { .. } => None,
         })
     }
 
@@ -179,8 +198,7 @@ impl http_body::Body for Body {
         match &self.kind {
             Kind::Empty => SizeHint::with_exact(0),
             Kind::Full(data) | Kind::Trailed(data, _) => SizeHint::with_exact(data.len() as u64),
-            // The box is only looked into through &mut; a streamed body's length stands in its Content-Length.
-            Kind::Streamed(_) => SizeHint::default(),
+            Kind::Streamed { left, .. } => left.map_or_else(SizeHint::default, SizeHint::with_exact),
         }
     }
 }
@@ -190,7 +208,7 @@ impl fmt::Debug for Body {
         match &self.kind {
             Kind::Empty => f.write_str("Body(empty)"),
             Kind::Full(data) | Kind::Trailed(data, _) => write!(f, "Body({} bytes)", data.len()),
-            Kind::Streamed(_) => f.write_str("Body(streamed)"),
+            Kind::Streamed { .. } => f.write_str("Body(streamed)"),
         }
     }
 }

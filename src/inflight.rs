@@ -1,5 +1,13 @@
 //! Who is waiting for what right now: the table of calls in flight.
 
+#[cfg(feature = "supervise")]
+pub(crate) mod member;
+#[cfg(not(feature = "supervise"))]
+pub(crate) mod nobody;
+#[cfg(not(feature = "supervise"))]
+pub(crate) use nobody as member;
+
+use self::member::Member;
 use crate::LongPoll;
 use crate::error::Phase;
 use crate::origin::Target;
@@ -58,6 +66,8 @@ pub struct Call {
     pub long_poll: Option<String>,
     /// Whether the long poll gave up every bound of its own.
     pub unbounded: bool,
+    /// The supervised subsystem whose task made the call.
+    pub subsystem: Option<String>,
 }
 
 impl fmt::Display for Call {
@@ -91,6 +101,15 @@ impl InFlight {
         self.len() == 0
     }
 
+    /// Sets the gauges `unwedge_calls_in_flight` and `unwedge_oldest_in_flight_seconds` to what is in flight now. Age is
+    /// nothing that happens, so somebody has to look: the admin endpoints do before each scrape.
+    #[cfg(feature = "metrics")]
+    pub fn publish(&self) {
+        let calls = self.snapshot();
+        let oldest = calls.first().map_or(Duration::ZERO, |call| call.age);
+        crate::telemetry::in_flight(calls.len(), oldest);
+    }
+
     /// All calls in flight, oldest first.
     pub fn snapshot(&self) -> Vec<Call> {
         let now = Instant::now();
@@ -120,6 +139,7 @@ pub(crate) struct Details {
     pub(crate) deadline: Option<Instant>,
     pub(crate) attempts_allowed: u32,
     pub(crate) long_poll: Option<LongPoll>,
+    pub(crate) subsystem: Option<Arc<Member>>,
 }
 
 /// Entries behind one short lock; what changes in mid-call is written to atomics beside them.
@@ -249,6 +269,7 @@ impl Table {
             deadline_in: details.deadline.map(|at| at.saturating_duration_since(now)),
             long_poll: details.long_poll.as_ref().map(|poll| poll.reason().to_owned()),
             unbounded: details.long_poll.as_ref().is_some_and(LongPoll::is_unbounded),
+            subsystem: details.subsystem.as_ref().map(|member| member.name().to_owned()),
         }
     }
 }
@@ -267,6 +288,7 @@ mod tests {
             deadline: Some(Instant::now() + Duration::from_secs(30)),
             attempts_allowed: 4,
             long_poll: None,
+            subsystem: None,
         }
     }
 

@@ -90,6 +90,9 @@ let jobs: Vec<String> = client.get("https://api.example.com/jobs").send().await?
 //! | --- | --- |
 //! | none | all of the above but the client |
 //! | `client` (default) | `Client`: hyper-util with rustls (ring) and the roots of the platform |
+//! | `reqwest` | the same stack as a middleware of reqwest, ready reqwest clients, and reqwest as a tower service |
+
+//! | `supervise` | supervision of the loops above the calls: restarts, liveness, a watchdog, an orderly end |
 //! | `testing` | scripted servers that stall, break and lie, in memory and on real sockets, for your own tests |
 //! | `full` | all of these |
 //!
@@ -117,15 +120,31 @@ pub mod inflight;
 #[doc(hidden)]
 pub mod longpoll;
 pub mod manual;
+#[cfg(feature = "metrics")]
+pub mod metrics {
+    //! What is counted, through the [`metrics`](https://docs.rs/metrics) facade: names, labels and buckets.
+    //!
+    //! Install a recorder of your choice, then call [`record`]. Which labels there are is bounded: origins beyond the
+    //! first 200 of a stack share the label `other`, methods that a caller makes up are `_OTHER`.
+    //!
+    //! [`manual::metrics`](crate::manual::metrics) lists all of them.
+    pub use crate::telemetry::{Kind, METRICS, Metric, record};
+}
 mod origin;
 pub mod preflight;
+#[cfg(feature = "reqwest")]
+pub mod reqwest;
 pub mod retry;
 pub mod stack;
 mod stall;
+#[cfg(feature = "supervise")]
+pub mod supervise;
 mod sync;
 mod telemetry;
 #[cfg(feature = "testing")]
 pub mod testing;
+#[cfg(any(feature = "client", feature = "reqwest"))]
+mod tls;
 mod wire;
 
 pub use body::{Attempts, Body};

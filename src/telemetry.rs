@@ -1,5 +1,20 @@
 //! The words, levels and names of everything that is logged, traced and measured.
 
+#[cfg(feature = "metrics")]
+mod handles;
+mod meter;
+#[cfg(feature = "metrics")]
+mod names;
+
+#[cfg(feature = "metrics")]
+pub(crate) use meter::in_flight;
+pub(crate) use meter::{End, Labels, Meter, breaker_made, leases_expired};
+#[cfg(feature = "metrics")]
+pub use names::{Kind, METRICS, Metric, record};
+
+#[cfg(feature = "supervise")]
+pub(crate) mod crew;
+
 use crate::duration::human;
 use crate::error::Error;
 use crate::origin::Origin;
@@ -71,7 +86,13 @@ pub(crate) fn unbounded(origin: &Origin, reason: &str) {
 
 /// One line for each change of phase of a breaker, named as in `breaker::Phase::as_str`. The moments at which calls
 /// begin to be refused are warnings.
-pub(crate) fn breaker(origin: &str, from: &'static str, to: &'static str, reason: &dyn Display) {
+pub(crate) fn breaker(
+    (origin, label): (&str, &str),
+    from: &'static str,
+    to: &'static str,
+    reason: &dyn Display,
+) {
+    meter::breaker(label, from, to);
     match to {
         "open" => tracing::warn!(origin, from, to, "opening circuit after {reason}"),
         "forced_open" => tracing::warn!(origin, from, to, "circuit forced open"),

@@ -93,6 +93,37 @@ fn the_whole_stack_adds_no_allocation_where_nothing_goes_wrong() {
     assert_eq!(allocations(&stack, Inner { pending: true, ..READY }, true), 0, "pending once, with a timer");
 }
 
+/// In the task of a loop that a supervisor runs, the tenth call.
+#[test]
+fn a_call_of_a_supervised_loop_allocates_no_more_and_a_sign_of_life_nothing() {
+    use std::sync::{Arc, Mutex};
+    use unwedge::supervise::{OnReturn, Supervisor};
+    let second = Duration::from_secs(1);
+    let counted = Arc::new(Mutex::new(None));
+    let result = Arc::clone(&counted);
+    let mut crew = Supervisor::new();
+    crew.spawn("scheduler", second, move |heart| {
+        let result = Arc::clone(&result);
+        async move {
+            let mut service = StackLayer::default().layer(Inner { pending: true, ..READY });
+            for _ in 0..9 {
+                drive(&mut service);
+            }
+            let calls = measure(|| assert!(drive(&mut service))).count_total;
+            let life = measure(|| {
+                heart.beat();
+                heart.progress();
+            });
+            *result.lock().expect("no panic") = Some((calls, life.count_total));
+        }
+    })
+    .on_return(OnReturn::Stop);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let report = runtime.block_on(crew.run_until(std::future::pending::<()>(), second));
+    assert_eq!(report.expect("a run").restarts, 0);
+    assert_eq!(*counted.lock().expect("no panic"), Some((0, 0)));
+}
+
 #[test]
 fn no_part_adds_an_allocation_where_nothing_goes_wrong() {
     let second = Duration::from_secs(1);

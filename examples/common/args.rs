@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::str::FromStr;
 use std::time::Duration;
@@ -132,6 +133,12 @@ impl Args {
             return Err(self.wrong("0 s: it must be longer than zero"));
         }
         Ok(limit)
+    }
+
+    /// The address with a port after the flag.
+    pub(crate) fn address(&mut self) -> Result<SocketAddr, Stop> {
+        let text = self.text()?;
+        text.parse().map_err(|_| self.wrong(format!("{text:?} is no address like 127.0.0.1:4000")))
     }
 
     /// The whole number after the flag.

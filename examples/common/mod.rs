@@ -1,13 +1,14 @@
-//! What all examples share: arguments, output, the terminal.
+//! What all examples share: arguments, output, the terminal, and what a long-running one is made of.
 //!
 //! The contract: `--json` makes standard output one object a line; text for people goes to standard error. Exit code 0
 //! for a promise kept, 1 for one that was not, 2 for an argument or a setting that cannot work: then its value and the
 //! rule stand on standard error, and nothing on standard output. A standard output that is closed ends a program quietly.
 
 // Every example is a program of its own and uses its part of this.
-#![allow(dead_code, reason = "no example uses all of it")]
+#![allow(dead_code, unused_imports, unused_macros, reason = "no example uses all of it")]
 
 pub(crate) mod args;
+pub(crate) mod daemon;
 pub(crate) mod duration;
 pub(crate) mod output;
 pub(crate) mod signals;

@@ -21,18 +21,19 @@ impl Output {
 
     /// One object on a line of its own, at once; nothing without `--json`.
     pub(crate) fn object(self, object: &Object) -> Result<(), Stop> {
-        if self.json { line(io::stdout(), &object.finished()) } else { Ok(()) }
+        if self.json { write(io::stdout(), &object.line()) } else { Ok(()) }
     }
 
     /// A result for people: to standard error with `--json`.
     pub(crate) fn text(self, text: &str) -> Result<(), Stop> {
-        if self.json { line(io::stderr(), text) } else { line(io::stdout(), text) }
+        let line = format!("{text}\n");
+        if self.json { write(io::stderr(), &line) } else { write(io::stdout(), &line) }
     }
 }
 
-fn line(mut to: impl Write, text: &str) -> Result<(), Stop> {
-    // One write, so that lines of several tasks do not mix.
-    to.write_all(format!("{text}\n").as_bytes())?;
+/// In one write, so that lines of several tasks do not mix.
+fn write(mut to: impl Write, line: &str) -> Result<(), Stop> {
+    to.write_all(line.as_bytes())?;
     Ok(to.flush()?)
 }
 
@@ -68,8 +69,9 @@ impl Object {
         }
     }
 
-    fn finished(&self) -> String {
-        format!("{{{}}}", self.0)
+    /// The object as a line, with its line feed.
+    pub(crate) fn line(&self) -> String {
+        format!("{{{}}}\n", self.0)
     }
 }
 

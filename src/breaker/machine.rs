@@ -183,6 +183,10 @@ impl Machine {
         }
     }
 
+    pub(super) fn expired_leases(&self) -> u64 {
+        self.expired_leases
+    }
+
     fn advance(&mut self, now: Instant, out: &mut Changes) {
         if self.phase == Phase::HalfOpen {
             if let Some(Due { at, hung }) = self.slots.expire(now) {

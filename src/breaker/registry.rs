@@ -41,6 +41,8 @@ struct Cell {
     hang_after: Duration,
     machine: Mutex<Machine>,
     name: std::sync::Arc<str>,
+    /// What stands for the name in metrics.
+    label: std::sync::Arc<str>,
     rules: Arc<Rules>,
     /// Made by the first subscriber.
     own: OnceLock<broadcast::Sender<Transition>>,
@@ -57,20 +59,22 @@ impl Breaker {
     pub fn new(name: impl Into<std::sync::Arc<str>>, settings: Settings) -> Result<Breaker, Error> {
         settings.check_alone()?;
         let rules = Arc::new(settings.rules(ATTEMPT, HEALTH));
-        Ok(Breaker::make(name.into(), &rules, None))
+        let name = name.into();
+        Ok(Breaker::make((name.clone(), name), &rules, None))
     }
 
-    /// One of many that share rules (which were checked) and tell all their transitions to one channel.
+    /// One of many that share rules (which were checked) and tell all their transitions to one channel. It has a name,
+    /// and a label for metrics.
     pub(crate) fn for_origin(
-        name: std::sync::Arc<str>,
+        names: (std::sync::Arc<str>, std::sync::Arc<str>),
         rules: &Arc<Rules>,
         events: broadcast::Sender<Transition>,
     ) -> Breaker {
-        Breaker::make(name, rules, Some(events))
+        Breaker::make(names, rules, Some(events))
     }
 
     fn make(
-        name: std::sync::Arc<str>,
+        (name, label): (std::sync::Arc<str>, std::sync::Arc<str>),
         rules: &Arc<Rules>,
         shared: Option<broadcast::Sender<Transition>>,
     ) -> Breaker {
@@ -86,6 +90,7 @@ impl Breaker {
             hang_after: rules.hang_after,
             machine: Mutex::new(machine),
             name,
+            label,
             rules: Arc::clone(rules),
             own: OnceLock::new(),
             shared,
@@ -231,14 +236,18 @@ impl Breaker {
     #[inline]
     fn ask<T>(&self, question: impl FnOnce(&mut Machine, &mut Changes) -> T) -> T {
         let mut changes = Changes::default();
-        let answer = {
+        let (answer, expired) = {
             let mut machine = self.lock();
+            let before = machine.expired_leases();
             let answer = question(&mut machine, &mut changes);
             self.mirror(&machine);
-            answer
+            (answer, machine.expired_leases() - before)
         };
         if !changes.is_empty() {
             self.publish(&changes);
+        }
+        if expired > 0 {
+            telemetry::leases_expired(&self.0.label, expired);
         }
         answer
     }
@@ -290,7 +299,12 @@ impl Breaker {
                 wait: change.wait,
                 opened_for: change.opened_for,
             };
-            telemetry::breaker(&self.0.name, change.from.as_str(), change.to.as_str(), &change.reason);
+            telemetry::breaker(
+                (&self.0.name, &self.0.label),
+                change.from.as_str(),
+                change.to.as_str(),
+                &change.reason,
+            );
             for channel in [self.0.own.get(), self.0.shared.as_ref()].into_iter().flatten() {
                 // An error says that nobody listens.
                 let _ = channel.send(transition.clone());

@@ -141,6 +141,14 @@ impl Client {
     }
 }
 
+/// All defaults, and thereby all bounds: what an `Option<Client>` that nobody has set should fall back to.
+///
+/// ```
+/// fn with(client: Option<unwedge::Client>) -> unwedge::Client {
+///     client.unwrap_or_default()
+/// }
+/// assert!(with(None).bounds().unbounded().is_empty());
+/// ```
 impl Default for Client {
     fn default() -> Client {
         match Client::new() {

@@ -41,6 +41,7 @@ fn read(error: BoxError) -> Error {
     // The server, or the ping that it left unanswered, said what was wrong: no race of keep-alive.
     let mut told = false;
     let mut own = None;
+    let mut reqwest = Reqwest::default();
     let mut next: Option<&(dyn StdError + 'static)> = Some(&*error);
     while let Some(e) = next {
         if let Some(e) = e.downcast_ref::<Error>() {
@@ -67,6 +68,8 @@ fn read(error: BoxError) -> Error {
                 e.is_remote() && (e.is_go_away() || e.reason() == Some(h2::Reason::REFUSED_STREAM));
         } else if e.is::<tokio::time::error::Elapsed>() {
             fault.timed_out = true;
+        } else if reqwest.said(e) {
+            fault.timed_out |= reqwest.timed_out;
         } else if let Some(e) = e.downcast_ref::<io::Error>() {
             root = true;
             connect |= e.kind() == io::ErrorKind::ConnectionRefused;
@@ -104,6 +107,10 @@ fn read(error: BoxError) -> Error {
     fault.pool = connect && canceled && !root;
     let kind = if connect {
         ErrorKind::Connect
+    } else if reqwest.redirect {
+        ErrorKind::Redirect
+    } else if reqwest.builder {
+        ErrorKind::Config
     } else if head_too_large {
         ErrorKind::TooLarge
     } else {
@@ -114,6 +121,30 @@ fn read(error: BoxError) -> Error {
     read.0.fault = fault;
     read.0.source = Some(error);
     read
+}
+
+/// What an error of reqwest says of itself; its causes are read like all others.
+#[derive(Default)]
+struct Reqwest {
+    redirect: bool,
+    builder: bool,
+    timed_out: bool,
+}
+
+impl Reqwest {
+    #[cfg(feature = "reqwest")]
+    fn said(&mut self, error: &(dyn StdError + 'static)) -> bool {
+        let Some(error) = error.downcast_ref::<::reqwest::Error>() else { return false };
+        self.redirect |= error.is_redirect();
+        self.builder |= error.is_builder();
+        self.timed_out |= error.is_timeout();
+        true
+    }
+
+    #[cfg(not(feature = "reqwest"))]
+    fn said(&mut self, _: &(dyn StdError + 'static)) -> bool {
+        false
+    }
 }
 
 /// By its words, because hyper-util keeps the type to itself.

@@ -38,7 +38,7 @@ pub enum ErrorKind {
     TooLarge,
     /// A setting or request that cannot work; nothing was sent.
     Config,
-    /// Ended because the program is shutting down. Nothing in this version makes this kind yet.
+    /// Ended because the program is shutting down: a back-off or a long poll inside a supervised task (feature `supervise`).
     Cancelled,
     /// The connection or the protocol broke.
     Transport,

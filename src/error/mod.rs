@@ -104,7 +104,10 @@ impl Error {
         self
     }
 
-    #[cfg_attr(not(feature = "client"), expect(dead_code, reason = "connectors name their causes"))]
+    #[cfg_attr(
+        not(any(feature = "client", feature = "reqwest")),
+        expect(dead_code, reason = "connectors name their causes")
+    )]
     pub(crate) fn with_source(mut self, source: impl Into<BoxError>) -> Error {
         self.0.source = Some(source.into());
         self

@@ -8,7 +8,7 @@ const SECOND: Duration = Duration::from_secs(1);
 
 fn details(url: &'static str, started: Instant) -> Details {
     let target = Target { method: http::Method::GET, uri: http::Uri::from_static(url), label: None };
-    Details { target, started, deadline: None, attempts_allowed: 4, long_poll: None }
+    Details { target, started, deadline: None, attempts_allowed: 4, long_poll: None, subsystem: None }
 }
 
 #[test]

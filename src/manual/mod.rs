@@ -6,7 +6,16 @@
 //! | [`defaults`] | what happens when I set nothing, and why that? |
 //! | [`lints`] | how do I keep new calls that wait forever out of my code? |
 //! | [`big_bodies`] | my upload or download takes longer than ten seconds: what do I set? |
+//! | `metrics` (with that feature) | what is counted, under which names? |
 //! | [`failure_modes`] | my call hangs or failed here: what bounds it, and what does the error mean? |
+#![cfg_attr(
+    feature = "reqwest",
+    doc = "| [`migrating`] | I have reqwest, hyper-util, retries or timeouts already: what do I write, and what changes? |"
+)]
+#![cfg_attr(
+    all(feature = "supervise", feature = "client"),
+    doc = "| [`loops`] | how do I write a loop that survives, and how do I test that it does? |"
+)]
 
 #[doc = include_str!("order.md")]
 pub mod order {}
@@ -27,6 +36,18 @@ pub mod failure_modes {}
     "```\n\n`deny.toml`:\n\n```toml\n", include_str!("lints/deny.toml"), "```\n"
 )]
 pub mod lints {}
+
+#[cfg(feature = "metrics")]
+#[doc = include_str!("metrics.md")]
+pub mod metrics {}
+
+#[cfg(feature = "reqwest")]
+#[doc = include_str!("migrating.md")]
+pub mod migrating {}
+
+#[cfg(all(feature = "supervise", feature = "client"))]
+#[doc = include_str!("loops.md")]
+pub mod loops {}
 
 #[cfg(test)]
 mod tests;

@@ -180,7 +180,7 @@ fn the_client() {
     let resolve = include_str!("../client/connect/resolve.rs");
     constant(resolve, "THREADS: usize = 4", "names resolved at a time", "4");
     constant(resolve, "WAITING: usize = 256", "names that wait for it", "256");
-    let tls = include_str!("../client/connect/tls.rs");
+    let tls = include_str!("../tls.rs");
     constant(tls, "ALPN: &[&[u8]] = &[b\"h2\", b\"http/1.1\"]", "version of HTTP", "h2, http/1.1");
     let pool = include_str!("../client/pool.rs");
     constant(pool, "IDLE_PER_ORIGIN: usize = 64", "idle connections per origin", "64");

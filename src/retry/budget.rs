@@ -102,7 +102,6 @@ impl Bucket {
     }
 
     /// How many tokens there are at this moment.
-    #[cfg(test)]
     pub(crate) fn left(&self) -> u32 {
         self.left.load(Ordering::Relaxed)
     }

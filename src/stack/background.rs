@@ -114,8 +114,10 @@ impl Lead<'_> {
         let Some((flight, number)) = self.0.take() else { return };
         let now = Instant::now();
         let failed = verdict.is_err();
+        lane.meter.checked(!failed);
         let down_for = flight.finish(number, verdict.map_err(Arc::from), now);
         if let Some(down_for) = down_for {
+            lane.meter.recovered(Some(down_for));
             telemetry::recovered(&lane.origin, Some(down_for));
         }
         // As a check that a caller makes: a failed one is evidence, a passed one is not.

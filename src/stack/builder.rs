@@ -12,7 +12,7 @@ use crate::preflight;
 use crate::retry::budget::Bucket;
 use crate::retry::{self, Class, Outcome};
 use crate::sync::Mutex;
-use crate::telemetry;
+use crate::telemetry::{self, Labels, Meter};
 use http::Uri;
 use std::fmt;
 use std::hash::RandomState;
@@ -188,6 +188,7 @@ pub(crate) struct Shared {
     /// For back-off; a seed in its settings fixes the series of the whole layer.
     pub(crate) rng: Mutex<fastrand::Rng>,
     pub(crate) hasher: RandomState,
+    pub(crate) labels: Labels,
     /// Whether it was said that a body cannot be sent twice.
     pub(crate) said_unreplayable: AtomicBool,
 }
@@ -225,6 +226,7 @@ impl Hub {
             table: Arc::default(),
             events: broadcast::channel(256).0,
             hasher: RandomState::new(),
+            labels: Labels::default(),
             said_unreplayable: AtomicBool::new(false),
         };
         Ok(Hub { shared: Arc::new(shared), origins: PerOrigin::new(ORIGINS, ORIGINS_MAX) })
@@ -238,14 +240,18 @@ impl Hub {
 impl Lane {
     fn new(shared: &Arc<Shared>, origin: &Origin) -> Lane {
         let name: Arc<str> = origin.to_string().into();
+        let label = shared.labels.of(&name);
+        let breaker = Breaker::for_origin((name, label.clone()), &shared.rules, shared.events.clone());
+        telemetry::breaker_made(&label, breaker.phase().as_str());
         Lane {
-            breaker: Breaker::for_origin(name, &shared.rules, shared.events.clone()),
+            breaker,
             budget: shared.retry.budget.as_ref().map(Bucket::new),
             health: shared.health.as_ref().map(|h| {
                 preflight::Flight::new(h.interval, shared.check_limit() + Duration::from_secs(1), h.mode)
             }),
             gaps: Gaps::default(),
             warned: Warned::new(Instant::now()),
+            meter: Meter::new(origin, label),
             shared: Arc::clone(shared),
         }
     }

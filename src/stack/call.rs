@@ -313,7 +313,10 @@ where
             let (failed, drain) = match next {
                 Next::Failed(failed, drain) => (failed, drain),
                 Next::Pending(bounds) => {
-                    // Everything that could make progress was polled; only now the timer.
+                    // Everything that could make progress was polled; only now what ends the wait.
+                    if let Some(error) = life.cancelled(cx) {
+                        break Err(error);
+                    }
                     let Some((at, bound)) = bounds.get() else { return Poll::Pending };
                     match this.timer.as_mut().poll(at, cx) {
                         Poll::Pending => return Poll::Pending,

@@ -6,6 +6,7 @@ use crate::origin::Keep;
 use crate::preflight;
 use crate::retry::budget::Bucket;
 use crate::sync::{Mutex, lock};
+use crate::telemetry::Meter;
 use http::Uri;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
@@ -23,6 +24,7 @@ pub(crate) struct Lane {
     pub(crate) health: Option<preflight::Flight>,
     pub(crate) gaps: Gaps,
     pub(crate) warned: Warned,
+    pub(crate) meter: Meter,
 }
 
 impl Keep for Lane {

@@ -80,6 +80,11 @@ impl StackLayer {
     pub fn bounds(&self) -> WorstCase {
         self.0.shared.worst_case()
     }
+
+    #[cfg(feature = "reqwest")]
+    pub(crate) fn connect_limit(&self) -> std::time::Duration {
+        self.0.shared.bounds.connect
+    }
 }
 
 impl Default for StackLayer {

@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::StatusCode;
+use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE};
+use http::{HeaderName, HeaderValue, Response, StatusCode};
 
 use super::request::Head;
 
@@ -125,11 +126,45 @@ impl Answer {
 
     /// Whether the connection ends with this answer, by what the answer is.
     pub(super) fn ends(&self, request: &Head) -> bool {
-        let lies = matches!(self.framing, Framing::Declared(n) if self.body.len().is_some_and(|len| n > len));
         !request.keep_alive
             || self.early && !request.body.is_empty()
             || matches!(self.ending, Ending::Closing | Ending::Stale)
-            || self.has_body(request) && (lies || self.framing == Framing::UntilClose)
+            || self.has_body(request) && (self.lies() || self.framing == Framing::UntilClose)
+    }
+
+    /// Whether more is declared than comes.
+    pub(super) fn lies(&self) -> bool {
+        matches!(self.framing, Framing::Declared(n) if self.body.len().is_some_and(|len| n > len))
+    }
+
+    /// The Content-Length, where there is one.
+    fn length(&self) -> Option<u64> {
+        match self.framing {
+            Framing::Declared(n) => Some(n),
+            Framing::Length => self.body.len(),
+            Framing::Chunked | Framing::UntilClose => None,
+        }
+    }
+
+    /// Status and headers for HTTP/2, without those that are about a connection of HTTP/1.
+    pub(super) fn response(&self) -> Response<()> {
+        let mut response = Response::new(());
+        *response.status_mut() = StatusCode::from_u16(self.status).unwrap_or(StatusCode::OK);
+        let headers = response.headers_mut();
+        let padding = (0..self.head_size.div_ceil(PADDING))
+            .map(|n| (format!("x-padding-{n}"), "x".repeat(PADDING.min(self.head_size - n * PADDING))));
+        for (name, value) in self.headers.iter().cloned().chain(padding) {
+            let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), value.parse::<HeaderValue>()) else {
+                continue;
+            };
+            if ![CONNECTION, TRANSFER_ENCODING, UPGRADE].contains(&name) {
+                headers.append(name, value);
+            }
+        }
+        if let Some(length) = self.length().filter(|_| !self.bodiless()) {
+            headers.entry(CONTENT_LENGTH).or_insert(length.into());
+        }
+        response
     }
 
     /// Status line and headers, to the empty line.
@@ -148,12 +183,10 @@ impl Answer {
             name.eq_ignore_ascii_case("content-length") || name.eq_ignore_ascii_case("transfer-encoding")
         };
         if !self.bodiless() && !self.headers.iter().any(framed) {
-            match (self.framing, self.body.len()) {
-                (Framing::Declared(n), _) | (Framing::Length, Some(n)) => {
-                    line("content-length", &n.to_string())
-                }
-                (Framing::Chunked, _) => line("transfer-encoding", "chunked"),
-                (Framing::UntilClose, _) | (Framing::Length, None) => {}
+            match self.length() {
+                Some(n) => line("content-length", &n.to_string()),
+                None if self.framing == Framing::Chunked => line("transfer-encoding", "chunked"),
+                None => {}
             }
         }
         // A stale connection is one whose end was not announced.
@@ -173,6 +206,35 @@ impl Answer {
     /// An answer that lies about its length does not say that it will close.
     fn honest(&self) -> bool {
         !matches!(self.framing, Framing::Declared(_)) || self.ending == Ending::Closing
+    }
+
+    /// The body in pieces, to its end or to where it is cut.
+    pub(super) fn pieces(&self) -> impl Iterator<Item = Bytes> + '_ {
+        let stop = match self.cut {
+            Some((At::Body(n), _)) => n,
+            _ => u64::MAX,
+        };
+        let size = self.drip.map_or(usize::MAX, |(size, _)| size);
+        let mut sent = 0;
+        std::iter::from_fn(move || {
+            let room = usize::try_from(stop - sent).unwrap_or(usize::MAX).min(size);
+            let piece = self.body.piece(sent, room);
+            sent += piece.len() as u64;
+            (!piece.is_empty()).then_some(piece)
+        })
+    }
+
+    /// From one piece to the next.
+    pub(super) fn pace(&self) -> Duration {
+        self.drip.map_or(Duration::ZERO, |(_, every)| every)
+    }
+
+    /// How the body ends that is cut.
+    pub(super) fn body_cut(&self) -> Option<Cut> {
+        match self.cut {
+            Some((At::Body(_), how)) => Some(how),
+            _ => None,
+        }
     }
 
     /// One piece of the body as it goes over the wire.

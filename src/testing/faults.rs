@@ -1,5 +1,6 @@
 //! Faults by name on real loopback sockets.
 
+use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -43,6 +44,19 @@ pub enum Expect {
     Status(u16),
     /// It depends on the time.
     Varies,
+}
+
+impl fmt::Display for Expect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Expect::Refused => f.write_str("no connection"),
+            Expect::NoHead => f.write_str("no response head"),
+            Expect::NoEnd => f.write_str("a head, and a body without end"),
+            Expect::Broken => f.write_str("a broken response"),
+            Expect::Status(status) => write!(f, "{status}"),
+            Expect::Varies => f.write_str("one thing or another"),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug)]

@@ -2,12 +2,36 @@
 //!
 //! | what | for |
 //! | --- | --- |
-//! | [`Peer`] | a scripted HTTP/1.1 server, one line per behaviour, that records what arrived |
+//! | [`Peer`] | a scripted server, HTTP/1.1 or HTTP/2 as the client begins, one line per behaviour, that records what arrived |
 //! | [`Pipe`] | its in-memory connector for hyper-util's client, exact on a paused tokio clock |
 //! | [`FaultServer`] | named faults on real loopback sockets, for clients in any language |
 //! | [`assert_bounded`] | the proof that every call of a client ends: all of the faults that hang, one after the other |
 //!
-//! A test against a stalled server, with an hour of patience and none of its wall time:
+#![cfg_attr(
+    feature = "client",
+    doc = r#"
+A test against a stalled server, which takes ten seconds of a clock that does not stand still for them:
+
+```
+use unwedge::{Client, testing::{Peer, Reply}};
+# async fn checked() {
+# #[allow(dead_code)]
+// #[tokio::test(start_paused = true)]
+async fn a_stalled_answer_is_asked_for_again() {
+    let broker = Peer::new().then(Reply::headers_then_hang()).forever(Reply::ok("session-1"));
+    let client = Client::builder().pipe(broker.pipe()).build().unwrap();
+    let answer = client.get("http://broker.test/session").send().await.unwrap();
+    assert_eq!(answer.text().await.unwrap(), "session-1");
+    assert_eq!(broker.request_count(), 2);
+}
+# a_stalled_answer_is_asked_for_again().await
+# }
+# tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap().block_on(checked());
+```
+"#
+)]
+//!
+//! The same for any other client, with an hour of patience and none of its wall time:
 //!
 //! ```
 //! # use std::time::Duration;
@@ -41,6 +65,7 @@
 mod answer;
 mod bounded;
 mod faults;
+mod http2;
 mod listen;
 mod peer;
 mod pipe;

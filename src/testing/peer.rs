@@ -13,7 +13,10 @@ use super::script::Script;
 use super::state::State;
 use super::{Pipe, Reply, listen};
 
-/// A scripted HTTP/1.1 server that records what arrives.
+/// A scripted server that records what arrives.
+///
+/// It speaks HTTP/1.1, and HTTP/2 with a client that begins so (prior knowledge); see [`Reply`] for what a behaviour is
+/// there. There is no TLS.
 ///
 /// One line per behaviour; a reply is used up by a request, except where [`Script`] says otherwise:
 ///

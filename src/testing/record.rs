@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Method};
+use http::{HeaderMap, Method, Version};
 
 /// Requests kept with their content; later ones are still counted.
 const MAX_REQUESTS: usize = 10_000;
@@ -18,6 +18,8 @@ const MAX_BODIES: usize = 32 * 1024 * 1024;
 pub struct Received {
     /// The method.
     pub method: Method,
+    /// HTTP/1.0, 1.1 or 2.
+    pub version: Version,
     /// The request target as it was sent, with its query.
     pub target: String,
     /// The headers.

@@ -25,6 +25,11 @@ const MAX_BY: usize = 16;
 /// let torn = Reply::ok("ten bytes.").chunked().reset_after(4);
 /// let busy = Reply::status(503).header("retry-after", "5").after(Duration::from_millis(20));
 /// ```
+///
+/// Over HTTP/2 a reply is about its stream: [`refuse`](Reply::refuse) on a connection that is there is REFUSED_STREAM,
+/// every [`reset`](Reply::reset) is INTERNAL_ERROR, [`hang`](Reply::hang) leaves other streams alone. What closes, and
+/// [`silent`](Reply::silent), is about the whole connection. A head is one piece: a slow one comes when its last byte
+/// would, an endless one never.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Reply {

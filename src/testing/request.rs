@@ -3,7 +3,7 @@
 use std::io;
 
 use bytes::{Buf, Bytes, BytesMut};
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 use super::record::MAX_BODY;
@@ -18,6 +18,7 @@ const MAX_LINE: usize = 4096;
 #[derive(Debug)]
 pub(super) struct Head {
     pub(super) method: Method,
+    pub(super) version: Version,
     pub(super) target: String,
     pub(super) headers: HeaderMap,
     pub(super) body: Length,
@@ -51,7 +52,8 @@ impl From<io::Error> for Broken {
     }
 }
 
-async fn fill(io: &mut (impl AsyncRead + Unpin), buf: &mut BytesMut) -> Result<(), Broken> {
+/// Reads what there is.
+pub(super) async fn fill(io: &mut (impl AsyncRead + Unpin), buf: &mut BytesMut) -> Result<(), Broken> {
     buf.reserve(8 * 1024);
     match io.read_buf(buf).await? {
         0 => Err(Broken::Gone),
@@ -103,13 +105,14 @@ fn parse(buf: &[u8]) -> Result<Option<(usize, Head)>, Broken> {
         None => Length::Known(0),
         Some(v) => Length::Known(v.to_str().ok().and_then(|v| v.trim().parse().ok()).ok_or(Broken::Bad)?),
     };
+    let version = if request.version == Some(0) { Version::HTTP_10 } else { Version::HTTP_11 };
     let keep_alive = match request.version {
         Some(0) => has("connection", "keep-alive"),
         _ => !has("connection", "close"),
     };
     let expects_continue = has("expect", "100-continue") && !body.is_empty();
     let target = request.path.unwrap_or_default().to_owned();
-    Ok(Some((len, Head { method, target, headers, body, keep_alive, expects_continue })))
+    Ok(Some((len, Head { method, version, target, headers, body, keep_alive, expects_continue })))
 }
 
 /// The body as far as it came: the part that is kept, its whole length, and whether it ended as it should.
@@ -124,11 +127,16 @@ impl Body {
     /// Takes up to `want` bytes out of the buffer and says how many.
     fn eat(&mut self, buf: &mut BytesMut, want: u64) -> u64 {
         let n = usize::try_from(want).unwrap_or(usize::MAX).min(buf.len());
-        let room = MAX_BODY - self.kept.len();
-        self.kept.extend_from_slice(&buf[..n.min(room)]);
+        self.push(&buf[..n]);
         buf.advance(n);
-        self.len += n as u64;
         n as u64
+    }
+
+    /// The next bytes, of which as many are kept as there is room for.
+    pub(super) fn push(&mut self, bytes: &[u8]) {
+        let room = MAX_BODY - self.kept.len();
+        self.kept.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        self.len += bytes.len() as u64;
     }
 }
 

@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::io;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -13,10 +14,10 @@ use super::answer::{Answer, At, Ending};
 use super::reply::Act;
 use super::request::{self, Broken, Head};
 use super::state::{Open, State};
-use super::{Cut, Reply};
+use super::{Cut, Reply, http2};
 
 /// How long a request that has begun may take to arrive. Long enough for any script, short enough to end.
-const REQUEST: Duration = Duration::from_secs(600);
+pub(super) const REQUEST: Duration = Duration::from_secs(600);
 
 /// The server's side of a connection.
 pub(super) trait Wire: Send + 'static {
@@ -50,11 +51,19 @@ pub(super) async fn connection<W: Wire>(open: Open, wire: W, silent: bool) {
     }
 }
 
-async fn serve<W: Wire>(state: &State, mut wire: W, number: u64, silent: bool) {
+async fn serve<W: Wire>(state: &Arc<State>, mut wire: W, number: u64, silent: bool) {
     if silent {
         return wire.gone().await;
     }
     let mut buf = BytesMut::new();
+    if request::first_byte(wire.io(), &mut buf).await.is_err() {
+        return end(wire, Cut::Close).await;
+    }
+    match timeout(REQUEST, http2::is_spoken(wire.io(), &mut buf)).await {
+        Ok(Ok(false)) => {}
+        Ok(Ok(true)) => return http2::connection(state, wire, buf, number).await,
+        Ok(Err(_)) | Err(_) => return end(wire, Cut::Close).await,
+    }
     let mut stale = false;
     let cut = loop {
         match one(state, &mut wire, &mut buf, number, stale).await {
@@ -67,7 +76,7 @@ async fn serve<W: Wire>(state: &State, mut wire: W, number: u64, silent: bool) {
     end(wire, cut).await;
 }
 
-async fn end<W: Wire>(mut wire: W, how: Cut) {
+pub(super) async fn end<W: Wire>(mut wire: W, how: Cut) {
     match how {
         Cut::Hang => wire.gone().await,
         Cut::Reset => wire.reset(),
@@ -202,22 +211,11 @@ async fn send<W: Wire>(wire: &mut W, request: &Head, answer: &Answer) -> io::Res
 }
 
 async fn send_body<W: Wire>(wire: &mut W, answer: &Answer) -> io::Result<Option<Cut>> {
-    let (stop, cut) = match answer.cut {
-        Some((At::Body(n), how)) => (n, Some(how)),
-        _ => (u64::MAX, None),
-    };
-    let (size, every) = answer.drip.unwrap_or((usize::MAX, Duration::ZERO));
-    let mut sent = 0;
-    loop {
-        let room = usize::try_from(stop - sent).unwrap_or(usize::MAX).min(size);
-        let piece = answer.body.piece(sent, room);
-        if piece.is_empty() {
-            break;
-        }
-        sent += piece.len() as u64;
-        wait(wire, every).await?;
+    for piece in answer.pieces() {
+        wait(wire, answer.pace()).await?;
         wire.io().write_all(&answer.frame(piece)).await?;
     }
+    let cut = answer.body_cut();
     if cut.is_none() {
         wire.io().write_all(&answer.tail()).await?;
     }

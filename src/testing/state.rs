@@ -219,6 +219,7 @@ fn fits(pattern: &str, received: &Received) -> bool {
 fn received(head: &Head, connection: u64) -> Received {
     Received {
         method: head.method.clone(),
+        version: head.version,
         target: head.target.clone(),
         headers: head.headers.clone(),
         body: Bytes::new(),

@@ -1,3 +1,4 @@
+mod over_http2;
 mod over_pipe;
 mod over_pipe_more;
 mod over_sockets;

@@ -67,6 +67,18 @@ async fn a_client_is_bounded_with_other_limits_too() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_client_is_bounded_over_http2_and_a_bare_one_hangs_there_as_well() {
+    let http2 = || unwedge::client::Network::default().http2_only();
+    assert_bounded(|pipe| Client::builder().network(http2()).pipe(pipe).build().unwrap()).await;
+    let bare = |pipe| Hyper::builder(TokioExecutor::new()).http2_only(true).build::<_, Empty<Bytes>>(pipe);
+    let said = panics(assert_bounded_within(30 * SECOND, bare)).await;
+    assert!(said.contains("faults did not end within 30 s"), "{said}");
+    for fault in ["accept-silence", "no-answer", "headers-stall", "drip", "download-drip"] {
+        assert!(said.contains(&format!("\n  {fault} ")), "{fault}: {said}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_bare_client_hangs_at_every_fault_that_it_is_told_of() {
     let text = panics(assert_bounded_within(30 * SECOND, over::<Empty<Bytes>>)).await;
     assert!(

@@ -1,7 +1,6 @@
 //! The command line of `fetch`: what it takes, what it says where, and how it ends.
 
 use crate::program::{example, finish, run};
-use std::process::Stdio;
 use std::time::Duration;
 use tokio::time::Instant;
 use unwedge::testing::{FaultServer, Peer, Reply};
@@ -196,19 +195,10 @@ async fn a_watch_ends_cleanly_by_a_signal() {
     let child = example("fetch").args([&url, "--json", "--repeat", "1000", "--every", "50ms"]).spawn();
     let child = child.expect("it starts");
     assert!(peer.arrived(3, Duration::from_secs(10)).await, "it watches");
-    let pid = child.id().expect("it runs").to_string();
-    let killed = example_free("kill").args(["-TERM", &pid]).status().await.expect("kill can be run");
-    assert!(killed.success());
+    crate::program::signal(&child, "TERM").await;
     let ran = finish(child, began).await;
     assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""), "{ran:?}");
     assert!(ran.objects().len() >= 2);
-}
-
-#[cfg(unix)]
-fn example_free(program: &str) -> tokio::process::Command {
-    let mut command = tokio::process::Command::new(program);
-    command.stdin(Stdio::null());
-    command
 }
 
 /// Runs `fetch` on a machine with these proxies.
@@ -244,17 +234,9 @@ async fn the_proxies_of_the_environment_are_honoured_and_a_variable_that_is_no_u
 
 #[tokio::test(flavor = "multi_thread")]
 async fn http2_is_spoken_without_tls_when_it_is_asked_for() {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-    let url = format!("http://{}/", listener.local_addr().expect("it is bound"));
-    let mut server = tokio::task::JoinSet::new();
-    server.spawn(async move {
-        let (tcp, _) = listener.accept().await.expect("a connection");
-        let mut served = h2::server::handshake(tcp).await.expect("HTTP/2");
-        while let Some(Ok((_, mut respond))) = served.accept().await {
-            let mut body = respond.send_response(http::Response::new(()), false).expect("a response");
-            body.send_data("two".into(), true).expect("a body");
-        }
-    });
+    let peer = Peer::new().forever(Reply::ok("two"));
+    let url = listening(&peer);
     let ran = run("fetch", &[&url, "--http2", "--quiet"]).await;
     assert_eq!((ran.code, &*ran.stdout), (Some(0), "two"), "{ran:?}");
+    assert_eq!(peer.requests()[0].version, http::Version::HTTP_2);
 }

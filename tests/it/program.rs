@@ -8,7 +8,7 @@ use tokio::process::{Child, Command};
 use tokio::time::{Instant, interval, timeout};
 
 /// No run of an example may take longer, whatever it meets.
-const CEILING: Duration = Duration::from_secs(60);
+pub(crate) const CEILING: Duration = Duration::from_secs(60);
 
 /// What came of a run.
 #[derive(Debug)]
@@ -25,14 +25,16 @@ pub(crate) struct Ran {
 impl Ran {
     /// Every line of standard output as an object.
     pub(crate) fn objects(&self) -> Vec<serde_json::Value> {
-        let object = |line: &str| {
-            let value: serde_json::Value = serde_json::from_str(line)
-                .unwrap_or_else(|error| panic!("standard output has {line:?}, which is no JSON: {error}"));
-            assert!(value.is_object(), "{line:?} is no object");
-            value
-        };
         self.stdout.lines().map(object).collect()
     }
+}
+
+/// A line of standard output.
+pub(crate) fn object(line: &str) -> serde_json::Value {
+    let value: serde_json::Value = serde_json::from_str(line)
+        .unwrap_or_else(|error| panic!("standard output has {line:?}, which is no JSON: {error}"));
+    assert!(value.is_object(), "{line:?} is no object");
+    value
 }
 
 /// An example beside this test binary, which `cargo test` builds with it.
@@ -60,6 +62,15 @@ pub(crate) async fn run(name: &str, args: &[&str]) -> Ran {
     finish(child, began).await
 }
 
+/// Each of these command lines ends with two, says this on standard error, and nothing on standard output.
+pub(crate) async fn refused(name: &str, lines: &[(&[&str], &str)]) {
+    for (args, said) in lines {
+        let ran = run(name, args).await;
+        assert_eq!((ran.code, ran.stdout.as_str()), (Some(2), ""), "{args:?}: {ran:?}");
+        assert!(ran.stderr.contains(said), "{args:?}: {}", ran.stderr);
+    }
+}
+
 /// Reads what a process says until it is gone, and watches its memory.
 pub(crate) async fn finish(mut child: Child, began: Instant) -> Ran {
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
@@ -75,7 +86,7 @@ pub(crate) async fn finish(mut child: Child, began: Instant) -> Ran {
             }
         }
     };
-    let all = async { tokio::join!(ended, text(stdout), text(stderr)) };
+    let all = async { tokio::join!(ended, read(stdout), read(stderr)) };
     let (ended, stdout, stderr) = timeout(CEILING, all).await.expect("an example ends");
     Ran { code: ended.code(), stdout, stderr, took: began.elapsed(), peak }
 }
@@ -87,10 +98,22 @@ fn resident(status: &std::path::Path) -> Option<u64> {
     line.split_whitespace().nth(1)?.parse().ok()
 }
 
-async fn text(from: Option<impl AsyncRead + Unpin>) -> String {
+async fn read(from: Option<impl AsyncRead + Unpin>) -> String {
     let mut bytes = Vec::new();
     if let Some(mut from) = from {
         from.read_to_end(&mut bytes).await.expect("a pipe can be read");
     }
-    String::from_utf8_lossy(&bytes).into_owned()
+    text(&bytes)
+}
+
+pub(crate) fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Sends a signal to this process alone.
+#[cfg(unix)]
+pub(crate) async fn signal(child: &Child, name: &str) {
+    let pid = child.id().expect("it runs").to_string();
+    let sent = Command::new("kill").args([&format!("-{name}"), &*pid]).status().await;
+    assert!(sent.expect("kill can be run").success());
 }

@@ -114,7 +114,8 @@ async fn commands_are_told_once_and_repeating_them_tells_nothing() {
 async fn breakers_of_one_stack_tell_one_channel_and_each_its_own_subscribers() {
     let (all, mut events) = broadcast::channel(16);
     let rules = crate::sync::Arc::new(Settings::default().rules(secs(10), secs(5)));
-    let [a, b] = ["https://a", "https://b"].map(|name| Breaker::for_origin(name.into(), &rules, all.clone()));
+    let [a, b] = ["https://a", "https://b"]
+        .map(|name| Breaker::for_origin((name.into(), name.into()), &rules, all.clone()));
     let mut only_b = b.subscribe();
     play(&a, "FFFFF");
     play(&b, "FFFFF");

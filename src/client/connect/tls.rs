@@ -5,6 +5,7 @@ use super::stream::{Made, Stream};
 use super::tcp::Tcp;
 use crate::error::{BoxError, Error, Phase};
 use crate::inflight::report;
+use crate::tls::{ALPN, add_platform_roots, config, provider};
 use http::Uri;
 use http::uri::Scheme;
 use rustls::client::ResolvesClientCert;
@@ -20,9 +21,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tower_service::Service;
 
-/// What is offered to the server, the preferred first.
-const ALPN: &[&[u8]] = &[b"h2", b"http/1.1"];
-/// The same where nothing but HTTP/2 is wanted: a server without it says so in the handshake.
+/// What is offered to the server where nothing but HTTP/2 is wanted: a server without it says so in the handshake.
 const ALPN_HTTP2: &[&[u8]] = &[b"h2"];
 
 /// Whom a client trusts, and who it says it is.
@@ -70,7 +69,7 @@ impl Tls {
                 own.add(certificate).map_err(refused)?;
             }
         }
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let provider = provider();
         let identity = match &self.identity {
             None => None,
             Some((chain, key)) => {
@@ -114,16 +113,6 @@ fn certificates(pem: &[u8], what: &str) -> Result<Vec<CertificateDer<'static>>, 
     Ok(read)
 }
 
-type WithRoots = rustls::ConfigBuilder<ClientConfig, rustls::client::WantsClientCert>;
-
-/// The provider is named, because rustls panics when a tree has two and nobody chose.
-fn config(provider: &Arc<CryptoProvider>, roots: RootCertStore) -> Result<WithRoots, Error> {
-    let builder = ClientConfig::builder_with_provider(Arc::clone(provider))
-        .with_safe_default_protocol_versions()
-        .map_err(|e| Error::config(format!("TLS cannot be set up: {e}")))?;
-    Ok(builder.with_root_certificates(roots))
-}
-
 /// [`Tls`] with everything read but the roots of the platform.
 #[derive(Clone, Debug)]
 pub(crate) struct Prepared(Arc<Inner>);
@@ -153,15 +142,9 @@ impl Prepared {
     fn make(&self) -> Result<Arc<ClientConfig>, Error> {
         let Inner { own, identity, provider, alpn, .. } = &*self.0;
         let mut roots = own.clone();
-        let native = rustls_native_certs::load_native_certs();
-        roots.add_parsable_certificates(native.certs);
-        if roots.is_empty() {
-            let why = native.errors.first().map_or(String::new(), |e| format!(" ({e})"));
-            return Err(Error::config(format!(
-                "no root certificate was found on this machine{why}: install them, set SSL_CERT_FILE, or use \
-                 Tls::add_root_certificate"
-            )));
-        }
+        add_platform_roots(&mut roots).map_err(|why| {
+            Error::config(format!("{why}: install them, set SSL_CERT_FILE, or use Tls::add_root_certificate"))
+        })?;
         let builder = config(provider, roots)?;
         let mut config = match identity {
             None => builder.with_no_client_auth(),

@@ -109,20 +109,20 @@ async fn a_body_of_the_callers_that_breaks_is_the_callers_fault() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn idle_connections_are_closed_after_50_s_and_at_most_8_are_kept() {
+async fn idle_connections_are_closed_after_50_s_and_at_most_64_are_kept() {
     let peer = Peer::new().forever(Reply::ok("ok").after(SEC));
     let client = client(&peer);
     let mut calls = tokio::task::JoinSet::new();
-    for _ in 0..10 {
+    for _ in 0..70 {
         calls.spawn(client.get(URL).send());
     }
     while let Some(call) = calls.join_next().await {
         call.unwrap().unwrap();
     }
     tokio::time::sleep(SEC).await;
-    assert_eq!((peer.connections(), peer.open_connections()), (10, 8));
+    assert_eq!((peer.connections(), peer.open_connections()), (70, 64));
     tokio::time::sleep(48 * SEC).await;
-    assert_eq!(peer.open_connections(), 8);
+    assert_eq!(peer.open_connections(), 64);
     tokio::time::sleep(60 * SEC).await;
     assert_eq!(peer.open_connections(), 0);
 }

@@ -1,11 +1,9 @@
 //! Servers that break the rules of HTTP/2, or flood their client.
 
-use super::http2::{SETTINGS, dialled, frame, raw, serve, server};
+use super::http2::{SETTINGS, dialled, frame, raw, serve, two};
 use super::*;
 use crate::{ErrorKind, breaker, retry};
-use http::Response as Head;
 use std::sync::atomic::Ordering;
-use tokio::io::AsyncReadExt;
 use tokio::time::Instant;
 
 const PING: u8 = 6;
@@ -38,19 +36,12 @@ async fn attacked(then: Vec<u8>) -> (Result<u32, Error>, Duration) {
 
 #[tokio::test(start_paused = true)]
 async fn a_server_that_never_sends_settings_is_bounded_by_the_attempt() {
-    let (client, dials) = dialled(Duration::ZERO, |number, mut io| async move {
-        if number == 0 {
-            let mut bytes = vec![0; 4096];
-            while matches!(io.read(&mut bytes).await, Ok(1..)) {}
-        } else if let Ok(connection) = h2::server::handshake(io).await {
-            serve(connection).await;
-        }
-    });
-    let client = client.build().unwrap();
+    let peer = Peer::new().then(Reply::silent()).forever(Reply::ok("ok"));
+    let client = two(&peer).build().unwrap();
     let start = Instant::now();
     let response = client.get(URL).await.unwrap();
     assert!(start.elapsed() >= 10 * SEC && start.elapsed() <= 11 * SEC, "{:?}", start.elapsed());
-    assert_eq!((response.attempts().count, dials.load(Ordering::Relaxed)), (2, 2));
+    assert_eq!((response.attempts().count, peer.connections()), (2, 2));
 }
 
 #[tokio::test(start_paused = true)]
@@ -88,13 +79,8 @@ async fn floods_of_pings_and_settings_are_answered_in_bounded_memory() {
 
 #[tokio::test(start_paused = true)]
 async fn a_response_head_above_its_cap_is_an_error() {
-    let (client, _) = server(|_, mut connection| async move {
-        while let Some(Ok((_, mut respond))) = connection.accept().await {
-            let head = Head::builder().header("x-large", "x".repeat(70_000)).body(()).unwrap();
-            let _ = respond.send_response(head, true);
-        }
-    });
-    let error =
-        client.retry(retry::Settings::default().max_retries(0)).build().unwrap().get(URL).await.unwrap_err();
+    let peer = Peer::new().forever(Reply::ok("").head_size(70_000));
+    let client = two(&peer).retry(retry::Settings::default().max_retries(0)).build().unwrap();
+    let error = client.get(URL).await.unwrap_err();
     assert!(!error.to_string().is_empty() && error.attempts() == 1, "{error:?}");
 }

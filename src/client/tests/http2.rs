@@ -1,7 +1,8 @@
-//! HTTP/2 over an in-memory connection and a real server of the h2 crate, on a paused clock.
+//! HTTP/2 over an in-memory connection on a paused clock; frame by frame where a server says what no server should.
 
 use super::super::connect::{Dial, Dialing};
 use super::*;
+use crate::testing::Script;
 use crate::{Collect, ErrorKind, retry, within};
 use bytes::Bytes;
 use h2::Reason;
@@ -45,18 +46,13 @@ where
     (client, dials)
 }
 
-pub(super) fn server<F, T>(play: F) -> (ClientBuilder, Arc<AtomicU32>)
-where
-    F: Fn(u32, Served) -> T + Send + Sync + Clone + 'static,
-    T: Future<Output = ()> + Send + 'static,
-{
-    dialled(Duration::ZERO, move |number, io| {
-        let play = play.clone();
-        async move {
-            let Ok(connection) = h2::server::handshake(io).await else { return };
-            play(number, connection).await;
-        }
-    })
+/// A client that speaks HTTP/2 to this peer.
+pub(super) fn two(peer: &Peer) -> ClientBuilder {
+    piped(peer).network(Network::default().http2_only())
+}
+
+fn spoken_to(peer: &Peer) -> Client {
+    two(peer).build().unwrap()
 }
 
 fn answer(mut respond: SendResponse<Bytes>, body: &'static str) {
@@ -73,57 +69,42 @@ pub(super) async fn serve(mut connection: Served) {
 
 #[tokio::test(start_paused = true)]
 async fn ten_calls_at_once_share_one_connection() {
-    let (client, dials) = server(|_, connection| serve(connection));
-    let client = client.build().unwrap();
+    let peer = Peer::new().forever(Reply::ok("ok"));
+    let client = spoken_to(&peer);
     let calls: Vec<_> = (0..10).map(|_| Beside::new(client.get(URL).send())).collect();
     for call in calls {
         let response = call.ended().await.unwrap();
         assert_eq!(response.text().await.unwrap(), "ok");
     }
-    assert_eq!(dials.load(Ordering::Relaxed), 1);
+    assert_eq!(peer.connections(), 1);
     let request = Request::get(URL).version(http::Version::HTTP_2).body("").unwrap();
     let response = client.send(request).await.unwrap();
     assert_eq!(response.into_http().version(), http::Version::HTTP_2);
 }
 
 /// What becomes of a POST whose first stream is ended in this way: its attempts, or its error.
-async fn post_after(reason: Reason) -> Result<u32, Error> {
-    let (client, _) = server(move |number, mut connection| async move {
-        if number == 0 {
-            let Some(Ok((_, mut respond))) = connection.accept().await else { return };
-            respond.send_reset(reason);
-        }
-        serve(connection).await;
-    });
-    let response = client.build()?.post(URL).body("x").await?;
+async fn post_after(ended: Reply) -> Result<u32, Error> {
+    let peer = Peer::new().on("/jobs", Script::new().then(ended).forever(Reply::ok("ok")));
+    let response = spoken_to(&peer).post(URL).body("x").await?;
     Ok(response.attempts().count)
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_post_is_repeated_after_a_refused_stream_and_not_after_an_internal_error() {
-    assert_eq!(post_after(Reason::REFUSED_STREAM).await.unwrap(), 2);
-    let error = post_after(Reason::INTERNAL_ERROR).await.unwrap_err();
+    assert_eq!(post_after(Reply::refuse()).await.unwrap(), 2);
+    let error = post_after(Reply::reset()).await.unwrap_err();
     assert_eq!((error.kind(), error.attempts()), (ErrorKind::Transport, 1), "{error:?}");
     assert!(error.to_string().contains("internal error"), "{error}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_get_is_repeated_after_an_internal_error_and_its_breaker_counts_it() {
-    let (client, _) = server(|_, mut connection| async move {
-        let mut first = true;
-        while let Some(Ok((_, mut respond))) = connection.accept().await {
-            // The connection had served before: what the server says of a stream is no race of keep-alive.
-            if std::mem::take(&mut first) {
-                answer(respond, "ok")
-            } else {
-                respond.send_reset(Reason::INTERNAL_ERROR)
-            }
-        }
-    });
-    let client = client.retry(retry::Settings::default().max_retries(1)).build().unwrap();
+    // The connection had served before: what the server says of a stream is no race of keep-alive.
+    let peer = Peer::new().then(Reply::ok("ok")).forever(Reply::reset());
+    let client = two(&peer).retry(retry::Settings::default().max_retries(1)).build().unwrap();
     client.get(URL).await.unwrap();
     let error = client.get(URL).await.unwrap_err();
-    assert_eq!(error.attempts(), 2);
+    assert_eq!((error.attempts(), peer.connections()), (2, 1));
     assert_eq!(client.breakers().snapshot()[0].consecutive_failures, 2);
 }
 
@@ -197,93 +178,51 @@ async fn a_post_is_repeated_after_a_goaway_below_its_stream_and_not_after_one_th
 
 #[tokio::test(start_paused = true)]
 async fn a_connection_on_which_a_call_waited_in_vain_is_not_used_again() {
-    // The first connection answers pings, and never a request.
-    let (client, dials) = server(|number, mut connection| async move {
-        if number > 0 {
-            return serve(connection).await;
-        }
-        let mut kept = Vec::new();
-        while let Some(Ok(asked)) = connection.accept().await {
-            kept.push(asked);
-        }
-    });
-    let client = client.build().unwrap();
-    let response = client.get(URL).await.unwrap();
-    assert_eq!((response.attempts().count, dials.load(Ordering::Relaxed)), (2, 2));
+    // The first request is never answered; pings are.
+    let peer = Peer::new().then(Reply::hang()).forever(Reply::ok("ok"));
+    let response = spoken_to(&peer).get(URL).await.unwrap();
+    assert_eq!((response.attempts().count, peer.connections()), (2, 2));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_connection_on_which_a_body_was_awaited_in_vain_is_not_used_again() {
-    // The first connection answers pings and heads, and never a whole body.
-    let (client, dials) = server(|number, mut connection| async move {
-        if number > 0 {
-            return serve(connection).await;
-        }
-        let mut kept = Vec::new();
-        while let Some(Ok((_, mut respond))) = connection.accept().await {
-            let Ok(mut stream) = respond.send_response(Head::new(()), false) else { return };
-            let _ = stream.send_data(Bytes::from_static(b"o"), false);
-            kept.push(stream);
-        }
-    });
-    let client = client.build().unwrap();
-    let response = client.get(URL).await.unwrap();
-    assert_eq!((response.attempts().count, dials.load(Ordering::Relaxed)), (2, 2));
+    // The first body is never whole; pings are answered.
+    let peer = Peer::new().then(Reply::headers_then_hang()).forever(Reply::ok("ok"));
+    let response = spoken_to(&peer).get(URL).await.unwrap();
+    assert_eq!((response.attempts().count, peer.connections()), (2, 2));
     assert_eq!(response.text().await.unwrap(), "ok");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_body_that_its_reader_leaves_alone_leaves_its_connection_in_use() {
-    let (client, dials) = server(|_, mut connection| async move {
-        let mut kept = Vec::new();
-        while let Some(Ok((request, mut respond))) = connection.accept().await {
-            if request.uri().path() != "/stream" {
-                answer(respond, "ok");
-                continue;
-            }
-            let Ok(mut stream) = respond.send_response(Head::new(()), false) else { return };
-            let _ = stream.send_data(Bytes::from_static(b"o"), false);
-            kept.push(stream);
-        }
-    });
-    let client = client.build().unwrap();
+    let peer = Peer::new().on("/stream", Reply::sized(100).hang_after(1)).forever(Reply::ok("ok"));
+    let client = spoken_to(&peer);
     let never = || client.get("http://api.example/stream").collect(Collect::never()).send();
     let mut body = never().await.unwrap().into_body();
     body.frame().await.unwrap().unwrap();
     sleep(5 * SEC).await;
     drop(body);
     client.get(URL).await.unwrap();
-    assert_eq!(dials.load(Ordering::Relaxed), 1, "nobody waited for more");
+    assert_eq!(peer.connections(), 1, "nobody waited for more");
     let mut body = never().await.unwrap().into_body();
     body.frame().await.unwrap().unwrap();
     within(5 * SEC, body.frame()).await.unwrap_err();
     drop(body);
     client.get(URL).await.unwrap();
-    assert_eq!(dials.load(Ordering::Relaxed), 2, "somebody waited for five seconds");
+    assert_eq!(peer.connections(), 2, "somebody waited for five seconds");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_call_that_is_given_up_soon_leaves_its_connection_in_use() {
-    let (client, dials) = server(|_, mut connection| async move {
-        while let Some(Ok((request, respond))) = connection.accept().await {
-            if request.uri().path() != "/never" {
-                answer(respond, "ok");
-            } else {
-                spawn(async move {
-                    sleep(60 * SEC).await;
-                    drop(respond);
-                });
-            }
-        }
-    });
-    let client = client.build().unwrap();
+    let peer = Peer::new().on("/never", Reply::hang()).forever(Reply::ok("ok"));
+    let client = spoken_to(&peer);
     let never = "http://api.example/never";
     within(900 * MS, client.get(never).send()).await.unwrap().unwrap_err();
     client.get(URL).await.unwrap();
-    assert_eq!(dials.load(Ordering::Relaxed), 1);
+    assert_eq!(peer.connections(), 1);
     within(1100 * MS, client.get(never).send()).await.unwrap().unwrap_err();
     client.get(URL).await.unwrap();
-    assert_eq!(dials.load(Ordering::Relaxed), 2);
+    assert_eq!(peer.connections(), 2);
 }
 
 #[tokio::test(start_paused = true)]
@@ -311,12 +250,9 @@ async fn an_unanswered_ping_ends_a_connection_after_45_seconds_also_an_idle_one(
 
 #[tokio::test(start_paused = true)]
 async fn when_the_leader_of_ten_connects_is_dropped_the_nine_others_succeed_and_nothing_is_recorded() {
-    let (client, _) = dialled(200 * MS, |_, io| async move {
-        if let Ok(connection) = h2::server::handshake(io).await {
-            serve(connection).await;
-        }
-    });
-    let client = client.build().unwrap();
+    let peer = Peer::new().forever(Reply::ok("ok"));
+    let client = Client::builder().network(Network::default().http2_only());
+    let client = client.pipe(peer.pipe().connect_takes(200 * MS)).build().unwrap();
     let leader = Beside::new(client.get(URL).send());
     tokio::task::yield_now().await;
     let others: Vec<_> = (0..9).map(|_| Beside::new(client.get(URL).send())).collect();

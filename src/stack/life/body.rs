@@ -42,6 +42,8 @@ impl Life {
             Some(budget) if self.attempt <= 1 => budget.refund,
             _ => self.paid,
         };
+        self.end.status = Some(head.status);
+        self.lane.meter.attempted(self.end.status, None);
         if self.good {
             self.deposit(earned);
         }

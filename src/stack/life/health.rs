@@ -66,6 +66,7 @@ impl Life {
     pub(in crate::stack) fn probed(&mut self, result: Result<(), String>, now: Instant) -> Result<(), Error> {
         let lead = std::mem::replace(&mut self.probe, Probe::None);
         let Some(flight) = &self.lane.health else { return Ok(()) };
+        self.lane.meter.checked(result.is_ok());
         let half_open = self.permit.as_ref().and_then(|permit| permit.half_open_generation()).is_some();
         let outcome = result.as_ref().copied().map_err(|cause| Arc::from(cause.as_str()));
         let recovered = match lead {
@@ -80,7 +81,9 @@ impl Life {
                 if half_open || recovered.is_some() {
                     // Since the first check that failed or since the circuit opened, whichever came first.
                     let opened = self.lane.breaker.snapshot().opened_for;
-                    telemetry::recovered(&self.lane.origin, recovered.max(opened));
+                    let down_for = recovered.max(opened);
+                    self.lane.meter.recovered(down_for);
+                    telemetry::recovered(&self.lane.origin, down_for);
                 }
                 Ok(())
             }

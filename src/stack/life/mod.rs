@@ -7,6 +7,7 @@ mod health;
 mod outcome;
 mod report;
 
+use crate::breaker;
 use crate::breaker::Admitted;
 use crate::collect::Collect;
 use crate::deadline::{Deadline, under};
@@ -15,6 +16,7 @@ use crate::error::Error;
 use crate::error::Phase;
 use crate::inflight::Details;
 use crate::inflight::Slot;
+use crate::inflight::member;
 use crate::longpoll::LongPoll;
 use crate::origin::Entry;
 use crate::origin::Label;
@@ -27,6 +29,7 @@ use crate::stack::wait::Bound;
 use crate::stack::wait::Clock;
 use crate::stall::Flow;
 use crate::telemetry;
+use crate::telemetry::End;
 use http::Method;
 use http::Request;
 use std::sync::Arc;
@@ -67,6 +70,9 @@ pub(super) struct Life {
     /// The response head was a success: its retry gets its cost back.
     good: bool,
     journal: Vec<Attempt>,
+    pub(super) end: End,
+
+    cancelled: member::Cancelled,
 }
 
 /// This call's part in a health check.
@@ -133,7 +139,11 @@ impl Life {
             deadline,
             attempts_allowed: allowed,
             long_poll: long_poll.clone(),
+            subsystem: member::current(&shared.table),
         });
+        if let Some(poll) = &long_poll {
+            lane.meter.polls(poll.is_unbounded());
+        }
         if long_poll.as_ref().is_some_and(LongPoll::is_unbounded) {
             telemetry::unbounded(&lane.origin, long_poll.as_ref().map_or("", |poll| poll.reason()));
         }
@@ -162,6 +172,9 @@ impl Life {
             streaming: false,
             good: false,
             journal: Vec::new(),
+            end: End::default(),
+
+            cancelled: member::Cancelled::default(),
             lane,
         }))
     }
@@ -294,6 +307,8 @@ impl Life {
 
 impl Drop for Life {
     fn drop(&mut self) {
+        let took = || Instant::now() - self.started;
+        self.lane.meter.called(&self.method, self.end, self.long_poll.is_some(), took);
         if let Some(slot) = self.slot.take() {
             self.lane.shared.table.leave(slot);
         }
@@ -301,6 +316,10 @@ impl Drop for Life {
             self.deposit(self.paid);
         }
         match self.permit.take() {
+            // What a shutdown cuts off was not hung.
+            Some(permit) if member::is_ending() => {
+                permit.record(&self.lane.breaker, breaker::Outcome::Nothing, Instant::now());
+            }
             // A reader that leaves a stream has had what it wanted, unless it waited in vain.
             Some(permit) if self.streaming => permit.leave_stream(&self.lane.breaker, Instant::now()),
             Some(permit) => permit.abandon(&self.lane.breaker),

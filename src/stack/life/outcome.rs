@@ -21,6 +21,7 @@ use crate::telemetry;
 use http::StatusCode;
 use http::response;
 use std::borrow::Cow;
+use std::task::Context;
 use std::time::Duration;
 use std::time::SystemTime;
 use tokio::time::Instant;
@@ -185,6 +186,7 @@ impl Life {
             if !bucket.withdraw(cost) {
                 return None;
             }
+            self.lane.meter.budget(|| bucket.left());
             self.paid = cost;
         }
         self.retries += 1;
@@ -227,7 +229,10 @@ impl Life {
         now: Instant,
     ) {
         let wait = until - now;
-        telemetry::retry(&self.lane.origin, self.attempt, self.allowed - 1, wait, &cause);
+        let (origin, of) = (&self.lane.origin, self.allowed - 1);
+        telemetry::retry(origin, self.attempt, of, wait, &cause);
+        self.lane.meter.attempted(status, error);
+        self.lane.meter.retried(status, error);
         self.journal.push(Attempt {
             status,
             error: error.map(Error::kind),
@@ -239,9 +244,23 @@ impl Life {
         self.enter(Phase::BackOff, now);
     }
 
+    /// A program that ends waits for no answer that may take long by design, and for no next attempt: the error that
+    /// says so. All other calls have the grace of the shutdown.
+    pub(in crate::stack) fn cancelled(&mut self, cx: &mut Context<'_>) -> Option<Error> {
+        let waits = self.phase == Phase::BackOff || self.long_poll.is_some();
+        if !waits || self.cancelled.poll(cx).is_pending() {
+            return None;
+        }
+        let mut error = Error::new(ErrorKind::Cancelled, "").at(self.phase);
+        self.settle(breaker::Outcome::Nothing, Instant::now());
+        self.tell(&mut error);
+        Some(error)
+    }
+
     pub(super) fn deposit(&self, tokens: u32) {
         if let Some(bucket) = &self.lane.budget {
             bucket.deposit(tokens);
+            self.lane.meter.budget(|| bucket.left());
         }
     }
 }

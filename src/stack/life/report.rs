@@ -57,7 +57,13 @@ impl Life {
             // The retry was made and failed; one that was refused is given back when this is dropped.
             self.paid = 0;
         }
+        self.end.error = Some(error.kind().as_str());
+        let attempting = !matches!(self.phase, Phase::BackOff | Phase::Ready) && !self.streaming;
         self.tell(&mut error);
+        if attempting && !error.is_refused() && !error.is_config() {
+            self.lane.meter.attempted(None, Some(&error));
+        }
+        self.lane.meter.ended(&error);
         if !error.is_refused() && !error.is_config() {
             if let Some(left_out) = self.lane.warned.due(now) {
                 telemetry::failed(&self.lane.origin, &error, left_out);

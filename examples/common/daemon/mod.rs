@@ -1,0 +1,257 @@
+//! What all long-running examples share: how they begin, what they say of themselves, and how they end.
+//!
+//! With `--json` standard output is one object an event, each with `event` and `t_ms`: first `ready`, last `done`.
+//! Without it the log of `tracing` is what people read there. SIGTERM, SIGINT, `--for` and a standard output that nobody
+//! reads any more ask for the end, which the program itself brings about; a second signal ends it on the spot.
+
+mod lines;
+mod options;
+
+pub(crate) use options::{Options, help};
+
+use super::output::millis;
+use super::signals::Signals;
+use super::{Object, Stop};
+use lines::Lines;
+use serde_json::Value;
+use std::future::{Future, pending};
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::broadcast::{self, error::RecvError};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use unwedge::breaker::Transition;
+
+/// What is logged where `RUST_LOG` says nothing else.
+const LOG: &str = "info,unwedge=debug,hyper_util=warn";
+
+/// Why a program is asked to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    Signal(&'static str),
+    /// The time of `--for` is over.
+    TimeOver,
+    /// Nobody reads standard output any more.
+    Closed,
+}
+
+impl End {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            End::Signal(name) => name,
+            End::TimeOver => "--for",
+            End::Closed => "a closed standard output",
+        }
+    }
+}
+
+/// Why a loop was started again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reason {
+    Panic,
+    Return,
+    Error,
+    Stale,
+}
+
+impl Reason {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Reason::Panic => "panic",
+            Reason::Return => "return",
+            Reason::Error => "error",
+            Reason::Stale => "stale",
+        }
+    }
+}
+
+/// A running example, as its parts see it. Clones are the same one.
+#[derive(Clone)]
+pub(crate) struct Daemon {
+    start: Instant,
+    json: bool,
+    lines: Lines,
+    end: watch::Receiver<Option<End>>,
+    tasks: Arc<Mutex<JoinSet<()>>>,
+}
+
+/// How it went: the exit code and the counts of the last object.
+#[must_use]
+pub(crate) struct Done {
+    kept: bool,
+    counts: Vec<(&'static str, Value)>,
+}
+
+impl Done {
+    /// A clean end, if the promise of the program was `kept`.
+    pub(crate) fn new(kept: bool) -> Done {
+        Done { kept, counts: Vec::new() }
+    }
+
+    pub(crate) fn count(mut self, name: &'static str, value: impl Into<Value>) -> Done {
+        self.counts.push((name, value.into()));
+        self
+    }
+}
+
+/// Runs a program on its own runtime until it has ended by itself, which it should do soon after [`Daemon::ended`].
+pub(crate) fn run<F>(options: &Options, program: impl FnOnce(Daemon) -> F) -> Result<ExitCode, Stop>
+where
+    F: Future<Output = Result<Done, Stop>>,
+{
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let code = runtime.block_on(async {
+        let daemon = Daemon::start(options)?;
+        let ended = program(daemon.clone()).await;
+        daemon.finish(ended).await
+    });
+    // A loop that blocks its thread must not hold the end.
+    runtime.shutdown_background();
+    code
+}
+
+/// What is said of the program.
+impl Daemon {
+    /// An object with its `event` and `t_ms`; [`tell`](Daemon::tell) says it.
+    pub(crate) fn event(&self, name: &str) -> Object {
+        Object::event(name).with("t_ms", millis(self.start.elapsed()))
+    }
+
+    /// Says it at once, with `--json`. Never waits.
+    pub(crate) fn tell(&self, object: &Object) {
+        if self.json {
+            self.lines.out(object.line());
+        }
+    }
+
+    /// The first object: everything listens.
+    pub(crate) fn ready(&self, admin: Option<&str>, server: Option<&str>) {
+        tracing::info!(admin, server, "ready");
+        self.tell(&self.event("ready").with("admin", admin).with("server", server));
+    }
+
+    /// A loop will be started again.
+    pub(crate) fn restart(&self, name: &str, reason: Reason, wait: Duration, restarts: u64) {
+        let object = self.event("restart").with("name", name).with("reason", reason.as_str());
+        self.tell(&object.with("in_ms", millis(wait)).with("restarts", restarts));
+    }
+
+    /// What had failed works again.
+    pub(crate) fn recovered(&self, name: &str, after: Duration) {
+        self.tell(&self.event("recovered").with("name", name).with("after_ms", millis(after)));
+    }
+
+    /// A loop has not been heard of for too long.
+    pub(crate) fn stale(&self, name: &str, ago: Duration, waits_for: Option<&str>) {
+        let object = self.event("stale").with("name", name).with("seconds_ago", ago.as_secs());
+        self.tell(&object.with("waits_for", waits_for));
+    }
+
+    /// Says every change of these breakers: `daemon.watch(client.breakers().subscribe())`.
+    pub(crate) fn watch(&self, mut changes: broadcast::Receiver<Transition>) {
+        let daemon = self.clone();
+        self.spawn(async move {
+            loop {
+                match changes.recv().await {
+                    Ok(change) => daemon.breaker(&change),
+                    Err(RecvError::Lagged(missed)) => tracing::warn!(missed, "transitions were missed"),
+                    Err(RecvError::Closed) => return,
+                }
+            }
+        });
+    }
+
+    fn breaker(&self, change: &Transition) {
+        let object = self.event("breaker").with("origin", &*change.origin);
+        self.tell(&object.with("from", change.from.as_str()).with("to", change.to.as_str()));
+    }
+}
+
+/// Its end.
+impl Daemon {
+    /// Waits until the program is asked to end. Any number may wait, at any time.
+    pub(crate) async fn ended(&self) -> End {
+        match self.end.clone().wait_for(Option::is_some).await.map(|end| *end) {
+            Ok(Some(end)) => end,
+            // Whoever would say so is gone, which happens with the runtime alone.
+            _ => pending().await,
+        }
+    }
+
+    /// Runs something beside the program, to its end or the program's.
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner).spawn(task);
+    }
+
+    fn start(options: &Options) -> Result<Daemon, Stop> {
+        let lines = Lines::start()?;
+        let filter = match std::env::var("RUST_LOG") {
+            Ok(wanted) => {
+                wanted.parse().map_err(|why| Stop::usage(format!("RUST_LOG: {wanted:?}: {why}")))?
+            }
+            Err(_) => LOG.parse::<Targets>().map_err(|why| Stop::Failed(why.to_string()))?,
+        };
+        let (log, json) = (lines.clone(), options.json);
+        let format = tracing_subscriber::fmt::layer().with_ansi(false).with_target(false);
+        let format = format.with_writer(move || log.log(json));
+        tracing_subscriber::registry().with(filter).with(format).init();
+        let (say, end) = watch::channel(None);
+        let start = Instant::now();
+        let daemon = Daemon { start, json, lines, end, tasks: Arc::default() };
+        // Before anybody is told that the program is there to be ended.
+        let signals = Signals::install()?;
+        daemon.spawn(until_ended(signals, options.run_for, daemon.lines.clone(), say));
+        Ok(daemon)
+    }
+
+    async fn finish(self, ended: Result<Done, Stop>) -> Result<ExitCode, Stop> {
+        let (exit, counts) = match &ended {
+            Ok(done) => (u8::from(!done.kept), &*done.counts),
+            Err(Stop::Failed(_)) => (1, &[][..]),
+            Err(_) => return ended.map(|_| ExitCode::SUCCESS),
+        };
+        let mut object = self.event("done").with("exit", exit);
+        for (name, value) in counts {
+            object = object.with(name, value.clone());
+        }
+        if let Err(Stop::Failed(why)) = &ended {
+            object = object.with("error", &**why);
+        }
+        if self.lines.lost() > 0 {
+            object = object.with("lines_lost", self.lines.lost());
+        }
+        self.lines.last(if self.json { object.line() } else { String::new() }).await;
+        ended.map(|_| ExitCode::from(exit))
+    }
+}
+
+async fn until_ended(
+    mut signals: Signals,
+    run_for: Option<Duration>,
+    lines: Lines,
+    say: watch::Sender<Option<End>>,
+) {
+    let over = async {
+        match run_for {
+            Some(run_for) => sleep(run_for).await,
+            None => pending().await,
+        }
+    };
+    let end = tokio::select! {
+        signal = signals.next() => End::Signal(signal),
+        () = over => End::TimeOver,
+        () = lines.closed() => End::Closed,
+    };
+    tracing::info!(by = end.as_str(), "asked to end");
+    say.send_replace(Some(end));
+    // Whoever asks twice does not want to wait.
+    let signal = signals.next().await;
+    tracing::warn!(signal, "asked again, ending at once");
+    lines.last(String::new()).await;
+    std::process::exit(1);
+}

@@ -1,0 +1,141 @@
+//! Whose calls these are: the supervised subsystem that the current task belongs to.
+//!
+//! A supervised task carries its member as a task-local. A call looks once, when it begins; the member remembers which
+//! tables its calls stand in, so that nobody has to tell the watchdog where to look.
+
+use super::{Call, Details, Table};
+use crate::sync::{Arc, Mutex, lock};
+use std::collections::HashMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Weak;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::time::Instant;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+
+/// A call whose bound passed is gone within this time, or nobody polls it.
+const LATE: Duration = Duration::from_secs(1);
+
+tokio::task_local! {
+    static CURRENT: Arc<Member>;
+}
+
+/// A subsystem, as its calls know it.
+#[derive(Debug)]
+pub(crate) struct Member {
+    name: Arc<str>,
+    /// The end of the program, which back-offs and long polls do not wait out.
+    pub(crate) cancel: CancellationToken,
+    /// Where its calls are listed. A weak handle keeps the address from being used again.
+    tables: Mutex<Vec<Weak<Table>>>,
+    last: AtomicUsize,
+}
+
+impl Member {
+    pub(crate) fn new(name: Arc<str>, cancel: CancellationToken) -> Arc<Member> {
+        Arc::new(Member { name, cancel, tables: Mutex::default(), last: AtomicUsize::new(0) })
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Runs a future as part of this subsystem.
+    pub(crate) fn scope<F: Future>(
+        self: &Arc<Member>,
+        future: F,
+    ) -> impl Future<Output = F::Output> + use<F> {
+        CURRENT.scope(Arc::clone(self), future)
+    }
+
+    fn lists(&self, table: &Arc<Table>) {
+        let address = Arc::as_ptr(table).addr();
+        if self.last.load(Ordering::Relaxed) == address {
+            return;
+        }
+        let mut tables = lock(&self.tables);
+        if !tables.iter().any(|known| known.as_ptr().addr() == address) {
+            tables.retain(|known| known.strong_count() > 0);
+            tables.push(Arc::downgrade(table));
+        }
+        self.last.store(address, Ordering::Relaxed);
+    }
+
+    pub(crate) fn tables(&self) -> Vec<Arc<Table>> {
+        lock(&self.tables).iter().filter_map(Weak::upgrade).collect()
+    }
+}
+
+/// The subsystem of the current task; from now on it is known that its calls stand in this table.
+pub(crate) fn current(table: &Arc<Table>) -> Option<Arc<Member>> {
+    CURRENT
+        .try_with(|member| {
+            member.lists(table);
+            Arc::clone(member)
+        })
+        .ok()
+}
+
+/// Whether the current task is told to end: what it drops now says nothing about a server.
+pub(crate) fn is_ending() -> bool {
+    CURRENT.try_with(|member| member.cancel.is_cancelled()).unwrap_or(false)
+}
+
+/// Whether the current task is told to end, as something to wait for. Costs nothing before it is polled, and one box
+/// in a supervised task.
+#[derive(Default)]
+pub(crate) struct Cancelled(Option<Pin<Box<WaitForCancellationFutureOwned>>>);
+
+impl Cancelled {
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.0.is_none() {
+            self.0 = CURRENT.try_with(|member| Box::pin(member.cancel.clone().cancelled_owned())).ok();
+        }
+        match &mut self.0 {
+            Some(cancelled) => cancelled.as_mut().poll(cx),
+            None => Poll::Pending,
+        }
+    }
+}
+
+impl Table {
+    /// The oldest call of each subsystem, by the address of its member.
+    pub(crate) fn oldest(&self, now: Instant, into: &mut HashMap<usize, Call>) {
+        let slab = lock(&self.slab);
+        let mut first: HashMap<usize, (Instant, usize)> = HashMap::new();
+        for (at, entry) in slab.entries.iter().enumerate() {
+            let Some(details) = entry else { continue };
+            let Some(member) = &details.subsystem else { continue };
+            let oldest = first.entry(Arc::as_ptr(member).addr()).or_insert((details.started, at));
+            if details.started < oldest.0 {
+                *oldest = (details.started, at);
+            }
+        }
+        for (member, (_, at)) in first {
+            let Some(details) = &slab.entries[at] else { continue };
+            let call = self.show(at, details, now);
+            match into.get(&member) {
+                Some(other) if other.age >= call.age => {}
+                _ => drop(into.insert(member, call)),
+            }
+        }
+    }
+
+    /// The oldest call that lives on although its deadline passed, or the hold of its long poll and the grace after it:
+    /// nobody polls it.
+    pub(crate) fn overdue(&self, now: Instant) -> Option<Call> {
+        let slab = lock(&self.slab);
+        let late = |details: &&Details| {
+            let hold = details.long_poll.as_ref().and_then(|poll| poll.bound(crate::duration::LONGEST));
+            // A body may stream for longer than the head was held back.
+            let end = details.deadline.or_else(|| Some(details.started + hold?));
+            end.is_some_and(|end| now > end + LATE)
+        };
+        let entries = slab.entries.iter().enumerate();
+        let late = entries.filter_map(|(at, entry)| Some((at, entry.as_ref().filter(late)?)));
+        let (at, details) = late.min_by_key(|(_, details)| details.started)?;
+        Some(self.show(at, details, now))
+    }
+}

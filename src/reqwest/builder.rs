@@ -1,0 +1,165 @@
+//! A reqwest client that is fit to stand beneath the stack, and the stack over it.
+
+use super::Unwedge;
+use crate::error::{Error, ErrorKind};
+use crate::stack::StackLayer;
+use crate::tls;
+use ::reqwest::redirect::{Attempt, Policy};
+use ::reqwest::retry;
+use reqwest_middleware::ClientWithMiddleware;
+use rustls::{ClientConfig, RootCertStore};
+use std::fmt;
+use std::time::Duration;
+
+/// As the `Client` of this crate has it: what an idle connection waits before it is probed, and between probes.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+const PROBES: u32 = 3;
+/// How long sent bytes may stay unacknowledged before the kernel gives the connection up (Linux).
+#[cfg(target_os = "linux")]
+const UNACKNOWLEDGED: Duration = Duration::from_secs(30);
+const PING_AFTER: Duration = Duration::from_secs(30);
+const PING_WITHIN: Duration = Duration::from_secs(15);
+/// Shorter than the idle time-outs of most servers and middleboxes, of which 60 s is the shortest common one.
+const IDLE: Duration = Duration::from_secs(50);
+const IDLE_PER_ORIGIN: usize = 64;
+/// Redirects that are followed in one call.
+const REDIRECTS: usize = 10;
+
+const USER_AGENT: &str = concat!("unwedge/", env!("CARGO_PKG_VERSION"));
+
+type Change = Box<dyn FnOnce(::reqwest::ClientBuilder) -> ::reqwest::ClientBuilder + Send>;
+
+/// The settings of a `ClientWithMiddleware` under a stack.
+///
+/// ```
+/// use std::time::Duration;
+/// use unwedge::{Limits, StackLayer};
+///
+/// let stack = StackLayer::builder().limits(Limits::default().total(Duration::from_secs(60))).build()?;
+/// let client = unwedge::reqwest::builder()
+///     .stack(stack.clone())
+///     .inner(|inner| inner.user_agent("agent/1.0"))
+///     .build()?;
+/// let breakers = stack.breakers();
+/// # Ok::<(), unwedge::Error>(())
+/// ```
+///
+/// The inner client has a connect timeout (`connect` of [`Limits`](crate::Limits): name, TCP, proxy and TLS), TCP
+/// keep-alive (15 s, 15 s, 3), a TCP user timeout on Linux (30 s), HTTP/2 pings (30 s, 15 s), at most 64 idle
+/// connections per origin for 50 s, no total timeout and no retries of its own; up to 10 redirects, none from https to
+/// http; TLS by rustls with ring and the root certificates of the platform; proxies as reqwest finds them.
+#[derive(Default)]
+#[must_use]
+pub struct ClientBuilder {
+    stack: StackLayer,
+    inner: Option<Change>,
+}
+
+impl ClientBuilder {
+    /// The stack. Keep a clone for its [`breakers`](StackLayer::breakers) and calls [`in_flight`](StackLayer::in_flight).
+    pub fn stack(mut self, stack: StackLayer) -> ClientBuilder {
+        self.stack = stack;
+        self
+    }
+
+    /// Changes the settings of the inner client, after those of this crate; more than one change is made in turn.
+    ///
+    /// Set no `timeout` (it ends long polls and downloads) and no `retry` here: the stack has both.
+    pub fn inner(
+        mut self,
+        change: impl FnOnce(::reqwest::ClientBuilder) -> ::reqwest::ClientBuilder + Send + 'static,
+    ) -> ClientBuilder {
+        self.inner = Some(match self.inner.take() {
+            None => Box::new(change),
+            Some(first) => Box::new(move |inner| change(first(inner))),
+        });
+        self
+    }
+
+    /// The client. For further middlewares, which then run in each attempt, go on from
+    /// [`reqwest_middleware::ClientBuilder::from_client`].
+    ///
+    /// # Errors
+    /// Kind `Config` where reqwest refuses the settings of the inner client.
+    pub fn build(mut self) -> Result<ClientWithMiddleware, Error> {
+        let stack = std::mem::take(&mut self.stack);
+        let inner = ClientBuilder { stack: stack.clone(), ..self }.inner_client()?;
+        Ok(reqwest_middleware::ClientBuilder::new(inner).with(Unwedge::from(stack)).build())
+    }
+
+    /// The inner client alone, for a chain of middlewares of your own or for [`Service`](super::Service).
+    ///
+    /// # Errors
+    /// Kind `Config` where reqwest refuses its settings.
+    #[allow(clippy::disallowed_methods, reason = "the stack around it bounds every call")]
+    pub fn inner_client(self) -> Result<::reqwest::Client, Error> {
+        let inner = ::reqwest::Client::builder()
+            .user_agent(USER_AGENT)
+            .connect_timeout(self.stack.connect_limit())
+            .tcp_nodelay(true)
+            .tcp_keepalive(KEEP_ALIVE)
+            .tcp_keepalive_interval(KEEP_ALIVE)
+            .tcp_keepalive_retries(PROBES)
+            .http2_keep_alive_interval(PING_AFTER)
+            .http2_keep_alive_timeout(PING_WITHIN)
+            .http2_keep_alive_while_idle(true)
+            .pool_idle_timeout(IDLE)
+            .pool_max_idle_per_host(IDLE_PER_ORIGIN)
+            .referer(false)
+            .redirect(Policy::custom(follow))
+            .retry(retry::never())
+            .tls_backend_preconfigured(tls_config()?);
+        #[cfg(target_os = "linux")]
+        let inner = inner.tcp_user_timeout(UNACKNOWLEDGED);
+        let inner = match self.inner {
+            Some(change) => change(inner),
+            None => inner,
+        };
+        inner.build().map_err(|error| {
+            let mut cause: &dyn std::error::Error = &error;
+            while let Some(below) = cause.source() {
+                cause = below;
+            }
+            let detail = format!("the inner reqwest client cannot be built: {cause}");
+            Error::config(detail).with_source(error)
+        })
+    }
+}
+
+impl fmt::Debug for ClientBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientBuilder")
+            .field("stack", &self.stack)
+            .field("inner", &self.inner.is_some())
+            .finish()
+    }
+}
+
+/// Without any root the client can still be used for http: that is said, and https fails.
+fn tls_config() -> Result<ClientConfig, Error> {
+    let mut roots = RootCertStore::empty();
+    if let Err(why) = tls::add_platform_roots(&mut roots) {
+        tracing::warn!("{why}: every https call will fail; install them or set SSL_CERT_FILE");
+    }
+    let mut config = tls::config(&tls::provider(), roots)?.with_no_client_auth();
+    config.alpn_protocols = tls::ALPN.iter().map(|name| name.to_vec()).collect();
+    Ok(config)
+}
+
+/// Which redirects are followed. What may not be shown of a URL is not known here: only its origin is.
+fn follow(attempt: Attempt<'_>) -> ::reqwest::redirect::Action {
+    let followed = attempt.previous().len().saturating_sub(1);
+    let secure = attempt.previous().last().is_some_and(|url| url.scheme() == "https");
+    let why = if followed >= REDIRECTS {
+        format!("{followed} were followed, and the limit is {REDIRECTS}")
+    } else if secure && attempt.url().scheme() == "http" {
+        "it leads from https to http".to_owned()
+    } else {
+        return attempt.follow();
+    };
+    let (status, to) = (attempt.status().as_u16(), attempt.url().origin().ascii_serialization());
+    let mut error =
+        Error::new(ErrorKind::Redirect, format!("redirect ({status}) to {to} not followed: {why}"));
+    error.inner_mut().redirects = u32::try_from(followed).unwrap_or(u32::MAX);
+    attempt.error(error)
+}

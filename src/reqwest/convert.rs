@@ -1,0 +1,77 @@
+//! Between the types of reqwest and those of `http`, with nothing lost on the way.
+
+use crate::body::Body;
+use crate::error::{BoxError, Error};
+use ::reqwest::ResponseBuilderExt;
+use http::{Request, Response};
+use http_body::Body as _;
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, Waker};
+
+/// The request of the caller, as the stack takes it.
+pub(super) fn request(request: ::reqwest::Request) -> ::reqwest::Result<Request<Body>> {
+    Ok(Request::<::reqwest::Body>::try_from(request)?.map(own))
+}
+
+/// A body in memory gives its bytes away without a copy: the only frame that it has.
+fn own(mut body: ::reqwest::Body) -> Body {
+    if body.as_bytes().is_none() {
+        return Body::streaming(body);
+    }
+    let mut frame = pin!(std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)));
+    match frame.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(Some(Ok(frame))) => frame.into_data().map_or_else(|_| Body::empty(), Body::full),
+        _ => Body::empty(),
+    }
+}
+
+impl From<Body> for ::reqwest::Body {
+    /// Bytes in memory stay in memory; a stream keeps its length, where that is known.
+    fn from(body: Body) -> ::reqwest::Body {
+        match body.into_memory() {
+            Ok(bytes) => bytes.into(),
+            Err(body) => ::reqwest::Body::wrap(body),
+        }
+    }
+}
+
+/// The request of one attempt.
+pub(super) fn attempt<B: Into<::reqwest::Body>>(request: Request<B>) -> Result<::reqwest::Request, Error> {
+    let mut request = ::reqwest::Request::try_from(request).map_err(|error| foreign(error.without_url()))?;
+    if request.body().is_some_and(|body| body.as_bytes() == Some(b"")) {
+        *request.body_mut() = None;
+    }
+    Ok(request)
+}
+
+/// The response of one attempt. Its URL, which is a field of reqwest's type, goes along as an extension.
+pub(super) fn response(response: ::reqwest::Response) -> Response<::reqwest::Body> {
+    let url = response.url().clone();
+    let mut response = Response::<::reqwest::Body>::from(response);
+    if let Some(extensions) = http::response::Builder::new().url(url).extensions_mut() {
+        response.extensions_mut().extend(std::mem::take(extensions));
+    }
+    response
+}
+
+/// The response of the call, as reqwest has it.
+pub(super) fn hand_back(mut response: Response<Body>) -> ::reqwest::Response {
+    let attempts = response.body().attempts();
+    response.extensions_mut().insert(attempts);
+    response.map(::reqwest::Body::from).into()
+}
+
+/// reqwest spawns and resolves, and a spawn without a runtime is a panic.
+pub(super) fn needs_runtime() -> Result<(), Error> {
+    match tokio::runtime::Handle::try_current() {
+        Ok(_) => Ok(()),
+        Err(_) => {
+            Err(Error::config("no tokio runtime: the client's connections need one, run it inside one"))
+        }
+    }
+}
+
+pub(super) fn foreign(error: impl Into<BoxError>) -> Error {
+    Error::from(error.into())
+}

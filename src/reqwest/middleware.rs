@@ -1,0 +1,138 @@
+//! The stack as a middleware.
+
+use super::beneath::{Beneath, Given};
+use super::convert;
+use crate::collect::Collect;
+use crate::deadline::Deadline;
+use crate::inflight::InFlight;
+use crate::longpoll::LongPoll;
+use crate::origin::Label;
+use crate::retry::Idempotent;
+use crate::stack::{Breakers, StackLayer, WorstCase};
+use ::reqwest::{Request, Response};
+use async_trait::async_trait;
+use http::Extensions;
+use reqwest_middleware::{Error, Middleware, Next, Result};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use tower_layer::Layer;
+use tower_service::Service;
+
+/// A middleware that runs a [`StackLayer`] over whatever stands beneath it: put it first, so that middlewares after it
+/// run once for each attempt, under its limits.
+///
+/// Clones, and all middlewares made from clones of one layer, share breakers, budgets and the table of calls.
+///
+/// ```
+/// use unwedge::reqwest::Unwedge;
+///
+/// # fn build(inner: reqwest::Client) {
+/// let unwedge = Unwedge::default();
+/// let breakers = unwedge.breakers();
+/// let client = reqwest_middleware::ClientBuilder::new(inner).with(unwedge).build();
+/// # }
+/// ```
+///
+/// What goes in and out:
+///
+/// - [`Deadline`], [`LongPoll`], [`Collect`], [`Label`] and [`Idempotent`] are taken from `with_extension`.
+/// - `timeout(d)` of a request is a deadline for the whole call, attempts and waits and body.
+/// - A body in memory can be sent again without a copy of it; one that streams gets one attempt.
+/// - The response has its URL, version, headers and extensions, and [`Attempts`](crate::Attempts) among them. Bodies up
+///   to the `collect` limit are in memory; larger ones stream under guard.
+/// - Middlewares beneath see and change the extensions of the caller in each attempt. A health check has none.
+/// - Health checks are made by the calls that need one. For those in the background see
+///   [`Stack::keep_health_fresh`](crate::Stack::keep_health_fresh) over [`Service`](super::Service).
+///
+/// # The client beneath
+///
+/// [`builder()`](super::builder) sets one up. One of your own should have a connect timeout, no total timeout (it ends
+/// long polls; where that is noticed it is said once at warn), and no retries of its own
+/// (`.retry(reqwest::retry::never())`): reqwest shows neither to a middleware, so nothing can be said beforehand.
+///
+/// # Errors
+/// The error of a call is a middleware error that holds an [`Error`](crate::Error): [`cause`](super::cause) gets it
+/// out. One of a body that streams comes out of the response as an error of reqwest's, and [`cause`](super::cause)
+/// gets that out as well.
+///
+/// # Cancellation safety
+/// A request may be dropped at any moment: see [`Call`](crate::stack::Call).
+#[derive(Clone, Debug, Default)]
+pub struct Unwedge {
+    layer: StackLayer,
+    said: Arc<AtomicBool>,
+}
+
+impl Unwedge {
+    /// The circuit breakers of all origins.
+    pub fn breakers(&self) -> Breakers {
+        self.layer.breakers()
+    }
+
+    /// The calls in flight.
+    pub fn in_flight(&self) -> InFlight {
+        self.layer.in_flight()
+    }
+
+    /// The longest that a call can take.
+    pub fn bounds(&self) -> WorstCase {
+        self.layer.bounds()
+    }
+
+    /// Says once that a long poll has a total timeout of reqwest's against it.
+    fn warn(&self, whose: &str) {
+        if !self.said.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                "{whose} ends long polls: leave it out, and bound the wait by LongPoll::up_to() (said once)"
+            );
+        }
+    }
+}
+
+impl From<StackLayer> for Unwedge {
+    fn from(layer: StackLayer) -> Unwedge {
+        Unwedge { layer, said: Arc::default() }
+    }
+}
+
+#[async_trait]
+impl Middleware for Unwedge {
+    async fn handle(
+        &self,
+        request: Request,
+        extensions: &mut Extensions,
+        next: Next<'_>,
+    ) -> Result<Response> {
+        let url = request.url().clone();
+        let timeout = request.timeout().copied();
+        let mut request = convert::request(request).map_err(Error::Reqwest)?;
+        let wishes = request.extensions_mut();
+        wish::<LongPoll>(extensions, wishes);
+        wish::<Collect>(extensions, wishes);
+        wish::<Label>(extensions, wishes);
+        wish::<Idempotent>(extensions, wishes);
+        wish::<Deadline>(extensions, wishes);
+        if let Some(timeout) = timeout {
+            let own = Deadline::after(timeout);
+            wishes.insert(wishes.get::<Deadline>().map_or(own, |wished| own.min(*wished)));
+        }
+        let long_poll = wishes.get::<LongPoll>().is_some();
+        if long_poll && timeout.is_some() {
+            self.warn("the timeout() of a request");
+        }
+        let given = Given::new(url, timeout, extensions, &mut request);
+        let mut stack = self.layer.layer(Beneath::new(next, &given));
+        let answer = stack.call(request).await;
+        if long_poll && given.timed_out() {
+            self.warn("the timeout() of the reqwest client beneath");
+        }
+        answer.map(convert::hand_back).map_err(Error::middleware)
+    }
+}
+
+/// What `with_extension` says goes before what the request itself brings.
+fn wish<T: Clone + Send + Sync + 'static>(said: &Extensions, wishes: &mut Extensions) {
+    if let Some(wish) = said.get::<T>() {
+        wishes.insert(wish.clone());
+    }
+}

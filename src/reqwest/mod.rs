@@ -1,0 +1,106 @@
+//! The same stack for those who stay with reqwest: as a middleware, as ready clients, and as a tower service.
+//!
+//! | you have | you write |
+//! | --- | --- |
+//! | nothing yet, or `reqwest::Client::new()` | [`client()`], a `ClientWithMiddleware` with all defaults |
+//! | settings of your own | [`builder()`] |
+//! | a `reqwest::Client` that is set up already | [`Unwedge`] as its outermost middleware |
+//! | tower layers | [`Service`] under a [`StackLayer`](crate::StackLayer) |
+//!
+//! ```no_run
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let client = unwedge::reqwest::client();
+//! match client.get("https://api.example.com/jobs").send().await {
+//!     Ok(response) => println!("{}", response.text().await?),
+//!     Err(error) => match unwedge::reqwest::cause(&error) {
+//!         // GET https://api.example.com/jobs: no response headers after 10 s (attempt 3 of 4; before: ..)
+//!         Some(why) => eprintln!("{why}"),
+//!         None => eprintln!("{error}"),
+//!     },
+//! }
+//! # Ok(()) }
+//! ```
+//!
+//! Wishes of one request are extensions, as everywhere:
+//!
+//! ```no_run
+//! # async fn poll() -> Result<(), Box<dyn std::error::Error>> {
+//! use std::time::Duration;
+//! use unwedge::long_poll;
+//!
+//! let poll = long_poll!("the broker parks this request until a job arrives").up_to(Duration::from_secs(60));
+//! let client = unwedge::reqwest::client();
+//! let job = client.get("https://broker.example/message").with_extension(poll).send().await?;
+//! # Ok(()) }
+//! ```
+//!
+//! # What is different from `Client`
+//!
+//! Some of what a call meets happens inside reqwest, where nobody can look:
+//!
+//! - Redirects are followed by reqwest, beneath the stack: a redirected call is one attempt, judged by the origin it
+//!   was sent to. A loop is one error of kind `Redirect`, never repeated.
+//! - A pooled connection that was closed under a request cannot be told from one that never worked: the request is
+//!   repeated after a back-off, and the failure counts.
+//! - The size of a response head and the number of 1xx responses have reqwest's caps, which are higher or none.
+//! - Resolving, connecting and the TLS handshake are one phase, `connect`, once they failed, and part of `headers`
+//!   while they last.
+
+mod beneath;
+mod builder;
+mod cause;
+mod convert;
+mod middleware;
+mod service;
+
+pub use builder::ClientBuilder;
+pub use cause::cause;
+pub use middleware::Unwedge;
+pub use service::{Sent, Service};
+
+use ::reqwest::{IntoUrl, Response};
+use reqwest_middleware::ClientWithMiddleware;
+use std::sync::OnceLock;
+
+/// A client with all defaults. All callers of this function share it, with its connections, breakers and budgets, so
+/// that it also serves where a fallback is made anew for each call.
+///
+/// ```
+/// # use reqwest_middleware::ClientWithMiddleware;
+/// # fn send(configured: Option<ClientWithMiddleware>) {
+/// let client = configured.unwrap_or_else(unwedge::reqwest::client);
+/// # }
+/// ```
+///
+/// The inner client is that of [`builder()`]. It is made at the first call, which reads the root certificates of the
+/// platform: some milliseconds. For handles on its breakers make one of your own by [`builder()`].
+///
+/// # Panics
+/// Where reqwest refuses its own defaults, as [`reqwest::Client::new`](::reqwest::Client::new) does; none is known.
+pub fn client() -> ClientWithMiddleware {
+    static SHARED: OnceLock<ClientWithMiddleware> = OnceLock::new();
+    let made = || builder().build().unwrap_or_else(|error| panic!("no default client: {error}"));
+    SHARED.get_or_init(made).clone()
+}
+
+/// A client with settings of your own.
+pub fn builder() -> ClientBuilder {
+    ClientBuilder::default()
+}
+
+/// A GET request by [`client()`], in place of `reqwest::get`.
+///
+/// ```no_run
+/// # async fn call() -> Result<(), Box<dyn std::error::Error>> {
+/// let text = unwedge::reqwest::get("https://api.example.com/").await?.text().await?;
+/// # Ok(()) }
+/// ```
+///
+/// # Errors
+/// A URL that cannot be read is an error of reqwest's; see [`cause`] for all others.
+///
+/// # Cancellation safety
+/// It may be dropped at any moment, like every [`Call`](crate::stack::Call).
+pub async fn get<U: IntoUrl>(url: U) -> reqwest_middleware::Result<Response> {
+    client().get(url).send().await
+}

@@ -1,0 +1,162 @@
+//! What is known of one subsystem, cheap to write from its loop.
+
+use super::report::{Event, Recorder};
+use super::verdict::{Activity, Seen};
+use super::watchdog::Watch;
+use crate::inflight::member::Member;
+use crate::sync::{Arc, Mutex, lock};
+use crate::telemetry::crew;
+use std::borrow::Cow;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// How one subsystem is watched.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Settings {
+    pub(crate) every: Option<Duration>,
+    /// Where it is not twice the interval.
+    pub(crate) stale_after: Option<Duration>,
+    pub(crate) watch: Watch,
+}
+
+impl Settings {
+    pub(crate) fn threshold(&self) -> Option<Duration> {
+        self.stale_after.or_else(|| Some(self.every?.saturating_mul(2)))
+    }
+}
+
+/// What is known of one subsystem.
+pub(crate) struct Cell {
+    pub(crate) name: Arc<str>,
+    pub(crate) member: Arc<Member>,
+    epoch: Instant,
+    /// In nanoseconds since the epoch, from 1; 0 for never.
+    beat: AtomicU64,
+    progress: AtomicU64,
+    /// Since when it has been down, until its next sign of life; 0 where it is not.
+    down: AtomicU64,
+    pub(crate) restarts: AtomicU64,
+    /// It was reported as stale.
+    pub(crate) reported: AtomicBool,
+    /// It was reported as one that beats and gets nowhere: to beat is then no recovery.
+    pub(crate) stuck: AtomicBool,
+    /// What it does, and the reason of one that is parked.
+    state: Mutex<(Activity, Cow<'static, str>)>,
+    settings: Mutex<Settings>,
+    /// Ends the run under way.
+    pub(crate) abort: Notify,
+    recorder: Recorder,
+}
+
+impl Cell {
+    pub(crate) fn new(
+        name: Arc<str>,
+        cancel: CancellationToken,
+        settings: Settings,
+        epoch: Instant,
+        recorder: Recorder,
+    ) -> Cell {
+        Cell {
+            member: Member::new(Arc::clone(&name), cancel),
+            name,
+            epoch,
+            beat: AtomicU64::new(0),
+            progress: AtomicU64::new(0),
+            down: AtomicU64::new(0),
+            restarts: AtomicU64::new(0),
+            reported: AtomicBool::new(false),
+            stuck: AtomicBool::new(false),
+            state: Mutex::new((Activity::Working { since: Instant::now() }, Cow::Borrowed(""))),
+            settings: Mutex::new(settings),
+            abort: Notify::new(),
+            recorder,
+        }
+    }
+
+    fn nanos(&self, now: Instant) -> u64 {
+        now.saturating_duration_since(self.epoch).as_nanos() as u64 + 1
+    }
+
+    fn at(&self, nanos: u64) -> Option<Instant> {
+        Some(self.epoch + Duration::from_nanos(nanos.checked_sub(1)?))
+    }
+
+    #[inline]
+    pub(crate) fn beat(&self) {
+        let now = self.nanos(Instant::now());
+        self.beat.store(now, Ordering::Relaxed);
+        if self.down.load(Ordering::Relaxed) != 0 && !self.stuck.load(Ordering::Relaxed) {
+            self.recovered(now);
+        }
+    }
+
+    #[inline]
+    pub(crate) fn progress(&self) {
+        let now = self.nanos(Instant::now());
+        self.progress.store(now, Ordering::Relaxed);
+        self.beat.store(now, Ordering::Relaxed);
+        if self.down.load(Ordering::Relaxed) != 0 {
+            self.recovered(now);
+        }
+    }
+
+    #[cold]
+    fn recovered(&self, now: u64) {
+        let since = self.down.swap(0, Ordering::Relaxed);
+        self.reported.store(false, Ordering::Relaxed);
+        self.stuck.store(false, Ordering::Relaxed);
+        if since != 0 {
+            let after = Duration::from_nanos(now.saturating_sub(since));
+            crew::recovered(&self.name, after);
+            self.recorder.tell(Event::Recovered { name: Arc::clone(&self.name), after });
+        }
+    }
+
+    /// It does not do its work since this moment, or since an earlier one.
+    pub(crate) fn goes_down(&self, since: Instant) {
+        let since = self.nanos(since);
+        let _ = self.down.compare_exchange(0, since, Ordering::Relaxed, Ordering::Relaxed);
+    }
+
+    pub(crate) fn seen(&self) -> Seen {
+        let activity = lock(&self.state).0;
+        Seen {
+            beat: self.at(self.beat.load(Ordering::Relaxed)),
+            progress: self.at(self.progress.load(Ordering::Relaxed)),
+            activity,
+        }
+    }
+
+    /// What it does from now on, and why.
+    pub(crate) fn does(&self, activity: Activity, reason: Cow<'static, str>) {
+        *lock(&self.state) = (activity, reason);
+    }
+
+    /// A new run begins.
+    pub(crate) fn starts(&self, now: Instant) {
+        self.progress.store(0, Ordering::Relaxed);
+        self.reported.store(false, Ordering::Relaxed);
+        self.stuck.store(false, Ordering::Relaxed);
+        self.does(Activity::Working { since: now }, Cow::Borrowed(""));
+    }
+
+    pub(crate) fn settings(&self) -> Settings {
+        *lock(&self.settings)
+    }
+
+    pub(crate) fn set(&self, change: impl FnOnce(&mut Settings)) {
+        change(&mut lock(&self.settings));
+    }
+
+    /// Why it is parked.
+    pub(crate) fn reason(&self) -> String {
+        lock(&self.state).1.to_string()
+    }
+
+    pub(crate) fn has_stopped(&self) -> bool {
+        matches!(lock(&self.state).0, Activity::Stopped)
+    }
+}

@@ -1,0 +1,173 @@
+//! The life of one subsystem: started, ended somehow, started again.
+
+use super::cell::Cell;
+use super::ending::Ending;
+use super::heart::Heart;
+use super::panics::{Caught, Panic, catch};
+use super::readiness::Shared;
+use super::report::{Event, Recorder};
+use super::restart::{Decision, Policy, Reason, Restarts};
+use super::verdict::Activity;
+use crate::sync::Arc;
+use crate::telemetry::crew;
+use std::borrow::Cow;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::atomic::Ordering;
+use std::task::Poll;
+use tokio::time::{Instant, sleep, sleep_until};
+
+/// All that a subsystem needs to run.
+pub(crate) struct Run {
+    pub(crate) cell: Arc<Cell>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) recorder: Recorder,
+    pub(crate) policy: Policy,
+    pub(crate) splay: f64,
+    pub(crate) seed: Option<u64>,
+}
+
+impl Run {
+    pub(crate) fn rng(&self) -> fastrand::Rng {
+        match self.seed {
+            // Subsystems that share a seed must not tick together.
+            Some(seed) => {
+                let name = self.cell.name.bytes();
+                fastrand::Rng::with_seed(
+                    name.fold(seed, |mix, byte| (mix ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)),
+                )
+            }
+            None => self.policy.rng(),
+        }
+    }
+}
+
+/// How one run ended.
+enum End {
+    Returned,
+    Failed(String),
+    Panicked(Panic),
+    Stale,
+}
+
+/// Runs the subsystem until it is told to end, or ends for good.
+pub(crate) async fn keep<F, Fut>(run: Run, factory: F)
+where
+    F: FnMut(Heart) -> Fut,
+    Fut: Future,
+    Fut::Output: Ending,
+{
+    let cell = Arc::clone(&run.cell);
+    cell.member.scope(runs(&run, factory)).await;
+    cell.does(Activity::Stopped, Cow::Borrowed(""));
+}
+
+async fn runs<F, Fut>(run: &Run, mut factory: F)
+where
+    F: FnMut(Heart) -> Fut,
+    Fut: Future,
+    Fut::Output: Ending,
+{
+    let Run { cell, shared, policy, recorder, .. } = run;
+    let mut rng = run.rng();
+    let mut restarts = Restarts::default();
+    while !shared.cancel.is_cancelled() {
+        let began = Instant::now();
+        cell.starts(began);
+        let end = once(run, &mut factory, &mut restarts, began).await;
+        let now = Instant::now();
+        let (reason, error) = match end {
+            End::Returned => (Reason::Return, None),
+            End::Failed(error) => (Reason::Error, Some(error)),
+            End::Stale => (Reason::Stale, None),
+            End::Panicked(panic) => {
+                told(run, &panic);
+                (Reason::Panic, Some(panic.message))
+            }
+        };
+        if shared.cancel.is_cancelled() {
+            return crew::stopping(&cell.name, error.as_deref());
+        }
+        if restarts.has_escalated() && now - began >= policy.health() {
+            taken_back(run, &mut restarts);
+        }
+        let Decision::Restart { wait, escalate } = restarts.ended(policy, reason, began, now, &mut rng)
+        else {
+            if restarts.has_escalated() {
+                taken_back(run, &mut restarts);
+            }
+            crew::stopped(&cell.name);
+            recorder.tell(Event::Stopped { name: Arc::clone(&cell.name) });
+            return;
+        };
+        cell.does(Activity::BackOff { until: now + wait }, Cow::Borrowed(""));
+        cell.goes_down(now);
+        let count = cell.restarts.fetch_add(1, Ordering::Relaxed) + 1;
+        match reason {
+            Reason::Return => crew::returned(&cell.name, count, wait),
+            _ => crew::restarting(&cell.name, reason.as_str(), error.as_deref(), count, wait),
+        }
+        recorder.tell(Event::Restart { name: Arc::clone(&cell.name), reason, wait, restarts: count });
+        if escalate {
+            let exit = shared.gives_up();
+            crew::escalated(&cell.name, count, exit);
+            recorder.tell(Event::Escalated { name: Arc::clone(&cell.name), restarts: count });
+            if let Some(code) = exit {
+                shared.exits_with(code);
+            }
+        }
+        if shared.cancel.run_until_cancelled(sleep(wait)).await.is_none() {
+            break;
+        }
+    }
+    crew::stopping(&cell.name, None);
+}
+
+/// One run. Where it is as long as a healthy one although the subsystem was given up, that is taken back.
+async fn once<F, Fut>(run: &Run, factory: &mut F, restarts: &mut Restarts, began: Instant) -> End
+where
+    F: FnMut(Heart) -> Fut,
+    Fut: Future,
+    Fut::Output: Ending,
+{
+    // From before the run begins, so that no order to end it is lost.
+    let mut abort = pin!(run.cell.abort.notified());
+    let work = match catch(|| factory(Heart(Arc::clone(&run.cell)))) {
+        Ok(work) => work,
+        Err(panic) => return End::Panicked(panic),
+    };
+    let mut work = Caught::new(work);
+    let mut healthy = pin!(restarts.has_escalated().then(|| sleep_until(began + run.policy.health())));
+    poll_fn(|cx| {
+        match pin!(&mut work).poll(cx) {
+            Poll::Ready(Ok(ending)) => {
+                return Poll::Ready(ending.failure().map_or(End::Returned, End::Failed));
+            }
+            Poll::Ready(Err(panic)) => return Poll::Ready(End::Panicked(panic)),
+            Poll::Pending => {}
+        }
+        if abort.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(End::Stale);
+        }
+        if healthy.as_mut().as_pin_mut().is_some_and(|timer| timer.poll(cx).is_ready()) {
+            healthy.set(None);
+            taken_back(run, restarts);
+        }
+        Poll::Pending
+    })
+    .await
+}
+
+/// It was given up, and is healthy after all.
+fn taken_back(run: &Run, restarts: &mut Restarts) {
+    restarts.healthy();
+    run.shared.takes_back();
+    crew::healthy(&run.cell.name);
+}
+
+/// A panic, in the log and as an event.
+fn told(run: &Run, panic: &Panic) {
+    crew::panicked(&run.cell.name, &panic.message, &panic.backtrace);
+    let (name, message) = (Arc::clone(&run.cell.name), panic.message.clone());
+    run.recorder.tell(Event::Panicked { name, message });
+}

@@ -1,0 +1,196 @@
+//! Sweeps on a ticker, each one bounded.
+
+use super::ending::Ending;
+use super::heart::Heart;
+use super::panics::{Caught, catch};
+use super::report::{Event, Outcome, Recorder};
+use crate::deadline::within;
+use crate::duration::human;
+use crate::sync::{Arc, Mutex, lock};
+use crate::telemetry::crew;
+use std::future::Future;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// The handle of one sweep of a [`patrol`](super::Supervisor::patrol). Clones share it.
+#[derive(Clone, Debug)]
+pub struct Sweep {
+    heart: Heart,
+    n: u64,
+    phase: Arc<Mutex<Option<&'static str>>>,
+}
+
+impl Sweep {
+    /// The how-manieth sweep this is, from 1.
+    pub fn number(&self) -> u64 {
+        self.n
+    }
+
+    /// Names what the sweep does from now on, and counts as progress. A sweep that runs into its limit says in which
+    /// phase it was.
+    pub fn phase(&self, name: &'static str) {
+        *lock(&self.phase) = Some(name);
+        self.heart.progress();
+    }
+
+    /// What the sweep says of itself while it runs.
+    pub fn heart(&self) -> &Heart {
+        &self.heart
+    }
+}
+
+/// What a patrol keeps from round to round.
+pub(crate) struct Rounds {
+    every: Duration,
+    limit: Duration,
+    splay: f64,
+    rng: fastrand::Rng,
+    recorder: Recorder,
+    sweeps: u64,
+    /// How many failed in a row, and since when.
+    failures: u64,
+    failing_since: Option<Instant>,
+}
+
+impl Rounds {
+    pub(crate) fn new(
+        every: Duration,
+        limit: Duration,
+        splay: f64,
+        rng: fastrand::Rng,
+        recorder: Recorder,
+    ) -> Rounds {
+        Rounds { every, limit, splay, rng, recorder, sweeps: 0, failures: 0, failing_since: None }
+    }
+
+    /// The loop of the patrol, to be supervised like any other. It only ends with the program, or when the watchdog ends
+    /// it; what was counted is kept then.
+    pub(crate) fn factory<F, Fut>(
+        self,
+        sweep: F,
+    ) -> impl FnMut(Heart) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send>>
+    where
+        F: FnMut(Sweep) -> Fut + Send + 'static,
+        Fut: Future + Send + 'static,
+        Fut::Output: Ending,
+    {
+        let rounds = Arc::new(Mutex::new((self, sweep)));
+        move |heart| Box::pin(patrol(heart, Arc::clone(&rounds)))
+    }
+
+    /// A sweep ended: what is told of it.
+    fn ended(&mut self, sweep: &Sweep, outcome: Outcome, error: &str, began: Instant, now: Instant) {
+        let (name, phase, took) = (sweep.heart.name(), *lock(&sweep.phase), now - began);
+        if outcome == Outcome::Ok {
+            crew::sweep(name, phase, took);
+            if let Some(since) = self.failing_since.take() {
+                crew::sweeps_recovered(name, self.failures, now - since);
+            }
+            self.failures = 0;
+        } else {
+            self.failures += 1;
+            self.failing_since.get_or_insert(began);
+            crew::sweep_failed(name, phase, outcome.as_str(), took, self.failures, error);
+        }
+        let name = Arc::clone(&sweep.heart.0.name);
+        self.recorder.tell(Event::Sweep { name, n: sweep.n, outcome, phase, took });
+    }
+}
+
+async fn patrol<F, Fut>(heart: Heart, rounds: Arc<Mutex<(Rounds, F)>>)
+where
+    F: FnMut(Sweep) -> Fut + Send,
+    Fut: Future + Send,
+    Fut::Output: Ending,
+{
+    let base = Instant::now();
+    let (every, limit) = {
+        let rounds = lock(&rounds);
+        (rounds.0.every, rounds.0.limit)
+    };
+    let mut tick = 0;
+    loop {
+        let at = {
+            let rounds = &mut lock(&rounds).0;
+            let late = every.mul_f64(rounds.splay * rounds.rng.f64());
+            base + offset(every, tick) + late
+        };
+        if at > Instant::now() && !heart.rest_until(at).await {
+            return;
+        }
+        if heart.is_cancelled() {
+            return;
+        }
+        let began = Instant::now();
+        let sweep = {
+            let mut rounds = lock(&rounds);
+            rounds.0.sweeps += 1;
+            Sweep { heart: heart.clone(), n: rounds.0.sweeps, phase: Arc::default() }
+        };
+        heart.progress();
+        // The closure is the user's, and its panic poisons nothing.
+        let made = catch(|| (lock(&rounds).1)(sweep.clone()));
+        let swept = match made {
+            Ok(future) => within(limit, Caught::new(future)).await,
+            Err(panic) => Ok(Err(panic)),
+        };
+        let now = Instant::now();
+        heart.progress();
+        let (outcome, error) = match swept {
+            Ok(Ok(ending)) => match ending.failure() {
+                None => (Outcome::Ok, String::new()),
+                // Its calls know the deadline too, and may be the first to say so.
+                Some(error) if now - began >= limit => (Outcome::Timeout, error),
+                Some(error) => (Outcome::Error, error),
+            },
+            Ok(Err(panic)) => {
+                crew::panicked(heart.name(), &panic.message, &panic.backtrace);
+                let (name, message) = (Arc::clone(&heart.0.name), panic.message.clone());
+                lock(&rounds).0.recorder.tell(Event::Panicked { name, message });
+                (Outcome::Panic, panic.message)
+            }
+            Err(late) => match *lock(&sweep.phase) {
+                Some(phase) => (Outcome::Timeout, format!("not done within {:#}, in {phase}", human(limit))),
+                None => (Outcome::Timeout, late.to_string()),
+            },
+        };
+        lock(&rounds).0.ended(&sweep, outcome, &error, began, now);
+        let (next, skipped) = next(every, tick, now - base);
+        if skipped > 0 {
+            crew::skipped(heart.name(), skipped);
+            let name = Arc::clone(&heart.0.name);
+            lock(&rounds).0.recorder.tell(Event::Skipped { name, ticks: skipped });
+        }
+        tick = next;
+    }
+}
+
+fn offset(every: Duration, tick: u64) -> Duration {
+    let nanos = every.as_nanos().saturating_mul(u128::from(tick));
+    Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+}
+
+/// The tick after this one that is not over yet, and how many are skipped for it. One that falls on this very moment is
+/// not over.
+fn next(every: Duration, tick: u64, since_base: Duration) -> (u64, u64) {
+    let due = since_base.as_nanos().div_ceil(every.as_nanos().max(1));
+    let next = u64::try_from(due).unwrap_or(u64::MAX).max(tick + 1);
+    (next, next - (tick + 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tick_that_passed_is_skipped_and_one_that_is_due_now_is_not() {
+        let every = Duration::from_secs(60);
+        let at = |seconds| Duration::from_secs(seconds);
+        assert_eq!(next(every, 0, at(1)), (1, 0));
+        assert_eq!(next(every, 0, at(60)), (1, 0), "due at this very moment");
+        assert_eq!(next(every, 0, at(61)), (2, 1));
+        assert_eq!(next(every, 3, at(400)), (7, 3));
+        assert_eq!(next(every, 3, at(190)), (4, 0), "a splayed tick is not early for the next");
+        assert_eq!(next(every, 7, Duration::ZERO), (8, 0));
+    }
+}

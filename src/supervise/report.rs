@@ -1,0 +1,155 @@
+//! What happens to a crew: events as they happen, and what is to be said at the end.
+
+use super::restart::Reason;
+use crate::sync::Arc;
+use std::time::Duration;
+use tokio::sync::broadcast;
+
+/// Something that happened to a supervised subsystem.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Event {
+    /// A loop or a sweep panicked.
+    Panicked {
+        /// The subsystem.
+        name: Arc<str>,
+        /// What it said, and where in the source.
+        message: String,
+    },
+    /// A loop ended, and is started again.
+    Restart {
+        /// The subsystem.
+        name: Arc<str>,
+        /// How it ended.
+        reason: Reason,
+        /// When it is started again.
+        wait: Duration,
+        /// How often it was started again, this time included.
+        restarts: u64,
+    },
+    /// The first sign of life after a subsystem was down or stale.
+    Recovered {
+        /// The subsystem.
+        name: Arc<str>,
+        /// Since it went down.
+        after: Duration,
+    },
+    /// A subsystem that is to show signs of life shows none. Told once, until it recovers.
+    Stale {
+        /// The subsystem.
+        name: Arc<str>,
+        /// For how long; since it was started, where it was never seen.
+        silent_for: Duration,
+        /// Its oldest call in flight.
+        waits_for: Option<String>,
+    },
+    /// A subsystem is restarted too often.
+    Escalated {
+        /// The subsystem.
+        name: Arc<str>,
+        /// How often it was started again in all.
+        restarts: u64,
+    },
+    /// A loop returned, and may.
+    Stopped {
+        /// The subsystem.
+        name: Arc<str>,
+    },
+    /// A sweep of a patrol came to its end.
+    Sweep {
+        /// The patrol.
+        name: Arc<str>,
+        /// The how-manieth sweep it was, from 1.
+        n: u64,
+        /// How it ended.
+        outcome: Outcome,
+        /// The phase it was in, if it names its phases.
+        phase: Option<&'static str>,
+        /// How long it took.
+        took: Duration,
+    },
+    /// Ticks of a patrol that passed during a sweep, and are not made up for.
+    Skipped {
+        /// The patrol.
+        name: Arc<str>,
+        /// How many.
+        ticks: u64,
+    },
+    /// The crew was told to end.
+    ShuttingDown {
+        /// By whom: `SIGTERM`, or what the future that ended it said.
+        signal: &'static str,
+    },
+}
+
+/// How a sweep ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// It did what it had to.
+    Ok,
+    /// It ran into its limit.
+    Timeout,
+    /// It panicked.
+    Panic,
+    /// It returned an error.
+    Error,
+}
+
+impl Outcome {
+    /// The stable name for programs: `ok`, `timeout`, `panic`, `error`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Outcome::Ok => "ok",
+            Outcome::Timeout => "timeout",
+            Outcome::Panic => "panic",
+            Outcome::Error => "error",
+        }
+    }
+}
+
+/// Where events go. Nobody has to listen, and one who is slow loses the oldest, not the crew its time.
+#[derive(Clone, Debug)]
+pub(crate) struct Recorder(broadcast::Sender<Event>);
+
+impl Default for Recorder {
+    fn default() -> Recorder {
+        Recorder(broadcast::channel(1024).0)
+    }
+}
+
+impl Recorder {
+    pub(crate) fn tell(&self, event: Event) {
+        // An error says that nobody listens.
+        let _ = self.0.send(event);
+    }
+
+    pub(crate) fn listen(&self) -> broadcast::Receiver<Event> {
+        self.0.subscribe()
+    }
+}
+
+/// How a crew came to its end.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Report {
+    /// What ended it; `None` where every subsystem had ended by itself.
+    pub signal: Option<&'static str>,
+    /// Whether every subsystem ended by itself within the grace.
+    pub clean: bool,
+    /// Those that did not, by name. They were aborted; one that blocks its thread runs on until the process ends.
+    pub stragglers: Vec<String>,
+    /// How many subsystems had not ended yet when the signal came.
+    pub running: usize,
+    /// From the signal to the end.
+    pub took: Duration,
+    /// How often subsystems were started again, in all.
+    pub restarts: u64,
+}
+
+impl Report {
+    /// 0 after a clean end, 1 where somebody had to be aborted.
+    pub fn exit_code(&self) -> i32 {
+        i32::from(!self.clean)
+    }
+}

@@ -1,0 +1,100 @@
+use super::*;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// A loop that ends in these ways after so many seconds each, started again as decided: the waits, and where it
+/// escalated.
+fn play(policy: &Policy, ends: &[(Reason, u64)]) -> (Vec<u64>, Vec<usize>) {
+    let (mut restarts, mut rng) = (Restarts::default(), fastrand::Rng::with_seed(1));
+    let mut now = Instant::now();
+    let (mut waits, mut escalations) = (Vec::new(), Vec::new());
+    for (n, (reason, ran)) in ends.iter().enumerate() {
+        let began = now;
+        now += Duration::from_secs(*ran);
+        match restarts.ended(policy, *reason, began, now, &mut rng) {
+            Decision::Stop => break,
+            Decision::Restart { wait, escalate } => {
+                waits.push(wait.as_secs());
+                if escalate {
+                    escalations.push(n + 1);
+                }
+                now += wait;
+            }
+        }
+    }
+    (waits, escalations)
+}
+
+#[test]
+fn waits_double_from_one_second_to_thirty_and_stay_there() {
+    let (waits, _) = play(&Policy::default(), &[(Reason::Panic, 0); 7]);
+    assert_eq!(waits, [1, 2, 4, 8, 16, 30, 30]);
+    let (waits, _) = play(&Policy::default(), &[(Reason::Error, 0), (Reason::Stale, 0), (Reason::Panic, 0)]);
+    assert_eq!(waits, [1, 2, 4], "an error and a stale run count like a panic");
+}
+
+#[test]
+fn thirty_seconds_of_health_make_the_next_wait_the_first_and_a_bit_less_do_not() {
+    let ends = [(Reason::Panic, 0), (Reason::Panic, 29), (Reason::Panic, 30), (Reason::Panic, 0)];
+    assert_eq!(play(&Policy::default(), &ends).0, [1, 2, 1, 2]);
+}
+
+#[test]
+fn a_return_is_restarted_after_five_seconds_or_not_at_all() {
+    let policy = Policy::default();
+    assert_eq!(play(&policy, &[(Reason::Return, 0), (Reason::Panic, 0), (Reason::Return, 0)]).0, [5, 1, 5]);
+    let stop = policy.on_return(OnReturn::Stop);
+    assert_eq!(play(&stop, &[(Reason::Panic, 0), (Reason::Return, 0), (Reason::Panic, 0)]).0, [1]);
+}
+
+#[test]
+fn the_sixth_restart_inside_two_minutes_escalates_once_and_goes_on_at_the_longest_wait() {
+    let (waits, escalations) = play(&Policy::default(), &[(Reason::Return, 1); 12]);
+    assert_eq!(waits[..5], [5; 5]);
+    assert_eq!(waits[5..], [30; 7]);
+    assert_eq!(escalations, [6]);
+}
+
+#[test]
+fn the_window_slides() {
+    // A restart every 25 s (20 s of run, 5 s of wait) is five in two minutes and no more.
+    let (_, escalations) = play(&Policy::default(), &[(Reason::Return, 20); 40]);
+    assert_eq!(escalations, [0; 0]);
+    let (_, escalations) = play(&Policy::default().intensity(4, 120 * SECOND), &[(Reason::Return, 20); 40]);
+    assert_eq!(escalations, [5]);
+}
+
+#[test]
+fn one_that_was_healthy_again_escalates_again() {
+    let mut ends = vec![(Reason::Panic, 0); 8];
+    ends.push((Reason::Panic, 500));
+    ends.extend([(Reason::Panic, 0); 8]);
+    let (waits, escalations) = play(&Policy::default(), &ends);
+    assert_eq!(escalations, [6, 14]);
+    assert_eq!(waits[8], 1);
+}
+
+#[test]
+fn no_restart_allowed_means_the_first_escalates() {
+    let (waits, escalations) = play(&Policy::default().intensity(0, SECOND), &[(Reason::Panic, 0); 2]);
+    assert_eq!((waits, escalations), (vec![30, 30], vec![1]));
+}
+
+#[test]
+fn settings_that_cannot_work_are_named_with_their_value() {
+    let says = |policy: Policy, words: &[&str]| {
+        let error = policy.check("relay").unwrap_err();
+        assert!(error.is_config());
+        for word in words {
+            assert!(error.to_string().contains(word), "{error}");
+        }
+    };
+    says(Policy::default().healthy_after(Duration::ZERO), &["healthy_after of relay", "0 s"]);
+    says(Policy::default().intensity(5, Duration::ZERO), &["window of restarts of relay", "0 s"]);
+    says(Policy::default().on_return(OnReturn::Restart(LONGEST + SECOND)), &["return of relay", "10 years"]);
+    says(
+        Policy::default().backoff(Backoff::exponential(SECOND).multiplier(0.5)),
+        &["restarts of relay", "0.5"],
+    );
+    assert!(Policy::default().check("relay").is_ok());
+}

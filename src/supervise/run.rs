@@ -1,0 +1,208 @@
+//! From the start of a crew to its end.
+
+use super::cell::Cell;
+use super::readiness::Shared;
+use super::report::{Event, Report};
+use super::signal::Asked;
+use super::watchdog::{Watchdog, Watched};
+use super::{Supervisor, panics, systemd};
+use crate::duration::check;
+use crate::error::Error;
+use crate::sync::Arc;
+use crate::telemetry::crew;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, Interval, MissedTickBehavior, Sleep, interval, sleep};
+
+/// How long it may take a task that was aborted to be gone. One that blocks its thread never is.
+const GONE: Duration = Duration::from_millis(200);
+
+impl Supervisor {
+    /// Runs all subsystems until `signal` is ready, tells them to end, gives them the grace, and aborts those that are
+    /// left.
+    ///
+    /// The signal is [`ctrl_c`](super::ctrl_c), or any future that returns nothing, a name, or what
+    /// `tokio::signal::ctrl_c()` does. Where it is ready at once nothing is started. It also ends, with a clean report,
+    /// when all subsystems have stopped for good. A straggler that blocks its thread holds up the end of the runtime: end
+    /// the process with the report's [`exit_code`](Report::exit_code), as in the example of the [module](super).
+    ///
+    /// With [`Escalation::Exit`](super::Escalation::Exit) it ends the process itself, after the grace.
+    ///
+    /// # Errors
+    /// Kind `Config`, before anything is started: no subsystem, a name that is blank or taken, a setting that cannot work,
+    /// a signal handler that cannot be installed, no thread for the watchdog.
+    ///
+    /// # Panics
+    /// On a runtime without its timer, as tokio's own timers do.
+    ///
+    /// # Cancellation safety
+    /// When it is dropped all subsystems are aborted at their next `.await`.
+    pub async fn run_until<S>(
+        mut self,
+        signal: impl Future<Output = S>,
+        grace: Duration,
+    ) -> Result<Report, Error>
+    where
+        S: Into<Asked>,
+    {
+        check("the grace", grace)?;
+        if self.tasks.is_empty() {
+            return Err(Error::config("there is no subsystem to run: spawn one first"));
+        }
+        let cells = self.tasks.iter_mut().map(super::Task::check).collect::<Result<Vec<_>, _>>()?;
+        // Handlers are installed by the first poll, and what cannot be ended is not started.
+        let mut signal = pin!(async { signal.await.into() });
+        let early = poll_fn(|cx| Poll::Ready(signal.as_mut().poll(cx))).await;
+        if let Poll::Ready(asked) = early {
+            return never_started(asked, &cells);
+        }
+        if cfg!(panic = "abort") {
+            crew::aborts_on_panic();
+        }
+        panics::install();
+        let calls = std::mem::take(&mut self.calls);
+        let watchdog = Watchdog::start(&self.liveness.0, calls, self.period)?;
+        let mut tasks = JoinSet::new();
+        for (task, cell) in std::mem::take(&mut self.tasks).into_iter().zip(&cells) {
+            let recorder = self.liveness.0.recorder.clone();
+            tasks.spawn(task.start(Arc::clone(cell), Arc::clone(&self.shared), recorder, self.seed));
+        }
+        let mut crew =
+            Crew { tasks, ticker: ticker(watchdog.watched.period), shared: &self.shared, watchdog };
+        self.shared.starts();
+        systemd::ready();
+
+        let first = crew.next(signal.as_mut(), None).await;
+        let began = Instant::now();
+        let running = cells.iter().filter(|cell| !cell.has_stopped()).count();
+        let (name, failed, again) = match first {
+            Happened::Asked(asked) => (Some(asked.name), asked.failed, asked.again),
+            Happened::Exit => (Some("escalation"), None, None),
+            Happened::AllGone | Happened::TimeIsUp => (None, None, None),
+        };
+        self.shared.cancel.cancel();
+        crew::shutting_down(name.unwrap_or("none is left"), running);
+        self.liveness.0.recorder.tell(Event::ShuttingDown { signal: name.unwrap_or("none is left") });
+        systemd::stopping();
+        let again = pin!(async {
+            match again {
+                Some(again) => again.await,
+                None => std::future::pending().await,
+            }
+            Asked::from(())
+        });
+        // Whatever happens next, the time of those that are left is over.
+        let _ = crew.next(again, Some(pin!(sleep(grace)))).await;
+        let stragglers = self.abort(&mut crew.tasks, &cells).await;
+        drop(crew);
+        let report = Report {
+            signal: name,
+            clean: stragglers.is_empty(),
+            stragglers,
+            running,
+            took: began.elapsed(),
+            restarts: cells.iter().map(|cell| cell.restarts.load(Ordering::Relaxed)).sum(),
+        };
+        crew::shut_down(report.signal, report.stragglers.len(), report.clean, report.took);
+        if let Some(code) = self.shared.exit() {
+            (self.exit)(code);
+        }
+        match failed {
+            Some(error) => Err(no_handler(name.unwrap_or_default(), &error)),
+            None => Ok(report),
+        }
+    }
+
+    /// Aborts and names those that did not end by themselves.
+    async fn abort(&self, tasks: &mut JoinSet<()>, cells: &[Arc<Cell>]) -> Vec<String> {
+        let left = |cell: &Cell| !cell.has_stopped() && cells.iter().any(|own| std::ptr::eq(&**own, cell));
+        if tasks.is_empty() {
+            return Vec::new();
+        }
+        let shown = self.liveness.0.show(Instant::now(), left);
+        for (cell, subsystem) in &shown {
+            crew::straggler(&cell.name, subsystem);
+        }
+        tasks.abort_all();
+        let _ = tokio::time::timeout(GONE, async { while tasks.join_next().await.is_some() {} }).await;
+        shown.into_iter().map(|(cell, _)| cell.name.to_string()).collect()
+    }
+}
+
+/// The signal was there before the crew.
+fn never_started(asked: Asked, cells: &[Arc<Cell>]) -> Result<Report, Error> {
+    if let Some(error) = &asked.failed {
+        return Err(no_handler(asked.name, error));
+    }
+    for cell in cells {
+        crew::stopping(&cell.name, None);
+    }
+    let signal = Some(asked.name);
+    let (stragglers, took) = (Vec::new(), Duration::ZERO);
+    Ok(Report { signal, clean: true, stragglers, running: 0, took, restarts: 0 })
+}
+
+fn no_handler(signal: &str, error: &std::io::Error) -> Error {
+    Error::config(format!("the handler for {signal} cannot be installed: {error}"))
+}
+
+fn ticker(period: Duration) -> Interval {
+    let mut ticker = interval(period);
+    ticker.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticker
+}
+
+/// What a crew waits for.
+enum Happened {
+    Asked(Asked),
+    Exit,
+    AllGone,
+    TimeIsUp,
+}
+
+struct Crew<'a> {
+    tasks: JoinSet<()>,
+    ticker: Interval,
+    shared: &'a Shared,
+    watchdog: Watchdog,
+}
+
+impl Crew<'_> {
+    /// The next thing that happens, while the watchdog looks.
+    async fn next(
+        &mut self,
+        mut signal: Pin<&mut impl Future<Output = Asked>>,
+        mut until: Option<Pin<&mut Sleep>>,
+    ) -> Happened {
+        let mut exits = pin!(self.shared.exits.notified());
+        let watched: &Watched = &self.watchdog.watched;
+        let (tasks, ticker) = (&mut self.tasks, &mut self.ticker);
+        poll_fn(|cx: &mut Context<'_>| {
+            loop {
+                match tasks.poll_join_next(cx) {
+                    Poll::Ready(None) => return Poll::Ready(Happened::AllGone),
+                    Poll::Ready(Some(_)) => continue,
+                    Poll::Pending => break,
+                }
+            }
+            if let Poll::Ready(asked) = signal.as_mut().poll(cx) {
+                return Poll::Ready(Happened::Asked(asked));
+            }
+            if until.is_none() && exits.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Happened::Exit);
+            }
+            while ticker.poll_tick(cx).is_ready() {
+                watched.looks_inside(Instant::now());
+            }
+            match until.as_mut().map(|until| until.as_mut().poll(cx)) {
+                Some(Poll::Ready(())) => Poll::Ready(Happened::TimeIsUp),
+                _ => Poll::Pending,
+            }
+        })
+        .await
+    }
+}

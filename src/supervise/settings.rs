@@ -1,0 +1,144 @@
+//! How one subsystem is restarted and watched.
+
+use super::cell::Cell;
+use super::keep::Run;
+use super::readiness::Shared;
+use super::report::Recorder;
+use super::restart::{OnReturn, Policy};
+use super::watchdog::Watch;
+use crate::Error;
+use crate::duration::{check, human};
+use crate::sync::Arc;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+pub(crate) type Running = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// One subsystem of a [`Supervisor`](super::Supervisor) before it runs, to be set up further.
+///
+/// ```
+/// # use std::time::Duration;
+/// # use unwedge::supervise::{OnReturn, Supervisor, Watch};
+/// # let mut crew = Supervisor::new();
+/// crew.spawn("import", Duration::from_secs(60), |heart| async move { heart.progress() })
+///     .on_return(OnReturn::Stop)
+///     .watch(Watch::Enforce);
+/// ```
+pub struct Task {
+    cell: Result<Arc<Cell>, Option<Error>>,
+    policy: Policy,
+    splay: f64,
+    /// The least threshold that makes sense: the interval, or the limit of a sweep.
+    least: Duration,
+    start: Box<dyn FnOnce(Run) -> Running + Send>,
+}
+
+impl Task {
+    pub(crate) fn new(
+        cell: Result<Arc<Cell>, Error>,
+        least: Duration,
+        start: impl FnOnce(Run) -> Running + Send + 'static,
+    ) -> Task {
+        let cell = cell.map_err(Some);
+        Task { cell, policy: Policy::default(), splay: 0.0, least, start: Box::new(start) }
+    }
+
+    /// What a return means that nobody asked for. Default: started again after 5 s.
+    pub fn on_return(&mut self, on_return: OnReturn) -> &mut Task {
+        *self.policy.on_return_mut() = on_return;
+        self
+    }
+
+    /// When it is started again. Default: see [`Policy`].
+    pub fn policy(&mut self, policy: Policy) -> &mut Task {
+        self.policy = policy;
+        self
+    }
+
+    /// From what age of its last sign of life on it is stale. Default twice the interval; for a patrol, counted while
+    /// it sweeps, a tenth more than the limit.
+    pub fn stale_after(&mut self, threshold: Duration) -> &mut Task {
+        self.set(|settings| settings.stale_after = Some(threshold));
+        self
+    }
+
+    /// What the watchdog does about it. Default [`Watch::Warn`].
+    pub fn watch(&mut self, watch: Watch) -> &mut Task {
+        self.set(|settings| settings.watch = watch);
+        self
+    }
+
+    /// Spreads the ticks of a patrol: each comes up to this share of the interval later, drawn anew each time. Between 0
+    /// and 1, default 0. Means nothing for a loop that is no patrol.
+    pub fn splay(&mut self, share: f64) -> &mut Task {
+        self.splay = share;
+        self
+    }
+
+    fn set(&self, change: impl FnOnce(&mut super::cell::Settings)) {
+        if let Ok(cell) = &self.cell {
+            cell.set(change);
+        }
+    }
+
+    pub(crate) fn check(&mut self) -> Result<Arc<Cell>, Error> {
+        let cell = match &mut self.cell {
+            Ok(cell) => cell,
+            Err(error) => {
+                let again = || Error::config("a subsystem could not be added");
+                return Err(error.take().unwrap_or_else(again));
+            }
+        };
+        let name = &cell.name;
+        let settings = cell.settings();
+        self.policy.check(name)?;
+        for (what, value) in [("interval", settings.every), ("stale threshold", settings.threshold())] {
+            check(&format!("the {what} of {name}"), value.unwrap_or_default())?;
+        }
+        check(&format!("the limit of {name}"), self.least)?;
+        let every = settings.every.unwrap_or_default();
+        if self.least > every {
+            return Err(Error::config(format!(
+                "the limit of {name} is {:#}, above its interval of {:#}: a sweep must be over when the next is due",
+                human(self.least),
+                human(every)
+            )));
+        }
+        let threshold = settings.threshold().unwrap_or_default();
+        if threshold < self.least {
+            return Err(Error::config(format!(
+                "the stale threshold of {name} is {:#}, below the {:#} between two signs of life: it would always be stale",
+                human(threshold),
+                human(self.least)
+            )));
+        }
+        if !(0.0..=1.0).contains(&self.splay) {
+            let splay = self.splay;
+            return Err(Error::config(format!("the splay of {name} is {splay}: it must be between 0 and 1")));
+        }
+        Ok(Arc::clone(cell))
+    }
+
+    /// The future of all its runs.
+    pub(crate) fn start(
+        self,
+        cell: Arc<Cell>,
+        shared: Arc<Shared>,
+        recorder: Recorder,
+        seed: Option<u64>,
+    ) -> Running {
+        (self.start)(Run { cell, shared, recorder, policy: self.policy, splay: self.splay, seed })
+    }
+}
+
+impl fmt::Debug for Task {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Task")
+            .field("name", &self.cell.as_ref().map_or("", |cell| &cell.name))
+            .field("policy", &self.policy)
+            .field("splay", &self.splay)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,117 @@
+//! A subsystem as an operator sees it.
+
+use super::cell::Cell;
+use super::verdict::{Activity, Verdict, judge};
+use crate::inflight::Call;
+use std::fmt;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, SystemTime};
+use tokio::time::Instant;
+
+/// One subsystem as it was when the snapshot was taken.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Subsystem {
+    /// Its name.
+    pub name: String,
+    /// Its last sign of life, by the wall clock; `None` where there was none.
+    pub last_tick_at: Option<SystemTime>,
+    /// How long ago that was.
+    pub last_tick_ago: Option<Duration>,
+    /// How often it means to show one; `None` where nobody said.
+    pub expected_every: Option<Duration>,
+    /// From what age of the last sign of life on it is stale: twice the interval unless it was set.
+    pub stale_after: Option<Duration>,
+    /// Whether it is stale now.
+    pub stale: bool,
+    /// Why it is stale.
+    pub verdict: Verdict,
+    /// What it says it does.
+    pub state: State,
+    /// How often it was started again.
+    pub restarts: u64,
+    /// Its oldest call in flight, in the words of [`inflight::Call`](crate::inflight::Call).
+    pub waits_for: Option<String>,
+}
+
+/// What a subsystem says it does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum State {
+    /// It works, or should.
+    Working,
+    /// It waits for somebody else, for this reason.
+    Parked(String),
+    /// It sleeps for so much longer.
+    Resting(Duration),
+    /// It ended, and is started again in this time.
+    BackOff(Duration),
+    /// It ended, and is not started again.
+    Stopped,
+}
+
+impl State {
+    /// The stable name for programs: `working`, `parked`, `resting`, `back_off`, `stopped`.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            State::Working => "working",
+            State::Parked(_) => "parked",
+            State::Resting(_) => "resting",
+            State::BackOff(_) => "back_off",
+            State::Stopped => "stopped",
+        }
+    }
+}
+
+/// `scheduler: no progress for 312 s; in GET https://alerts.example/api/v1/alerts, attempt 2 of 4, ...`
+impl fmt::Display for Subsystem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: ", self.name)?;
+        let ago = |d: Duration| format!("{} s", d.as_secs());
+        match self.verdict {
+            Verdict::Fresh => f.write_str(self.state.as_str())?,
+            Verdict::NeverSeen => f.write_str("never seen")?,
+            Verdict::Silent(since) => write!(f, "no progress for {}", ago(since))?,
+            Verdict::NotProgressing(since) => write!(f, "alive, not progressing for {}", ago(since))?,
+            Verdict::Overslept(since) => write!(f, "its rest was over {} ago", ago(since))?,
+        }
+        match (&self.state, &self.waits_for) {
+            (State::Parked(reason), None) => write!(f, " ({reason})"),
+            (_, Some(call)) => write!(f, "; in {call}"),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Subsystem {
+    pub(crate) fn new(cell: &Cell, call: Option<&Call>, now: Instant) -> Subsystem {
+        let (seen, settings) = (cell.seen(), cell.settings());
+        let ago = seen.beat.map(|at| now.saturating_duration_since(at));
+        let verdict = match (settings.threshold(), seen.beat) {
+            (Some(threshold), _) => judge(seen, threshold, now),
+            // Nobody said how often it beats.
+            (None, _) => Verdict::Fresh,
+        };
+        let left = |until: Instant| until.saturating_duration_since(now);
+        #[expect(clippy::disallowed_methods, reason = "shown to people, and to programs on other machines")]
+        let wall = SystemTime::now();
+        Subsystem {
+            name: cell.name.to_string(),
+            last_tick_at: ago.and_then(|ago| wall.checked_sub(ago)),
+            last_tick_ago: ago,
+            expected_every: settings.every,
+            stale_after: settings.threshold(),
+            stale: verdict.is_stale(),
+            verdict,
+            state: match seen.activity {
+                Activity::Working { .. } => State::Working,
+                Activity::Parked => State::Parked(cell.reason()),
+                Activity::Resting { until } => State::Resting(left(until)),
+                Activity::BackOff { until } => State::BackOff(left(until)),
+                Activity::Stopped => State::Stopped,
+            },
+            restarts: cell.restarts.load(Ordering::Relaxed),
+            waits_for: call.map(Call::to_string),
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! Looks for subsystems that fell silent, from a thread of its own: also when no task of the runtime runs any more.
+
+use super::cell::Cell;
+use super::liveness::Registry;
+use super::report::{Event, Recorder};
+use super::systemd;
+use super::verdict::{Activity, Verdict, is_due};
+use crate::error::Error;
+use crate::inflight::InFlight;
+use crate::sync::{Arc, Mutex, lock};
+use crate::telemetry::crew;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::{Thread, park_timeout};
+use std::time::Duration;
+use tokio::runtime::Handle;
+use tokio::time::Instant;
+
+/// What the watchdog does about a subsystem that is stale.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Watch {
+    /// Nothing: it is shown as stale, and no more.
+    Off,
+    /// It says so, once, with what the subsystem waits for.
+    #[default]
+    Warn,
+    /// It says so, drops the run under way at its next `.await`, and starts another by the policy.
+    Enforce,
+}
+
+/// How often the oldest call in flight is looked at.
+const CALLS: Duration = Duration::from_secs(60);
+/// The least and the most between two looks, where nobody says.
+const LEAST: Duration = Duration::from_millis(10);
+const MOST: Duration = Duration::from_secs(1);
+
+/// What the thread and the runtime share.
+pub(crate) struct Watched {
+    registry: Arc<Registry>,
+    recorder: Recorder,
+    calls: Vec<InFlight>,
+    calls_seen: Mutex<Option<Instant>>,
+    pub(crate) period: Duration,
+    /// Counts up while tasks of the runtime run.
+    pulse: AtomicU64,
+    ends: AtomicBool,
+}
+
+/// The thread. It ends when this is dropped.
+pub(crate) struct Watchdog {
+    pub(crate) watched: Arc<Watched>,
+    thread: Thread,
+}
+
+impl Watchdog {
+    /// # Errors
+    /// Kind `Config` where the system gives no thread, or for a period that cannot work.
+    pub(crate) fn start(
+        registry: &Arc<Registry>,
+        calls: Vec<InFlight>,
+        period: Option<Duration>,
+    ) -> Result<Watchdog, Error> {
+        let cells = registry.all();
+        let shortest = cells.iter().filter_map(|cell| cell.settings().threshold()).min();
+        let mut looks = match (period, shortest) {
+            (Some(period), Some(shortest)) if period > shortest => {
+                use crate::duration::human;
+                return Err(Error::config(format!(
+                    "the watchdog looks every {:#}, and the shortest stale threshold is {:#}: it must look more often",
+                    human(period),
+                    human(shortest)
+                )));
+            }
+            (Some(period), _) => period,
+            (None, shortest) => (shortest.unwrap_or(MOST) / 4).clamp(LEAST, MOST),
+        };
+        crate::duration::check("the period of the watchdog", looks)?;
+        if let Some(systemd) = systemd::watchdog() {
+            looks = looks.min(systemd / 3).max(LEAST);
+        }
+        let watched = Arc::new(Watched {
+            registry: Arc::clone(registry),
+            recorder: registry.recorder.clone(),
+            calls,
+            calls_seen: Mutex::default(),
+            period: looks,
+            pulse: AtomicU64::new(0),
+            ends: AtomicBool::new(false),
+        });
+        let thread = {
+            let (watched, runtime) = (Arc::clone(&watched), Handle::current());
+            let named = std::thread::Builder::new().name("unwedge-watchdog".to_owned());
+            let started = named.spawn(move || watched.looks_outside(&runtime));
+            started
+                .map_err(|error| {
+                    Error::config(format!("the thread of the watchdog cannot be started: {error}"))
+                })?
+                .thread()
+                .clone()
+        };
+        crew::started(cells.len(), looks);
+        for cell in &cells {
+            let settings = cell.settings();
+            if let (Some(threshold), true) = (settings.threshold(), settings.watch != Watch::Off) {
+                crew::watching(&cell.name, threshold + looks);
+            }
+        }
+        Ok(Watchdog { watched, thread })
+    }
+}
+
+impl Drop for Watchdog {
+    fn drop(&mut self) {
+        self.watched.ends.store(true, Ordering::Release);
+        self.thread.unpark();
+    }
+}
+
+impl Watched {
+    /// A task of the runtime runs, and looks.
+    pub(crate) fn looks_inside(&self, now: Instant) {
+        self.pulse.fetch_add(1, Ordering::Relaxed);
+        self.look(now);
+    }
+
+    /// The thread: whether tasks run, and where they do not, the look that they owe.
+    fn looks_outside(&self, runtime: &Handle) {
+        // For its clock.
+        let _inside = runtime.enter();
+        let mut pulse = self.pulse.load(Ordering::Relaxed);
+        let mut moved = Instant::now();
+        let mut blocked = false;
+        let mut woke = Instant::now();
+        loop {
+            park_timeout(self.period);
+            if self.ends.load(Ordering::Acquire) {
+                return;
+            }
+            let now = Instant::now();
+            // A thread that is late itself cannot tell who else is.
+            let lag = (now - woke).saturating_sub(self.period);
+            woke = now;
+            let latest = self.pulse.load(Ordering::Relaxed);
+            if latest != pulse {
+                if blocked {
+                    crew::unblocked(now - moved);
+                }
+                (pulse, moved, blocked) = (latest, now, false);
+                systemd::alive();
+            } else if now - moved > 2 * self.period + lag {
+                if !blocked {
+                    blocked = true;
+                    crew::blocked(now - moved);
+                }
+                self.look(now);
+            }
+            self.registry.late(lag);
+        }
+    }
+
+    /// Reports each subsystem that has become stale, and ends those that are to be ended.
+    pub(crate) fn look(&self, now: Instant) {
+        let mut due: HashMap<usize, Verdict> = HashMap::new();
+        for cell in self.registry.all() {
+            let settings = cell.settings();
+            let Some(threshold) = settings.threshold().filter(|_| settings.watch != Watch::Off) else {
+                continue;
+            };
+            let verdict = is_due(cell.seen(), threshold, now);
+            if verdict.is_stale() && !cell.reported.swap(true, Ordering::Relaxed) {
+                due.insert(Arc::as_ptr(&cell).addr(), verdict);
+            }
+        }
+        if !due.is_empty() {
+            let address = |cell: &Cell| std::ptr::from_ref(cell).addr();
+            for (cell, shown) in self.registry.show(now, |cell| due.contains_key(&address(cell))) {
+                self.report(&cell, due[&address(&cell)], &shown, now);
+            }
+        }
+        self.look_at_calls(now);
+    }
+
+    fn report(&self, cell: &Cell, verdict: Verdict, shown: &super::Subsystem, now: Instant) {
+        let since_start = match cell.seen().activity {
+            Activity::Working { since } => now.saturating_duration_since(since),
+            _ => Duration::ZERO,
+        };
+        let silent_for = verdict.since().unwrap_or(since_start);
+        let enforced = cell.settings().watch == Watch::Enforce;
+        crew::stale(&cell.name, enforced, shown);
+        cell.stuck.store(matches!(verdict, Verdict::NotProgressing(_)), Ordering::Relaxed);
+        cell.goes_down(now.checked_sub(silent_for).unwrap_or(now));
+        let (name, waits_for) = (Arc::clone(&cell.name), shown.waits_for.clone());
+        self.recorder.tell(Event::Stale { name, silent_for, waits_for });
+        if enforced {
+            // Nobody to wake is one that does not wait: nothing is kept for the run after it.
+            cell.abort.notify_waiters();
+        }
+    }
+
+    /// Once a minute: the oldest call that lives on after its bound.
+    fn look_at_calls(&self, now: Instant) {
+        {
+            let mut seen = lock(&self.calls_seen);
+            let last = *seen.get_or_insert(now);
+            if now.saturating_duration_since(last) < CALLS {
+                return;
+            }
+            *seen = Some(now);
+        }
+        let own = self.calls.iter().map(|calls| Arc::clone(&calls.0));
+        let theirs = self.registry.all().into_iter().flat_map(|cell| cell.member.tables());
+        let tables: HashMap<usize, _> =
+            own.chain(theirs).map(|table| (Arc::as_ptr(&table).addr(), table)).collect();
+        let oldest = tables.values().filter_map(|table| table.overdue(now)).max_by_key(|call| call.age);
+        if let Some(call) = oldest {
+            crew::overdue(call.subsystem.as_deref().unwrap_or("none"), &call);
+        }
+    }
+}

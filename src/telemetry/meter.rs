@@ -1,0 +1,239 @@
+//! What is counted, and where. Every function does nothing without the feature `metrics`, and while nobody records.
+
+#[cfg(feature = "metrics")]
+use super::handles::{Handles, Known};
+#[cfg(feature = "metrics")]
+use super::names;
+use crate::error::Error;
+#[cfg(feature = "metrics")]
+use crate::error::Phase;
+use crate::origin::Origin;
+use http::{Method, StatusCode};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What is counted of the calls to one origin.
+pub(crate) struct Meter {
+    #[cfg(feature = "metrics")]
+    handles: Handles,
+}
+
+/// Which origins of a stack have labels of their own.
+#[derive(Default)]
+pub(crate) struct Labels {
+    #[cfg(feature = "metrics")]
+    known: Known,
+}
+
+impl Labels {
+    /// The label of this origin: its name, as long as there are not too many of them.
+    pub(crate) fn of(&self, name: &Arc<str>) -> Arc<str> {
+        #[cfg(feature = "metrics")]
+        return self.known.label(name);
+        #[cfg(not(feature = "metrics"))]
+        Arc::clone(name)
+    }
+}
+
+/// How a call ended, as far as it is known. Neither is: its caller dropped it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct End {
+    pub(crate) status: Option<StatusCode>,
+    pub(crate) error: Option<&'static str>,
+}
+
+#[cfg_attr(not(feature = "metrics"), expect(unused_variables, reason = "nothing is counted"))]
+impl Meter {
+    pub(crate) fn new(origin: &Origin, label: Arc<str>) -> Meter {
+        Meter {
+            #[cfg(feature = "metrics")]
+            handles: Handles::new(origin, label),
+        }
+    }
+
+    /// A call is over: answered to its last byte, failed, or dropped by its caller.
+    #[inline]
+    pub(crate) fn called(&self, method: &Method, end: End, long_poll: bool, took: impl FnOnce() -> Duration) {
+        #[cfg(feature = "metrics")]
+        if names::is_recorded() {
+            self.handles.called(method, end, long_poll, took());
+            if long_poll {
+                self.handles.long_poll(-1.0);
+            }
+        }
+    }
+
+    /// An attempt ended with this status, or with this error.
+    #[inline]
+    pub(crate) fn attempted(&self, status: Option<StatusCode>, error: Option<&Error>) {
+        #[cfg(feature = "metrics")]
+        if names::is_recorded() {
+            self.handles.attempted(outcome(status, error));
+            if let Some(error) = error.filter(|error| error.is_connect()) {
+                let cause = connect_cause(error).to_owned();
+                names::count(
+                    &names::CONNECTION_FAILURES,
+                    vec![("origin", self.handles.label.to_string()), ("cause", cause)],
+                );
+            }
+        }
+    }
+
+    /// What the budget for retries has left.
+    #[inline]
+    pub(crate) fn budget(&self, left: impl FnOnce() -> u32) {
+        #[cfg(feature = "metrics")]
+        if names::is_recorded() {
+            self.handles.budget(left());
+        }
+    }
+
+    /// A long poll begins.
+    pub(crate) fn polls(&self, unbounded: bool) {
+        #[cfg(feature = "metrics")]
+        if names::is_recorded() {
+            self.handles.long_poll(1.0);
+            if unbounded {
+                names::count(&names::UNBOUNDED, vec![("origin", self.handles.label.to_string())]);
+            }
+        }
+    }
+
+    /// A call ended with this error.
+    pub(crate) fn ended(&self, error: &Error) {
+        #[cfg(feature = "metrics")]
+        if names::is_recorded() && error.is_deadline() {
+            let phase = error.phase().unwrap_or(Phase::Headers).as_str().to_owned();
+            names::count(
+                &names::DEADLINES,
+                vec![("origin", self.handles.label.to_string()), ("phase", phase)],
+            );
+        }
+    }
+
+    pub(crate) fn retried(&self, status: Option<StatusCode>, error: Option<&Error>) {
+        #[cfg(feature = "metrics")]
+        if names::is_recorded() {
+            let cause = match (status, error) {
+                (Some(status), _) => status.as_str().to_owned(),
+                (None, error) => error.map_or("unknown", |error| error.kind().as_str()).to_owned(),
+            };
+            names::count(&names::RETRIES, vec![("origin", self.handles.label.to_string()), ("cause", cause)]);
+        }
+    }
+
+    pub(crate) fn checked(&self, passed: bool) {
+        #[cfg(feature = "metrics")]
+        if names::is_recorded() {
+            let outcome = if passed { "passed" } else { "failed" };
+            names::count(
+                &names::HEALTH_CHECKS,
+                vec![("origin", self.handles.label.to_string()), ("outcome", outcome.to_owned())],
+            );
+        }
+    }
+
+    pub(crate) fn recovered(&self, down_for: Option<Duration>) {
+        #[cfg(feature = "metrics")]
+        if let Some(down_for) = down_for {
+            names::observe(
+                &names::RECOVERY,
+                vec![("origin", self.handles.label.to_string())],
+                down_for.as_secs_f64(),
+            );
+        }
+    }
+}
+
+/// The circuit breaker went from one phase to another.
+#[cfg_attr(not(feature = "metrics"), expect(unused_variables, reason = "nothing is counted"))]
+pub(super) fn breaker(origin: &str, from: &'static str, to: &'static str) {
+    #[cfg(feature = "metrics")]
+    if names::is_recorded() {
+        phase_is(origin, to);
+        let labels = vec![("origin", origin.to_owned()), ("from", from.to_owned()), ("to", to.to_owned())];
+        names::count(&names::TRANSITIONS, labels);
+    }
+}
+
+/// The breaker of an origin that was not called before.
+#[cfg_attr(not(feature = "metrics"), expect(unused_variables, reason = "nothing is counted"))]
+pub(crate) fn breaker_made(origin: &str, phase: &'static str) {
+    #[cfg(feature = "metrics")]
+    if names::is_recorded() {
+        phase_is(origin, phase);
+    }
+}
+
+/// One number, so that no reader can see two phases at once.
+#[cfg(feature = "metrics")]
+fn phase_is(origin: &str, phase: &'static str) {
+    let phases = ["closed", "open", "half_open", "forced_open", "disabled"];
+    let number = phases.iter().position(|name| *name == phase).unwrap_or_default();
+    names::set(&names::PHASE, vec![("origin", origin.to_owned())], number as f64);
+}
+
+/// Probes of a half-open circuit that did not return.
+#[cfg_attr(not(feature = "metrics"), expect(unused_variables, reason = "nothing is counted"))]
+pub(crate) fn leases_expired(origin: &str, leases: u64) {
+    #[cfg(feature = "metrics")]
+    for _ in 0..if names::is_recorded() { leases } else { 0 } {
+        names::count(&names::EXPIRED_LEASES, vec![("origin", origin.to_owned())]);
+    }
+}
+
+/// What is in flight, each time that somebody looks.
+#[cfg(feature = "metrics")]
+pub(crate) fn in_flight(calls: usize, oldest: Duration) {
+    names::set(&names::IN_FLIGHT, Vec::new(), calls as f64);
+    names::set(&names::OLDEST, Vec::new(), oldest.as_secs_f64());
+}
+
+#[cfg(feature = "metrics")]
+fn outcome(status: Option<StatusCode>, error: Option<&Error>) -> &'static str {
+    match (error, status.map(|status| status.as_u16())) {
+        (Some(error), _) => error.kind().as_str(),
+        (None, Some(200..300)) => "2xx",
+        (None, Some(300..400)) => "3xx",
+        (None, Some(400..500)) => "4xx",
+        (None, Some(500..600)) => "5xx",
+        (None, _) => "other",
+    }
+}
+
+/// Why there was no connection, in a few words that do not multiply.
+#[cfg(feature = "metrics")]
+fn connect_cause(error: &Error) -> &'static str {
+    use std::io::ErrorKind as Io;
+    let fault = error.inner().fault;
+    if fault.certificate {
+        return "certificate";
+    }
+    if fault.pool {
+        return "pool";
+    }
+    let mut next = std::error::Error::source(error);
+    while let Some(cause) = next {
+        let io = cause.downcast_ref::<std::io::Error>();
+        match io.map(std::io::Error::kind) {
+            Some(Io::ConnectionRefused) => return "refused",
+            Some(Io::ConnectionReset | Io::ConnectionAborted | Io::BrokenPipe | Io::UnexpectedEof) => {
+                return "reset";
+            }
+            Some(Io::HostUnreachable | Io::NetworkUnreachable | Io::NetworkDown) => return "unreachable",
+            Some(Io::TimedOut) => return "timeout",
+            _ => {}
+        }
+        // io::Error shows the source of what it wraps, not what it wraps.
+        next = match io.and_then(std::io::Error::get_ref) {
+            Some(inner) => Some(inner),
+            None => cause.source(),
+        };
+    }
+    match error.phase() {
+        _ if fault.timed_out || error.is_timeout() => "timeout",
+        Some(Phase::Resolve) => "resolve",
+        Some(Phase::Tls) => "tls",
+        _ => "other",
+    }
+}

@@ -1,0 +1,112 @@
+//! The table of metrics, and the switch that turns them on.
+
+use ::metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+static RECORDED: AtomicBool = AtomicBool::new(false);
+
+/// What kind of series a metric is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Kind {
+    /// Goes up only.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+    /// A distribution; its bounds stand in [`Metric::buckets`].
+    Histogram,
+}
+
+/// One metric of this crate.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Metric {
+    /// As it is given to the `metrics` facade. Exporters write a dot as they must, Prometheus as an underscore.
+    pub name: &'static str,
+    /// What kind of series it is.
+    pub kind: Kind,
+    /// The names of its labels.
+    pub labels: &'static [&'static str],
+    /// What it says, in one line.
+    pub about: &'static str,
+    /// The upper bounds of a histogram, in seconds.
+    pub buckets: &'static [f64],
+}
+
+/// Beyond the default total of 30 s, since limits are set longer than that.
+const CALL: &[f64] =
+    &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 900.0];
+const POLL: &[f64] =
+    &[0.1, 1.0, 5.0, 10.0, 20.0, 30.0, 45.0, 60.0, 90.0, 120.0, 300.0, 600.0, 1800.0, 3600.0];
+const OUTAGE: &[f64] =
+    &[0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 900.0, 3600.0, 14_400.0, 43_200.0, 86_400.0];
+
+macro_rules! metrics {
+    ($($constant:ident $kind:ident $name:literal [$($label:literal)*] $buckets:expr, $about:literal;)*) => {
+        $(pub(crate) static $constant: Metric = Metric {
+            name: $name, kind: Kind::$kind, labels: &[$($label),*], about: $about, buckets: $buckets,
+        };)*
+        /// Every metric of this crate, in the order of the manual.
+        pub static METRICS: &[&Metric] = &[$(&$constant),*];
+    };
+}
+
+#[rustfmt::skip]
+metrics! {
+    CALL_DURATION Histogram "http.client.request.duration" ["http.request.method" "server.address" "server.port" "http.response.status_code" "error.type"] CALL, "Seconds from the start of a call to its last byte, long polls apart; OpenTelemetry's name and attributes.";
+    LONG_POLL_DURATION Histogram "unwedge_long_poll_duration_seconds" ["origin" "outcome"] POLL, "Seconds from the start of a long poll to its last byte.";
+    ATTEMPTS Counter "unwedge_attempts_total" ["origin" "outcome"] &[], "Attempts by how they ended: a class of status, or a kind of error.";
+    RETRIES Counter "unwedge_retries_total" ["origin" "cause"] &[], "Attempts that were made again, by what the one before died of.";
+    BUDGET Gauge "unwedge_retry_budget_tokens" ["origin"] &[], "Tokens that are left for retries.";
+    PHASE Gauge "unwedge_breaker_phase" ["origin"] &[], "Phase of the circuit breaker: 0 closed, 1 open, 2 half-open, 3 forced open, 4 disabled.";
+    TRANSITIONS Counter "unwedge_breaker_transitions_total" ["origin" "from" "to"] &[], "Changes of phase of the circuit breaker.";
+    EXPIRED_LEASES Counter "unwedge_breaker_expired_leases_total" ["origin"] &[], "Probes of a half-open circuit that did not return within their lease.";
+    HEALTH_CHECKS Counter "unwedge_health_checks_total" ["origin" "outcome"] &[], "Health checks, passed and failed.";
+    CONNECTION_FAILURES Counter "unwedge_connection_failures_total" ["origin" "cause"] &[], "Connections that could not be had, by cause.";
+    RECOVERY Histogram "unwedge_recovery_seconds" ["origin"] OUTAGE, "Seconds from the first sign of an outage to the first health check that passed, or to the closing of the circuit.";
+    DEADLINES Counter "unwedge_deadline_exceeded_total" ["origin" "phase"] &[], "Calls that ended at their deadline, by the phase they were in.";
+    LONG_POLLS Gauge "unwedge_long_polls_in_flight" ["origin"] &[], "Long polls under way.";
+    UNBOUNDED Counter "unwedge_unbounded_calls_total" ["origin"] &[], "Long polls without any bound of their own.";
+    IN_FLIGHT Gauge "unwedge_calls_in_flight" [] &[], "Calls under way when it was last looked.";
+    OLDEST Gauge "unwedge_oldest_in_flight_seconds" [] &[], "Age of the oldest call under way when it was last looked.";
+}
+
+/// Describes all metrics to the recorder of the `metrics` facade that is installed, and begins to count.
+///
+/// Call it once, after the recorder was installed and before the first call: what was counted of an origin before goes
+/// to the recorder of that time. Until it is called nothing is counted, and the feature costs a look at one flag.
+///
+/// ```
+/// // A recorder would be installed here, by an exporter of your choice.
+/// unwedge::metrics::record();
+/// ```
+pub fn record() {
+    for metric in METRICS {
+        match metric.kind {
+            Kind::Counter => describe_counter!(metric.name, metric.about),
+            Kind::Gauge => describe_gauge!(metric.name, metric.about),
+            Kind::Histogram => describe_histogram!(metric.name, Unit::Seconds, metric.about),
+        }
+    }
+    RECORDED.store(true, Ordering::Relaxed);
+}
+
+#[inline]
+pub(super) fn is_recorded() -> bool {
+    RECORDED.load(Ordering::Relaxed)
+}
+
+/// The labels of one series.
+pub(super) type Labels = Vec<(&'static str, String)>;
+
+pub(super) fn count(metric: &Metric, labels: Labels) {
+    counter!(metric.name, &labels).increment(1);
+}
+
+pub(super) fn set(metric: &Metric, labels: Labels, value: f64) {
+    gauge!(metric.name, &labels).set(value);
+}
+
+pub(super) fn observe(metric: &Metric, labels: Labels, seconds: f64) {
+    histogram!(metric.name, &labels).record(seconds);
+}

@@ -1,0 +1,234 @@
+//! What is counted, compared with the manual and with what really happened.
+
+use crate::support::*;
+use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
+use std::collections::BTreeSet;
+use std::task::Poll;
+use tokio::time::sleep;
+use unwedge::metrics::{Kind, METRICS, record};
+use unwedge::retry::Backoff;
+use unwedge::testing::{Peer, Reply};
+use unwedge::{Limits, StackLayer, breaker, long_poll, retry};
+
+const PAGE: &str = include_str!("../../src/manual/metrics.md");
+
+/// Counts what happens on this thread.
+struct Counting {
+    seen: Snapshotter,
+    _local: metrics::LocalRecorderGuard<'static>,
+}
+
+impl Counting {
+    fn begin() -> Counting {
+        let recorder: &'static DebuggingRecorder = Box::leak(Box::new(DebuggingRecorder::new()));
+        let counting =
+            Counting { seen: recorder.snapshotter(), _local: metrics::set_default_local_recorder(recorder) };
+        record();
+        counting
+    }
+
+    /// `name{label=value,...}` and the value; of a histogram how many were recorded.
+    fn series(&self) -> Vec<(String, f64)> {
+        let all = self.seen.snapshot().into_vec();
+        let shown = all.into_iter().map(|(key, _, _, value)| {
+            let labels: Vec<String> =
+                key.key().labels().map(|label| format!("{}={}", label.key(), label.value())).collect();
+            let value = match value {
+                DebugValue::Counter(count) => count as f64,
+                DebugValue::Gauge(value) => value.0,
+                DebugValue::Histogram(values) => values.len() as f64,
+            };
+            (format!("{}{{{}}}", key.key().name(), labels.join(",")), value)
+        });
+        let mut shown: Vec<_> = shown.collect();
+        shown.sort_by(|a, b| a.0.cmp(&b.0));
+        shown
+    }
+}
+
+/// The value of a series that must be there.
+#[track_caller]
+fn value(series: &[(String, f64)], name: &str) -> f64 {
+    let found = series.iter().find(|(shown, _)| shown == name);
+    found.unwrap_or_else(|| panic!("no {name} in {series:#?}")).1
+}
+
+async fn polled_once<F: Future>(mut future: std::pin::Pin<&mut F>) -> Option<F::Output> {
+    std::future::poll_fn(|cx| match future.as_mut().poll(cx) {
+        Poll::Ready(done) => Poll::Ready(Some(done)),
+        Poll::Pending => Poll::Ready(None),
+    })
+    .await
+}
+
+/// Names without labels.
+fn names(series: &[(String, f64)]) -> BTreeSet<&str> {
+    series.iter().filter_map(|(shown, _)| shown.split('{').next()).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_is_counted_once_and_each_of_its_attempts_by_its_end() {
+    let counting = Counting::begin();
+    let peer = Peer::new()
+        .then(Reply::refuse())
+        .then(Reply::status(503))
+        .then(Reply::ok(""))
+        .forever(Reply::status(404));
+    let service = stack(&peer, &built(StackLayer::builder().retry(every(MS))));
+    call(&service, get("/jobs?token=x")).await.unwrap();
+    call(&service, post("/jobs")).await.unwrap();
+    let series = counting.series();
+    let origin = "origin=http://peer.test";
+    let at = "server.address=peer.test,server.port=80";
+    for (name, wanted) in [
+        (
+            format!(
+                "http.client.request.duration{{http.request.method=GET,{at},http.response.status_code=200}}"
+            ),
+            1.0,
+        ),
+        (
+            format!(
+                "http.client.request.duration{{http.request.method=POST,{at},http.response.status_code=404,error.type=404}}"
+            ),
+            1.0,
+        ),
+        (format!("unwedge_attempts_total{{{origin},outcome=connect}}"), 1.0),
+        (format!("unwedge_attempts_total{{{origin},outcome=5xx}}"), 1.0),
+        (format!("unwedge_attempts_total{{{origin},outcome=2xx}}"), 1.0),
+        (format!("unwedge_attempts_total{{{origin},outcome=4xx}}"), 1.0),
+        (format!("unwedge_retries_total{{{origin},cause=connect}}"), 1.0),
+        (format!("unwedge_retries_total{{{origin},cause=503}}"), 1.0),
+        (format!("unwedge_connection_failures_total{{{origin},cause=refused}}"), 1.0),
+        // 500, less 14 twice, 14 back for the retry that succeeded, one more for the POST.
+        (format!("unwedge_retry_budget_tokens{{{origin}}}"), 487.0),
+        (format!("unwedge_breaker_phase{{{origin}}}"), 4.0),
+    ] {
+        assert_eq!(value(&series, &name), wanted, "{name}");
+    }
+    assert!(series.iter().all(|(shown, _)| !shown.contains("jobs") && !shown.contains("?")), "{series:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_circuit_is_counted_from_closed_to_closed_with_its_probe_that_hung_and_its_recovery() {
+    let counting = Counting::begin();
+    let peer = Peer::new().on("/health", Reply::ok(""));
+    let peer = peer.times(5, Reply::status(500)).then(Reply::hang()).forever(Reply::ok(""));
+    let rules = breaker::Settings::default().failures(5).open(Backoff::constant(SECOND)).half_open(1, 1);
+    let layer = StackLayer::builder()
+        .retry(retry::Settings::default().max_retries(0))
+        .breaker(rules)
+        .health("/health");
+    let layer = layer.limits(Limits::default().attempt(5 * SECOND)).build().unwrap();
+    let service = stack(&peer, &layer);
+    for _ in 0..5 {
+        call(&service, get("/")).await.unwrap();
+    }
+    sleep(2 * SECOND).await;
+    // A probe that is held and not polled loses its lease.
+    let mut held = Box::pin(call(&service, get("/")));
+    for _ in 0..50 {
+        assert!(polled_once(held.as_mut()).await.is_none());
+        sleep(MS).await;
+    }
+    sleep(12 * SECOND).await;
+    let _ = call(&service, get("/")).await;
+    drop(held);
+    sleep(2 * SECOND).await;
+    call(&service, get("/")).await.unwrap();
+    let series = counting.series();
+    let origin = "origin=http://peer.test";
+    assert_eq!(value(&series, &format!("unwedge_breaker_phase{{{origin}}}")), 0.0, "{series:#?}");
+    for (from, to, times) in [
+        ("closed", "open", 1.0),
+        ("open", "half_open", 2.0),
+        ("half_open", "open", 1.0),
+        ("half_open", "closed", 1.0),
+    ] {
+        let name = format!("unwedge_breaker_transitions_total{{{origin},from={from},to={to}}}");
+        assert_eq!(value(&series, &name), times, "{name}");
+    }
+    assert_eq!(value(&series, &format!("unwedge_breaker_expired_leases_total{{{origin}}}")), 1.0);
+    assert_eq!(value(&series, &format!("unwedge_health_checks_total{{{origin},outcome=passed}}")), 3.0);
+    assert_eq!(value(&series, &format!("unwedge_recovery_seconds{{{origin}}}")), 2.0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_long_poll_is_counted_apart_and_while_it_waits() {
+    let counting = Counting::begin();
+    let peer = Peer::new().forever(Reply::hang());
+    let service = stack(&peer, &built(StackLayer::builder()));
+    let poll = with(get("/poll"), long_poll!("the test parks it").unbounded());
+    {
+        let mut waiting = Box::pin(call(&service, poll));
+        assert!(polled_once(waiting.as_mut()).await.is_none());
+        sleep(30 * SECOND).await;
+        service.in_flight().publish();
+        let series = counting.series();
+        assert_eq!(value(&series, "unwedge_long_polls_in_flight{origin=http://peer.test}"), 1.0);
+        assert_eq!(value(&series, "unwedge_unbounded_calls_total{origin=http://peer.test}"), 1.0);
+        assert_eq!(value(&series, "unwedge_calls_in_flight{}"), 1.0);
+        assert_eq!(value(&series, "unwedge_oldest_in_flight_seconds{}"), 30.0);
+    }
+    let series = counting.series();
+    // The recorder shows what was added since it was last asked.
+    assert_eq!(value(&series, "unwedge_long_polls_in_flight{origin=http://peer.test}"), -1.0);
+    assert_eq!(
+        value(&series, "unwedge_long_poll_duration_seconds{origin=http://peer.test,outcome=dropped}"),
+        1.0
+    );
+    assert!(!names(&series).contains("http.client.request.duration"), "it would hide all others");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deadline_is_counted_by_the_phase_that_it_fell_into() {
+    let counting = Counting::begin();
+    let peer = Peer::new().forever(Reply::hang());
+    let service = stack(&peer, &built(StackLayer::builder()));
+    let wished = with(get("/"), unwedge::Deadline::after(SECOND));
+    call(&service, wished).await.unwrap_err();
+    let series = counting.series();
+    let name = "unwedge_deadline_exceeded_total{origin=http://peer.test,phase=headers}";
+    assert_eq!(value(&series, name), 1.0, "{series:#?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn origins_beyond_the_cap_and_methods_made_up_share_a_series() {
+    let counting = Counting::begin();
+    let peer = Peer::new().forever(Reply::ok(""));
+    let service = stack(&peer, &built(StackLayer::builder()));
+    for n in 0..300 {
+        let mut request = request(&format!("MADE{n}"), "/");
+        *request.uri_mut() = format!("http://host{n}.test/").parse().unwrap();
+        // The pipe knows one host, and what it refuses is counted as well.
+        let _ = call(&service, request).await;
+    }
+    let series = counting.series();
+    let of = |name: &str| series.iter().filter(|(shown, _)| shown.starts_with(name)).count();
+    assert!(of("unwedge_breaker_phase{") <= 201, "{}", of("unwedge_breaker_phase{"));
+    assert!(series.iter().any(|(shown, _)| shown.contains("origin=other")), "{series:#?}");
+    assert!(series.iter().any(|(shown, _)| shown.contains("http.request.method=_OTHER")), "{series:#?}");
+    assert!(!series.iter().any(|(shown, _)| shown.contains("MADE")), "{series:#?}");
+}
+
+#[test]
+fn every_metric_is_in_the_manual_with_its_kind_and_labels() {
+    let rows: Vec<&str> = PAGE.lines().filter(|line| line.starts_with("| `")).collect();
+    assert_eq!(rows.len(), METRICS.len(), "{rows:#?}");
+    for metric in METRICS {
+        let kind = format!("{:?}", metric.kind).to_lowercase();
+        let labels: Vec<String> = metric.labels.iter().map(|label| format!("`{label}`")).collect();
+        let labels = if labels.is_empty() { " ".to_owned() } else { format!(" {} ", labels.join(" ")) };
+        let row = format!("| `{}` | {kind} |{labels}|", metric.name);
+        assert!(rows.iter().any(|line| line.starts_with(&row)), "the page lacks: {row}");
+    }
+}
+
+#[test]
+fn histograms_reach_beyond_the_default_deadline() {
+    for metric in METRICS {
+        assert_eq!(metric.kind == Kind::Histogram, !metric.buckets.is_empty(), "{}", metric.name);
+        assert!(metric.buckets.is_empty() || metric.buckets.last() > Some(&30.0), "{}", metric.name);
+        assert!(metric.buckets.is_sorted());
+    }
+}
