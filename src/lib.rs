@@ -75,6 +75,7 @@ let jobs: Vec<String> = client.get("https://api.example.com/jobs").send().await?
 //! | [`StackLayer`], [`Stack`] | the same for any client that is a tower service |
 //! | [`Limits`] | how long a call and its parts may take |
 //! | [`within`], [`Deadline`] | a deadline for everything inside; for one request, as its extension |
+//! | [`Bounded`], [`vouch`] | what an API demands that wants no client without a deadline |
 //! | [`LongPoll`], [`long_poll!`] | the opt-out of a request that may wait, with its reason |
 //! | [`Collect`], [`Label`], [`retry::Idempotent`] | wishes of one request, as its extensions |
 //! | [`Body`], [`Attempts`] | the one body type, and how a response came about |
@@ -105,6 +106,7 @@ let jobs: Vec<String> = client.get("https://api.example.com/jobs").send().await?
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod body;
+mod bounded;
 pub mod breaker;
 #[cfg(feature = "client")]
 pub mod client;
@@ -151,6 +153,7 @@ mod tls;
 mod wire;
 
 pub use body::{Attempts, Body};
+pub use bounded::{Bounded, Vouched, vouch};
 #[cfg(feature = "client")]
 pub use client::{Client, Response, get};
 pub use collect::Collect;

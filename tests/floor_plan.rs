@@ -22,7 +22,19 @@ use std::path::Path;
 /// Lowest first. A module uses only floors below its own and what `NEIGHBOURS` lists.
 const FLOORS: &[&[&str]] = &[
     // words
-    &["body", "duration", "error", "inflight", "longpoll", "origin", "sync", "telemetry", "tls", "wire"],
+    &[
+        "body",
+        "bounded",
+        "duration",
+        "error",
+        "inflight",
+        "longpoll",
+        "origin",
+        "sync",
+        "telemetry",
+        "tls",
+        "wire",
+    ],
     // parts
     &["breaker", "collect", "deadline", "preflight", "retry", "stall"],
     // composition
@@ -36,6 +48,7 @@ const PAGES: &[&str] = &["manual"];
 
 /// (who, whom, why) on the same floor.
 const NEIGHBOURS: &[(&str, &str, &str)] = &[
+    ("bounded", "longpoll", "what counts as a blank reason is said once"),
     ("body", "error", "a body fails with the crate's error"),
     ("duration", "error", "an impossible duration is a Config error"),
     ("error", "duration", "messages say how long, as people write it"),

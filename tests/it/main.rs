@@ -36,6 +36,7 @@ mod fetch_command;
 mod fetch_faults;
 mod gzip;
 mod incoming;
+mod lint_command;
 mod log_words;
 mod long_poll;
 mod long_poll_loop;
