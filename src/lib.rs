@@ -91,6 +91,7 @@ let jobs: Vec<String> = client.get("https://api.example.com/jobs").send().await?
 //! | `client` (default) | `Client`: hyper-util with rustls (ring) and the roots of the platform |
 //! | `reqwest` | the same stack as a middleware of reqwest, ready reqwest clients, and reqwest as a tower service |
 
+//! | `admin` | probes, JSON, metrics and a status page over HTTP; brings `supervise` |
 //! | `supervise` | supervision of the loops above the calls: restarts, liveness, a watchdog, an orderly end |
 //! | `testing` | scripted servers that stall, break and lie, in memory and on real sockets, for your own tests |
 //! | `full` | all of these |
@@ -103,6 +104,8 @@ let jobs: Vec<String> = client.get("https://api.example.com/jobs").send().await?
 //! returns an error of kind [`Config`](ErrorKind::Config). What happens is logged through `tracing`. Rust 1.85 or newer.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+#[cfg(feature = "admin")]
+pub mod admin;
 mod body;
 pub mod breaker;
 #[cfg(feature = "client")]
