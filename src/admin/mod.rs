@@ -55,6 +55,7 @@ mod command;
 mod health;
 mod history;
 mod json;
+mod page;
 mod reply;
 mod routes;
 #[cfg(feature = "metrics")]

@@ -1,6 +1,7 @@
 //! Which path is answered by whom.
 
 use super::command::command;
+use super::page::{live, page};
 use super::state::State;
 use super::{json, reply};
 use crate::sync::Arc;
@@ -13,6 +14,8 @@ use serde_json::json;
 
 pub(super) fn all(state: Arc<State>) -> Router {
     Router::new()
+        .route("/admin", get(page))
+        .route("/admin/events", get(live))
         .route(
             "/admin/liveness",
             asks(|state| json::liveness(&state.subsystems(), state.liveness.watchdog_lag())),

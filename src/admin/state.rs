@@ -3,6 +3,7 @@
 use super::Admin;
 use super::health::{Check, Expected};
 use super::history::{History, Keeper};
+use super::page::Page;
 use crate::breaker::{Breaker, Snapshot, Transition};
 use crate::inflight::{Call, InFlight};
 use crate::stack::Breakers;
@@ -87,6 +88,7 @@ pub(crate) struct State {
     #[cfg(feature = "metrics")]
     pub(super) scrape: Option<super::Scrape>,
     pub(super) history: Arc<History>,
+    pub(super) page: Page,
     keeper: Keeper,
 }
 
@@ -97,6 +99,7 @@ impl State {
         let state = State {
             keeper: Keeper::new(&history, admin.events, transitions),
             history,
+            page: Page::default(),
             liveness: admin.liveness,
             readiness: admin.readiness,
             circuits: admin.circuits,
