@@ -6,6 +6,7 @@
     reason = "helpers of tests fail loudly, a test owns its tasks, and its types are seen at once"
 )]
 
+mod admin_page;
 mod adoption;
 mod background;
 mod bad_input;
@@ -19,6 +20,7 @@ mod broker_killed;
 #[cfg(unix)]
 mod broker_listener;
 mod budget;
+mod chromium;
 mod collect;
 mod deadline;
 mod discarded;

@@ -156,8 +156,8 @@ fn breaker(shown: &Snapshot) -> String {
         Phase::HalfOpen => {
             format!("{} probes in flight, {} passed", shown.probes_in_flight, shown.probes_passed)
         }
-        Phase::ForcedOpen => "until it is released".to_owned(),
-        Phase::Open => format!("{} failures in a row", shown.consecutive_failures),
+        Phase::ForcedOpen => "refuses calls until it is released".to_owned(),
+        Phase::Open => "refuses calls".to_owned(),
         Phase::Disabled => "admits everything".to_owned(),
         Phase::Closed => format!("{} of {} calls failed", shown.failures, shown.calls),
     };
