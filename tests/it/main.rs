@@ -6,6 +6,8 @@
     reason = "helpers of tests fail loudly, a test owns its tasks, and its types are seen at once"
 )]
 
+mod admin;
+mod admin_open;
 mod admin_page;
 mod adoption;
 mod background;
