@@ -24,7 +24,7 @@ use tokio::time::Instant;
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
 /// Nothing but the style and the script above, by their hashes, and events from where the page came from.
-const POLICY: &str = "default-src 'none'; style-src 'sha256-Zx9ySpVfNQHJF76gQmJV+P1/CiPzLV2es0OYENDkgvM='; script-src 'sha256-q8i9CEzcca6GOf9+HIyY8SNkmvfYbtdSJPqY6bUWfFI='; connect-src 'self'; \
+const POLICY: &str = "default-src 'none'; style-src 'sha256-MUyU74/MYhzQhVA1MYkkL9kJGUbUBReamegnWazgxu0='; script-src 'sha256-q8i9CEzcca6GOf9+HIyY8SNkmvfYbtdSJPqY6bUWfFI='; connect-src 'self'; \
      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// Pages that are live at a time.
