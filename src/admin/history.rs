@@ -176,3 +176,39 @@ async fn keep<T: Clone>(mut from: broadcast::Receiver<T>, history: Arc<History>,
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn it_keeps_the_newest_of_the_last_hour_and_no_more() {
+        let history = History::default();
+        for n in 0..1000 {
+            history.note("relay", "restart", Tone::Warn, format!("{n} {}", "\u{e4}".repeat(500)));
+        }
+        let entries = history.entries();
+        assert_eq!((entries.len(), &entries[0].text[..4]), (MOST, "999 "));
+        assert_eq!(entries[0].text.chars().count(), TEXT + 1, "what is cut ends in an ellipsis");
+        tokio::time::advance(HOUR).await;
+        assert_eq!(history.entries().len(), MOST);
+        tokio::time::advance(Duration::from_millis(1)).await;
+        assert_eq!(history.entries().len(), 0);
+        history.note("relay", "restart", Tone::Warn, String::new());
+        assert_eq!(lock(&history.0).len(), 1, "old ones are not kept in memory either");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_came_too_fast_is_said() {
+        let history = Arc::new(History::default());
+        let (tell, told) = broadcast::channel(2);
+        for _ in 0..5 {
+            let _ = tell.send(Event::Stopped { name: "relay".into() });
+        }
+        drop(tell);
+        keep(told, Arc::clone(&history), History::event).await;
+        let words: Vec<_> = history.entries().iter().map(|entry| entry.word).collect();
+        assert_eq!(words, ["stopped", "stopped", "missed"]);
+        assert_eq!(history.entries()[2].text, "3 events came too fast: see the log");
+    }
+}

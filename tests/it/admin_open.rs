@@ -311,12 +311,10 @@ async fn connections_that_do_nothing_cannot_keep_a_probe_out() {
     let fine = b"GET /healthz HTTP/1.1\r\nhost: 127.0.0.1:8081\r\nconnection: close\r\n\r\n";
     assert!(exchange(serving.addr(), fine).await.starts_with("HTTP/1.1 200"));
     // The first ones were let go for those that came after them, at once and not when their time was up.
-    let mut closed = 0;
     for stream in &mut idle[..100] {
         let read = timeout(Duration::from_secs(2), stream.read(&mut [0])).await;
-        closed += usize::from(matches!(read, Ok(Ok(0) | Err(_))));
+        assert!(matches!(read, Ok(Ok(0) | Err(_))), "{read:?}");
     }
-    assert_eq!(closed, 100);
 }
 
 #[tokio::test]
