@@ -40,6 +40,8 @@ mod manual;
 mod metrics;
 mod neighbours;
 mod outcomes;
+#[cfg(unix)]
+mod patrol_loop;
 mod preflight;
 mod preflight_lead;
 mod preflight_modes;
