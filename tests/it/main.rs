@@ -27,12 +27,16 @@ mod downstream;
 mod drill;
 mod drops;
 mod errors;
+mod event_streams;
+mod event_streams_limits;
+mod event_streams_lost;
 #[cfg(unix)]
 mod faults_command;
 mod fetch_command;
 mod fetch_faults;
 mod gzip;
 mod incoming;
+mod lint_command;
 mod log_words;
 mod long_poll;
 mod long_poll_loop;
@@ -42,6 +46,7 @@ mod neighbours;
 mod outcomes;
 #[cfg(unix)]
 mod patrol_loop;
+mod package;
 mod preflight;
 mod preflight_lead;
 mod preflight_modes;
