@@ -19,6 +19,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use unwedge::Client;
+use unwedge::admin::Admin;
 use unwedge::supervise::Supervisor;
 
 /// How long a sweep may go on after the program was asked to end.
@@ -79,9 +80,10 @@ async fn patrol(options: &Options, daemon: Daemon) -> Result<Done, Stop> {
         let patrol = Patrol::new(name, &server, client.clone(), findings.clone());
         crew.patrol(name, options.every, options.limit, move |sweep| patrol.clone().sweep(sweep));
     }
-    let reporter = Reporter::new(&server, client, found);
+    let reporter = Reporter::new(&server, client.clone(), found);
     crew.spawn("reporter", reporter::EVERY, move |heart| reporter.clone().run(heart));
-    let report = daemon.crew(crew, GRACE, (None, Some(&server))).await?;
+    let admin = Admin::new(&crew).breakers(client.breakers()).calls(client.in_flight());
+    let report = daemon.crew(crew, GRACE, admin, Some(&server)).await?;
     Ok(Done::of(&report))
 }
 

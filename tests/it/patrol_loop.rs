@@ -138,10 +138,7 @@ async fn its_own_site_plays_the_incident_and_every_patrol_comes_back() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_patrol_that_cannot_work_ends_with_two_and_nothing_on_standard_output() {
     let lines = [
-        (
-            &["--every", "1m", "--limit", "2m"][..],
-            "the limit of alerts is 2 m, above its interval of 1 m",
-        ),
+        (&["--every", "1m", "--limit", "2m"][..], "the limit of alerts is 2 m, above its interval of 1 m"),
         (&["--every", "0s"], "longer than zero"),
         (&["--limit", "5"], "\"5\" has no unit"),
         (&["--limit", "90000000h"], "10 years"),

@@ -5,20 +5,31 @@ use crate::common::output::millis;
 use std::pin::pin;
 use std::time::Duration;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
+use unwedge::admin::Admin;
 use unwedge::supervise::{Event, Report, Supervisor};
 
 impl Daemon {
-    /// Runs the crew until the program is asked to end, and says what happens to it. `ready` is said when all its
-    /// settings were found to work, and before anything of it runs.
+    /// Runs the crew until the program is asked to end, shows it, and says what happens to it. `ready` is said when
+    /// all its settings were found to work, and before anything of it runs.
     pub(crate) async fn crew(
         &self,
         crew: Supervisor,
         grace: Duration,
-        (admin, server): (Option<&str>, Option<&str>),
+        admin: Admin,
+        server: Option<&str>,
     ) -> Result<Report, Stop> {
         let mut events = crew.events();
+        let shown = match self.admin {
+            Some(at) => {
+                let prometheus = unwedge::admin::prometheus().map_err(Stop::usage)?;
+                let shown = admin.metrics(prometheus).serve(at).await;
+                Some(shown.map_err(|error| Stop::usage(format!("--admin: {error}")))?)
+            }
+            None => None,
+        };
         let asked = async {
-            self.ready(admin, server);
+            let url = shown.as_ref().map(|shown| shown.url());
+            self.ready(url.as_deref(), server);
             self.ended().await.as_str()
         };
         let mut run = pin!(crew.run_until(asked, grace));

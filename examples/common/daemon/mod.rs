@@ -16,6 +16,7 @@ use super::{Object, Stop};
 use lines::Lines;
 use serde_json::Value;
 use std::future::{Future, pending};
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -60,6 +61,8 @@ impl End {
 pub(crate) struct Daemon {
     start: Instant,
     json: bool,
+    /// Where the admin endpoints of its crew listen.
+    admin: Option<SocketAddr>,
     lines: Lines,
     end: watch::Receiver<Option<End>>,
     tasks: Arc<Mutex<JoinSet<()>>>,
@@ -183,7 +186,7 @@ impl Daemon {
         tracing_subscriber::registry().with(filter).with(format).init();
         let (say, end) = watch::channel(None);
         let start = Instant::now();
-        let daemon = Daemon { start, json, lines, end, tasks: Arc::default() };
+        let daemon = Daemon { start, json, admin: options.admin, lines, end, tasks: Arc::default() };
         // Before anybody is told that the program is there to be ended.
         let signals = Signals::install()?;
         daemon.spawn(until_ended(signals, options.run_for, daemon.lines.clone(), say));
