@@ -48,6 +48,8 @@ mod manual;
 mod metrics;
 mod neighbours;
 mod outcomes;
+#[cfg(unix)]
+mod patrol_loop;
 mod package;
 mod preflight;
 mod preflight_lead;
