@@ -27,6 +27,13 @@ mod downstream;
 mod drill;
 mod drops;
 mod errors;
+#[cfg(unix)]
+mod event_runner;
+#[cfg(unix)]
+mod event_runner_deploy;
+#[cfg(unix)]
+mod event_runner_end;
+mod event_runner_settings;
 mod event_streams;
 mod event_streams_limits;
 mod event_streams_lost;
