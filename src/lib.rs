@@ -102,7 +102,7 @@ let jobs: Vec<String> = client.get("https://api.example.com/jobs").send().await?
 //! # What it needs
 //!
 //! A tokio runtime of either flavour, with its timer on (and its I/O for the client); without a runtime a call that has to wait
-//! returns an error of kind [`Config`](ErrorKind::Config). What happens is logged through `tracing`. Rust 1.85 or newer.
+//! returns an error of kind [`Config`](ErrorKind::Config). What happens is logged through `tracing`. Rust 1.87 or newer.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod body;

@@ -51,6 +51,7 @@ mod manual;
 mod metrics;
 mod neighbours;
 mod outcomes;
+mod package;
 mod preflight;
 mod preflight_lead;
 mod preflight_modes;
