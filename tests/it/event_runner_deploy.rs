@@ -261,7 +261,9 @@ fn the_manual_lists_every_setting_metric_and_alert() {
     }
     for (name, labels) in METRICS {
         let cells = row(name);
-        assert_eq!(cells[2].trim_matches('|').trim(), labels.join(", "), "{name}");
+        // An empty cell is run together with the one behind it.
+        let shown = if cells[2].starts_with('|') { "" } else { cells[2] };
+        assert_eq!(shown, labels.join(", "), "{name}");
     }
     for rule in yaml(&deploy("alerts.yml"))["groups"][0]["rules"].as_array().expect("rules") {
         let (name, expression) =

@@ -33,6 +33,7 @@ mod event_runner;
 mod event_runner_deploy;
 #[cfg(unix)]
 mod event_runner_end;
+#[cfg(unix)]
 mod event_runner_settings;
 mod event_streams;
 mod event_streams_limits;
