@@ -56,9 +56,9 @@ mod manual;
 mod metrics;
 mod neighbours;
 mod outcomes;
+mod package;
 #[cfg(unix)]
 mod patrol_loop;
-mod package;
 mod preflight;
 mod preflight_lead;
 mod preflight_modes;
