@@ -3,7 +3,7 @@
 use crate::agents::{self, GRACE, SPARE};
 use crate::book::Book;
 use crate::common::Stop;
-use crate::common::daemon::{Daemon, Done, Reason};
+use crate::common::daemon::{Daemon, Done};
 use crate::incident::{Incident, Severity};
 use crate::meters::{self, Meters};
 use crate::options::Options;
@@ -17,7 +17,7 @@ use std::time::Duration;
 use tokio::sync::broadcast::{self, error::RecvError};
 use unwedge::breaker::{self, Breaker};
 use unwedge::supervise::queue::{self, Queue};
-use unwedge::supervise::{self, Event, Heart, Supervisor};
+use unwedge::supervise::{Event, Heart, Supervisor};
 
 /// How often a feed shows a sign of life while it has something to do.
 const FEED: Duration = Duration::from_secs(30);
@@ -183,20 +183,7 @@ fn recruit(crew: &mut Supervisor, runner: &Arc<Runner>, servers: &[Arc<Server>],
 async fn watch(daemon: Daemon, mut events: broadcast::Receiver<Event>) {
     loop {
         match events.recv().await {
-            Ok(Event::Restart { name, reason, wait, restarts, .. }) => {
-                let reason = match reason {
-                    supervise::Reason::Panic => Reason::Panic,
-                    supervise::Reason::Return => Reason::Return,
-                    supervise::Reason::Stale => Reason::Stale,
-                    _ => Reason::Error,
-                };
-                daemon.restart(&name, reason, wait, restarts);
-            }
-            Ok(Event::Recovered { name, after, .. }) => daemon.recovered(&name, after),
-            Ok(Event::Stale { name, silent_for, waits_for, .. }) => {
-                daemon.stale(&name, silent_for, waits_for.as_deref());
-            }
-            Ok(_) => {}
+            Ok(event) => daemon.happened(&event),
             Err(RecvError::Lagged(missed)) => tracing::warn!(missed, "events of the crew were missed"),
             Err(RecvError::Closed) => return,
         }

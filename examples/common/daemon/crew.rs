@@ -55,7 +55,8 @@ impl Daemon {
         report.map_err(Stop::usage)
     }
 
-    fn happened(&self, event: &Event) {
+    /// Says what happened to a crew, if that is of use to a program.
+    pub(crate) fn happened(&self, event: &Event) {
         let object = match event {
             Event::Panicked { name, message } => {
                 self.event("panic").with("name", &**name).with("message", &**message)
