@@ -19,6 +19,8 @@ mod broker_killed;
 #[cfg(unix)]
 mod broker_listener;
 mod budget;
+#[cfg(unix)]
+mod checkin_agent;
 mod child;
 mod collect;
 mod deadline;
@@ -44,9 +46,9 @@ mod manual;
 mod metrics;
 mod neighbours;
 mod outcomes;
+mod package;
 #[cfg(unix)]
 mod patrol_loop;
-mod package;
 mod preflight;
 mod preflight_lead;
 mod preflight_modes;
