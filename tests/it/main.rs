@@ -74,6 +74,8 @@ mod supervise_blocked;
 mod supervise_liveness;
 mod supervise_patrol;
 mod supervise_shutdown;
+#[cfg(unix)]
+mod supervised_platform;
 mod support;
 mod waits;
 mod watch;
