@@ -1,7 +1,7 @@
 //! What happened in the last hour, as far as it is worth a look.
 
+use super::page::brief;
 use crate::breaker::{Phase, Transition};
-use crate::duration::human;
 use crate::supervise::{Event, Outcome};
 use crate::sync::{Mutex, lock};
 use std::collections::VecDeque;
@@ -43,6 +43,8 @@ pub(super) struct Entry {
     pub(super) wall: SystemTime,
     pub(super) name: String,
     pub(super) text: String,
+    /// What happened, in a word.
+    pub(super) word: &'static str,
     pub(super) tone: Tone,
 }
 
@@ -57,8 +59,7 @@ impl History {
         lock(&self.0).iter().rev().take_while(recent).cloned().collect()
     }
 
-    fn note(&self, name: &str, tone: Tone, text: String) {
-        let mut text = text;
+    fn note(&self, name: &str, word: &'static str, tone: Tone, mut text: String) {
         if let Some((cut, _)) = text.char_indices().nth(TEXT) {
             text.truncate(cut);
             text.push('\u{2026}');
@@ -72,59 +73,57 @@ impl History {
         {
             entries.pop_front();
         }
-        entries.push_back(Entry { at, wall, name: name.to_owned(), text, tone });
+        entries.push_back(Entry { at, wall, name: name.to_owned(), text, word, tone });
     }
 
     fn missed(&self, n: u64) {
-        self.note("this page", Tone::Warn, format!("missed {n} events: see the log"));
+        self.note("this page", "missed", Tone::Warn, format!("{n} events came too fast: see the log"));
     }
 
     fn event(&self, event: &Event) {
         use Tone::{Bad, Good, Warn};
-        let (name, tone, text) = match event {
-            Event::Panicked { name, message } => (&**name, Bad, format!("panicked: {message}")),
+        let (name, word, tone, text) = match event {
+            Event::Panicked { name, message } => (&**name, "panic", Bad, message.clone()),
             Event::Restart { name, reason, wait, restarts } => {
-                let wait = human(*wait);
-                (&**name, Warn, format!("ended by {reason}, restart {restarts} in {wait:#}"))
+                let wait = brief(*wait);
+                (&**name, "restart", Warn, format!("number {restarts} in {wait}, after: {reason}"))
             }
             Event::Recovered { name, after } => {
-                (&**name, Good, format!("recovered after {:#}", human(*after)))
+                (&**name, "recovered", Good, format!("after {}", brief(*after)))
             }
             Event::Stale { name, silent_for, waits_for } => {
                 let call = waits_for.as_ref().map(|call| format!("; in {call}")).unwrap_or_default();
-                (&**name, Bad, format!("stale, silent for {:#}{call}", human(*silent_for)))
+                (&**name, "stale", Bad, format!("silent for {}{call}", brief(*silent_for)))
             }
             Event::Escalated { name, restarts } => {
-                (&**name, Bad, format!("restarted too often, {restarts} times in all"))
+                (&**name, "escalated", Bad, format!("restarted too often, {restarts} times in all"))
             }
-            Event::Stopped { name } => (&**name, Good, "returned, as it may".to_owned()),
+            Event::Stopped { name } => (&**name, "stopped", Good, "returned, as it may".to_owned()),
             // One that ended well is the ordinary case, and a timeline of it would show nothing else.
             Event::Sweep { outcome: Outcome::Ok, .. } | Event::Skipped { .. } => return,
             Event::Sweep { name, n, outcome, phase, took } => {
                 let phase = phase.map(|phase| format!(" in {phase}")).unwrap_or_default();
-                let (outcome, took) = (outcome.as_str(), human(*took));
-                (&**name, Bad, format!("sweep {n}: {outcome}{phase} after {took:#}"))
+                let (outcome, took) = (outcome.as_str(), brief(*took));
+                (&**name, "sweep", Bad, format!("number {n}: {outcome}{phase} after {took}"))
             }
-            Event::ShuttingDown { signal } => ("crew", Warn, format!("is being ended: {signal}")),
+            Event::ShuttingDown { signal } => ("crew", "ending", Warn, (*signal).to_owned()),
         };
-        self.note(name, tone, text);
+        self.note(name, word, tone, text);
     }
 
     fn transition(&self, change: &Transition) {
-        let tone = match change.to {
-            Phase::Open | Phase::ForcedOpen => Tone::Bad,
-            Phase::HalfOpen | Phase::Disabled => Tone::Warn,
-            Phase::Closed => Tone::Good,
+        let (word, tone) = match change.to {
+            Phase::Open => ("open", Tone::Bad),
+            Phase::ForcedOpen => ("forced open", Tone::Bad),
+            Phase::HalfOpen => ("half-open", Tone::Warn),
+            Phase::Disabled => ("disabled", Tone::Warn),
+            Phase::Closed => ("closed", Tone::Good),
         };
-        let to = change.to.as_str().replace('_', "-");
-        let mut text = match change.to {
-            Phase::Disabled => "circuit breaker disabled".to_owned(),
-            _ => format!("circuit {to} after {}", change.reason),
-        };
+        let mut text = format!("circuit {word} after {}", change.reason);
         if let Some(down) = change.opened_for {
-            text.push_str(&format!(", {:#} after it opened", human(down)));
+            text.push_str(&format!(", {} after it opened", brief(down)));
         }
-        self.note(&change.origin, tone, text);
+        self.note(&change.origin, word, tone, text);
     }
 }
 
@@ -175,5 +174,41 @@ async fn keep<T: Clone>(mut from: broadcast::Receiver<T>, history: Arc<History>,
             Err(RecvError::Lagged(missed)) => history.missed(missed),
             Err(RecvError::Closed) => return,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn it_keeps_the_newest_of_the_last_hour_and_no_more() {
+        let history = History::default();
+        for n in 0..1000 {
+            history.note("relay", "restart", Tone::Warn, format!("{n} {}", "\u{e4}".repeat(500)));
+        }
+        let entries = history.entries();
+        assert_eq!((entries.len(), &entries[0].text[..4]), (MOST, "999 "));
+        assert_eq!(entries[0].text.chars().count(), TEXT + 1, "what is cut ends in an ellipsis");
+        tokio::time::advance(HOUR).await;
+        assert_eq!(history.entries().len(), MOST);
+        tokio::time::advance(Duration::from_millis(1)).await;
+        assert_eq!(history.entries().len(), 0);
+        history.note("relay", "restart", Tone::Warn, String::new());
+        assert_eq!(lock(&history.0).len(), 1, "old ones are not kept in memory either");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_came_too_fast_is_said() {
+        let history = Arc::new(History::default());
+        let (tell, told) = broadcast::channel(2);
+        for _ in 0..5 {
+            let _ = tell.send(Event::Stopped { name: "relay".into() });
+        }
+        drop(tell);
+        keep(told, Arc::clone(&history), History::event).await;
+        let words: Vec<_> = history.entries().iter().map(|entry| entry.word).collect();
+        assert_eq!(words, ["stopped", "stopped", "missed"]);
+        assert_eq!(history.entries()[2].text, "3 events came too fast: see the log");
     }
 }

@@ -44,7 +44,8 @@
 //! There is no login: whoever can connect can read all of it, with URLs (without credentials and queries), reasons and
 //! the messages of panics. [`serve`](Admin::serve) therefore takes an address, and the one to take is on loopback. Where
 //! probes and scrapes come from outside, as in a pod, merge [`probes`](Admin::probes) into a server of your own and keep
-//! the rest on loopback.
+//! the rest on loopback. A server on loopback answers only to IP addresses and `localhost` as its name, so that no web
+//! page that a browser on the same machine has open can read it by way of a host name of its own.
 //!
 //! # What comes from outside
 //! Heads are read up to 16 KiB, 64 fields and 5 s, the body of a command up to 4 KiB and 5 s. There are at most 64
@@ -152,7 +153,8 @@ impl Admin {
 
     /// Not ready while this returns an error, which is shown.
     ///
-    /// It is asked by every probe, on a thread of the runtime, and must not block. A panic in it counts as an error.
+    /// It is asked by every probe and, while somebody looks at the page, twice a second. It runs on a thread of the
+    /// runtime and must not block. A panic in it counts as an error.
     pub fn check(
         mut self,
         name: impl Into<String>,
@@ -171,7 +173,8 @@ impl Admin {
     ///
     /// A token that is shorter than 16 bytes is an error of [`router`](Admin::router).
     pub fn commands(mut self, token: impl Into<String>) -> Admin {
-        self.token = Some(token.into());
+        // Read from a file it ends in a line break, which no header can.
+        self.token = Some(token.into().trim().to_owned());
         self
     }
 
@@ -218,7 +221,7 @@ impl Admin {
     /// runtime.
     pub async fn serve(self, addr: impl Into<Addr>) -> Result<Serving, Error> {
         let addr = addr.into().0?;
-        serve::serve(addr, routes::served(self.state()?)).await
+        serve::serve(addr, routes::served(self.state()?, addr.ip())).await
     }
 
     fn state(self) -> Result<Arc<State>, Error> {
@@ -237,10 +240,10 @@ impl Admin {
                 return Err(Error::config(format!("there are two readiness checks {:?}", check.name)));
             }
         }
-        if let Some(token) = self.token.as_ref().filter(|token| token.trim().len() < TOKEN) {
+        if let Some(token) = self.token.as_ref().filter(|token| token.len() < TOKEN) {
             return Err(Error::config(format!(
                 "the token for commands has {} bytes: it needs {TOKEN}, or it can be guessed",
-                token.trim().len()
+                token.len()
             )));
         }
         Ok(State::new(self))

@@ -6,11 +6,14 @@ use super::state::State;
 use super::{json, reply};
 use crate::sync::Arc;
 use axum::Router;
-use axum::extract::{RawQuery, State as Shared};
+use axum::extract::{RawQuery, Request, State as Shared};
+use axum::middleware::{Next, from_fn};
 use axum::response::Response;
 use axum::routing::{MethodRouter, get, post};
 use http::StatusCode;
+use http::header::HOST;
 use serde_json::json;
+use std::net::IpAddr;
 
 pub(super) fn all(state: Arc<State>) -> Router {
     Router::new()
@@ -35,11 +38,33 @@ pub(super) fn probes(state: Arc<State>) -> Router {
         .with_state(state)
 }
 
-/// As a server of its own.
-pub(super) fn served(state: Arc<State>) -> Router {
-    all(state).fallback(|| async {
+/// As a server of its own, that listens on this address.
+pub(super) fn served(state: Arc<State>, on: IpAddr) -> Router {
+    let router = all(state).fallback(|| async {
         reply::line(StatusCode::NOT_FOUND, "nothing here: see /admin, /healthz, /readyz and /metrics")
-    })
+    });
+    if on.is_loopback() { router.layer(from_fn(only_by_address)) } else { router }
+}
+
+/// A browser asks in the name of the page it shows. One whose owner lets that name point to this machine could read us.
+async fn only_by_address(request: Request, next: Next) -> Response {
+    let host = request.headers().get(HOST).map(|host| host.to_str().unwrap_or_default());
+    match host {
+        Some(host) if !is_address(host) => reply::line(
+            StatusCode::MISDIRECTED_REQUEST,
+            "this listens on loopback and is asked for by an IP address or as localhost",
+        ),
+        _ => next.run(request).await,
+    }
+}
+
+fn is_address(host: &str) -> bool {
+    let name = host.rsplit_once(':').map_or(host, |(name, port)| match port.parse::<u16>() {
+        Ok(_) => name,
+        Err(_) => host,
+    });
+    let bare = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
+    name.eq_ignore_ascii_case("localhost") || bare.parse::<IpAddr>().is_ok()
 }
 
 fn asks(answer: fn(&State) -> serde_json::Value) -> MethodRouter<Arc<State>> {

@@ -6,6 +6,9 @@
     reason = "helpers of tests fail loudly, a test owns its tasks, and its types are seen at once"
 )]
 
+mod admin;
+mod admin_open;
+mod admin_page;
 mod adoption;
 mod background;
 mod bad_input;
@@ -22,6 +25,7 @@ mod budget;
 #[cfg(unix)]
 mod checkin_agent;
 mod child;
+mod chromium;
 mod collect;
 mod deadline;
 mod discarded;

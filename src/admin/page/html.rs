@@ -30,7 +30,7 @@ impl Display for Text<'_> {
 }
 
 /// Whole seconds where there are any: what changes faster cannot be read.
-pub(super) fn brief(duration: Duration) -> String {
+pub(in crate::admin) fn brief(duration: Duration) -> String {
     let whole = if duration < Duration::from_secs(1) {
         Duration::from_millis(duration.as_millis() as u64)
     } else {
@@ -49,20 +49,21 @@ pub(super) fn badge(tone: &str, word: &str) -> String {
     format!("<b class=\"badge {tone}\">{}</b>", Text(word))
 }
 
-/// How much of something is used up. The mark stands where all of it is, and there is room beyond.
+/// How much of something is used up: the mark stands where all of it is, and there is room beyond. No bar where that
+/// means nothing.
 pub(super) fn bar(tone: &str, part: Option<f64>, label: &str) -> String {
     const FULL: f64 = 80.0;
-    let label = Text(label);
-    let mut bar = format!(
-        "<span class=\"gauge\"><svg class=\"bar {tone}\" viewBox=\"0 0 100 8\" preserveAspectRatio=\"none\" aria-hidden=\"true\">\
-         <rect class=\"track\" width=\"100\" height=\"8\"/>"
-    );
-    if let Some(part) = part.filter(|part| part.is_finite()) {
+    let mut bar = String::from("<span class=\"gauge\">");
+    if let Some(part) = part.filter(|part| !part.is_nan()) {
         let width = (part * FULL).clamp(0.5, 100.0);
-        let _ = write!(bar, "<rect class=\"fill\" width=\"{width:.1}\" height=\"8\"/>");
-        let _ = write!(bar, "<rect class=\"mark\" x=\"{FULL}\" width=\"0.8\" height=\"8\"/>");
+        let _ = write!(
+            bar,
+            "<svg class=\"bar {tone}\" viewBox=\"0 0 100 8\" preserveAspectRatio=\"none\" aria-hidden=\"true\">\
+             <rect class=\"track\" width=\"100\" height=\"8\"/><rect class=\"fill\" width=\"{width:.1}\" height=\"8\"/>\
+             <rect class=\"mark\" x=\"{FULL}\" width=\"0.8\" height=\"8\"/></svg>"
+        );
     }
-    let _ = write!(bar, "</svg><small>{label}</small></span>");
+    let _ = write!(bar, "<small>{}</small></span>", Text(label));
     bar
 }
 
@@ -100,7 +101,7 @@ mod tests {
             let bar = bar("ok", Some(part), "");
             assert!(bar.contains(&format!("class=\"fill\" width=\"{width}\"")), "{part}: {bar}");
         }
-        assert!(!bar("ok", Some(f64::NAN), "").contains("NaN"));
+        assert!(!bar("ok", Some(f64::NAN), "").contains("svg"));
     }
 
     #[test]

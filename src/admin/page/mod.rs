@@ -5,6 +5,7 @@ mod live;
 mod sections;
 mod timeline;
 
+pub(super) use html::brief;
 pub(super) use live::live;
 use sections::{IDS, Sections};
 
@@ -23,7 +24,7 @@ use tokio::time::Instant;
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
 /// Nothing but the style and the script above, by their hashes, and events from where the page came from.
-const POLICY: &str = "default-src 'none'; style-src 'sha256-jsjoMHGNtI+JuNLR0PVKaksVmWi4H91qj7q4HwWgODw='; script-src 'sha256-q8i9CEzcca6GOf9+HIyY8SNkmvfYbtdSJPqY6bUWfFI='; connect-src 'self'; \
+const POLICY: &str = "default-src 'none'; style-src 'sha256-MUyU74/MYhzQhVA1MYkkL9kJGUbUBReamegnWazgxu0='; script-src 'sha256-q8i9CEzcca6GOf9+HIyY8SNkmvfYbtdSJPqY6bUWfFI='; connect-src 'self'; \
      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// Pages that are live at a time.
@@ -73,7 +74,7 @@ pub(super) async fn page(Shared(state): Shared<Arc<State>>) -> Response {
         "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>Status</title>\
          <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\"><meta name=\"color-scheme\" content=\"light dark\">\
          <noscript><meta http-equiv=\"refresh\" content=\"5\"></noscript><style>{STYLE}</style></head><body>\
-         <header><h1>Status</h1><p id=\"link\">as of <time id=\"beat\">{}</time> UTC <span id=\"news\"></span></p>\
+         <header><h1>Status</h1><p id=\"link\">as of <time id=\"beat\">{}</time> UTC <b id=\"news\"></b></p>\
          <div id=\"summary\" role=\"status\">{}</div></header><main>",
         time(),
         parts[0]

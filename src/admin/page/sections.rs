@@ -96,9 +96,10 @@ fn summary(
 
 fn subsystem(shown: &Subsystem) -> String {
     let ago = shown.last_tick_ago.map(brief);
+    let is_watched = shown.stale || shown.state == Doing::Working;
     let said = match (&ago, shown.stale_after) {
-        (Some(ago), Some(limit)) => format!("{ago} ago, stale from {}", brief(limit)),
-        (Some(ago), None) => format!("{ago} ago"),
+        (Some(ago), Some(limit)) if is_watched => format!("{ago} ago, stale from {}", brief(limit)),
+        (Some(ago), _) => format!("{ago} ago"),
         (None, _) => "never seen".to_owned(),
     };
     let part = match (shown.last_tick_ago, shown.stale_after) {
@@ -124,9 +125,8 @@ fn subsystem(shown: &Subsystem) -> String {
         Doing::BackOff(left) => format!("starts again in {}", brief(*left)),
         Doing::Working | Doing::Stopped => String::new(),
     };
-    if let Some(call) = shown.waits_for.as_ref().filter(|_| !shown.stale) {
-        let gap = if text.is_empty() { "" } else { "; " };
-        let _ = write!(text, "{gap}in {call}");
+    if let (Doing::Working, false, Some(call)) = (&shown.state, shown.stale, &shown.waits_for) {
+        let _ = write!(text, "in {call}");
     }
     if shown.restarts > 0 {
         let gap = if text.is_empty() { "" } else { " \u{b7} " };
@@ -156,8 +156,8 @@ fn breaker(shown: &Snapshot) -> String {
         Phase::HalfOpen => {
             format!("{} probes in flight, {} passed", shown.probes_in_flight, shown.probes_passed)
         }
-        Phase::ForcedOpen => "until it is released".to_owned(),
-        Phase::Open => format!("{} failures in a row", shown.consecutive_failures),
+        Phase::ForcedOpen => "refuses calls until it is released".to_owned(),
+        Phase::Open => "refuses calls".to_owned(),
         Phase::Disabled => "admits everything".to_owned(),
         Phase::Closed => format!("{} of {} calls failed", shown.failures, shown.calls),
     };

@@ -1,7 +1,7 @@
 //! The last hour: a strip for each that had something happen to it, and the news in words.
 
 use super::html::{Text, badge, clock, none};
-use crate::admin::history::{Entry, HOUR, Tone};
+use crate::admin::history::{Entry, HOUR};
 use std::fmt::Write;
 use tokio::time::Instant;
 
@@ -43,16 +43,11 @@ pub(super) fn render(entries: &[Entry]) -> String {
     }
     shown.push_str("<span class=\"name\"></span><span class=\"scale\"><small>1 h ago</small><small>30 m</small><small>now</small></span></li>");
     for entry in entries.iter().take(LINES) {
-        let word = match entry.tone {
-            Tone::Good => "good",
-            Tone::Warn => "note",
-            Tone::Bad => "bad",
-        };
         let _ = write!(
             shown,
             "<li class=\"news\"><time>{}</time>{}<span class=\"name\">{}</span><span class=\"text\">{}</span></li>",
             clock(entry.wall),
-            badge(entry.tone.as_str(), word),
+            badge(entry.tone.as_str(), entry.word),
             Text(&entry.name),
             Text(&entry.text)
         );
