@@ -38,7 +38,7 @@ async fn stale(platform: &mut Running, name: &str) -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_panic_a_wedge_and_a_blocked_thread_are_told_apart_while_the_others_serve() {
-    let mut platform = Running::start("supervised_platform", &["--tick", "500ms"]).await;
+    let platform = Running::start("supervised_platform", &["--tick", "500ms"]).await;
     let admin = platform.seen()[0]["admin"].as_str().expect("an address").to_owned();
     let liveness = ask_until(&format!("{admin}/admin/liveness"), |_, answer| {
         let (wedged, blocked) = (row(answer, "scheduler"), row(answer, "channel-manager"));
