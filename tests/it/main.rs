@@ -33,6 +33,14 @@ mod downstream;
 mod drill;
 mod drops;
 mod errors;
+#[cfg(unix)]
+mod event_runner;
+#[cfg(unix)]
+mod event_runner_deploy;
+#[cfg(unix)]
+mod event_runner_end;
+#[cfg(unix)]
+mod event_runner_settings;
 mod event_streams;
 mod event_streams_limits;
 mod event_streams_lost;
