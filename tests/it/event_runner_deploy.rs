@@ -110,9 +110,15 @@ async fn every_metric_is_exposed_with_these_labels_and_buckets_and_deploy_files_
         assert!(bounds.iter().all(|bound| line(bound)), "{name}: {page}");
     }
     assert!(
-        ["process_resident_memory_bytes", "process_open_fds", "tokio_alive_tasks"]
-            .iter()
-            .all(|name| emitted.contains(*name)),
+        [
+            "process_resident_memory_bytes",
+            "process_open_fds",
+            "tokio_workers",
+            "tokio_global_queue_depth",
+            "tokio_alive_tasks"
+        ]
+        .iter()
+        .all(|name| emitted.contains(*name)),
         "{page}"
     );
     for name in ["alerts.yml", "grafana.json"] {
