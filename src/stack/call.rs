@@ -5,7 +5,7 @@ use super::hop::Left;
 use super::hop::{Hop, is_redirect};
 use super::lane::Lane;
 use super::life::{Admission, Life};
-use super::outgoing::{Outgoing, propagate};
+use super::outgoing::Outgoing;
 use super::read::{Read, read};
 use super::state::{Next, State, StateProj, Then};
 use super::stream::Guarded;
@@ -196,9 +196,9 @@ where
                             continue;
                         }
                         Poll::Ready(Ok(())) => {
-                            let mut request = this.request.next(life);
-                            life.sent(clock.now());
-                            propagate(life, &mut request, clock.now());
+                            let now = clock.now();
+                            life.sent(now);
+                            let request = this.request.next(life, now);
                             *this.attempt_span = telemetry::attempt(life.attempt);
                             let future = {
                                 let _attempt = this.attempt_span.enter();

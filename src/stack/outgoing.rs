@@ -44,39 +44,36 @@ impl<B: 'static> Outgoing<B> {
         }
     }
 
-    /// The request of this attempt; what is needed for another one stays behind.
+    /// The request of this attempt, which has begun; what is needed for another one stays behind.
     #[inline]
-    pub(super) fn next(&mut self, life: &Life) -> Request<B> {
-        let request = match std::mem::replace(self, Outgoing::Nothing) {
-            Outgoing::First(request) => request,
-            Outgoing::Again { version, headers, extensions, body } => {
-                let mut request = Request::new(body);
-                *request.method_mut() = life.method.clone();
-                *request.uri_mut() = life.uri();
-                *request.version_mut() = version;
-                *request.headers_mut() = headers;
-                *request.extensions_mut() = extensions;
-                request
-            }
-            Outgoing::Headless { .. } | Outgoing::Nothing => {
-                unreachable!("no attempt begins without a request")
-            }
-        };
-        if life.may_repeat() || life.follows {
-            let copy = life.lane.shared.retry.replay.copy(request.body());
-            if copy.is_none() && life.may_repeat() {
-                life.lane.shared.say_unreplayable(Replay::name_of::<B>());
-            }
-            if copy.is_some() || life.follows {
-                let version = request.version();
-                let (headers, extensions) = (request.headers().clone(), request.extensions().clone());
-                *self = match copy {
-                    Some(body) => Outgoing::Again { version, headers, extensions, body },
-                    None => Outgoing::Headless { version, headers, extensions },
-                };
-            }
+    pub(super) fn next(&mut self, life: &Life, now: Instant) -> Request<B> {
+        if !matches!(self, Outgoing::First(_)) {
+            self.again(life);
         }
+        // Changed in place and moved out once: a request is large.
+        let Outgoing::First(request) = self else { unreachable!("no attempt begins without a request") };
+        let kept = keep(life, request);
+        propagate(life, request, now);
+        let Outgoing::First(request) = std::mem::replace(self, kept) else {
+            unreachable!("it was there a line above")
+        };
         request
+    }
+
+    /// Makes what was kept a request once more.
+    #[cold]
+    fn again(&mut self, life: &Life) {
+        if let Outgoing::Again { version, headers, extensions, body } =
+            std::mem::replace(self, Outgoing::Nothing)
+        {
+            let mut request = Request::new(body);
+            *request.method_mut() = life.method.clone();
+            *request.uri_mut() = life.uri();
+            *request.version_mut() = version;
+            *request.headers_mut() = headers;
+            *request.extensions_mut() = extensions;
+            *self = Outgoing::First(request);
+        }
     }
 
     /// What a redirect makes the next request of; without the body where that cannot be sent again.
@@ -113,10 +110,30 @@ impl<B: 'static> Outgoing<B> {
     }
 }
 
-/// Says in the headers how long this attempt is waited for, where the stack was told to. Call it when the attempt has
-/// begun.
+/// What is needed of this request for another attempt, or for the place that a redirect names.
 #[inline]
-pub(super) fn propagate<B>(life: &Life, request: &mut Request<B>, now: Instant) {
+fn keep<B: 'static>(life: &Life, request: &Request<B>) -> Outgoing<B> {
+    if !life.may_repeat() && !life.follows {
+        return Outgoing::Nothing;
+    }
+    let copy = life.lane.shared.retry.replay.copy(request.body());
+    if copy.is_none() && life.may_repeat() {
+        life.lane.shared.say_unreplayable(Replay::name_of::<B>());
+    }
+    if copy.is_none() && !life.follows {
+        return Outgoing::Nothing;
+    }
+    let version = request.version();
+    let (headers, extensions) = (request.headers().clone(), request.extensions().clone());
+    match copy {
+        Some(body) => Outgoing::Again { version, headers, extensions, body },
+        None => Outgoing::Headless { version, headers, extensions },
+    }
+}
+
+/// Says in the headers how long this attempt is waited for, where the stack was told to.
+#[inline]
+fn propagate<B>(life: &Life, request: &mut Request<B>, now: Instant) {
     let Some(headers) = &life.lane.shared.propagate else { return };
     let ends = Deadline::nearest(life.attempt_ends().map(|(at, _)| at), life.deadline);
     let left = ends.map(|at| at.saturating_duration_since(now));
