@@ -198,3 +198,12 @@ async fn a_call_that_never_gets_a_place_is_refused_in_the_same_words_as_one_that
         assert_eq!((error.attempts(), error.phase(), error.journal().len()), (0, None, 0));
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_deadline_that_has_passed_is_told_before_an_open_circuit() {
+    let layer = layer(retry::Settings::default().max_retries(0));
+    let (service, _) = opened(&layer).await;
+    let late = with(get("/"), Deadline::at(Instant::now()));
+    assert!(call(&service, late).await.unwrap_err().is_deadline());
+    assert!(call(&service, get("/")).await.unwrap_err().is_open());
+}
