@@ -154,6 +154,20 @@ async fn a_circuit_is_counted_from_closed_to_closed_with_its_probe_that_hung_and
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_call_that_an_open_circuit_turns_away_is_counted_as_a_call_and_as_no_attempt() {
+    let counting = Counting::begin();
+    let peer = Peer::new().forever(Reply::ok(""));
+    let layer = built(StackLayer::builder());
+    layer.breakers().of(get("/").uri()).unwrap().force_open();
+    assert!(call(&stack(&peer, &layer), get("/")).await.unwrap_err().is_open());
+    let series = counting.series();
+    let at = "server.address=peer.test,server.port=80";
+    let name = format!("http.client.request.duration{{http.request.method=GET,{at},error.type=open}}");
+    assert_eq!(value(&series, &name), 1.0);
+    assert!(!names(&series).contains("unwedge_attempts_total"), "{series:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_long_poll_is_counted_apart_and_while_it_waits() {
     let counting = Counting::begin();
     let peer = Peer::new().forever(Reply::hang());
