@@ -67,6 +67,9 @@ metrics! {
     DEADLINES Counter "unwedge_deadline_exceeded_total" ["origin" "phase"] &[], "Calls that ended at their deadline, by the phase they were in.";
     LONG_POLLS Gauge "unwedge_long_polls_in_flight" ["origin"] &[], "Long polls under way.";
     UNBOUNDED Counter "unwedge_unbounded_calls_total" ["origin"] &[], "Long polls without any bound of their own.";
+    SUBSYSTEM_AGE Gauge "unwedge_subsystem_last_tick_age_seconds" ["subsystem"] &[], "Seconds since the last sign of life of a supervised loop, or since its crew was started where it never showed one.";
+    SUBSYSTEM_STALE Gauge "unwedge_subsystem_stale" ["subsystem"] &[], "1 while a supervised loop is stale, else 0.";
+    WATCHDOG_LAG Gauge "unwedge_watchdog_lag_seconds" [] &[], "By how much the watchdog was late when it last looked.";
     IN_FLIGHT Gauge "unwedge_calls_in_flight" [] &[], "Calls under way when it was last looked.";
     OLDEST Gauge "unwedge_oldest_in_flight_seconds" [] &[], "Age of the oldest call under way when it was last looked.";
 }
