@@ -1,6 +1,7 @@
 //! From the start of a crew to its end.
 
 use super::cell::Cell;
+use super::liveness::Liveness;
 use super::readiness::Shared;
 use super::report::{Event, Report};
 use super::signal::Asked;
@@ -104,7 +105,7 @@ impl Supervisor {
         });
         // Whatever happens next, the time of those that are left is over.
         let _ = crew.next(again, Some(pin!(sleep(grace)))).await;
-        let stragglers = self.abort(&mut crew.tasks, &cells).await;
+        let stragglers = abort(&self.liveness, &mut crew.tasks, &cells).await;
         drop(crew);
         let report = Report {
             signal: name,
@@ -123,21 +124,22 @@ impl Supervisor {
             None => Ok(report),
         }
     }
+}
 
-    /// Aborts and names those that did not end by themselves.
-    async fn abort(&self, tasks: &mut JoinSet<()>, cells: &[Arc<Cell>]) -> Vec<String> {
-        let left = |cell: &Cell| !cell.has_stopped() && cells.iter().any(|own| std::ptr::eq(&**own, cell));
-        if tasks.is_empty() {
-            return Vec::new();
-        }
-        let shown = self.liveness.0.show(Instant::now(), left);
-        for (cell, subsystem) in &shown {
-            crew::straggler(&cell.name, subsystem);
-        }
-        tasks.abort_all();
-        let _ = tokio::time::timeout(GONE, async { while tasks.join_next().await.is_some() {} }).await;
-        shown.into_iter().map(|(cell, _)| cell.name.to_string()).collect()
+/// Aborts and names those that did not end by themselves. No method of the supervisor, which may be sent to another
+/// thread and not shared with one: its run can be spawned.
+async fn abort(liveness: &Liveness, tasks: &mut JoinSet<()>, cells: &[Arc<Cell>]) -> Vec<String> {
+    let left = |cell: &Cell| !cell.has_stopped() && cells.iter().any(|own| std::ptr::eq(&**own, cell));
+    if tasks.is_empty() {
+        return Vec::new();
     }
+    let shown = liveness.0.show(Instant::now(), left);
+    for (cell, subsystem) in &shown {
+        crew::straggler(&cell.name, subsystem);
+    }
+    tasks.abort_all();
+    let _ = tokio::time::timeout(GONE, async { while tasks.join_next().await.is_some() {} }).await;
+    shown.into_iter().map(|(cell, _)| cell.name.to_string()).collect()
 }
 
 /// The signal was there before the crew.

@@ -6,6 +6,9 @@
     reason = "helpers of tests fail loudly, a test owns its tasks, and its types are seen at once"
 )]
 
+mod admin;
+mod admin_open;
+mod admin_page;
 mod adoption;
 mod background;
 mod bad_input;
@@ -20,6 +23,7 @@ mod broker_killed;
 mod broker_listener;
 mod budget;
 mod child;
+mod chromium;
 mod collect;
 mod deadline;
 mod discarded;
@@ -27,6 +31,14 @@ mod downstream;
 mod drill;
 mod drops;
 mod errors;
+#[cfg(unix)]
+mod event_runner;
+#[cfg(unix)]
+mod event_runner_deploy;
+#[cfg(unix)]
+mod event_runner_end;
+#[cfg(unix)]
+mod event_runner_settings;
 mod event_streams;
 mod event_streams_limits;
 mod event_streams_lost;
@@ -45,6 +57,8 @@ mod metrics;
 mod neighbours;
 mod outcomes;
 mod package;
+#[cfg(unix)]
+mod patrol_loop;
 mod preflight;
 mod preflight_lead;
 mod preflight_modes;

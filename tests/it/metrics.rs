@@ -212,6 +212,54 @@ async fn origins_beyond_the_cap_and_methods_made_up_share_a_series() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn streams_that_are_lost_loops_that_end_and_items_that_expire_are_counted() {
+    use unwedge::supervise::{Supervisor, queue};
+    let counting = Counting::begin();
+    let event = Reply::ok("data: 1\n\n").header("content-type", "text/event-stream");
+    let peer = Peer::new().times(2, event).forever(Reply::hang());
+    let service = stack(&peer, &built(StackLayer::builder()));
+    let stream = unwedge::sse::Settings::default().name("prod").connect(service, get("/"));
+    let mut stream = stream.expect("settings that fit together");
+    for _ in 0..2 {
+        stream.next().await.expect("no end").expect("an event");
+    }
+    drop(stream);
+
+    let waiting = queue::Queue::new(queue::Settings::default().max_age(SECOND)).expect("a queue");
+    waiting.push("a", 1).expect("room");
+    sleep(2 * SECOND).await;
+    assert_eq!(waiting.sweep().expired.len(), 1);
+
+    let mut crew = Supervisor::new();
+    let mut runs = 0;
+    crew.spawn("relay", 60 * SECOND, move |_| {
+        runs += 1;
+        async move {
+            match runs {
+                1 => panic!("the first one"),
+                2 => Ok(()),
+                3 => Err("the third one"),
+                _ => std::future::pending().await,
+            }
+        }
+    });
+    crew.run_until(sleep(300 * SECOND), SECOND).await.expect("settings that fit together");
+
+    let seen = counting.series();
+    for (name, wanted) in [
+        ("unwedge_event_stream_connects_total{stream=prod}", 2.0),
+        ("unwedge_event_stream_losses_total{stream=prod,cause=server}", 1.0),
+        ("unwedge_queue_expired_total{}", 1.0),
+        ("unwedge_restarts_total{subsystem=relay,reason=panic}", 1.0),
+        ("unwedge_restarts_total{subsystem=relay,reason=return}", 1.0),
+        ("unwedge_restarts_total{subsystem=relay,reason=error}", 1.0),
+        ("unwedge_stale_total{subsystem=relay}", 1.0),
+    ] {
+        assert_eq!(value(&seen, name), wanted, "{name}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_supervised_loop_is_shown_with_its_age_and_whether_it_is_stale() {
     let (counting, start) = (Counting::begin(), Instant::now());
     let mut crew = unwedge::supervise::Supervisor::new();
