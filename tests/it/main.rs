@@ -83,6 +83,7 @@ mod stress;
 mod supervise;
 mod supervise_bad;
 mod supervise_blocked;
+mod supervise_hostile;
 mod supervise_liveness;
 mod supervise_patrol;
 mod supervise_shutdown;
