@@ -28,6 +28,11 @@ impl Collect {
     }
 }
 
+/// A request extension: the answer is a stream without an end, whose reader has bounds and attempts of its own. One
+/// attempt, no waiting out of a refusal, handed over at its head, without idle and stream limits.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Endless;
+
 /// What happens to the body of a response that is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Plan {

@@ -67,7 +67,7 @@ fn fraction(f: &mut Formatter<'_>, whole: u64, mut part: u32, mut digits: usize)
     if part == 0 {
         return write!(f, "{whole}");
     }
-    while part % 10 == 0 {
+    while part.is_multiple_of(10) {
         part /= 10;
         digits -= 1;
     }

@@ -235,9 +235,9 @@ impl Table {
     }
 
     /// Another deadline than the one it began with: a body that streams has bounds of its own.
-    pub(crate) fn ends(&self, slot: &Slot, deadline: Instant) {
+    pub(crate) fn ends(&self, slot: &Slot, deadline: Option<Instant>) {
         if let Some(details) = &mut lock(&self.slab).entries[slot.0 as usize] {
-            details.deadline = Some(deadline);
+            details.deadline = deadline;
         }
     }
 

@@ -75,6 +75,7 @@ let jobs: Vec<String> = client.get("https://api.example.com/jobs").send().await?
 //! | [`StackLayer`], [`Stack`] | the same for any client that is a tower service |
 //! | [`Limits`] | how long a call and its parts may take |
 //! | [`within`], [`Deadline`] | a deadline for everything inside; for one request, as its extension |
+//! | [`Bounded`], [`vouch`] | what an API demands that wants no client without a deadline |
 //! | [`LongPoll`], [`long_poll!`] | the opt-out of a request that may wait, with its reason |
 //! | [`Collect`], [`Label`], [`retry::Idempotent`] | wishes of one request, as its extensions |
 //! | [`Body`], [`Attempts`] | the one body type, and how a response came about |
@@ -89,10 +90,11 @@ let jobs: Vec<String> = client.get("https://api.example.com/jobs").send().await?
 //! | --- | --- |
 //! | none | all of the above but the client |
 //! | `client` (default) | `Client`: hyper-util with rustls (ring) and the roots of the platform |
+//! | `config` | settings from a file, the environment and flags, in layers |
 //! | `reqwest` | the same stack as a middleware of reqwest, ready reqwest clients, and reqwest as a tower service |
-
 //! | `admin` | probes, JSON, metrics and a status page over HTTP; brings `supervise` |
-//! | `supervise` | supervision of the loops above the calls: restarts, liveness, a watchdog, an orderly end |
+//! | `sse` | `sse`: event streams that connect again by themselves, over any of these clients |
+//! | `supervise` | supervision of the loops above the calls: restarts, liveness, a watchdog, an orderly end, queues, child processes |
 //! | `testing` | scripted servers that stall, break and lie, in memory and on real sockets, for your own tests |
 //! | `full` | all of these |
 //!
@@ -101,16 +103,19 @@ let jobs: Vec<String> = client.get("https://api.example.com/jobs").send().await?
 //! # What it needs
 //!
 //! A tokio runtime of either flavour, with its timer on (and its I/O for the client); without a runtime a call that has to wait
-//! returns an error of kind [`Config`](ErrorKind::Config). What happens is logged through `tracing`. Rust 1.85 or newer.
+//! returns an error of kind [`Config`](ErrorKind::Config). What happens is logged through `tracing`. Rust 1.87 or newer.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[cfg(feature = "admin")]
 pub mod admin;
 mod body;
+mod bounded;
 pub mod breaker;
 #[cfg(feature = "client")]
 pub mod client;
 mod collect;
+#[cfg(feature = "config")]
+pub mod config;
 pub mod deadline;
 pub mod duration;
 pub mod error;
@@ -136,6 +141,8 @@ pub mod preflight;
 #[cfg(feature = "reqwest")]
 pub mod reqwest;
 pub mod retry;
+#[cfg(feature = "sse")]
+pub mod sse;
 pub mod stack;
 mod stall;
 #[cfg(feature = "supervise")]
@@ -149,6 +156,7 @@ mod tls;
 mod wire;
 
 pub use body::{Attempts, Body};
+pub use bounded::{Bounded, Vouched, vouch};
 #[cfg(feature = "client")]
 pub use client::{Client, Response, get};
 pub use collect::Collect;

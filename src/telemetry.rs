@@ -108,3 +108,54 @@ pub(crate) fn slept(gap: Duration) {
     let slept = human(gap);
     tracing::info!(%slept, "the machine slept for {slept:#}, leaving its idle connections");
 }
+
+/// An item of a queue that waited too long.
+#[cfg(feature = "supervise")]
+pub(crate) fn expired(cluster: &dyn Display, event_id: &str, age: Duration, max_age: Duration) {
+    tracing::warn!(%cluster, event_id, age = %human(age), max_age = %human(max_age), "event expired");
+}
+
+/// More of a queue would expire than its valve lets pass.
+#[cfg(feature = "supervise")]
+pub(crate) fn held(alarm: &dyn Display) {
+    tracing::error!("{alarm}");
+}
+
+/// A line that a child process wrote, or as much of it as is shown.
+#[cfg(feature = "supervise")]
+pub(crate) fn child_wrote(pid: u32, stream: &'static str, line: &str) {
+    tracing::debug!(pid, stream, "{line}");
+}
+
+/// A child process that is told to end.
+#[cfg(feature = "supervise")]
+pub(crate) fn child_ends(program: &str, pid: u32, why: &'static str, after: Duration) {
+    tracing::warn!(program, pid, duration = %human(after), "child {why}, ending its process group");
+}
+
+/// An event stream is connected: at first, and again after it was lost.
+#[cfg(feature = "sse")]
+pub(crate) fn stream_connected(cluster: &str, attempt: u32) {
+    tracing::info!(cluster, attempt, "event stream connected");
+}
+
+/// An event stream is not connected, and will be tried again after the wait.
+#[cfg(feature = "sse")]
+pub(crate) fn stream_lost(cluster: &str, cause: &'static str, attempt: u32, wait: Duration, error: &Error) {
+    tracing::warn!(cluster, cause, attempt, wait = %human(wait), %error, "event stream lost");
+}
+
+/// An event stream has ended for good: without an error where the server said so.
+#[cfg(feature = "sse")]
+pub(crate) fn stream_ended(cluster: &str, error: Option<&Error>) {
+    match error {
+        None => tracing::info!(cluster, "event stream ended by the server"),
+        Some(error) => tracing::error!(cluster, %error, "event stream ended"),
+    }
+}
+
+/// An event was thrown away because of its size.
+#[cfg(feature = "sse")]
+pub(crate) fn stream_too_large(cluster: &str, error: &Error) {
+    tracing::warn!(cluster, %error, "event above its size limit");
+}

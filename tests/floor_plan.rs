@@ -22,7 +22,19 @@ use std::path::Path;
 /// Lowest first. A module uses only floors below its own and what `NEIGHBOURS` lists.
 const FLOORS: &[&[&str]] = &[
     // words
-    &["body", "duration", "error", "inflight", "longpoll", "origin", "sync", "telemetry", "tls", "wire"],
+    &[
+        "body",
+        "bounded",
+        "duration",
+        "error",
+        "inflight",
+        "longpoll",
+        "origin",
+        "sync",
+        "telemetry",
+        "tls",
+        "wire",
+    ],
     // parts
     &["breaker", "collect", "deadline", "preflight", "retry", "stall"],
     // composition
@@ -37,6 +49,7 @@ const PAGES: &[&str] = &["manual"];
 /// (who, whom, why) on the same floor.
 const NEIGHBOURS: &[(&str, &str, &str)] = &[
     ("admin", "supervise", "shows who is alive, and what happened to whom"),
+    ("bounded", "longpoll", "what counts as a blank reason is said once"),
     ("body", "error", "a body fails with the crate's error"),
     ("duration", "error", "an impossible duration is a Config error"),
     ("error", "duration", "messages say how long, as people write it"),
@@ -57,6 +70,8 @@ const NEIGHBOURS: &[(&str, &str, &str)] = &[
     ("telemetry", "origin", "every line names the origin"),
     ("tls", "error", "what TLS cannot be set up with is a Config error"),
     ("client", "testing", "its tests, and those of its users, connect through the pipe"),
+    ("fuzz", "config", "what stands in a settings file is fuzzed"),
+    ("fuzz", "sse", "its parser is fuzzed"),
     ("fuzz", "client", "what a client shows of URLs that people pass is fuzzed"),
     ("retry", "deadline", "a request that a server refused because it was late is no failure"),
     ("breaker", "retry", "the open wait is a Backoff: waits grow in one way"),
@@ -74,8 +89,16 @@ const PURE: &[&str] = &[
     "retry/backoff",
     "retry/budget",
     "retry/classify",
+    "sse/cadence",
+    "sse/parser",
+    "sse/seen",
+    "sse/verdict",
     "stack/bounds",
     "stall",
+    "supervise/child/capture",
+    "supervise/queue/settings",
+    "supervise/queue/store",
+    "supervise/queue/values",
     "supervise/restart",
     "supervise/verdict",
     "testing/bounded/report",

@@ -172,6 +172,10 @@ impl Plain {
         let mut connector = HttpConnector::new();
         connector.set_connect_timeout(Some(ms(250)));
         connector.set_nodelay(true);
+        #[allow(
+            clippy::disallowed_methods,
+            reason = "the client to compare with: its one timeout is around each call"
+        )]
         let client = legacy::Client::builder(TokioExecutor::new()).build(connector);
         Plain { client, total, trying: AtomicU32::new(0) }
     }

@@ -172,7 +172,7 @@ fn bad_gateway() -> Reply {
 fn every_third_is_torn() -> Reply {
     let n = AtomicU32::new(1);
     Reply::by(move |_| {
-        let torn = n.fetch_add(1, Ordering::Relaxed) % 3 == 0;
+        let torn = n.fetch_add(1, Ordering::Relaxed).is_multiple_of(3);
         if torn { answer().reset_after(1000) } else { answer() }
     })
 }

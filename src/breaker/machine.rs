@@ -228,7 +228,7 @@ impl Machine {
         let totals = window.record(now, failed, ticket.timed && took > rule.slow_after);
         let Totals { calls, failures, slow } = totals;
         // Divided, not multiplied: 3 of 10 is then the same number as a ratio written as 0.3.
-        let too_many = |part: u64, ratio: f64| part > 0 && part as f64 / calls as f64 >= ratio;
+        let too_many = |part: u64, ratio: f64| part as f64 / calls as f64 >= ratio;
         let ratio = if calls < rule.min_calls {
             None
         } else if too_many(failures, rule.failure_ratio) {

@@ -286,7 +286,7 @@ pub fn check(bytes: &[u8]) {
         let now = start + ticks(reference.now);
         // Mostly a young one: the old ones are of another generation.
         let pick = |call: usize, tickets: &Vec<_>| {
-            let among = if call % 4 == 0 { tickets.len() } else { tickets.len().min(3) };
+            let among = if call.is_multiple_of(4) { tickets.len() } else { tickets.len().min(3) };
             (among > 0).then(|| tickets.len() - 1 - call / 4 % among)
         };
         match *op {

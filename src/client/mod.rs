@@ -23,6 +23,7 @@ pub use response::Response;
 pub use url::IntoUrl;
 
 use crate::body::Body;
+use crate::bounded::{Bounded, Sealed};
 use crate::error::Error;
 use crate::inflight::InFlight;
 use crate::stack::{Breakers, Stack, WorstCase};
@@ -169,6 +170,13 @@ impl crate::testing::HasBounds for Client {
         self.stack.bounds()
     }
 }
+
+impl Sealed for Client {}
+#[diagnostic::do_not_recommend]
+impl Bounded for Client {}
+impl Sealed for &Client {}
+#[diagnostic::do_not_recommend]
+impl Bounded for &Client {}
 
 /// As a tower service it is always ready, so that it can stand under any layer.
 impl Service<Request<Body>> for Client {

@@ -44,6 +44,7 @@ const IN_VAIN: Duration = Duration::from_secs(1);
 
 type Hyper = Client<Connector, Body>;
 
+#[allow(clippy::disallowed_methods, reason = "the stack around it bounds every call")]
 fn hyper(connector: Connector) -> Hyper {
     Client::builder(TokioExecutor::new())
         .timer(TokioTimer::new())

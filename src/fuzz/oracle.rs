@@ -190,3 +190,26 @@ fn of_uri(uri: &Uri) -> Vec<String> {
     error.inner_mut().target = Some(target);
     vec![origin, url, line, error.to_string(), format!("{error:?}")]
 }
+
+/// What is read is no longer than the longest, and what is shown of it is never more; what is refused is named.
+pub fn duration(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    match crate::duration::parse(text) {
+        Ok(duration) => {
+            assert!(duration <= crate::duration::LONGEST, "{text:?} is {duration:?}");
+            let shown = crate::duration::human(duration).to_string();
+            if let Ok(again) = crate::duration::parse(&shown) {
+                assert!(again <= duration, "{text:?} is shown as {shown}");
+            }
+        }
+        Err(error) => assert!(error.to_string().contains(&format!("{text:?}")), "{error}"),
+    }
+}
+
+/// A file is read, or refused with a message, in either format; never a panic.
+#[cfg(feature = "config")]
+pub fn settings(bytes: &[u8]) {
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        crate::config::check(text);
+    }
+}

@@ -45,3 +45,67 @@ fn no_secret_of_a_url_is_shown_over_the_corpus() {
 fn the_machine_does_what_the_reference_does_over_the_corpus() {
     holds("breaker_ops", super::breaker_ops);
 }
+
+#[test]
+fn a_duration_keeps_its_promises_over_its_corpus() {
+    holds("duration", super::duration);
+}
+
+#[test]
+fn settings_keep_their_promises_over_their_corpus() {
+    holds("settings", super::settings);
+}
+
+#[cfg(feature = "sse")]
+#[test]
+fn an_event_stream_reads_as_by_the_standard_over_the_corpus() {
+    holds("sse_parser", super::sse_parser);
+}
+
+#[cfg(feature = "sse")]
+mod streams {
+    use proptest::prelude::*;
+
+    fn lines() -> impl Strategy<Value = Vec<u8>> {
+        let words = proptest::sample::select(vec![
+            "data",
+            "data:",
+            "data: ",
+            "id:",
+            "id: 7",
+            "event:",
+            "event: add",
+            "retry:",
+            "retry: 15",
+            ":",
+            "\u{feff}",
+            "\n",
+            "\r",
+            "\r\n",
+            "\n\n",
+            "\r\r",
+            "\0",
+            " ",
+            "x",
+            "a longer word of some bytes",
+            "\u{e4}",
+        ]);
+        let bytes = prop_oneof![
+            8 => words.prop_map(|word| word.as_bytes().to_vec()),
+            1 => proptest::collection::vec(any::<u8>(), 1..4),
+        ];
+        proptest::collection::vec(bytes, 0..60).prop_map(|parts| parts.concat())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+        #[test]
+        fn an_event_stream_reads_as_by_the_standard_however_it_is_cut(
+            line in 1u8..60, event in 1u8..60, cut in any::<u8>(), stream in lines(),
+        ) {
+            let mut input = vec![line, event, cut];
+            input.extend(stream);
+            crate::fuzz::sse_parser(&input);
+        }
+    }
+}

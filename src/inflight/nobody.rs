@@ -23,7 +23,7 @@ pub(crate) fn is_ending() -> bool {
 
 /// Never comes.
 #[derive(Default)]
-pub(crate) struct Cancelled;
+pub(crate) struct Cancelled(());
 
 impl Cancelled {
     pub(crate) fn poll(&mut self, _: &mut Context<'_>) -> Poll<()> {

@@ -91,6 +91,7 @@ impl ClientBuilder {
     ///
     /// # Errors
     /// Kind `Config` where reqwest refuses its settings.
+    #[allow(clippy::disallowed_methods, reason = "the stack around it bounds every call")]
     pub fn inner_client(self) -> Result<::reqwest::Client, Error> {
         let inner = ::reqwest::Client::builder()
             .user_agent(USER_AGENT)

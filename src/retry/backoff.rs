@@ -186,6 +186,18 @@ impl Backoff {
         })
     }
 
+    /// The first ceiling and the longest wait.
+    #[cfg(feature = "sse")]
+    pub(crate) fn range(&self) -> (Duration, Duration) {
+        (self.base, self.cap)
+    }
+
+    /// The same growth from another base, which the cap binds.
+    #[cfg(feature = "sse")]
+    pub(crate) fn with_base(&self, base: Duration) -> Backoff {
+        Backoff { base: base.min(self.cap), ..self.clone() }
+    }
+
     /// The generator of one series: the same for every series when there is a seed.
     pub(crate) fn rng(&self) -> fastrand::Rng {
         self.seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed)

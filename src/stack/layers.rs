@@ -3,6 +3,7 @@
 use super::Stack;
 use super::builder::{Hub, Parts, StackBuilder};
 use super::lane::Breakers;
+use super::part::Part;
 use crate::deadline::Limits;
 use crate::error::Error;
 use crate::{breaker, preflight, retry};
@@ -11,7 +12,7 @@ use std::time::Duration;
 use tower_layer::Layer;
 
 macro_rules! layer {
-    ($(#[$docs:meta])* $name:ident) => {
+    ($(#[$docs:meta])* $name:ident -> $service:ident) => {
         $(#[$docs])*
         ///
         /// Clones, and all services one value is applied to, share their state.
@@ -19,10 +20,10 @@ macro_rules! layer {
         pub struct $name(Arc<Hub>);
 
         impl<S> Layer<S> for $name {
-            type Service = Stack<S>;
+            type Service = $service<S>;
 
-            fn layer(&self, inner: S) -> Stack<S> {
-                Stack::new(inner, &self.0)
+            fn layer(&self, inner: S) -> $service<S> {
+                $service::new(inner, &self.0)
             }
         }
     };
@@ -30,7 +31,7 @@ macro_rules! layer {
 
 layer! {
     /// The deadline of the whole call, up to the end of the collected body.
-    DeadlineLayer
+    DeadlineLayer -> Stack
 }
 
 impl DeadlineLayer {
@@ -46,7 +47,7 @@ impl DeadlineLayer {
 
 layer! {
     /// The limit of one attempt, the collected body included.
-    AttemptLayer
+    AttemptLayer -> Part
 }
 
 impl AttemptLayer {
@@ -63,7 +64,7 @@ impl AttemptLayer {
 layer! {
     /// Retry with back-off, budget and `Retry-After`. Bodies up to 1 MiB are read inside the attempt, so that a
     /// broken body is retried. An attempt that hangs has no limit here: see [`AttemptLayer`].
-    RetryLayer
+    RetryLayer -> Part
 }
 
 impl RetryLayer {
@@ -79,7 +80,7 @@ impl RetryLayer {
 
 layer! {
     /// A circuit breaker per origin.
-    CircuitBreakerLayer
+    CircuitBreakerLayer -> Part
 }
 
 impl CircuitBreakerLayer {
@@ -100,7 +101,7 @@ impl CircuitBreakerLayer {
 
 layer! {
     /// A health check before the call, one for all callers of an origin. It is sent through the inner service.
-    HealthCheckLayer
+    HealthCheckLayer -> Part
 }
 
 impl HealthCheckLayer {
@@ -116,7 +117,7 @@ impl HealthCheckLayer {
 
 layer! {
     /// The idle bound, and the least progress if one is set, of response bodies.
-    StallLayer
+    StallLayer -> Part
 }
 
 impl StallLayer {

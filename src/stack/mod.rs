@@ -9,6 +9,7 @@ pub(crate) mod lane;
 mod layers;
 mod life;
 mod outgoing;
+mod part;
 mod read;
 mod state;
 mod stream;
@@ -26,8 +27,10 @@ pub use lane::Breakers;
 pub use layers::{
     AttemptLayer, CircuitBreakerLayer, DeadlineLayer, HealthCheckLayer, RetryLayer, StallLayer,
 };
+pub use part::Part;
 
 use crate::body::Body;
+use crate::bounded::{Bounded, Sealed};
 use crate::error::{BoxError, Error};
 use crate::inflight::InFlight;
 use crate::origin::Entry;
@@ -105,7 +108,7 @@ impl<S> Layer<S> for StackLayer {
     }
 }
 
-/// A service whose every call ends.
+/// A service whose every call ends: what [`StackLayer`] and [`DeadlineLayer`] make, and so [`Bounded`].
 ///
 /// It is always ready: the readiness of the inner service is awaited inside the call, under its deadline and after
 /// admission, so that a refusal never holds a permit of the inner service.
@@ -176,6 +179,10 @@ impl<S> Stack<S> {
         async move { background::keep_fresh(service, lane?, origin).await }
     }
 }
+
+impl<S> Sealed for Stack<S> {}
+#[diagnostic::do_not_recommend]
+impl<S> Bounded for Stack<S> {}
 
 impl<S: Clone> Stack<S> {
     fn lane(&mut self, uri: &http::Uri) -> Result<Arc<Entry<Lane>>, Error> {

@@ -21,7 +21,7 @@ pin_project! {
         // What was read before it turned out to be too much to collect.
         prefix: Bytes,
         life: Option<Life>,
-        ends: Instant,
+        ends: Option<Instant>,
         bound: Bound,
         limit: Duration,
         #[pin]
@@ -49,12 +49,12 @@ where
             return Response::from_parts(head, Body::empty().with_attempts(attempts));
         }
         life.streams(now);
-        let limit = life.lane.shared.bounds.stream;
-        let stream = now + limit;
+        let limit = life.stream_limit().unwrap_or_default();
+        let stream = life.stream_limit().map(|limit| now + limit);
         // An idle bound and nothing else for a layer that has no deadline of its own.
-        let (ends, bound) = match Deadline::nearest(Some(stream), life.hard_deadline) {
-            Some(at) if at < stream => (at, Bound::Deadline),
-            _ => (stream, Bound::Attempt(limit)),
+        let (ends, bound) = match Deadline::nearest(stream, life.hard_deadline) {
+            at if at == stream => (stream, Bound::Attempt(limit)),
+            at => (at, Bound::Deadline),
         };
         life.ends(ends);
         let guarded = Guarded { body, prefix, life: Some(life), ends, bound, limit, timer: Timer::default() };
@@ -80,7 +80,7 @@ where
         let now = Instant::now();
         let mut hit = match polled {
             // A body that always has something ends at its limit all the same.
-            Poll::Ready(Some(Ok(_))) if now >= *this.ends => Some(*this.bound),
+            Poll::Ready(Some(Ok(_))) if this.ends.is_some_and(|ends| now >= ends) => Some(*this.bound),
             Poll::Ready(Some(Ok(frame))) => {
                 let frame = frame.map_data(|mut data| data.copy_to_bytes(data.remaining()));
                 life.flow.got(frame.data_ref().map_or(0, Bytes::len), now);
@@ -102,7 +102,7 @@ where
         };
         while hit.is_none() {
             life.consumer_waits(now);
-            let nearest = Nearest::default().at(Some(*this.ends), *this.bound);
+            let nearest = Nearest::default().at(*this.ends, *this.bound);
             let Some((at, bound)) = nearest.stall(life).at(life.overdue_at(), Bound::Overdue).get() else {
                 return Poll::Pending;
             };

@@ -24,6 +24,8 @@
 //! A panic, an error and a return that nobody asked for are logged, and the loop is started again: see [`Policy`].
 //! A [`patrol`](Supervisor::patrol) is the same for work that is due every so often.
 //!
+//! Between loops stand a [`queue`] in which nothing grows old unseen, and [`child`] processes that end.
+//!
 //! # Alive, and getting on
 //! Each subsystem says how often it means to show a sign of life. From twice that time on its silence is stale: it is
 //! shown by [`Liveness`], logged together with the call that it waits in, and, with [`Watch::Enforce`], ended and started
@@ -38,12 +40,14 @@
 //! until the end of the grace. What still runs then is aborted, and named.
 
 mod cell;
+pub mod child;
 mod ending;
 mod heart;
 mod keep;
 mod liveness;
 mod panics;
 mod patrol;
+pub mod queue;
 mod readiness;
 mod report;
 mod restart;

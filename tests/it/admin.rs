@@ -288,7 +288,7 @@ async fn settings_that_cannot_work_are_refused_with_their_value() {
             "the list of expected subsystems is empty: name at least one",
         ),
         (
-            Admin::new(&crew).expect(["relay"], 0 * SECOND),
+            Admin::new(&crew).expect(["relay"], std::time::Duration::ZERO),
             "the stale threshold of the expected subsystems is 0 s: it must be longer than zero",
         ),
         (

@@ -104,3 +104,38 @@ async fn an_opt_out_of_every_bound_is_told() {
         ["DEBUG long poll without a bound origin=http://peer.test reason=\"jobs are parked here\""]
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_event_stream_says_when_it_is_lost_and_when_it_is_connected() {
+    let quiet = "data: b\n\n";
+    let peer = Peer::new()
+        .then(Reply::status(503))
+        .then(events("data: a\n\n"))
+        .then(events_then_silence(quiet))
+        .forever(Reply::status(204));
+    let (log, _guard) = Log::listen();
+    let mut stream = crate::event_streams::over(&peer, crate::event_streams::steady().name("prod-eu"));
+    while stream.next().await.is_some() {}
+    let lost = |cause: &str, error: &str| {
+        format!(
+            "WARN event stream lost cluster=\"prod-eu\" cause=\"{cause}\" attempt=1 wait=1s \
+             error=GET http://peer.test/events: {error}"
+        )
+    };
+    assert_eq!(
+        log.with("WARN"),
+        [
+            lost("server", "503 Service Unavailable"),
+            lost("server", "the server ended the event stream"),
+            lost("timeout", "the event stream is silent: no byte for 1 m"),
+        ]
+    );
+    assert_eq!(
+        log.with("INFO"),
+        [
+            "INFO event stream connected cluster=\"prod-eu\" attempt=2",
+            "INFO event stream connected cluster=\"prod-eu\" attempt=1",
+            "INFO event stream ended by the server cluster=\"prod-eu\"",
+        ]
+    );
+}

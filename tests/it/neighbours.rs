@@ -23,7 +23,7 @@ use unwedge::stack::{
     AttemptLayer, CircuitBreakerLayer, DeadlineLayer, HealthCheckLayer, RetryLayer, StallLayer,
 };
 use unwedge::testing::{Peer, Reply};
-use unwedge::{Error, ErrorKind, Limits, Phase, Stack, StackLayer, breaker, retry, within};
+use unwedge::{Body, Error, ErrorKind, Limits, Phase, StackLayer, breaker, retry, within};
 
 /// Panics when it is called without having been ready, as tower's own services do.
 #[derive(Debug, Default)]
@@ -68,7 +68,10 @@ async fn only_an_instance_that_was_ready_is_called_on_every_attempt() {
 }
 
 /// Three calls at once through this layer over a limit of one and a buffer.
-async fn among_neighbours(name: &str, layer: impl FnOnce(BufferedLimit) -> Stack<BufferedLimit>) {
+async fn among_neighbours<S>(name: &str, layer: impl FnOnce(BufferedLimit) -> S)
+where
+    S: Service<Request<Full<Bytes>>, Response = Response<Body>, Error = Error> + Clone,
+{
     let peer = Peer::new().on("/health", Reply::status(204)).forever(Reply::ok("x").after(SECOND));
     let beneath: BufferedLimit = ServiceBuilder::new()
         .layer(BufferLayer::new(8))

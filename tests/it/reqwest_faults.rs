@@ -32,11 +32,11 @@ const RACES: &[&str] = &["reset-on-accept"];
 /// One retry, room for both attempts, and short limits. An attempt is long enough for a busy machine.
 fn short() -> StackBuilder {
     let limits = Limits::default()
-        .total(20 * SECOND)
-        .attempt(1500 * MS)
-        .connect(1000 * MS)
-        .idle(1200 * MS)
-        .stream(1500 * MS);
+        .total(30 * SECOND)
+        .attempt(2500 * MS)
+        .connect(1500 * MS)
+        .idle(2000 * MS)
+        .stream(2500 * MS);
     exact()
         .limits(limits)
         .retry(unwedge::retry::Settings::default().max_retries(1).backoff(std::time::Duration::ZERO))

@@ -130,3 +130,13 @@ pub(crate) fn asked(peer: &Peer) -> Vec<String> {
 pub(crate) fn times(peer: &Peer) -> Vec<Duration> {
     peer.requests().iter().map(|request| request.at).collect()
 }
+
+/// An event stream that ends with its text.
+pub(crate) fn events(text: impl Into<Bytes>) -> Reply {
+    Reply::ok(text).header("content-type", "text/event-stream").until_close()
+}
+
+/// An event stream that stays open behind its text and says nothing more.
+pub(crate) fn events_then_silence(text: &str) -> Reply {
+    events(text.to_owned()).hang_after(text.len() as u64)
+}

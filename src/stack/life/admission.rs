@@ -76,7 +76,7 @@ impl Life {
     /// When to ask again after this refusal, if it is to be waited out.
     pub(super) fn sit_out(&mut self, refusal: &Error, now: Instant) -> Option<Instant> {
         let shared = &self.lane.shared;
-        if !(shared.parts.retry && shared.retry.wait_when_refused) {
+        if !(shared.parts.retry && shared.retry.wait_when_refused) || self.endless {
             return None;
         }
         let until = now + self.spread(refusal.retry_in()?);

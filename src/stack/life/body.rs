@@ -11,6 +11,7 @@ use crate::retry::Evidence;
 use crate::retry::Outcome;
 use crate::stack::wait::Clock;
 use http::response;
+use std::time::Duration;
 use tokio::time::Instant;
 
 impl Life {
@@ -81,8 +82,13 @@ impl Life {
         }
     }
 
+    /// How long a body may stream, for one that has such a limit.
+    pub(in crate::stack) fn stream_limit(&self) -> Option<Duration> {
+        (!self.endless).then_some(self.lane.shared.bounds.stream)
+    }
+
     /// When a body that streams is cut off at the latest.
-    pub(in crate::stack) fn ends(&self, at: Instant) {
+    pub(in crate::stack) fn ends(&self, at: Option<Instant>) {
         if let Some(slot) = &self.slot {
             self.lane.shared.table.ends(slot, at);
         }

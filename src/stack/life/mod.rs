@@ -10,6 +10,7 @@ mod report;
 use crate::breaker;
 use crate::breaker::Admitted;
 use crate::collect::Collect;
+use crate::collect::Endless;
 use crate::deadline::{Deadline, under};
 use crate::error::Attempt;
 use crate::error::Error;
@@ -47,6 +48,8 @@ pub(super) struct Life {
     /// A redirect is followed by another call: see `Hop`.
     pub(super) follows: bool,
     collect: u64,
+    /// Its reader bounds the body, and repeats the call.
+    endless: bool,
     pub(super) started: Instant,
     /// When the call began, or the back-off before the attempt under way.
     asked: Instant,
@@ -121,14 +124,17 @@ impl Life {
         let started = hop.started.unwrap_or(now);
         let total = (shared.parts.total && long_poll.is_none()).then(|| started + shared.bounds.total);
         let deadline = Deadline::nearest(hard_deadline, total);
+        let endless = wishes && extensions.get::<Endless>().is_some();
         let collect = match (&long_poll, wishes) {
+            _ if endless => 0,
             (Some(_), _) => 0,
             (None, true) => extensions.get::<Collect>().map_or(shared.bounds.collect, |c| c.0),
             (None, false) => shared.bounds.collect,
         };
         hop.settle(request.method(), long_poll.is_some());
         (hop.started, hop.ends) = (Some(started), deadline);
-        let allowed = if shared.parts.retry { shared.retry.max_retries.saturating_add(1) } else { 1 };
+        let allowed =
+            if shared.parts.retry && !endless { shared.retry.max_retries.saturating_add(1) } else { 1 };
         let slot = shared.table.enter(Details {
             target: Target {
                 method: request.method().clone(),
@@ -156,6 +162,7 @@ impl Life {
             long_poll,
             follows: hop.follows,
             collect,
+            endless,
             started,
             asked: now,
             deadline,
@@ -199,7 +206,7 @@ impl Life {
     /// Whether a copy of the request is worth making.
     pub(super) fn may_repeat(&self) -> bool {
         let shared = &self.lane.shared;
-        self.attempt < self.allowed || (shared.parts.retry && shared.retry.wait_when_refused)
+        self.attempt < self.allowed || (shared.parts.retry && shared.retry.wait_when_refused && !self.endless)
     }
 
     pub(super) fn enter(&mut self, phase: Phase, now: Instant) {

@@ -63,8 +63,8 @@ impl Life {
         now: Instant,
     ) -> Result<Plan, Instant> {
         let class = self.lane.shared.class(&Outcome::Head(head));
-        self.flow =
-            Flow::new(self.lane.shared.parts.stall.then_some(self.lane.shared.bounds.idle), self.least());
+        let stall = self.lane.shared.parts.stall && !self.endless;
+        self.flow = Flow::new(stall.then_some(self.lane.shared.bounds.idle), self.least());
         if let Some(permit) = &mut self.permit {
             permit.heard_at(now);
         }
@@ -101,7 +101,8 @@ impl Life {
     }
 
     pub(super) fn least(&self) -> Option<(u64, Duration)> {
-        self.lane.shared.bounds.min_progress.filter(|_| self.lane.shared.parts.stall)
+        let stall = self.lane.shared.parts.stall && !self.endless;
+        self.lane.shared.bounds.min_progress.filter(|_| stall)
     }
 
     /// An attempt ended with an error: `Ok(until)` to repeat it at that moment.
@@ -253,6 +254,7 @@ impl Life {
         }
         let mut error = Error::new(ErrorKind::Cancelled, "").at(self.phase);
         self.settle(breaker::Outcome::Nothing, Instant::now());
+        self.end.error = Some(error.kind().as_str());
         self.tell(&mut error);
         Some(error)
     }

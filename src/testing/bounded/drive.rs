@@ -46,7 +46,7 @@ where
         while let Some(more) = more(&mut body).await {
             bytes += more?;
             frames = frames.wrapping_add(1);
-            if frames % FRAMES == 0 {
+            if frames.is_multiple_of(FRAMES) {
                 tokio::task::yield_now().await;
             }
         }

@@ -17,7 +17,7 @@ use tower_service::Service;
 use super::{FaultServer, Peer, Pipe, Reply};
 use crate::BoxError;
 use crate::duration::{LONGEST, human};
-use crate::stack::{Stack, WorstCase};
+use crate::stack::{Part, Stack, WorstCase};
 use drive::{drive, reached};
 use report::{Ended, Row};
 
@@ -38,6 +38,12 @@ pub trait HasBounds {
 impl<S> HasBounds for Stack<S> {
     fn bounds(&self) -> WorstCase {
         Stack::bounds(self)
+    }
+}
+
+impl<S> HasBounds for Part<S> {
+    fn bounds(&self) -> WorstCase {
+        Part::bounds(self)
     }
 }
 

@@ -1,0 +1,95 @@
+//! Finds what waits without a limit: `lint --help`.
+//!
+//! It reads Rust and compiles nothing, so it sees what clippy cannot name, such as `Client::default()`, in every
+//! feature and platform at once; and it knows no types, so a client behind a name that it cannot follow goes unseen.
+
+mod chain;
+mod check;
+#[path = "../common/mod.rs"]
+mod common;
+mod defaults;
+mod known;
+mod macros;
+mod manifest;
+mod names;
+mod options;
+mod read;
+mod reasons;
+mod report;
+mod walk;
+
+use common::{Args, Output, Stop, args};
+use options::{Options, Print};
+use std::io::{self, Write};
+use std::path::Path;
+use std::process::ExitCode;
+use tokio::time::Instant;
+
+const HELP: &str = "\
+Finds HTTP clients and calls that can wait forever, and lists each opt-out with its reason.
+
+Usage: lint [DIR] [options]
+
+  DIR             a directory with Rust in it, at any depth; by default the current one
+  --tests         also what is compiled into tests and benchmarks alone
+  --exclude GLOB  leaves out files and directories that match, as in vendor or crates/*/generated; may be repeated
+  --json          one JSON object a place on standard output: file line column rule what reason
+  --sarif FILE    writes a SARIF report as well
+  --print WHAT    prints a configuration and does nothing else: clippy (clippy.toml), strict (that, and the types),
+                  deny (for the deny.toml of cargo-deny). It is for you to put it where it belongs
+  --help, --version
+
+Rules: unbounded-client, unbounded-call, long-poll, vouch, syntax. The reason of a place is the text of its long poll or
+of vouch, or of an attribute around it: #[expect(clippy::disallowed_methods, reason = \"..\")]. A place without a reason is
+a finding.
+
+Exit code: 0 where every place has a reason, 1 where one has none, 2 for an argument that cannot work.
+";
+
+const CLIPPY: &str = include_str!("../../src/manual/lints/clippy.toml");
+const STRICT: &str = include_str!("../../src/manual/lints/strict.toml");
+const DENY: &str = include_str!("../../src/manual/lints/deny.toml");
+
+fn main() -> ExitCode {
+    args::run("lint", || {
+        let options = Options::read(Args::new("lint", HELP))?;
+        match options.print {
+            Some(what) => print(what, &options.dir),
+            None => lint(options),
+        }
+    })
+}
+
+/// Nothing is ever written into a configuration that is there: people merge better.
+fn print(what: Print, dir: &str) -> Result<ExitCode, Stop> {
+    let dir = walk::directory(dir)?;
+    let (names, text) = match what {
+        Print::Clippy => (["clippy.toml", ".clippy.toml"], CLIPPY.to_owned()),
+        Print::Strict => (["clippy.toml", ".clippy.toml"], format!("{CLIPPY}{STRICT}")),
+        Print::Deny => (["deny.toml", ".deny.toml"], DENY.to_owned()),
+    };
+    for name in names.iter().filter(|name| dir.join(name).exists()) {
+        let there = Path::new(&dir).join(name);
+        writeln!(io::stderr(), "lint: {} is there and stays as it is: merge this into it", there.display())?;
+    }
+    io::stdout().write_all(text.as_bytes())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn lint(options: Options) -> Result<ExitCode, Stop> {
+    let began = Instant::now();
+    let output = Output::new(options.json);
+    let top = walk::directory(&options.dir)?;
+    let walk = walk::Walk::read(&top, &options.exclude)?;
+    let files = walk.sources.len();
+    let findings = read::findings(walk, options.tests)?;
+    if let Some(file) = &options.sarif {
+        let written = std::fs::write(file, report::sarif(&findings));
+        written.map_err(|error| Stop::usage(format!("--sarif: {file:?}: {error}")))?;
+    }
+    report::print(&findings, output)?;
+    let open = findings.iter().filter(|finding| finding.reason.is_none()).count();
+    let (with, took) = (findings.len() - open, began.elapsed().as_secs_f64());
+    writeln!(io::stderr(), "{files} files, {open} findings, {with} places with a reason, {took:.1} s")?;
+    Ok(if open == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

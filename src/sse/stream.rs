@@ -1,0 +1,314 @@
+//! The stream that connects again: one state machine over the parser, the back-off and the clocks.
+
+mod connect;
+mod lost;
+
+use super::cadence::Cadence;
+use super::parser::{Event, Item, Parser};
+use super::seen::Seen;
+use super::settings::Settings;
+use super::status::{Cause, Phase, Status};
+use super::verdict::{self, Verdict};
+use crate::body::Body;
+use crate::deadline::{Timer, outside};
+use crate::error::{Error, ErrorKind};
+use crate::retry::Backoff;
+use crate::retry::after::retry_after;
+use crate::telemetry;
+use bytes::Bytes;
+use connect::{Connect, Opening};
+use http::{Request, Response};
+use lost::Bound;
+use std::fmt;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, SystemTime};
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tower_service::Service;
+
+/// Frames without an event before others get their turn.
+const FRAMES: u32 = 64;
+
+/// Events from a server, over as many connections as it takes. See the [module](super) for what bounds and ends it.
+///
+/// It is a [`Stream`](futures_core::Stream) as well. It has no task of its own: nothing happens while nobody polls it,
+/// and what the server sends meanwhile waits in the connection.
+///
+/// # Cancellation safety
+/// [`next`](EventStream::next) loses nothing when it is dropped; the following one goes on where it was. Dropping the
+/// stream closes its connection, and nothing more is sent.
+pub struct EventStream {
+    settings: Settings,
+    name: String,
+    connect: Connect,
+    backoff: Backoff,
+    rng: fastrand::Rng,
+    /// How often it was lost or not made since the last success, that loss included, and the wait drawn last.
+    failures: u32,
+    /// Connects since then, the one under way included.
+    tries: u32,
+    last_wait: Option<Duration>,
+    parser: Parser,
+    cadence: Cadence,
+    seen: Seen,
+    link: Link,
+    timer: Pin<Box<Timer>>,
+    /// Since when somebody waits in vain for the next byte.
+    silent_since: Option<Instant>,
+    /// The last event, or the connect.
+    event_at: Instant,
+    /// A bound was reached late, and what may lie ready has until then.
+    grace: Option<Instant>,
+    status: watch::Sender<Status>,
+}
+
+enum Link {
+    Start,
+    Opening(Opening, Instant),
+    Open(Body, Bytes),
+    Waiting(Instant),
+    Ended,
+}
+
+impl EventStream {
+    pub(super) fn new<S, B>(settings: Settings, service: S, request: Request<B>) -> Result<EventStream, Error>
+    where
+        S: Service<Request<B>, Response = Response<Body>, Error = Error> + Clone + Send + 'static,
+        S::Future: Send + 'static,
+        B: Send + 'static,
+    {
+        let connect = Connect::new(service, request)?;
+        Ok(EventStream {
+            name: settings.name.clone().unwrap_or_else(|| connect.origin.to_string()),
+            connect,
+            backoff: settings.backoff.clone(),
+            rng: settings.backoff.rng(),
+            failures: 0,
+            tries: 0,
+            last_wait: None,
+            parser: Parser::new(settings.sizes, settings.last_id.as_str().into()),
+            cadence: Cadence::new(settings.idle),
+            seen: Seen::new(settings.duplicates),
+            link: Link::Start,
+            timer: Box::pin(Timer::default()),
+            silent_since: None,
+            event_at: Instant::now(),
+            grace: None,
+            status: watch::Sender::new(Status::new()),
+            settings,
+        })
+    }
+
+    /// The next event; `None` once the stream is over for good.
+    ///
+    /// # Errors
+    /// Kind `TooLarge` for an event that was skipped; the stream goes on. Any other error is its last word: see
+    /// [what ends it](super#what-ends-it). What a reconnect may heal is no error here but in
+    /// [`status`](EventStream::status).
+    ///
+    /// # Cancellation safety
+    /// Nothing is lost when it is dropped.
+    pub async fn next(&mut self) -> Option<Result<Event, Error>> {
+        poll_fn(|cx| self.poll_event(cx)).await
+    }
+
+    /// The last id that the server has sent with or before an event that is complete; empty where there is none. What a
+    /// reconnect sends, and what [`Settings::last_event_id`] takes.
+    pub fn last_event_id(&self) -> &str {
+        self.parser.last_id()
+    }
+
+    /// Where the stream is.
+    pub fn status(&self) -> Status {
+        self.status.borrow().clone()
+    }
+
+    /// Where the stream is, each time it changes. The last one is [`Phase::Ended`], also when the stream is dropped.
+    pub fn subscribe(&self) -> watch::Receiver<Status> {
+        self.status.subscribe()
+    }
+
+    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Event, Error>>> {
+        let mut frames = 0;
+        loop {
+            let said = match &mut self.link {
+                Link::Ended => return Poll::Ready(None),
+                Link::Start => self.start(),
+                Link::Waiting(until) => {
+                    let until = *until;
+                    match ready!(self.timer.as_mut().poll(until, cx)) {
+                        Ok(()) => self.link = Link::Start,
+                        Err(error) => return Poll::Ready(Some(Err(self.fail(error)))),
+                    }
+                    None
+                }
+                Link::Opening(opening, since) => match outside(|| opening.as_mut().poll(cx)) {
+                    Poll::Ready(answer) => self.answered(answer),
+                    Poll::Pending => {
+                        let ends = *since + self.settings.idle;
+                        ready!(self.poll_bound(ends, Bound::Headers, cx))
+                    }
+                },
+                Link::Open(body, chunk) => match self.parser.next(chunk) {
+                    Some(item) => match self.said(item) {
+                        Some(said) => return Poll::Ready(Some(said)),
+                        None => None,
+                    },
+                    None => match outside(|| http_body::Body::poll_frame(Pin::new(body), cx)) {
+                        Poll::Ready(frame) => {
+                            frames += 1;
+                            self.read(frame)
+                        }
+                        Poll::Pending => {
+                            let (at, bound) = self.silence();
+                            ready!(self.poll_bound(at, bound, cx))
+                        }
+                    },
+                },
+            };
+            if let Some(error) = said {
+                return Poll::Ready(Some(Err(error)));
+            }
+            if frames == FRAMES {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Sends the request.
+    fn start(&mut self) -> Option<Error> {
+        let now = Instant::now();
+        if self.connect.ends.is_some_and(|ends| now >= ends) {
+            let error = Error::new(ErrorKind::Deadline, "the deadline of the event stream has passed");
+            return Some(self.fail(error));
+        }
+        self.tries = self.tries.saturating_add(1);
+        let attempt = self.tries;
+        self.status.send_modify(|status| (status.phase, status.attempt) = (Phase::Connecting, attempt));
+        self.grace = None;
+        let opening = outside(|| (self.connect.open)(self.parser.last_id()));
+        self.link = Link::Opening(opening, now);
+        None
+    }
+
+    /// The response head, or what there was in its place.
+    fn answered(&mut self, answer: Result<Response<Body>, Error>) -> Option<Error> {
+        let (head, body) = match answer {
+            Ok(answer) => answer.into_parts(),
+            Err(error) => return self.lost(error, None),
+        };
+        #[expect(clippy::disallowed_methods, reason = "a date in Retry-After is wall-clock time")]
+        let asked = retry_after(&head.headers, SystemTime::now());
+        match verdict::of_head(self.settings.mode, &head, asked) {
+            Verdict::Read => {
+                let last_id = Arc::clone(self.parser.last_id());
+                self.parser = Parser::new(self.settings.sizes, last_id);
+                self.cadence.connected();
+                self.seen.connected();
+                (self.silent_since, self.grace, self.event_at) = (None, None, Instant::now());
+                telemetry::stream_connected(&self.name, self.tries);
+                self.status.send_modify(|status| {
+                    status.phase = Phase::Connected;
+                    status.connected += 1;
+                });
+                (self.failures, self.tries, self.last_wait) = (0, 0, None);
+                self.link = Link::Open(body, Bytes::new());
+                None
+            }
+            Verdict::Stop => {
+                telemetry::stream_ended(&self.name, None);
+                self.end(None);
+                None
+            }
+            Verdict::Again(error) => self.lost(error, None),
+            Verdict::Fatal(error) => Some(self.fail(error)),
+        }
+    }
+
+    /// What the parser made of the bytes: an event or an error for the reader.
+    fn said(&mut self, item: Item) -> Option<Result<Event, Error>> {
+        match item {
+            Item::Event { event, named } => {
+                self.event_at = Instant::now();
+                if named && self.seen.again(&event.id) {
+                    self.status.send_modify(|status| status.duplicates += 1);
+                    return None;
+                }
+                Some(Ok(event))
+            }
+            Item::Comment => {
+                self.cadence.beat(Instant::now());
+                None
+            }
+            Item::Retry(base) => {
+                let (least, cap) = self.settings.backoff.range();
+                self.backoff = self.settings.backoff.with_base(base.clamp(least, cap));
+                None
+            }
+            Item::TooLarge => {
+                let sizes = self.settings.sizes;
+                let error = self.connect.named(Error::new(
+                    ErrorKind::TooLarge,
+                    format!(
+                        "an event was skipped: above {} bytes, or a line of it above {}",
+                        sizes.event, sizes.line
+                    ),
+                ));
+                telemetry::stream_too_large(&self.name, &error);
+                self.status.send_modify(|status| status.too_large += 1);
+                Some(Err(error))
+            }
+            Item::Endless => {
+                let error = Error::new(ErrorKind::Transport, "an event above its size limit did not end");
+                self.lost(error, Some(Cause::Server)).map(Err)
+            }
+        }
+    }
+
+    /// A frame of the body, its end, or what it broke of.
+    fn read(&mut self, frame: Option<Result<http_body::Frame<Bytes>, Error>>) -> Option<Error> {
+        match frame {
+            Some(Ok(frame)) => {
+                (self.silent_since, self.grace) = (None, None);
+                if let (Link::Open(_, chunk), Ok(data)) = (&mut self.link, frame.into_data()) {
+                    *chunk = data;
+                }
+                None
+            }
+            Some(Err(error)) => self.lost(error, None),
+            None => {
+                let error = Error::new(ErrorKind::Transport, "the server ended the event stream");
+                self.lost(error, Some(Cause::Server))
+            }
+        }
+    }
+}
+
+impl futures_core::Stream for EventStream {
+    type Item = Result<Event, Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.poll_event(cx)
+    }
+}
+
+impl Drop for EventStream {
+    fn drop(&mut self) {
+        self.link = Link::Ended;
+        self.status
+            .send_if_modified(|status| std::mem::replace(&mut status.phase, Phase::Ended) != Phase::Ended);
+    }
+}
+
+impl fmt::Debug for EventStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EventStream")
+            .field("name", &self.name)
+            .field("status", &*self.status.borrow())
+            .finish_non_exhaustive()
+    }
+}
