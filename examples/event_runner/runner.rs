@@ -3,7 +3,7 @@
 use crate::agents::{self, GRACE, SPARE};
 use crate::book::Book;
 use crate::common::Stop;
-use crate::common::daemon::{Daemon, Done, Reason};
+use crate::common::daemon::{Daemon, Done};
 use crate::incident::{Incident, Severity};
 use crate::meters::{self, Meters};
 use crate::options::Options;
@@ -15,9 +15,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::broadcast::{self, error::RecvError};
+use unwedge::admin::Admin;
 use unwedge::breaker::{self, Breaker};
 use unwedge::supervise::queue::{self, Queue};
-use unwedge::supervise::{self, Event, Heart, Supervisor};
+use unwedge::supervise::{Event, Heart, Supervisor};
 
 /// How often a feed shows a sign of life while it has something to do.
 const FEED: Duration = Duration::from_secs(30);
@@ -134,7 +135,13 @@ pub(crate) async fn run(
     }
     daemon.spawn(watch(daemon.clone(), crew.events()));
     recruit(&mut crew, &runner, &servers, options.agents.unwrap_or(servers.len()));
-    probes.say(&daemon, servers.first().map(|server| server.url.as_str()));
+    let admin = match options.common.admin {
+        Some(at) => Some(Admin::new(&crew).breakers(runner.breaker.clone()).serve(at).await),
+        None => None,
+    };
+    let admin = admin.transpose().map_err(|error| Stop::usage(format!("--admin: {error}")))?;
+    let url = admin.as_ref().map(|admin| admin.url());
+    probes.say(&daemon, url.as_deref(), servers.first().map(|server| server.url.as_str()));
     told(&runner);
     let signal = async {
         let name = tokio::select! {
@@ -154,7 +161,7 @@ pub(crate) async fn run(
         runner.book.drained(&item.key, &item.value.event_id);
     }
     // Probes answer to the last: the program is alive, and wants nothing more.
-    drop(probes);
+    drop((probes, admin));
     Ok(runner
         .book
         .close(&runner.queue.counts())
@@ -183,20 +190,7 @@ fn recruit(crew: &mut Supervisor, runner: &Arc<Runner>, servers: &[Arc<Server>],
 async fn watch(daemon: Daemon, mut events: broadcast::Receiver<Event>) {
     loop {
         match events.recv().await {
-            Ok(Event::Restart { name, reason, wait, restarts, .. }) => {
-                let reason = match reason {
-                    supervise::Reason::Panic => Reason::Panic,
-                    supervise::Reason::Return => Reason::Return,
-                    supervise::Reason::Stale => Reason::Stale,
-                    _ => Reason::Error,
-                };
-                daemon.restart(&name, reason, wait, restarts);
-            }
-            Ok(Event::Recovered { name, after, .. }) => daemon.recovered(&name, after),
-            Ok(Event::Stale { name, silent_for, waits_for, .. }) => {
-                daemon.stale(&name, silent_for, waits_for.as_deref());
-            }
-            Ok(_) => {}
+            Ok(event) => daemon.happened(&event),
             Err(RecvError::Lagged(missed)) => tracing::warn!(missed, "events of the crew were missed"),
             Err(RecvError::Closed) => return,
         }

@@ -55,7 +55,8 @@ impl Daemon {
         report.map_err(Stop::usage)
     }
 
-    fn happened(&self, event: &Event) {
+    /// Says one event of a crew.
+    pub(crate) fn happened(&self, event: &Event) {
         let object = match event {
             Event::Panicked { name, message } => {
                 self.event("panic").with("name", &**name).with("message", &**message)
