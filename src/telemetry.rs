@@ -9,6 +9,8 @@ mod names;
 #[cfg(feature = "metrics")]
 pub(crate) use meter::in_flight;
 pub(crate) use meter::{End, Labels, Meter, breaker_made, leases_expired};
+#[cfg(feature = "supervise")]
+pub(crate) use meter::{is_read, subsystem, watchdog_lag};
 #[cfg(feature = "metrics")]
 pub use names::{Kind, METRICS, Metric, record};
 

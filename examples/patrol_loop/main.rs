@@ -69,20 +69,28 @@ async fn patrol(options: &Options, daemon: Daemon) -> Result<Done, Stop> {
         Some(server) => server.clone(),
         None => own.insert(Site::start(options.limit)?).url().to_owned(),
     };
-    let client = Client::new().map_err(Stop::usage)?;
-    daemon.watch(client.breakers().subscribe());
     let (findings, found) = mpsc::channel(FINDINGS);
     let mut crew = Supervisor::new();
     if let Some(seed) = options.common.seed {
         crew.seed(seed);
     }
+    let mut clients = Vec::new();
+    // Each loop has a client of its own: one that blocks its thread holds up the connections that it woke last.
+    let mut client = || {
+        let client = Client::new().map_err(Stop::usage)?;
+        daemon.watch(client.breakers().subscribe());
+        clients.push(client.clone());
+        Ok::<_, Stop>(client)
+    };
     for name in ["alerts", "disks"] {
-        let patrol = Patrol::new(name, &server, client.clone(), findings.clone());
+        let patrol = Patrol::new(name, &server, client()?, findings.clone());
         crew.patrol(name, options.every, options.limit, move |sweep| patrol.clone().sweep(sweep));
     }
-    let reporter = Reporter::new(&server, client.clone(), found);
+    let reporter = Reporter::new(&server, client()?, found);
     crew.spawn("reporter", reporter::EVERY, move |heart| reporter.clone().run(heart));
-    let admin = Admin::new(&crew).breakers(client.breakers()).calls(client.in_flight());
+    let admin = clients
+        .iter()
+        .fold(Admin::new(&crew), |admin, client| admin.breakers(client.breakers()).calls(client.in_flight()));
     let report = daemon.crew(crew, GRACE, admin, Some(&server)).await?;
     Ok(Done::of(&report))
 }

@@ -41,7 +41,8 @@ impl Supervisor {
     /// On a runtime without its timer, as tokio's own timers do.
     ///
     /// # Cancellation safety
-    /// When it is dropped all subsystems are aborted at their next `.await`.
+    /// When it is dropped all subsystems are aborted at their next `.await`, tasks of theirs are told to end, and the
+    /// program is not ready any more.
     pub async fn run_until<S>(
         mut self,
         signal: impl Future<Output = S>,
@@ -65,6 +66,8 @@ impl Supervisor {
             crew::aborts_on_panic();
         }
         panics::install();
+        // Also where this future is dropped: probes and tasks of the subsystems live on, and have to know.
+        let _told = self.shared.cancel.clone().drop_guard();
         let calls = std::mem::take(&mut self.calls);
         let watchdog = Watchdog::start(&self.liveness.0, calls, self.period)?;
         let mut tasks = JoinSet::new();
@@ -81,7 +84,10 @@ impl Supervisor {
         let began = Instant::now();
         let running = cells.iter().filter(|cell| !cell.has_stopped()).count();
         let (name, failed, again) = match first {
-            Happened::Asked(asked) => (Some(asked.name), asked.failed, asked.again),
+            Happened::Asked(asked) => {
+                let again = asked.again.unwrap_or_else(|| Box::pin(std::future::pending()));
+                (Some(asked.name), asked.failed, Some(again))
+            }
             Happened::Exit => (Some("escalation"), None, None),
             Happened::AllGone | Happened::TimeIsUp => (None, None, None),
         };
@@ -92,7 +98,8 @@ impl Supervisor {
         let again = pin!(async {
             match again {
                 Some(again) => again.await,
-                None => std::future::pending().await,
+                // Nobody has asked yet, so that the first signal is the one too many.
+                None => drop(signal.await),
             }
             Asked::from(())
         });

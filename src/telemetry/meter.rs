@@ -227,6 +227,33 @@ pub(super) fn expired() {
     }
 }
 
+/// Whether there is a reader of what [`subsystem`] would say.
+#[cfg(feature = "supervise")]
+pub(crate) fn is_read() -> bool {
+    #[cfg(feature = "metrics")]
+    return names::is_recorded();
+    #[cfg(not(feature = "metrics"))]
+    false
+}
+
+/// A supervised loop, each time that the watchdog publishes.
+#[cfg(feature = "supervise")]
+#[cfg_attr(not(feature = "metrics"), expect(unused_variables, reason = "nothing is counted"))]
+pub(crate) fn subsystem(name: &str, age: Duration, stale: bool) {
+    #[cfg(feature = "metrics")]
+    {
+        names::set(&names::SUBSYSTEM_AGE, vec![("subsystem", name.to_owned())], age.as_secs_f64());
+        names::set(&names::SUBSYSTEM_STALE, vec![("subsystem", name.to_owned())], f64::from(u8::from(stale)));
+    }
+}
+
+#[cfg(feature = "supervise")]
+#[cfg_attr(not(feature = "metrics"), expect(unused_variables, reason = "nothing is counted"))]
+pub(crate) fn watchdog_lag(lag: Duration) {
+    #[cfg(feature = "metrics")]
+    names::set(&names::WATCHDOG_LAG, Vec::new(), lag.as_secs_f64());
+}
+
 /// What is in flight, each time that somebody looks.
 #[cfg(feature = "metrics")]
 pub(crate) fn in_flight(calls: usize, oldest: Duration) {

@@ -72,6 +72,9 @@ metrics! {
     RESTARTS Counter "unwedge_restarts_total" ["subsystem" "reason"] &[], "Loops that were started again, by how they ended.";
     STALE Counter "unwedge_stale_total" ["subsystem"] &[], "Times that a subsystem fell silent for longer than its threshold.";
     QUEUE_EXPIRED Counter "unwedge_queue_expired_total" [] &[], "Items of queues that grew too old.";
+    SUBSYSTEM_AGE Gauge "unwedge_subsystem_last_tick_age_seconds" ["subsystem"] &[], "Seconds since the last sign of life of a supervised loop, or since its crew was started where it never showed one.";
+    SUBSYSTEM_STALE Gauge "unwedge_subsystem_stale" ["subsystem"] &[], "1 while a supervised loop is stale, else 0.";
+    WATCHDOG_LAG Gauge "unwedge_watchdog_lag_seconds" [] &[], "By how much the watchdog was late when it last looked.";
     IN_FLIGHT Gauge "unwedge_calls_in_flight" [] &[], "Calls under way when it was last looked.";
     OLDEST Gauge "unwedge_oldest_in_flight_seconds" [] &[], "Age of the oldest call under way when it was last looked.";
 }

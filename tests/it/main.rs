@@ -22,6 +22,8 @@ mod broker_killed;
 #[cfg(unix)]
 mod broker_listener;
 mod budget;
+#[cfg(unix)]
+mod checkin_agent;
 mod child;
 mod chromium;
 mod collect;
@@ -81,9 +83,12 @@ mod stress;
 mod supervise;
 mod supervise_bad;
 mod supervise_blocked;
+mod supervise_hostile;
 mod supervise_liveness;
 mod supervise_patrol;
 mod supervise_shutdown;
+#[cfg(unix)]
+mod supervised_platform;
 mod support;
 mod waits;
 mod watch;

@@ -4,7 +4,7 @@ use crate::support::*;
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
 use std::collections::BTreeSet;
 use std::task::Poll;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, sleep_until};
 use unwedge::metrics::{Kind, METRICS, record};
 use unwedge::retry::Backoff;
 use unwedge::testing::{Peer, Reply};
@@ -154,6 +154,20 @@ async fn a_circuit_is_counted_from_closed_to_closed_with_its_probe_that_hung_and
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_call_that_an_open_circuit_turns_away_is_counted_as_a_call_and_as_no_attempt() {
+    let counting = Counting::begin();
+    let peer = Peer::new().forever(Reply::ok(""));
+    let layer = built(StackLayer::builder());
+    layer.breakers().of(get("/").uri()).unwrap().force_open();
+    assert!(call(&stack(&peer, &layer), get("/")).await.unwrap_err().is_open());
+    let series = counting.series();
+    let at = "server.address=peer.test,server.port=80";
+    let name = format!("http.client.request.duration{{http.request.method=GET,{at},error.type=open}}");
+    assert_eq!(value(&series, &name), 1.0);
+    assert!(!names(&series).contains("unwedge_attempts_total"), "{series:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_long_poll_is_counted_apart_and_while_it_waits() {
     let counting = Counting::begin();
     let peer = Peer::new().forever(Reply::hang());
@@ -257,6 +271,34 @@ async fn streams_that_are_lost_loops_that_end_and_items_that_expire_are_counted(
     ] {
         assert_eq!(value(&seen, name), wanted, "{name}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_supervised_loop_is_shown_with_its_age_and_whether_it_is_stale() {
+    let (counting, start) = (Counting::begin(), Instant::now());
+    let mut crew = unwedge::supervise::Supervisor::new();
+    crew.spawn("relay", 10 * SECOND, |heart| async move {
+        heart.beat();
+        sleep(60 * SECOND).await;
+        let _parked = heart.parked("nobody sends a job");
+        heart.cancelled().await;
+    });
+    crew.spawn("mute", 600 * SECOND, |heart| async move { heart.cancelled().await });
+    let looks = async {
+        // Age of the relay, whether it is stale, age of the mute one.
+        for (seconds, wanted) in [(15, [15.0, 0.0, 15.0]), (45, [45.0, 1.0, 45.0]), (75, [15.0, 0.0, 75.0])] {
+            sleep_until(start + seconds * SECOND + SECOND / 2).await;
+            let seen = counting.series();
+            let age =
+                |name| value(&seen, &format!("unwedge_subsystem_last_tick_age_seconds{{subsystem={name}}}"));
+            let stale = value(&seen, "unwedge_subsystem_stale{subsystem=relay}");
+            let told = [age("relay").round(), stale, age("mute").round()];
+            assert_eq!(told, wanted, "after {seconds} s");
+            assert_eq!(value(&seen, "unwedge_subsystem_stale{subsystem=mute}"), 0.0);
+            assert!(value(&seen, "unwedge_watchdog_lag_seconds{}") >= 0.0);
+        }
+    };
+    crew.run_until(looks, SECOND).await.unwrap();
 }
 
 #[test]

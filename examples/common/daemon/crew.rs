@@ -55,7 +55,7 @@ impl Daemon {
         report.map_err(Stop::usage)
     }
 
-    /// Says one event of a crew.
+    /// Says what happened to a crew, if that is of use to a program.
     pub(crate) fn happened(&self, event: &Event) {
         let object = match event {
             Event::Panicked { name, message } => {

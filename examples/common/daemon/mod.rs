@@ -27,6 +27,7 @@ use tokio::time::{Instant, sleep};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Layer, Registry};
 use unwedge::breaker::Transition;
 use unwedge::supervise::Report;
 
@@ -95,14 +96,29 @@ impl Done {
     }
 }
 
+/// Something that reads the log while it is written.
+pub(crate) type Reader = Box<dyn Layer<Registry> + Send + Sync>;
+
 /// Runs a program on its own runtime until it has ended by itself, which it should do soon after [`Daemon::ended`].
 pub(crate) fn run<F>(options: &Options, program: impl FnOnce(Daemon) -> F) -> Result<ExitCode, Stop>
 where
     F: Future<Output = Result<Done, Stop>>,
 {
+    run_read(options, None, program)
+}
+
+/// The same, with a reader of its log.
+pub(crate) fn run_read<F>(
+    options: &Options,
+    reader: Option<Reader>,
+    program: impl FnOnce(Daemon) -> F,
+) -> Result<ExitCode, Stop>
+where
+    F: Future<Output = Result<Done, Stop>>,
+{
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build()?;
     let code = runtime.block_on(async {
-        let daemon = Daemon::start(options)?;
+        let daemon = Daemon::start(options, reader)?;
         let ended = program(daemon.clone()).await;
         daemon.finish(ended).await
     });
@@ -172,7 +188,7 @@ impl Daemon {
         self.tasks.lock().unwrap_or_else(PoisonError::into_inner).spawn(task);
     }
 
-    fn start(options: &Options) -> Result<Daemon, Stop> {
+    fn start(options: &Options, reader: Option<Reader>) -> Result<Daemon, Stop> {
         let lines = Lines::start()?;
         let filter = match std::env::var("RUST_LOG") {
             Ok(wanted) => {
@@ -182,8 +198,8 @@ impl Daemon {
         };
         let (log, json) = (lines.clone(), options.json);
         let format = tracing_subscriber::fmt::layer().with_ansi(false).with_target(false);
-        let format = format.with_writer(move || log.log(json));
-        tracing_subscriber::registry().with(filter).with(format).init();
+        let format = format.with_writer(move || log.log(json)).with_filter(filter);
+        tracing_subscriber::registry().with(reader).with(format).init();
         let (say, end) = watch::channel(None);
         let start = Instant::now();
         let daemon = Daemon { start, json, admin: options.admin, lines, end, tasks: Arc::default() };

@@ -94,7 +94,7 @@ fn demo(cluster: &str, n: u64) -> Option<Step> {
         ("alpha", 3) => odd(event(cluster, "critical", &"x".repeat(TOO_LARGE))),
         ("alpha", 5) => odd("this is no JSON".to_owned()),
         ("alpha", 6) => odd(event("omega", "critical", "omega-1")),
-        ("alpha", 1..=16) if n % 4 == 0 => step(300, "info", "fine"),
+        ("alpha", 1..=16) if n.is_multiple_of(4) => step(300, "info", "fine"),
         ("alpha", 1..=16) => step(300, "warning", "fine"),
         // More than agents can do in time: the last of them grow too old.
         ("beta", 1) => step(2000, "critical", "slow"),
