@@ -92,6 +92,7 @@ let jobs: Vec<String> = client.get("https://api.example.com/jobs").send().await?
 //! | `client` (default) | `Client`: hyper-util with rustls (ring) and the roots of the platform |
 //! | `config` | settings from a file, the environment and flags, in layers |
 //! | `reqwest` | the same stack as a middleware of reqwest, ready reqwest clients, and reqwest as a tower service |
+//! | `admin` | probes, JSON, metrics and a status page over HTTP; brings `supervise` |
 //! | `sse` | `sse`: event streams that connect again by themselves, over any of these clients |
 //! | `supervise` | supervision of the loops above the calls: restarts, liveness, a watchdog, an orderly end, queues, child processes |
 //! | `testing` | scripted servers that stall, break and lie, in memory and on real sockets, for your own tests |
@@ -105,6 +106,8 @@ let jobs: Vec<String> = client.get("https://api.example.com/jobs").send().await?
 //! returns an error of kind [`Config`](ErrorKind::Config). What happens is logged through `tracing`. Rust 1.87 or newer.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+#[cfg(feature = "admin")]
+pub mod admin;
 mod body;
 mod bounded;
 pub mod breaker;

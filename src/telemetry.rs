@@ -9,6 +9,8 @@ mod names;
 #[cfg(feature = "metrics")]
 pub(crate) use meter::in_flight;
 pub(crate) use meter::{End, Labels, Meter, breaker_made, leases_expired};
+#[cfg(feature = "supervise")]
+pub(crate) use meter::{is_read, subsystem, watchdog_lag};
 #[cfg(feature = "metrics")]
 pub use names::{Kind, METRICS, Metric, record};
 
@@ -113,6 +115,7 @@ pub(crate) fn slept(gap: Duration) {
 #[cfg(feature = "supervise")]
 pub(crate) fn expired(cluster: &dyn Display, event_id: &str, age: Duration, max_age: Duration) {
     tracing::warn!(%cluster, event_id, age = %human(age), max_age = %human(max_age), "event expired");
+    meter::expired();
 }
 
 /// More of a queue would expire than its valve lets pass.
@@ -137,12 +140,14 @@ pub(crate) fn child_ends(program: &str, pid: u32, why: &'static str, after: Dura
 #[cfg(feature = "sse")]
 pub(crate) fn stream_connected(cluster: &str, attempt: u32) {
     tracing::info!(cluster, attempt, "event stream connected");
+    meter::stream(cluster, None);
 }
 
 /// An event stream is not connected, and will be tried again after the wait.
 #[cfg(feature = "sse")]
 pub(crate) fn stream_lost(cluster: &str, cause: &'static str, attempt: u32, wait: Duration, error: &Error) {
     tracing::warn!(cluster, cause, attempt, wait = %human(wait), %error, "event stream lost");
+    meter::stream(cluster, Some(cause));
 }
 
 /// An event stream has ended for good: without an error where the server said so.

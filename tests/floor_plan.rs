@@ -48,6 +48,7 @@ const PAGES: &[&str] = &["manual"];
 
 /// (who, whom, why) on the same floor.
 const NEIGHBOURS: &[(&str, &str, &str)] = &[
+    ("admin", "supervise", "shows who is alive, and what happened to whom"),
     ("bounded", "longpoll", "what counts as a blank reason is said once"),
     ("body", "error", "a body fails with the crate's error"),
     ("duration", "error", "an impossible duration is a Config error"),

@@ -4,6 +4,7 @@ use crate::common::Stop;
 use serde::Deserialize;
 use serde_json::json;
 use std::time::Duration;
+use unwedge::admin::Admin;
 use unwedge::breaker::Transition;
 use unwedge::retry::{self, Backoff};
 use unwedge::{Client, Error, Limits, long_poll};
@@ -62,6 +63,11 @@ impl Api {
 
     pub(crate) fn transitions(&self) -> tokio::sync::broadcast::Receiver<Transition> {
         self.client.breakers().subscribe()
+    }
+
+    /// Its circuits and calls are shown to operators.
+    pub(crate) fn shown(&self, admin: Admin) -> Admin {
+        admin.breakers(self.client.breakers()).calls(self.client.in_flight())
     }
 
     /// A token. One too many does no harm, so that the call may be repeated.

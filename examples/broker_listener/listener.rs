@@ -9,8 +9,10 @@ use crate::jobs::Jobs;
 use http::StatusCode;
 use std::future::Future;
 use std::time::Duration;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
+use unwedge::admin::Admin;
 use unwedge::retry::{Backoff, Delays};
+use unwedge::supervise::Heart;
 use unwedge::{Error, within};
 
 /// After a step that failed, growing while they fail.
@@ -62,46 +64,62 @@ impl Listener {
         })
     }
 
-    /// Works until the program is asked to end, and then says good-bye.
-    pub(crate) async fn run(mut self) -> Done {
-        let daemon = self.daemon.clone();
-        tokio::select! {
-            // A step may be cut anywhere: what it had begun stands in `self`.
-            _ = daemon.ended() => {}
-            () = self.work() => {}
-        }
-        self.leave().await;
-        Done::new(true)
-            .count("jobs", self.counts.jobs)
-            .count("polls", self.counts.polls)
-            .count("sessions", self.counts.sessions)
-            .count("errors", self.counts.errors)
-            .count("unanswered", self.jobs.open())
+    /// What there is to see of it.
+    pub(crate) fn shown(&self, admin: Admin) -> Admin {
+        self.api.shown(admin)
     }
 
-    async fn work(&mut self) {
+    /// Works until the program is asked to end.
+    ///
+    /// # Errors
+    /// Where the broker will not have this listener: whether that stays so is found out by another run.
+    pub(crate) async fn run(&mut self, heart: &Heart) -> Result<(), Error> {
+        tokio::select! {
+            biased;
+            // A step may be cut anywhere: what it had begun stands in `self`.
+            () = heart.cancelled() => Ok(()),
+            ended = self.work(heart) => ended,
+        }
+    }
+
+    async fn work(&mut self, heart: &Heart) -> Result<(), Error> {
         let mut pauses = self.backoff.delays();
         loop {
-            match self.step().await {
+            // Signs of life and none of progress: a broker that is down is no fault of a listener that asks it.
+            heart.beat();
+            match self.step(heart).await {
                 Ok(()) => {
                     pauses = self.backoff.delays();
                     self.well();
                 }
-                Err(error) => sleep(self.pause(&error, &mut pauses)).await,
+                Err(error) => {
+                    let pause = self.pause(&error, &mut pauses);
+                    if self.session.is_none() && is_final(&error) {
+                        return Err(error);
+                    }
+                    if !heart.rest(pause).await {
+                        return Ok(());
+                    }
+                }
             }
         }
     }
 
     /// What is missing is made, what is open is settled, then the next job is waited for.
-    async fn step(&mut self) -> Result<(), Error> {
+    async fn step(&mut self, heart: &Heart) -> Result<(), Error> {
         let token = self.token().await?;
+        heart.beat();
         let session = self.session(&token).await?;
+        heart.beat();
         self.settle(&token).await.ok();
         if self.jobs.is_full() {
             return self.settle(&token).await;
         }
         let poll = self.api.message(&token, &session);
-        let delivered = tell(&self.daemon, "poll", poll).await?;
+        let delivered = {
+            let _parked = heart.parked("the broker has no job yet");
+            tell(&self.daemon, "poll", poll).await?
+        };
         self.counts.polls += 1;
         if let Some(job) = delivered {
             self.jobs.delivered(job);
@@ -178,8 +196,8 @@ impl Listener {
         }
     }
 
-    /// What was asked for shortly before the end may be ours by now.
-    async fn leave(&mut self) {
+    /// Says good-bye, and how it went. What was asked for shortly before the end may be ours by now.
+    pub(crate) async fn leave(&mut self, done: Done) -> Done {
         let settled = within(LAST_WORD, async {
             match self.jobs.open() {
                 0 => Ok(()),
@@ -197,7 +215,19 @@ impl Listener {
                 tracing::warn!("the session was not deleted: {error}");
             }
         }
+        done.count("jobs", self.counts.jobs)
+            .count("polls", self.counts.polls)
+            .count("sessions", self.counts.sessions)
+            .count("errors", self.counts.errors)
+            .count("unanswered", self.jobs.open())
     }
+}
+
+/// Whether the broker heard the request and will not have it, now or later.
+fn is_final(error: &Error) -> bool {
+    let again = [StatusCode::UNAUTHORIZED, StatusCode::NOT_FOUND, StatusCode::GONE];
+    !error.is_retriable()
+        && error.status().is_some_and(|status| status.is_client_error() && !again.contains(&status))
 }
 
 /// Says what became of a call.

@@ -19,11 +19,19 @@ use listener::Listener;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Mutex;
+use unwedge::admin::Admin;
+use unwedge::supervise::Supervisor;
+
+/// How long the listener may take to leave off when the program is asked to end: it does so at its next await.
+const GRACE: Duration = Duration::from_secs(2);
 
 const HELP: &str = concat!(
     "\
-Takes jobs from a broker by long poll. No call of it waits for ever, whatever the broker does.
+Takes jobs from a broker by long poll. No call of it waits for ever, whatever the broker does, and a listener that ended
+is started again.
 
 Usage: broker_listener [options]
 
@@ -40,7 +48,7 @@ The broker of its own:
   --journal FILE      jobs and who took them are kept there, for the broker that is started next
 
 Durations read 250ms, 30s, 5m, 1h. Events: token, session, poll and acquire, each with ok, ms, kind, status and
-retriable; job with its id; recovered, breaker; of a broker parked and acquired.
+retriable; job with its id; restart, panic, stale, recovered, breaker; of a broker parked and acquired.
 
 Exit code: 0 for a clean end by SIGTERM, SIGINT or --for, 1 when it cannot work, 2 for an argument that cannot work.
 "
@@ -80,8 +88,24 @@ async fn listen(options: &Options, daemon: Daemon) -> Result<Done, Stop> {
         }
     };
     let listener = Listener::new(&server, options, daemon.clone())?;
-    daemon.ready(None, Some(&server));
-    Ok(listener.run().await)
+    let mut crew = Supervisor::new();
+    if let Some(seed) = options.common.seed {
+        crew.seed(seed);
+    }
+    let admin = listener.shown(Admin::new(&crew));
+    // What it had begun outlives each run of it.
+    let listener = Arc::new(Mutex::new(listener));
+    let shared = Arc::clone(&listener);
+    crew.spawn("listener", options.control_plane.max(Duration::from_secs(1)), move |heart| {
+        let shared = Arc::clone(&shared);
+        async move { shared.lock().await.run(&heart).await }
+    });
+    let report = daemon.crew(crew, GRACE, admin, Some(&server)).await?;
+    // Outside of the crew, in which calls are cut short by now.
+    Ok(match listener.try_lock() {
+        Ok(mut listener) => listener.leave(Done::of(&report)).await,
+        Err(_) => Done::of(&report),
+    })
 }
 
 async fn serve(at: SocketAddr, options: &Options, daemon: Daemon) -> Result<Done, Stop> {

@@ -106,6 +106,11 @@ impl Args {
         }
     }
 
+    /// All that is left, as it stands there: the arguments of a command that is to be run.
+    pub(crate) fn rest(&mut self) -> Result<Vec<std::ffi::OsString>, Stop> {
+        Ok(self.parser.raw_args()?.collect())
+    }
+
     /// What to say to an argument that nobody asked for.
     pub(crate) fn unknown(&self, arg: &Arg) -> Stop {
         match arg {

@@ -146,6 +146,13 @@ impl Breaker {
         Ok((ticket.generation, ticket.slot))
     }
 
+    /// For how long a call would be refused, where that can be said without the lock.
+    #[inline]
+    pub(crate) fn refuses(&self, now: Instant) -> Option<Duration> {
+        let word = self.word();
+        if word.admits_all() { None } else { self.still_refused(word, now) }
+    }
+
     /// The lease of an ordinary call.
     #[inline]
     pub(crate) fn lease(&self) -> Lease {

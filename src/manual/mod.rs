@@ -16,6 +16,10 @@
     all(feature = "supervise", feature = "client"),
     doc = "| [`loops`] | how do I write a loop that survives, and how do I test that it does? |"
 )]
+#![cfg_attr(
+    all(feature = "sse", feature = "supervise"),
+    doc = "| [`operations`] | how do I run such a program: settings, metrics, probes, alerts, deployment, trouble? |"
+)]
 
 #[doc = include_str!("order.md")]
 pub mod order {}
@@ -48,6 +52,10 @@ pub mod migrating {}
 #[cfg(all(feature = "supervise", feature = "client"))]
 #[doc = include_str!("loops.md")]
 pub mod loops {}
+
+#[cfg(all(feature = "sse", feature = "supervise"))]
+#[doc = include_str!("operations.md")]
+pub mod operations {}
 
 #[cfg(test)]
 mod tests;

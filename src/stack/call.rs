@@ -5,7 +5,7 @@ use super::hop::Left;
 use super::hop::{Hop, is_redirect};
 use super::lane::Lane;
 use super::life::{Admission, Life};
-use super::outgoing::{Outgoing, propagate};
+use super::outgoing::Outgoing;
 use super::read::{Read, read};
 use super::state::{Next, State, StateProj, Then};
 use super::stream::Guarded;
@@ -67,7 +67,7 @@ where
         Call {
             inner,
             lane: Some(lane),
-            request: Outgoing::First(request),
+            request: Outgoing::new(request),
             redirected: None,
             hop: Hop::default(),
             ambient: Deadline::current(),
@@ -114,9 +114,7 @@ where
         let mut this = self.project();
         let mut clock = Clock::default();
         if let Some(lane) = this.lane.take() {
-            let Outgoing::First(request) = &*this.request else {
-                unreachable!("it is taken when it is sent")
-            };
+            let Some(request) = this.request.first() else { unreachable!("it is taken when it is sent") };
             match lane.and_then(|lane| Life::begin(this.life, lane, request, *this.ambient, this.hop)) {
                 Ok(life) => {
                     clock = Clock::at(life.began);
@@ -196,13 +194,13 @@ where
                             continue;
                         }
                         Poll::Ready(Ok(())) => {
-                            let mut request = this.request.next(life);
-                            life.sent(clock.now());
-                            propagate(life, &mut request, clock.now());
+                            let now = clock.now();
+                            life.sent(now);
+                            this.request.prepare(life, now);
                             *this.attempt_span = telemetry::attempt(life.attempt);
                             let future = {
                                 let _attempt = this.attempt_span.enter();
-                                life.inside(|| this.inner.call(request))
+                                life.inside(|| this.inner.call(this.request.take()))
                             };
                             clock.stale();
                             this.state.set(State::Sent { future });

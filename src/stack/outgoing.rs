@@ -10,89 +10,89 @@ use http::{Method, Uri, request};
 use tokio::time::Instant;
 
 /// What goes out next; while an attempt is under way, what is needed for the one after it.
-pub(super) enum Outgoing<B> {
-    /// As the caller made it.
-    First(Request<B>),
-    /// Method and URL of the others stand in the table of calls in flight; to clone them here as well would cost
-    /// every call that is never repeated.
-    Again {
-        version: Version,
-        headers: HeaderMap,
-        extensions: Extensions,
-        body: B,
-    },
-    /// For the place that a redirect names alone: the body cannot be sent again.
-    #[cfg_attr(not(feature = "client"), expect(dead_code, reason = "the client follows redirects"))]
-    Headless {
-        version: Version,
-        headers: HeaderMap,
-        extensions: Extensions,
-    },
-    Nothing,
+///
+/// Two fields, not two cases of one type: a request is large, and is moved out once without that anything of its size
+/// is written in its place.
+pub(super) struct Outgoing<B> {
+    /// As the caller made it, or made again.
+    next: Option<Request<B>>,
+    kept: Option<Kept<B>>,
+}
+
+/// Method and URL stand in the table of calls in flight; to clone them here as well would cost every call that is never
+/// repeated.
+struct Kept<B> {
+    version: Version,
+    headers: HeaderMap,
+    extensions: Extensions,
+    /// None where it cannot be sent again: the rest is for the place that a redirect names.
+    body: Option<B>,
+}
+
+impl<B> Outgoing<B> {
+    #[inline]
+    pub(super) fn new(request: Request<B>) -> Outgoing<B> {
+        Outgoing { next: Some(request), kept: None }
+    }
+
+    /// What the caller made, before the first attempt.
+    #[inline]
+    pub(super) fn first(&self) -> Option<&Request<B>> {
+        self.next.as_ref()
+    }
 }
 
 impl<B: 'static> Outgoing<B> {
-    pub(super) fn is_some(&self) -> bool {
-        matches!(self, Outgoing::First(_) | Outgoing::Again { .. })
-    }
-
-    fn version(&self) -> Version {
-        match self {
-            Outgoing::First(request) => request.version(),
-            Outgoing::Again { version, .. } | Outgoing::Headless { version, .. } => *version,
-            Outgoing::Nothing => Version::default(),
-        }
-    }
-
-    /// The request of this attempt; what is needed for another one stays behind.
+    /// The request of this attempt, which has begun, to be [taken](Outgoing::take); what is needed for another one
+    /// stays behind.
     #[inline]
-    pub(super) fn next(&mut self, life: &Life) -> Request<B> {
-        let request = match std::mem::replace(self, Outgoing::Nothing) {
-            Outgoing::First(request) => request,
-            Outgoing::Again { version, headers, extensions, body } => {
-                let mut request = Request::new(body);
-                *request.method_mut() = life.method.clone();
-                *request.uri_mut() = life.uri();
-                *request.version_mut() = version;
-                *request.headers_mut() = headers;
-                *request.extensions_mut() = extensions;
-                request
-            }
-            Outgoing::Headless { .. } | Outgoing::Nothing => {
-                unreachable!("no attempt begins without a request")
-            }
-        };
-        if life.may_repeat() || life.follows {
-            let copy = life.lane.shared.retry.replay.copy(request.body());
-            if copy.is_none() && life.may_repeat() {
-                life.lane.shared.say_unreplayable(Replay::name_of::<B>());
-            }
-            if copy.is_some() || life.follows {
-                let version = request.version();
-                let (headers, extensions) = (request.headers().clone(), request.extensions().clone());
-                *self = match copy {
-                    Some(body) => Outgoing::Again { version, headers, extensions, body },
-                    None => Outgoing::Headless { version, headers, extensions },
-                };
-            }
+    pub(super) fn prepare(&mut self, life: &Life, now: Instant) {
+        if self.next.is_none() {
+            self.next = self.again(life);
         }
-        request
+        if let Some(request) = &mut self.next {
+            self.kept = keep(life, request);
+            propagate(life, request, now);
+        }
+    }
+
+    /// What was prepared.
+    #[inline]
+    pub(super) fn take(&mut self) -> Request<B> {
+        self.next.take().unwrap_or_else(|| unreachable!("no attempt begins without a request"))
+    }
+
+    /// Makes what was kept a request once more.
+    #[cold]
+    fn again(&mut self, life: &Life) -> Option<Request<B>> {
+        let Kept { version, headers, extensions, body } = self.kept.take()?;
+        let mut request = Request::new(body?);
+        *request.method_mut() = life.method.clone();
+        *request.uri_mut() = life.uri();
+        *request.version_mut() = version;
+        *request.headers_mut() = headers;
+        *request.extensions_mut() = extensions;
+        Some(request)
     }
 
     /// What a redirect makes the next request of; without the body where that cannot be sent again.
     #[cfg(feature = "client")]
     pub(super) fn leave(&mut self, method: Method, uri: Uri) -> Option<(request::Parts, Option<B>)> {
+        let Kept { version, headers, extensions, body } = self.kept.take()?;
         let mut left = Request::new(());
-        let (version, headers, extensions, body) = match std::mem::replace(self, Outgoing::Nothing) {
-            Outgoing::Again { version, headers, extensions, body } => {
-                (version, headers, extensions, Some(body))
-            }
-            Outgoing::Headless { version, headers, extensions } => (version, headers, extensions, None),
-            Outgoing::First(_) | Outgoing::Nothing => return None,
-        };
         (*left.method_mut(), *left.uri_mut(), *left.version_mut()) = (method, uri, version);
         (*left.headers_mut(), *left.extensions_mut()) = (headers, extensions);
         Some((left.into_parts().0, body))
+    }
+
+    /// Whether there is something to send, or to send again.
+    pub(super) fn is_some(&self) -> bool {
+        self.next.is_some() || self.kept.as_ref().is_some_and(|kept| kept.body.is_some())
+    }
+
+    fn version(&self) -> Version {
+        let next = self.next.as_ref().map(Request::version);
+        next.or_else(|| Some(self.kept.as_ref()?.version)).unwrap_or_default()
     }
 
     /// The health check that goes before it.
@@ -113,10 +113,27 @@ impl<B: 'static> Outgoing<B> {
     }
 }
 
-/// Says in the headers how long this attempt is waited for, where the stack was told to. Call it when the attempt has
-/// begun.
+/// What is needed of this request for another attempt, or for the place that a redirect names.
 #[inline]
-pub(super) fn propagate<B>(life: &Life, request: &mut Request<B>, now: Instant) {
+fn keep<B: 'static>(life: &Life, request: &Request<B>) -> Option<Kept<B>> {
+    if !life.may_repeat() && !life.follows {
+        return None;
+    }
+    let body = life.lane.shared.retry.replay.copy(request.body());
+    if body.is_none() && life.may_repeat() {
+        life.lane.shared.say_unreplayable(Replay::name_of::<B>());
+    }
+    if body.is_none() && !life.follows {
+        return None;
+    }
+    let version = request.version();
+    let (headers, extensions) = (request.headers().clone(), request.extensions().clone());
+    Some(Kept { version, headers, extensions, body })
+}
+
+/// Says in the headers how long this attempt is waited for, where the stack was told to.
+#[inline]
+fn propagate<B>(life: &Life, request: &mut Request<B>, now: Instant) {
     let Some(headers) = &life.lane.shared.propagate else { return };
     let ends = Deadline::nearest(life.attempt_ends().map(|(at, _)| at), life.deadline);
     let left = ends.map(|at| at.saturating_duration_since(now));

@@ -43,12 +43,25 @@ pub(crate) struct Cell {
     pub(crate) reported: AtomicBool,
     /// It was reported as one that beats and gets nowhere: to beat is then no recovery.
     pub(crate) stuck: AtomicBool,
-    /// What it does, and the reason of one that is parked.
-    state: Mutex<(Activity, Cow<'static, str>)>,
+    state: Mutex<State>,
     settings: Mutex<Settings>,
     /// Ends the run under way.
     pub(crate) abort: Notify,
     recorder: Recorder,
+}
+
+struct State {
+    activity: Activity,
+    /// Why it need not show signs of life, by the number of the guard that says so: the last one counts. Several tasks of
+    /// a subsystem may wait at a time.
+    holds: Vec<(u64, Activity, Cow<'static, str>)>,
+    next: u64,
+}
+
+impl State {
+    fn activity(&self) -> Activity {
+        self.holds.last().map_or(self.activity, |(_, activity, _)| *activity)
+    }
 }
 
 impl Cell {
@@ -69,7 +82,11 @@ impl Cell {
             restarts: AtomicU64::new(0),
             reported: AtomicBool::new(false),
             stuck: AtomicBool::new(false),
-            state: Mutex::new((Activity::Working { since: Instant::now() }, Cow::Borrowed(""))),
+            state: Mutex::new(State {
+                activity: Activity::Working { since: Instant::now() },
+                holds: Vec::new(),
+                next: 0,
+            }),
             settings: Mutex::new(settings),
             abort: Notify::new(),
             recorder,
@@ -122,7 +139,7 @@ impl Cell {
     }
 
     pub(crate) fn seen(&self) -> Seen {
-        let activity = lock(&self.state).0;
+        let activity = lock(&self.state).activity();
         Seen {
             beat: self.at(self.beat.load(Ordering::Relaxed)),
             progress: self.at(self.progress.load(Ordering::Relaxed)),
@@ -130,9 +147,34 @@ impl Cell {
         }
     }
 
-    /// What it does from now on, and why.
-    pub(crate) fn does(&self, activity: Activity, reason: Cow<'static, str>) {
-        *lock(&self.state) = (activity, reason);
+    /// What it does from now on; whoever held it before does no more.
+    pub(crate) fn does(&self, activity: Activity) {
+        let mut state = lock(&self.state);
+        state.activity = activity;
+        state.holds.clear();
+    }
+
+    /// It parks or rests, until it is let go by this number.
+    pub(crate) fn holds(&self, activity: Activity, reason: Cow<'static, str>) -> u64 {
+        let mut state = lock(&self.state);
+        state.next += 1;
+        let number = state.next;
+        // What ended stays ended, whatever is left of it says.
+        if matches!(state.activity, Activity::Working { .. }) {
+            state.holds.push((number, activity, reason));
+        }
+        number
+    }
+
+    /// It works again, unless it is held by somebody else. False where it was not held by this number any more.
+    pub(crate) fn lets_go(&self, number: u64) -> bool {
+        let mut state = lock(&self.state);
+        let Some(at) = state.holds.iter().position(|(held, ..)| *held == number) else { return false };
+        state.holds.remove(at);
+        if state.holds.is_empty() {
+            state.activity = Activity::Working { since: Instant::now() };
+        }
+        true
     }
 
     /// A new run begins.
@@ -140,7 +182,7 @@ impl Cell {
         self.progress.store(0, Ordering::Relaxed);
         self.reported.store(false, Ordering::Relaxed);
         self.stuck.store(false, Ordering::Relaxed);
-        self.does(Activity::Working { since: now }, Cow::Borrowed(""));
+        self.does(Activity::Working { since: now });
     }
 
     pub(crate) fn settings(&self) -> Settings {
@@ -153,10 +195,10 @@ impl Cell {
 
     /// Why it is parked.
     pub(crate) fn reason(&self) -> String {
-        lock(&self.state).1.to_string()
+        lock(&self.state).holds.last().map(|(.., reason)| reason.to_string()).unwrap_or_default()
     }
 
     pub(crate) fn has_stopped(&self) -> bool {
-        matches!(lock(&self.state).0, Activity::Stopped)
+        matches!(lock(&self.state).activity, Activity::Stopped)
     }
 }

@@ -32,7 +32,8 @@ impl Heart {
         self.0.progress();
     }
 
-    /// It waits for somebody else, and silence is no fault until the guard is dropped. The reason is shown.
+    /// It waits for somebody else, and silence is no fault until the guard is dropped. The reason is shown. Of several
+    /// guards the newest is shown, and the subsystem is parked until the last one is gone, or its run has ended.
     ///
     /// ```
     /// # use unwedge::supervise::Heart;
@@ -45,8 +46,7 @@ impl Heart {
     /// ```
     pub fn parked(&self, reason: impl Into<Cow<'static, str>>) -> Parked {
         self.0.beat();
-        self.0.does(Activity::Parked, reason.into());
-        Parked(Arc::clone(&self.0))
+        self.holds(Activity::Parked, reason.into())
     }
 
     /// A sleep that the watchdog knows about: silence is no fault until it should be over. False where it ended early
@@ -74,9 +74,12 @@ impl Heart {
 
     pub(crate) async fn rest_until(&self, until: Instant) -> bool {
         self.0.beat();
-        self.0.does(Activity::Resting { until }, Cow::Borrowed(""));
-        let _awake = Parked(Arc::clone(&self.0));
+        let _awake = self.holds(Activity::Resting { until }, Cow::Borrowed(""));
         self.0.member.cancel.run_until_cancelled(sleep_until(until)).await.is_some()
+    }
+
+    fn holds(&self, activity: Activity, reason: Cow<'static, str>) -> Parked {
+        Parked { number: self.0.holds(activity, reason), cell: Arc::clone(&self.0) }
     }
 
     /// Whether the program ends: finish what is under way, and return.
@@ -104,17 +107,22 @@ impl fmt::Debug for Heart {
 
 /// While it lives the subsystem is parked: see [`Heart::parked`].
 #[must_use = "the subsystem is parked for as long as this lives"]
-pub struct Parked(Arc<Cell>);
+pub struct Parked {
+    cell: Arc<Cell>,
+    number: u64,
+}
 
 impl Drop for Parked {
     fn drop(&mut self) {
-        self.0.beat();
-        self.0.does(Activity::Working { since: Instant::now() }, Cow::Borrowed(""));
+        // Nobody is heard any more whose run is over.
+        if self.cell.lets_go(self.number) {
+            self.cell.beat();
+        }
     }
 }
 
 impl fmt::Debug for Parked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Parked").field(&self.0.name).finish()
+        f.debug_tuple("Parked").field(&self.cell.name).finish()
     }
 }

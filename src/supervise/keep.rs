@@ -3,14 +3,13 @@
 use super::cell::Cell;
 use super::ending::Ending;
 use super::heart::Heart;
-use super::panics::{Caught, Panic, catch};
+use super::panics::{Caught, Panic, catch, words};
 use super::readiness::Shared;
 use super::report::{Event, Recorder};
 use super::restart::{Decision, Policy, Reason, Restarts};
 use super::verdict::Activity;
 use crate::sync::Arc;
 use crate::telemetry::crew;
-use std::borrow::Cow;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::atomic::Ordering;
@@ -57,12 +56,16 @@ where
     Fut: Future,
     Fut::Output: Ending,
 {
-    let cell = Arc::clone(&run.cell);
-    cell.member.scope(runs(&run, factory)).await;
-    cell.does(Activity::Stopped, Cow::Borrowed(""));
+    let mut factory = factory;
+    run.cell.member.scope(runs(&run, &mut factory)).await;
+    // What it holds is the user's too.
+    if let Err(panic) = catch(|| drop(factory)) {
+        told(&run, &panic);
+    }
+    run.cell.does(Activity::Stopped);
 }
 
-async fn runs<F, Fut>(run: &Run, mut factory: F)
+async fn runs<F, Fut>(run: &Run, factory: &mut F)
 where
     F: FnMut(Heart) -> Fut,
     Fut: Future,
@@ -74,7 +77,7 @@ where
     while !shared.cancel.is_cancelled() {
         let began = Instant::now();
         cell.starts(began);
-        let end = once(run, &mut factory, &mut restarts, began).await;
+        let end = once(run, factory, &mut restarts, began).await;
         let now = Instant::now();
         let (reason, error) = match end {
             End::Returned => (Reason::Return, None),
@@ -100,7 +103,7 @@ where
             recorder.tell(Event::Stopped { name: Arc::clone(&cell.name) });
             return;
         };
-        cell.does(Activity::BackOff { until: now + wait }, Cow::Borrowed(""));
+        cell.does(Activity::BackOff { until: now + wait });
         cell.goes_down(now);
         let count = cell.restarts.fetch_add(1, Ordering::Relaxed) + 1;
         match reason {
@@ -140,9 +143,7 @@ where
     let mut healthy = pin!(restarts.has_escalated().then(|| sleep_until(began + run.policy.health())));
     poll_fn(|cx| {
         match pin!(&mut work).poll(cx) {
-            Poll::Ready(Ok(ending)) => {
-                return Poll::Ready(ending.failure().map_or(End::Returned, End::Failed));
-            }
+            Poll::Ready(Ok(ending)) => return Poll::Ready(ended(ending)),
             Poll::Ready(Err(panic)) => return Poll::Ready(End::Panicked(panic)),
             Poll::Pending => {}
         }
@@ -156,6 +157,15 @@ where
         Poll::Pending
     })
     .await
+}
+
+/// The words of an error are the user's code, like the loop that returned it.
+fn ended(ending: impl Ending) -> End {
+    match words(ending) {
+        Ok(None) => End::Returned,
+        Ok(Some(error)) => End::Failed(error),
+        Err(panic) => End::Panicked(panic),
+    }
 }
 
 /// It was given up, and is healthy after all.

@@ -106,7 +106,7 @@ impl Liveness {
     /// By how much the watchdog was late when it last looked: a machine that is short of time cannot tell who is
     /// stale. Zero without a watchdog.
     pub fn watchdog_lag(&self) -> Duration {
-        Duration::from_nanos(self.0.lag.load(Ordering::Relaxed))
+        self.0.lag()
     }
 
     /// Whether all of these are alive and get on, and the names of those that are not.
@@ -151,6 +151,10 @@ impl Registry {
 
     pub(crate) fn late(&self, lag: Duration) {
         self.lag.store(lag.as_nanos() as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn lag(&self) -> Duration {
+        Duration::from_nanos(self.lag.load(Ordering::Relaxed))
     }
 
     pub(crate) fn all(&self) -> Vec<Arc<Cell>> {

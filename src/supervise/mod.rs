@@ -209,7 +209,8 @@ impl Supervisor {
         self
     }
 
-    /// How often the watchdog looks. Default: a quarter of the shortest threshold, between 10 ms and 1 s.
+    /// How often the watchdog looks. Default: a quarter of the shortest threshold, between 10 ms and 1 s. Less than 1 ms,
+    /// and more than the shortest threshold, are errors of [`run_until`](Supervisor::run_until).
     pub fn watch_every(&mut self, period: Duration) -> &mut Supervisor {
         self.period = Some(period);
         self

@@ -1,5 +1,6 @@
 //! Panics of supervised code: caught, with their words and the stack they came from.
 
+use super::ending::Ending;
 use std::any::Any;
 use std::backtrace::Backtrace;
 use std::cell::{Cell, RefCell};
@@ -13,6 +14,11 @@ thread_local! {
     static WATCHED: Cell<bool> = const { Cell::new(false) };
     static LAST: RefCell<Option<(String, Backtrace)>> = const { RefCell::new(None) };
 }
+
+/// What is told of a panic or an error is no longer than this, in bytes, and its stack than that: text from outside
+/// must not fill a log.
+const WORDS: usize = 4 << 10;
+const STACK: usize = 32 << 10;
 
 /// A panic that was caught.
 #[derive(Clone, Debug)]
@@ -46,19 +52,40 @@ pub(crate) fn install() {
 /// Runs supervised code.
 pub(crate) fn catch<T>(work: impl FnOnce() -> T) -> Result<T, Panic> {
     let outer = WATCHED.replace(true);
+    if !outer {
+        // Of a panic that was caught by somebody else.
+        drop(LAST.take());
+    }
     let done = catch_unwind(AssertUnwindSafe(work));
     WATCHED.set(outer);
     done.map_err(|payload| {
         let (place, stack) = LAST.take().map_or((String::new(), None), |(at, stack)| (at, Some(stack)));
-        let said = said(&*payload).to_owned();
+        let said = cut(said(&*payload).to_owned(), WORDS);
         // A payload may panic when it is dropped.
         let _ = catch_unwind(AssertUnwindSafe(|| drop(payload)));
         Panic {
             message: format!("{said}{place}"),
-            backtrace: stack
-                .map_or_else(|| "none: the panic hook was replaced".to_owned(), |s| s.to_string()),
+            backtrace: match stack {
+                Some(stack) => cut(stack.to_string(), STACK),
+                None => "none: the panic was resumed, or the panic hook replaced".to_owned(),
+            },
         }
     })
+}
+
+/// What an ending says, if it is an error.
+pub(crate) fn words(ending: impl Ending) -> Result<Option<String>, Panic> {
+    catch(|| ending.failure()).map(|said| said.map(|said| cut(said, WORDS)))
+}
+
+fn cut(mut text: String, most: usize) -> String {
+    if text.len() > most {
+        let end = (0..=most).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
+        let over = text.len() - end;
+        text.truncate(end);
+        text.push_str(&format!("... ({over} more bytes)"));
+    }
+    text
 }
 
 /// A future whose panics are its result. It is dropped where a panic of its own reaches nobody either.
@@ -125,6 +152,23 @@ mod tests {
         }
         let panic = catch(|| std::panic::panic_any(Bomb)).unwrap_err();
         assert!(panic.message.starts_with("a panic without words"), "{panic:?}");
+    }
+
+    #[test]
+    fn a_panic_that_is_resumed_is_not_told_with_the_place_of_another() {
+        install();
+        // Caught inside: of no interest to anybody any more.
+        catch(|| drop(catch_unwind(|| panic!("the first")))).unwrap();
+        let panic = catch(|| std::panic::resume_unwind(Box::new("the second"))).unwrap_err();
+        assert_eq!(panic.message, "the second");
+        assert!(panic.backtrace.starts_with("none: "), "{panic:?}");
+    }
+
+    #[test]
+    fn what_is_too_long_is_cut_between_two_characters_and_says_by_how_much() {
+        assert_eq!(cut("abc".to_owned(), 3), "abc");
+        assert_eq!(cut("aüb".to_owned(), 2), "a... (3 more bytes)");
+        assert_eq!(cut("aüb".to_owned(), 3), "aü... (1 more bytes)");
     }
 
     #[test]

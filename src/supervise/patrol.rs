@@ -2,7 +2,7 @@
 
 use super::ending::Ending;
 use super::heart::Heart;
-use super::panics::{Caught, catch};
+use super::panics::{Caught, catch, words};
 use super::report::{Event, Outcome, Recorder};
 use crate::deadline::within;
 use crate::duration::human;
@@ -136,13 +136,11 @@ where
         };
         let now = Instant::now();
         heart.progress();
-        let (outcome, error) = match swept {
-            Ok(Ok(ending)) => match ending.failure() {
-                None => (Outcome::Ok, String::new()),
-                // Its calls know the deadline too, and may be the first to say so.
-                Some(error) if now - began >= limit => (Outcome::Timeout, error),
-                Some(error) => (Outcome::Error, error),
-            },
+        let (outcome, error) = match swept.map(|swept| swept.and_then(words)) {
+            Ok(Ok(None)) => (Outcome::Ok, String::new()),
+            // Its calls know the deadline too, and may be the first to say so.
+            Ok(Ok(Some(error))) if now - began >= limit => (Outcome::Timeout, error),
+            Ok(Ok(Some(error))) => (Outcome::Error, error),
             Ok(Err(panic)) => {
                 crew::panicked(heart.name(), &panic.message, &panic.backtrace);
                 let (name, message) = (Arc::clone(&heart.0.name), panic.message.clone());

@@ -149,6 +149,23 @@ pub struct Report {
 
 impl Report {
     /// 0 after a clean end, 1 where somebody had to be aborted.
+    ///
+    /// Give it to `std::process::exit`: a return from `main` waits for ever for a straggler that blocks its thread. What
+    /// is left to be written, to a log or a file, is written before.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use unwedge::supervise::Supervisor;
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() -> Result<(), unwedge::Error> {
+    /// let mut crew = Supervisor::new();
+    /// crew.spawn("relay", Duration::from_secs(60), |heart| async move { heart.cancelled().await });
+    /// crew.spawn("deaf", Duration::from_secs(60), |_| std::future::pending::<()>());
+    /// let report = crew.run_until(tokio::time::sleep(Duration::from_secs(1)), Duration::from_secs(10)).await?;
+    /// assert_eq!(report.stragglers, ["deaf"]);
+    /// assert_eq!((report.clean, report.exit_code()), (false, 1));
+    /// # Ok(()) }
+    /// ```
     pub fn exit_code(&self) -> i32 {
         i32::from(!self.clean)
     }

@@ -1,6 +1,7 @@
 //! From the start of a crew to its end.
 
 use super::cell::Cell;
+use super::liveness::Liveness;
 use super::readiness::Shared;
 use super::report::{Event, Report};
 use super::signal::Asked;
@@ -40,7 +41,8 @@ impl Supervisor {
     /// On a runtime without its timer, as tokio's own timers do.
     ///
     /// # Cancellation safety
-    /// When it is dropped all subsystems are aborted at their next `.await`.
+    /// When it is dropped all subsystems are aborted at their next `.await`, tasks of theirs are told to end, and the
+    /// program is not ready any more.
     pub async fn run_until<S>(
         mut self,
         signal: impl Future<Output = S>,
@@ -64,6 +66,8 @@ impl Supervisor {
             crew::aborts_on_panic();
         }
         panics::install();
+        // Also where this future is dropped: probes and tasks of the subsystems live on, and have to know.
+        let _told = self.shared.cancel.clone().drop_guard();
         let calls = std::mem::take(&mut self.calls);
         let watchdog = Watchdog::start(&self.liveness.0, calls, self.period)?;
         let mut tasks = JoinSet::new();
@@ -80,7 +84,10 @@ impl Supervisor {
         let began = Instant::now();
         let running = cells.iter().filter(|cell| !cell.has_stopped()).count();
         let (name, failed, again) = match first {
-            Happened::Asked(asked) => (Some(asked.name), asked.failed, asked.again),
+            Happened::Asked(asked) => {
+                let again = asked.again.unwrap_or_else(|| Box::pin(std::future::pending()));
+                (Some(asked.name), asked.failed, Some(again))
+            }
             Happened::Exit => (Some("escalation"), None, None),
             Happened::AllGone | Happened::TimeIsUp => (None, None, None),
         };
@@ -91,13 +98,14 @@ impl Supervisor {
         let again = pin!(async {
             match again {
                 Some(again) => again.await,
-                None => std::future::pending().await,
+                // Nobody has asked yet, so that the first signal is the one too many.
+                None => drop(signal.await),
             }
             Asked::from(())
         });
         // Whatever happens next, the time of those that are left is over.
         let _ = crew.next(again, Some(pin!(sleep(grace)))).await;
-        let stragglers = self.abort(&mut crew.tasks, &cells).await;
+        let stragglers = abort(&self.liveness, &mut crew.tasks, &cells).await;
         drop(crew);
         let report = Report {
             signal: name,
@@ -116,21 +124,22 @@ impl Supervisor {
             None => Ok(report),
         }
     }
+}
 
-    /// Aborts and names those that did not end by themselves.
-    async fn abort(&self, tasks: &mut JoinSet<()>, cells: &[Arc<Cell>]) -> Vec<String> {
-        let left = |cell: &Cell| !cell.has_stopped() && cells.iter().any(|own| std::ptr::eq(&**own, cell));
-        if tasks.is_empty() {
-            return Vec::new();
-        }
-        let shown = self.liveness.0.show(Instant::now(), left);
-        for (cell, subsystem) in &shown {
-            crew::straggler(&cell.name, subsystem);
-        }
-        tasks.abort_all();
-        let _ = tokio::time::timeout(GONE, async { while tasks.join_next().await.is_some() {} }).await;
-        shown.into_iter().map(|(cell, _)| cell.name.to_string()).collect()
+/// Aborts and names those that did not end by themselves. No method of the supervisor, which may be sent to another
+/// thread and not shared with one: its run can be spawned.
+async fn abort(liveness: &Liveness, tasks: &mut JoinSet<()>, cells: &[Arc<Cell>]) -> Vec<String> {
+    let left = |cell: &Cell| !cell.has_stopped() && cells.iter().any(|own| std::ptr::eq(&**own, cell));
+    if tasks.is_empty() {
+        return Vec::new();
     }
+    let shown = liveness.0.show(Instant::now(), left);
+    for (cell, subsystem) in &shown {
+        crew::straggler(&cell.name, subsystem);
+    }
+    tasks.abort_all();
+    let _ = tokio::time::timeout(GONE, async { while tasks.join_next().await.is_some() {} }).await;
+    shown.into_iter().map(|(cell, _)| cell.name.to_string()).collect()
 }
 
 /// The signal was there before the crew.

@@ -74,10 +74,12 @@ mod system {
     }
 
     async fn either(int: &mut Signal, term: &mut Signal) -> &'static str {
-        poll_fn(|cx| match (int.poll_recv(cx), term.poll_recv(cx)) {
-            (Poll::Ready(_), _) => Poll::Ready("SIGINT"),
-            (_, Poll::Ready(_)) => Poll::Ready("SIGTERM"),
-            _ => Poll::Pending,
+        // One at a time: where both are there, the other one is the second.
+        poll_fn(|cx| {
+            if int.poll_recv(cx).is_ready() {
+                return Poll::Ready("SIGINT");
+            }
+            term.poll_recv(cx).map(|_| "SIGTERM")
         })
         .await
     }

@@ -10,6 +10,7 @@ pub(crate) use elsewhere::*;
 mod unix {
     use crate::telemetry::crew;
     use sd_notify::{NotifyState, notify};
+    use std::sync::atomic::{AtomicBool, Ordering};
     use std::time::Duration;
 
     /// `Type=notify`: the service is up.
@@ -33,9 +34,12 @@ mod unix {
     }
 
     fn say(state: NotifyState<'_>) {
-        // Ok where nobody asks.
+        static SAID: AtomicBool = AtomicBool::new(false);
+        // Ok where nobody asks. Said once: it is told again at every look.
         if let Err(error) = notify(&[state]) {
-            crew::systemd(&error);
+            if !SAID.swap(true, Ordering::Relaxed) {
+                crew::systemd(&error);
+            }
         }
     }
 }

@@ -43,3 +43,16 @@ async fn an_escalation_that_exits_is_not_ready_before_the_process_ends_and_drain
     }
     assert_eq!(escalated, 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_signal_in_the_grace_of_an_escalation_ends_it_at_once() {
+    let start = Instant::now();
+    let mut crew = Supervisor::new();
+    crew.exit = |_| {};
+    crew.escalate(Escalation::Exit(70));
+    crew.spawn("scheduler", SECOND, |_| async { panic!("bad tenant") });
+    crew.spawn("deaf", 1000 * SECOND, |_| std::future::pending::<()>());
+    let report = crew.run_until(tokio::time::sleep(40 * SECOND), 100 * SECOND).await.unwrap();
+    assert_eq!((report.signal, start.elapsed()), (Some("escalation"), 40 * SECOND));
+    assert_eq!(report.stragglers, ["deaf"]);
+}

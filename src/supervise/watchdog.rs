@@ -8,7 +8,7 @@ use super::verdict::{Activity, Verdict, is_due};
 use crate::error::Error;
 use crate::inflight::InFlight;
 use crate::sync::{Arc, Mutex, lock};
-use crate::telemetry::crew;
+use crate::telemetry::{self, crew};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{Thread, park_timeout};
@@ -31,9 +31,14 @@ pub enum Watch {
 
 /// How often the oldest call in flight is looked at.
 const CALLS: Duration = Duration::from_secs(60);
+/// How often metrics are set, and of how many subsystems.
+const PUBLISHED: Duration = Duration::from_secs(1);
+const SERIES: usize = 200;
 /// The least and the most between two looks, where nobody says.
 const LEAST: Duration = Duration::from_millis(10);
 const MOST: Duration = Duration::from_secs(1);
+/// Below this it would do nothing else.
+const FINEST: Duration = Duration::from_millis(1);
 
 /// What the thread and the runtime share.
 pub(crate) struct Watched {
@@ -41,6 +46,8 @@ pub(crate) struct Watched {
     recorder: Recorder,
     calls: Vec<InFlight>,
     calls_seen: Mutex<Option<Instant>>,
+    published: Mutex<Option<Instant>>,
+    began: Instant,
     pub(crate) period: Duration,
     /// Counts up while tasks of the runtime run.
     pulse: AtomicU64,
@@ -76,6 +83,11 @@ impl Watchdog {
             (None, shortest) => (shortest.unwrap_or(MOST) / 4).clamp(LEAST, MOST),
         };
         crate::duration::check("the period of the watchdog", looks)?;
+        if looks < FINEST {
+            return Err(Error::config(format!(
+                "the period of the watchdog is {looks:?}: it must be at least 1 ms, the resolution of timers"
+            )));
+        }
         if let Some(systemd) = systemd::watchdog() {
             looks = looks.min(systemd / 3).max(LEAST);
         }
@@ -84,6 +96,8 @@ impl Watchdog {
             recorder: registry.recorder.clone(),
             calls,
             calls_seen: Mutex::default(),
+            published: Mutex::default(),
+            began: Instant::now(),
             period: looks,
             pulse: AtomicU64::new(0),
             ends: AtomicBool::new(false),
@@ -179,6 +193,23 @@ impl Watched {
             }
         }
         self.look_at_calls(now);
+        if telemetry::is_read() {
+            self.publish(now);
+        }
+    }
+
+    /// Once a second: how each subsystem is, as metrics.
+    fn publish(&self, now: Instant) {
+        if !is_time(&self.published, PUBLISHED, now) {
+            return;
+        }
+        for cell in self.registry.all().iter().take(SERIES) {
+            let (seen, threshold) = (cell.seen(), cell.settings().threshold());
+            let age = now.saturating_duration_since(seen.beat.unwrap_or(self.began));
+            let stale = threshold.is_some_and(|threshold| is_due(seen, threshold, now).is_stale());
+            telemetry::subsystem(&cell.name, age, stale);
+        }
+        telemetry::watchdog_lag(self.registry.lag());
     }
 
     fn report(&self, cell: &Cell, verdict: Verdict, shown: &super::Subsystem, now: Instant) {
@@ -201,13 +232,8 @@ impl Watched {
 
     /// Once a minute: the oldest call that lives on after its bound.
     fn look_at_calls(&self, now: Instant) {
-        {
-            let mut seen = lock(&self.calls_seen);
-            let last = *seen.get_or_insert(now);
-            if now.saturating_duration_since(last) < CALLS {
-                return;
-            }
-            *seen = Some(now);
+        if !is_time(&self.calls_seen, CALLS, now) {
+            return;
         }
         let own = self.calls.iter().map(|calls| Arc::clone(&calls.0));
         let theirs = self.registry.all().into_iter().flat_map(|cell| cell.member.tables());
@@ -218,4 +244,14 @@ impl Watched {
             crew::overdue(call.subsystem.as_deref().unwrap_or("none"), &call);
         }
     }
+}
+
+/// Whether it is so long since the last time, and notes that it is now.
+fn is_time(last: &Mutex<Option<Instant>>, every: Duration, now: Instant) -> bool {
+    let mut last = lock(last);
+    let due = now.saturating_duration_since(*last.get_or_insert(now)) >= every;
+    if due {
+        *last = Some(now);
+    }
+    due
 }

@@ -1,5 +1,6 @@
 //! The words of the supervisor.
 
+use super::meter;
 use crate::duration::human;
 use std::fmt::Display;
 use std::time::Duration;
@@ -11,10 +12,12 @@ pub(crate) fn panicked(subsystem: &str, panic: &str, backtrace: &str) {
 /// After a panic, an error, or because it was stale.
 pub(crate) fn restarting(subsystem: &str, reason: &str, error: Option<&str>, restarts: u64, wait: Duration) {
     tracing::warn!(subsystem, reason, error, restarts, r#in = %human(wait), "loop failed, restarting");
+    meter::restarted(subsystem, reason);
 }
 
 pub(crate) fn returned(subsystem: &str, restarts: u64, wait: Duration) {
     tracing::warn!(subsystem, restarts, r#in = %human(wait), "loop exited unexpectedly, restarting");
+    meter::restarted(subsystem, "return");
 }
 
 pub(crate) fn stopping(subsystem: &str, error: Option<&str>) {
@@ -47,6 +50,7 @@ pub(crate) fn stale(subsystem: &str, enforced: bool, told: &dyn Display) {
         true => tracing::error!(subsystem, "stale, restarting it: {told}"),
         false => tracing::error!(subsystem, "stale: {told}"),
     }
+    meter::stale(subsystem);
 }
 
 pub(crate) fn overdue(subsystem: &str, call: &dyn Display) {

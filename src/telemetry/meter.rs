@@ -182,6 +182,78 @@ pub(crate) fn leases_expired(origin: &str, leases: u64) {
     }
 }
 
+/// An event stream is connected; with a `cause`, it was lost or could not be connected.
+#[cfg(feature = "sse")]
+#[cfg_attr(not(feature = "metrics"), expect(unused_variables, reason = "nothing is counted"))]
+pub(super) fn stream(name: &str, cause: Option<&'static str>) {
+    #[cfg(feature = "metrics")]
+    if names::is_recorded() {
+        let stream = ("stream", name.to_owned());
+        match cause {
+            None => names::count(&names::STREAM_CONNECTS, vec![stream]),
+            Some(cause) => {
+                names::count(&names::STREAM_LOSSES, vec![stream, ("cause", cause.to_owned())]);
+            }
+        }
+    }
+}
+
+/// A loop is started again; names of subsystems are few by construction.
+#[cfg(feature = "supervise")]
+#[cfg_attr(not(feature = "metrics"), expect(unused_variables, reason = "nothing is counted"))]
+pub(super) fn restarted(subsystem: &str, reason: &str) {
+    #[cfg(feature = "metrics")]
+    if names::is_recorded() {
+        let labels = vec![("subsystem", subsystem.to_owned()), ("reason", reason.to_owned())];
+        names::count(&names::RESTARTS, labels);
+    }
+}
+
+#[cfg(feature = "supervise")]
+#[cfg_attr(not(feature = "metrics"), expect(unused_variables, reason = "nothing is counted"))]
+pub(super) fn stale(subsystem: &str) {
+    #[cfg(feature = "metrics")]
+    if names::is_recorded() {
+        names::count(&names::STALE, vec![("subsystem", subsystem.to_owned())]);
+    }
+}
+
+/// An item of a queue grew too old. Without a label: keys come from outside.
+#[cfg(feature = "supervise")]
+pub(super) fn expired() {
+    #[cfg(feature = "metrics")]
+    if names::is_recorded() {
+        names::count(&names::QUEUE_EXPIRED, Vec::new());
+    }
+}
+
+/// Whether there is a reader of what [`subsystem`] would say.
+#[cfg(feature = "supervise")]
+pub(crate) fn is_read() -> bool {
+    #[cfg(feature = "metrics")]
+    return names::is_recorded();
+    #[cfg(not(feature = "metrics"))]
+    false
+}
+
+/// A supervised loop, each time that the watchdog publishes.
+#[cfg(feature = "supervise")]
+#[cfg_attr(not(feature = "metrics"), expect(unused_variables, reason = "nothing is counted"))]
+pub(crate) fn subsystem(name: &str, age: Duration, stale: bool) {
+    #[cfg(feature = "metrics")]
+    {
+        names::set(&names::SUBSYSTEM_AGE, vec![("subsystem", name.to_owned())], age.as_secs_f64());
+        names::set(&names::SUBSYSTEM_STALE, vec![("subsystem", name.to_owned())], f64::from(u8::from(stale)));
+    }
+}
+
+#[cfg(feature = "supervise")]
+#[cfg_attr(not(feature = "metrics"), expect(unused_variables, reason = "nothing is counted"))]
+pub(crate) fn watchdog_lag(lag: Duration) {
+    #[cfg(feature = "metrics")]
+    names::set(&names::WATCHDOG_LAG, Vec::new(), lag.as_secs_f64());
+}
+
 /// What is in flight, each time that somebody looks.
 #[cfg(feature = "metrics")]
 pub(crate) fn in_flight(calls: usize, oldest: Duration) {

@@ -67,6 +67,14 @@ metrics! {
     DEADLINES Counter "unwedge_deadline_exceeded_total" ["origin" "phase"] &[], "Calls that ended at their deadline, by the phase they were in.";
     LONG_POLLS Gauge "unwedge_long_polls_in_flight" ["origin"] &[], "Long polls under way.";
     UNBOUNDED Counter "unwedge_unbounded_calls_total" ["origin"] &[], "Long polls without any bound of their own.";
+    STREAM_CONNECTS Counter "unwedge_event_stream_connects_total" ["stream"] &[], "Connections of an event stream that were made, the first one included.";
+    STREAM_LOSSES Counter "unwedge_event_stream_losses_total" ["stream" "cause"] &[], "Connections of an event stream that were lost or not made.";
+    RESTARTS Counter "unwedge_restarts_total" ["subsystem" "reason"] &[], "Loops that were started again, by how they ended.";
+    STALE Counter "unwedge_stale_total" ["subsystem"] &[], "Times that a subsystem fell silent for longer than its threshold.";
+    QUEUE_EXPIRED Counter "unwedge_queue_expired_total" [] &[], "Items of queues that grew too old.";
+    SUBSYSTEM_AGE Gauge "unwedge_subsystem_last_tick_age_seconds" ["subsystem"] &[], "Seconds since the last sign of life of a supervised loop, or since its crew was started where it never showed one.";
+    SUBSYSTEM_STALE Gauge "unwedge_subsystem_stale" ["subsystem"] &[], "1 while a supervised loop is stale, else 0.";
+    WATCHDOG_LAG Gauge "unwedge_watchdog_lag_seconds" [] &[], "By how much the watchdog was late when it last looked.";
     IN_FLIGHT Gauge "unwedge_calls_in_flight" [] &[], "Calls under way when it was last looked.";
     OLDEST Gauge "unwedge_oldest_in_flight_seconds" [] &[], "Age of the oldest call under way when it was last looked.";
 }

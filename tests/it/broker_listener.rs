@@ -149,6 +149,30 @@ async fn the_long_poll_is_left_alone() {
     assert!((2..=3).contains(&asked(&peer, "GET /message")));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn listener_that_ended_is_revived() {
+    // The broker takes no listener, for once: each run of the listener ends with an error.
+    let refuses = Script::new().times(2, Reply::status(403)).forever(session());
+    let peer = well(Peer::new().on("POST /session", refuses));
+    let mut listener = listener(&peer).await;
+    for (restarts, in_ms) in [(1, 1000), (2, 2000)] {
+        let restart = listener.event("restart").await;
+        assert_eq!(
+            (&restart["name"], &restart["reason"], &restart["restarts"], &restart["in_ms"]),
+            (&"listener".into(), &"error".into(), &restarts.into(), &in_ms.into())
+        );
+    }
+    let ended = listener.seen().last().unwrap()["t_ms"].as_u64().unwrap();
+    let job = listener.event("job").await;
+    assert_eq!(job["id"], "job-1");
+    assert!(job["t_ms"].as_u64().unwrap() - ended < 60_000, "{job}");
+    let ran = listener_stopped(listener, &peer).await;
+    let revived = of(&ran, "recovered").into_iter().filter(|o| o["name"] == "listener");
+    assert!(revived.count() >= 1, "{ran:?}");
+    assert_eq!(ran.last().unwrap()["restarts"], 2);
+    assert_eq!(went_well(&ran, "token"), 1, "what it had outlives a run: {ran:?}");
+}
+
 /// Ends the listener, which deletes its session. What it said.
 async fn listener_stopped(listener: Running, peer: &Peer) -> Vec<Value> {
     let ran = listener.stop().await;

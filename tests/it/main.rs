@@ -6,6 +6,9 @@
     reason = "helpers of tests fail loudly, a test owns its tasks, and its types are seen at once"
 )]
 
+mod admin;
+mod admin_open;
+mod admin_page;
 mod adoption;
 mod background;
 mod bad_input;
@@ -19,7 +22,10 @@ mod broker_killed;
 #[cfg(unix)]
 mod broker_listener;
 mod budget;
+#[cfg(unix)]
+mod checkin_agent;
 mod child;
+mod chromium;
 mod collect;
 mod deadline;
 mod discarded;
@@ -27,6 +33,14 @@ mod downstream;
 mod drill;
 mod drops;
 mod errors;
+#[cfg(unix)]
+mod event_runner;
+#[cfg(unix)]
+mod event_runner_deploy;
+#[cfg(unix)]
+mod event_runner_end;
+#[cfg(unix)]
+mod event_runner_settings;
 mod event_streams;
 mod event_streams_limits;
 mod event_streams_lost;
@@ -46,6 +60,8 @@ mod metrics;
 mod neighbours;
 mod outcomes;
 mod package;
+#[cfg(unix)]
+mod patrol_loop;
 mod preflight;
 mod preflight_lead;
 mod preflight_modes;
@@ -68,9 +84,12 @@ mod stress;
 mod supervise;
 mod supervise_bad;
 mod supervise_blocked;
+mod supervise_hostile;
 mod supervise_liveness;
 mod supervise_patrol;
 mod supervise_shutdown;
+#[cfg(unix)]
+mod supervised_platform;
 mod support;
 mod waits;
 mod watch;

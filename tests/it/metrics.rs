@@ -4,7 +4,7 @@ use crate::support::*;
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
 use std::collections::BTreeSet;
 use std::task::Poll;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, sleep_until};
 use unwedge::metrics::{Kind, METRICS, record};
 use unwedge::retry::Backoff;
 use unwedge::testing::{Peer, Reply};
@@ -154,6 +154,20 @@ async fn a_circuit_is_counted_from_closed_to_closed_with_its_probe_that_hung_and
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_call_that_an_open_circuit_turns_away_is_counted_as_a_call_and_as_no_attempt() {
+    let counting = Counting::begin();
+    let peer = Peer::new().forever(Reply::ok(""));
+    let layer = built(StackLayer::builder());
+    layer.breakers().of(get("/").uri()).unwrap().force_open();
+    assert!(call(&stack(&peer, &layer), get("/")).await.unwrap_err().is_open());
+    let series = counting.series();
+    let at = "server.address=peer.test,server.port=80";
+    let name = format!("http.client.request.duration{{http.request.method=GET,{at},error.type=open}}");
+    assert_eq!(value(&series, &name), 1.0);
+    assert!(!names(&series).contains("unwedge_attempts_total"), "{series:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_long_poll_is_counted_apart_and_while_it_waits() {
     let counting = Counting::begin();
     let peer = Peer::new().forever(Reply::hang());
@@ -209,6 +223,82 @@ async fn origins_beyond_the_cap_and_methods_made_up_share_a_series() {
     assert!(series.iter().any(|(shown, _)| shown.contains("origin=other")), "{series:#?}");
     assert!(series.iter().any(|(shown, _)| shown.contains("http.request.method=_OTHER")), "{series:#?}");
     assert!(!series.iter().any(|(shown, _)| shown.contains("MADE")), "{series:#?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn streams_that_are_lost_loops_that_end_and_items_that_expire_are_counted() {
+    use unwedge::supervise::{Supervisor, queue};
+    let counting = Counting::begin();
+    let event = Reply::ok("data: 1\n\n").header("content-type", "text/event-stream");
+    let peer = Peer::new().times(2, event).forever(Reply::hang());
+    let service = stack(&peer, &built(StackLayer::builder()));
+    let stream = unwedge::sse::Settings::default().name("prod").connect(service, get("/"));
+    let mut stream = stream.expect("settings that fit together");
+    for _ in 0..2 {
+        stream.next().await.expect("no end").expect("an event");
+    }
+    drop(stream);
+
+    let waiting = queue::Queue::new(queue::Settings::default().max_age(SECOND)).expect("a queue");
+    waiting.push("a", 1).expect("room");
+    sleep(2 * SECOND).await;
+    assert_eq!(waiting.sweep().expired.len(), 1);
+
+    let mut crew = Supervisor::new();
+    let mut runs = 0;
+    crew.spawn("relay", 60 * SECOND, move |_| {
+        runs += 1;
+        async move {
+            match runs {
+                1 => panic!("the first one"),
+                2 => Ok(()),
+                3 => Err("the third one"),
+                _ => std::future::pending().await,
+            }
+        }
+    });
+    crew.run_until(sleep(300 * SECOND), SECOND).await.expect("settings that fit together");
+
+    let seen = counting.series();
+    for (name, wanted) in [
+        ("unwedge_event_stream_connects_total{stream=prod}", 2.0),
+        ("unwedge_event_stream_losses_total{stream=prod,cause=server}", 1.0),
+        ("unwedge_queue_expired_total{}", 1.0),
+        ("unwedge_restarts_total{subsystem=relay,reason=panic}", 1.0),
+        ("unwedge_restarts_total{subsystem=relay,reason=return}", 1.0),
+        ("unwedge_restarts_total{subsystem=relay,reason=error}", 1.0),
+        ("unwedge_stale_total{subsystem=relay}", 1.0),
+    ] {
+        assert_eq!(value(&seen, name), wanted, "{name}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_supervised_loop_is_shown_with_its_age_and_whether_it_is_stale() {
+    let (counting, start) = (Counting::begin(), Instant::now());
+    let mut crew = unwedge::supervise::Supervisor::new();
+    crew.spawn("relay", 10 * SECOND, |heart| async move {
+        heart.beat();
+        sleep(60 * SECOND).await;
+        let _parked = heart.parked("nobody sends a job");
+        heart.cancelled().await;
+    });
+    crew.spawn("mute", 600 * SECOND, |heart| async move { heart.cancelled().await });
+    let looks = async {
+        // Age of the relay, whether it is stale, age of the mute one.
+        for (seconds, wanted) in [(15, [15.0, 0.0, 15.0]), (45, [45.0, 1.0, 45.0]), (75, [15.0, 0.0, 75.0])] {
+            sleep_until(start + seconds * SECOND + SECOND / 2).await;
+            let seen = counting.series();
+            let age =
+                |name| value(&seen, &format!("unwedge_subsystem_last_tick_age_seconds{{subsystem={name}}}"));
+            let stale = value(&seen, "unwedge_subsystem_stale{subsystem=relay}");
+            let told = [age("relay").round(), stale, age("mute").round()];
+            assert_eq!(told, wanted, "after {seconds} s");
+            assert_eq!(value(&seen, "unwedge_subsystem_stale{subsystem=mute}"), 0.0);
+            assert!(value(&seen, "unwedge_watchdog_lag_seconds{}") >= 0.0);
+        }
+    };
+    crew.run_until(looks, SECOND).await.unwrap();
 }
 
 #[test]

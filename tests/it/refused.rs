@@ -179,3 +179,31 @@ async fn patience_that_outlasts_an_attempt_is_bounded_by_the_total() {
     assert_eq!(call(&service, get("/")).await.unwrap().status(), 200);
     assert!(start.elapsed() >= 5 * SECOND, "the attempt limit does not count it");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_never_gets_a_place_is_refused_in_the_same_words_as_one_that_had_one() {
+    let labelled = || with(get("/t/s3cret/jobs"), unwedge::Label::new("jobs"));
+    let at_once = {
+        let layer = layer(retry::Settings::default().max_retries(0));
+        let (service, _) = opened(&layer).await;
+        call(&service, labelled()).await.unwrap_err()
+    };
+    // It would have waited for the circuit, had it had the time.
+    let layer = layer(patient());
+    let (service, _) = opened(&layer).await;
+    let after_a_look = call(&service, with(labelled(), Deadline::after(SECOND))).await.unwrap_err();
+    for error in [at_once, after_a_look] {
+        assert_eq!(error.to_string(), "GET http://peer.test [jobs]: circuit open, next try in 5 s");
+        assert_eq!(error.kind(), ErrorKind::Open { retry_in: 5 * SECOND });
+        assert_eq!((error.attempts(), error.phase(), error.journal().len()), (0, None, 0));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deadline_that_has_passed_is_told_before_an_open_circuit() {
+    let layer = layer(retry::Settings::default().max_retries(0));
+    let (service, _) = opened(&layer).await;
+    let late = with(get("/"), Deadline::at(Instant::now()));
+    assert!(call(&service, late).await.unwrap_err().is_deadline());
+    assert!(call(&service, get("/")).await.unwrap_err().is_open());
+}

@@ -39,6 +39,10 @@ async fn what_cannot_work_is_refused_before_anything_starts() {
     };
     says(refused(|crew| _ = crew.spawn("first", MINUTE, idle)).await, &["\"first\" already"]);
     says(refused(|crew| _ = crew.spawn(" ", MINUTE, idle)).await, &["blank"]);
+    says(
+        refused(|crew| _ = crew.watch_every(Duration::from_nanos(1))).await,
+        &["period of the watchdog is", "at least 1 ms"],
+    );
     says(refused(|crew| _ = crew.spawn("b", Duration::ZERO, idle)).await, &["the interval of b is 0 s"]);
     says(
         refused(|crew| _ = crew.spawn("b", Duration::MAX, idle)).await,

@@ -4,6 +4,7 @@
 //! Without it the log of `tracing` is what people read there. SIGTERM, SIGINT, `--for` and a standard output that nobody
 //! reads any more ask for the end, which the program itself brings about; a second signal ends it on the spot.
 
+mod crew;
 mod lines;
 mod options;
 
@@ -15,6 +16,7 @@ use super::{Object, Stop};
 use lines::Lines;
 use serde_json::Value;
 use std::future::{Future, pending};
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -25,10 +27,15 @@ use tokio::time::{Instant, sleep};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Layer, Registry};
 use unwedge::breaker::Transition;
+use unwedge::supervise::Report;
 
 /// What is logged where `RUST_LOG` says nothing else.
 const LOG: &str = "info,unwedge=debug,hyper_util=warn";
+
+/// Loops that block their threads must leave some to the others, also on a machine with one core.
+const WORKERS: usize = 4;
 
 /// Why a program is asked to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,31 +57,13 @@ impl End {
     }
 }
 
-/// Why a loop was started again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Reason {
-    Panic,
-    Return,
-    Error,
-    Stale,
-}
-
-impl Reason {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Reason::Panic => "panic",
-            Reason::Return => "return",
-            Reason::Error => "error",
-            Reason::Stale => "stale",
-        }
-    }
-}
-
 /// A running example, as its parts see it. Clones are the same one.
 #[derive(Clone)]
 pub(crate) struct Daemon {
     start: Instant,
     json: bool,
+    /// Where the admin endpoints of its crew listen.
+    admin: Option<SocketAddr>,
     lines: Lines,
     end: watch::Receiver<Option<End>>,
     tasks: Arc<Mutex<JoinSet<()>>>,
@@ -93,20 +82,43 @@ impl Done {
         Done { kept, counts: Vec::new() }
     }
 
+    /// A clean end of a crew: those that had to be aborted are named, and are no failure of the program.
+    pub(crate) fn of(report: &Report) -> Done {
+        Done::new(true)
+            .count("restarts", report.restarts)
+            .count("clean", report.clean)
+            .count("stragglers", report.stragglers.clone())
+    }
+
     pub(crate) fn count(mut self, name: &'static str, value: impl Into<Value>) -> Done {
         self.counts.push((name, value.into()));
         self
     }
 }
 
+/// Something that reads the log while it is written.
+pub(crate) type Reader = Box<dyn Layer<Registry> + Send + Sync>;
+
 /// Runs a program on its own runtime until it has ended by itself, which it should do soon after [`Daemon::ended`].
 pub(crate) fn run<F>(options: &Options, program: impl FnOnce(Daemon) -> F) -> Result<ExitCode, Stop>
 where
     F: Future<Output = Result<Done, Stop>>,
 {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    run_read(options, None, program)
+}
+
+/// The same, with a reader of its log.
+pub(crate) fn run_read<F>(
+    options: &Options,
+    reader: Option<Reader>,
+    program: impl FnOnce(Daemon) -> F,
+) -> Result<ExitCode, Stop>
+where
+    F: Future<Output = Result<Done, Stop>>,
+{
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build()?;
     let code = runtime.block_on(async {
-        let daemon = Daemon::start(options)?;
+        let daemon = Daemon::start(options, reader)?;
         let ended = program(daemon.clone()).await;
         daemon.finish(ended).await
     });
@@ -135,21 +147,9 @@ impl Daemon {
         self.tell(&self.event("ready").with("admin", admin).with("server", server));
     }
 
-    /// A loop will be started again.
-    pub(crate) fn restart(&self, name: &str, reason: Reason, wait: Duration, restarts: u64) {
-        let object = self.event("restart").with("name", name).with("reason", reason.as_str());
-        self.tell(&object.with("in_ms", millis(wait)).with("restarts", restarts));
-    }
-
     /// What had failed works again.
     pub(crate) fn recovered(&self, name: &str, after: Duration) {
         self.tell(&self.event("recovered").with("name", name).with("after_ms", millis(after)));
-    }
-
-    /// A loop has not been heard of for too long.
-    pub(crate) fn stale(&self, name: &str, ago: Duration, waits_for: Option<&str>) {
-        let object = self.event("stale").with("name", name).with("seconds_ago", ago.as_secs());
-        self.tell(&object.with("waits_for", waits_for));
     }
 
     /// Says every change of these breakers: `daemon.watch(client.breakers().subscribe())`.
@@ -188,7 +188,7 @@ impl Daemon {
         self.tasks.lock().unwrap_or_else(PoisonError::into_inner).spawn(task);
     }
 
-    fn start(options: &Options) -> Result<Daemon, Stop> {
+    fn start(options: &Options, reader: Option<Reader>) -> Result<Daemon, Stop> {
         let lines = Lines::start()?;
         let filter = match std::env::var("RUST_LOG") {
             Ok(wanted) => {
@@ -198,11 +198,11 @@ impl Daemon {
         };
         let (log, json) = (lines.clone(), options.json);
         let format = tracing_subscriber::fmt::layer().with_ansi(false).with_target(false);
-        let format = format.with_writer(move || log.log(json));
-        tracing_subscriber::registry().with(filter).with(format).init();
+        let format = format.with_writer(move || log.log(json)).with_filter(filter);
+        tracing_subscriber::registry().with(reader).with(format).init();
         let (say, end) = watch::channel(None);
         let start = Instant::now();
-        let daemon = Daemon { start, json, lines, end, tasks: Arc::default() };
+        let daemon = Daemon { start, json, admin: options.admin, lines, end, tasks: Arc::default() };
         // Before anybody is told that the program is there to be ended.
         let signals = Signals::install()?;
         daemon.spawn(until_ended(signals, options.run_for, daemon.lines.clone(), say));

@@ -7,9 +7,42 @@ use crate::breaker;
 use crate::error::Error;
 use crate::error::ErrorKind;
 use crate::error::Phase;
+use crate::origin::Entry;
+use crate::origin::Label;
+use crate::origin::Target;
 use crate::preflight::Answer;
+use crate::stack::lane::Lane;
+use crate::telemetry;
+use crate::telemetry::End;
+use http::Request;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
+
+/// What [`Life::admit`] would tell a call in front of an open circuit, where it is certain before the call has a life:
+/// nothing is entered anywhere for a crowd that is only sent away.
+#[inline]
+pub(super) fn turned_away<B>(
+    lane: &Arc<Entry<Lane>>,
+    request: &Request<B>,
+    attempts_allowed: u32,
+    (started, now): (Instant, Instant),
+) -> Option<Error> {
+    let shared = &lane.shared;
+    if !shared.parts.breaker || (shared.parts.retry && shared.retry.wait_when_refused) {
+        return None;
+    }
+    let mut error = Error::new(ErrorKind::Open { retry_in: lane.breaker.refuses(now)? }, "");
+    let (method, uri) = (request.method().clone(), request.uri().clone());
+    let target = Target { method, uri, label: request.extensions().get::<Label>().cloned() };
+    drop(telemetry::call(&lane.origin, &target.method, || target.url()).entered());
+    let end = End { status: None, error: Some(error.kind().as_str()) };
+    lane.meter.called(&target.method, end, false, || now - started);
+    let inner = error.inner_mut();
+    inner.target = Some(target);
+    inner.attempts_allowed = attempts_allowed;
+    Some(error)
+}
 
 impl Life {
     /// Breaker, then health check; the start of an attempt.

@@ -7,6 +7,8 @@ mod health;
 mod outcome;
 mod report;
 
+use admission::turned_away;
+
 use crate::breaker;
 use crate::breaker::Admitted;
 use crate::collect::Collect;
@@ -135,6 +137,11 @@ impl Life {
         (hop.started, hop.ends) = (Some(started), deadline);
         let allowed =
             if shared.parts.retry && !endless { shared.retry.max_retries.saturating_add(1) } else { 1 };
+        if long_poll.is_none() && deadline.is_none_or(|deadline| now < deadline) {
+            if let Some(error) = turned_away(&lane, request, allowed, (started, now)) {
+                return Err(error);
+            }
+        }
         let slot = shared.table.enter(Details {
             target: Target {
                 method: request.method().clone(),

@@ -1,0 +1,111 @@
+//! The text that Prometheus reads.
+
+use super::reply;
+use crate::Error;
+use crate::inflight::InFlight;
+use crate::metrics::{Kind, METRICS};
+use crate::telemetry;
+use axum::response::Response;
+use http::StatusCode;
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use std::fmt;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{MissedTickBehavior, interval};
+
+/// Between two clean-ups of the recorder: without them what histograms were told would pile up where nobody scrapes.
+const UPKEEP: Duration = Duration::from_secs(5);
+
+/// Makes a Prometheus recorder with the buckets of this crate, installs it for the whole program, and begins to count.
+///
+/// For more than that, global labels or buckets of your own, take [`prometheus_builder`].
+///
+/// ```
+/// # use unwedge::{admin::{self, Admin}, supervise::Supervisor};
+/// # let crew = Supervisor::new();
+/// let handle = admin::prometheus()?;
+/// let admin = Admin::new(&crew).metrics(handle);
+/// # Ok::<_, unwedge::Error>(())
+/// ```
+///
+/// # Errors
+/// Kind `Config` where the program has a recorder already.
+pub fn prometheus() -> Result<PrometheusHandle, Error> {
+    let installed = prometheus_builder().install_recorder();
+    let handle = installed.map_err(|error| {
+        Error::config(format!("the recorder for Prometheus cannot be installed: {error}"))
+    })?;
+    crate::metrics::record();
+    Ok(handle)
+}
+
+/// A Prometheus recorder with the buckets of this crate, to add to. When it is installed call
+/// [`metrics::record`](crate::metrics::record), and give the handle to [`Admin::metrics`](super::Admin::metrics).
+pub fn prometheus_builder() -> PrometheusBuilder {
+    METRICS.iter().filter(|metric| metric.kind == Kind::Histogram).fold(
+        PrometheusBuilder::new(),
+        |builder, metric| {
+            builder
+                .set_buckets_for_metric(Matcher::Full(metric.name.to_owned()), metric.buckets)
+                .expect("histograms have buckets")
+        },
+    )
+}
+
+/// What `/metrics` does: a recorder, and what is to be done before it is read.
+#[derive(Clone)]
+pub struct Scrape {
+    handle: PrometheusHandle,
+    before: Option<Arc<dyn Fn() + Send + Sync>>,
+}
+
+impl From<PrometheusHandle> for Scrape {
+    fn from(handle: PrometheusHandle) -> Scrape {
+        Scrape { handle, before: None }
+    }
+}
+
+impl Scrape {
+    /// Runs this before each scrape, for gauges that nothing moves by itself: ages, depths, figures of the process. It
+    /// must not block. Where it panics the scrape answers 500.
+    pub fn before(self, run: impl Fn() + Send + Sync + 'static) -> Scrape {
+        Scrape { before: Some(Arc::new(run)), ..self }
+    }
+
+    pub(super) fn answer(&self, calls: &[InFlight]) -> Response {
+        let rendered = catch_unwind(AssertUnwindSafe(|| {
+            let calls: Vec<_> = calls.iter().flat_map(InFlight::snapshot).collect();
+            let oldest = calls.iter().map(|call| call.age).max();
+            telemetry::in_flight(calls.len(), oldest.unwrap_or_default());
+            if let Some(before) = &self.before {
+                before();
+            }
+            self.handle.render()
+        }));
+        match rendered {
+            Ok(text) => reply::with(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", text),
+            Err(_) => reply::line(StatusCode::INTERNAL_SERVER_ERROR, "the scrape panicked: see the log"),
+        }
+    }
+
+    /// Keeps the recorder small.
+    pub(super) fn upkeep(&self) -> impl Future<Output = ()> + Send + use<> {
+        let handle = self.handle.clone();
+        async move {
+            let mut ticks = interval(UPKEEP);
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            loop {
+                ticks.tick().await;
+                handle.run_upkeep();
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Scrape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scrape").finish_non_exhaustive()
+    }
+}

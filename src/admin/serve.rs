@@ -1,0 +1,88 @@
+//! A small server that cannot be kept busy by others.
+
+use crate::Error;
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Handle;
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::{sleep, timeout};
+
+/// From the first byte of a request, or the end of the last one, to the end of its head.
+const HEAD_TIME: Duration = Duration::from_secs(5);
+const HEAD_BYTES: usize = 16 * 1024;
+const FIELDS: usize = 64;
+const CONNECTIONS: usize = 64;
+/// However it is used: one that reads nothing of its answer would stay for ever. A live page connects again by itself.
+const CONNECTION_TIME: Duration = Duration::from_secs(10 * 60);
+/// After an error of the listener, as when there are no file descriptors left.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// The admin endpoints, as long as it is kept. Dropping it closes the listener and all connections.
+#[must_use = "the endpoints are gone when it is dropped"]
+#[derive(Debug)]
+pub struct Serving {
+    addr: SocketAddr,
+    _task: JoinSet<()>,
+}
+
+impl Serving {
+    /// Where it listens.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// `http://127.0.0.1:40123`
+    pub fn url(&self) -> String {
+        format!("http://{}", self.addr)
+    }
+}
+
+pub(super) async fn serve(addr: SocketAddr, router: Router) -> Result<Serving, Error> {
+    if Handle::try_current().is_err() {
+        return Err(Error::config(format!("{addr} can be listened on only inside of a tokio runtime")));
+    }
+    let cannot = |error| Error::config(format!("the admin endpoints cannot listen on {addr}: {error}"));
+    let listener = TcpListener::bind(addr).await.map_err(cannot)?;
+    let addr = listener.local_addr().map_err(cannot)?;
+    let mut task = JoinSet::new();
+    task.spawn(accept(listener, router));
+    Ok(Serving { addr, _task: task })
+}
+
+async fn accept(listener: TcpListener, router: Router) {
+    let mut connections = JoinSet::new();
+    let mut oldest: VecDeque<AbortHandle> = VecDeque::new();
+    loop {
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                tracing::debug!(%error, "the admin endpoints could not accept a connection");
+                sleep(PAUSE).await;
+                continue;
+            }
+        };
+        while connections.try_join_next().is_some() {}
+        oldest.retain(|connection| !connection.is_finished());
+        if oldest.len() >= CONNECTIONS {
+            if let Some(connection) = oldest.pop_front() {
+                connection.abort();
+            }
+        }
+        oldest.push_back(connections.spawn(connection(stream, router.clone())));
+    }
+}
+
+async fn connection(stream: TcpStream, router: Router) {
+    let _ = stream.set_nodelay(true);
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME).max_buf_size(HEAD_BYTES).max_headers(FIELDS);
+    let served = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    // What is wrong with a connection is the other side's business.
+    let _ = timeout(CONNECTION_TIME, served).await;
+}

@@ -1,0 +1,166 @@
+//! What all endpoints share.
+
+use super::Admin;
+use super::health::{Check, Expected};
+use super::history::{History, Keeper};
+use super::page::Page;
+use crate::breaker::{Breaker, Snapshot, Transition};
+use crate::inflight::{Call, InFlight};
+use crate::stack::Breakers;
+use crate::supervise::{Liveness, Readiness, State as Doing, Subsystem, Verdict};
+use http::Uri;
+use std::cmp::Reverse;
+use std::fmt;
+use std::sync::Arc;
+use tokio::sync::broadcast;
+
+/// Circuit breakers to show: all those of a stack, or one alone.
+#[derive(Clone)]
+pub struct Circuits(Of);
+
+#[derive(Clone)]
+enum Of {
+    Stack(Breakers),
+    One(Breaker),
+}
+
+impl From<Breakers> for Circuits {
+    fn from(breakers: Breakers) -> Circuits {
+        Circuits(Of::Stack(breakers))
+    }
+}
+
+impl From<Breaker> for Circuits {
+    fn from(breaker: Breaker) -> Circuits {
+        Circuits(Of::One(breaker))
+    }
+}
+
+impl fmt::Debug for Circuits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.snapshot()).finish()
+    }
+}
+
+impl Circuits {
+    fn snapshot(&self) -> Vec<Snapshot> {
+        match &self.0 {
+            Of::Stack(breakers) => breakers.snapshot(),
+            Of::One(breaker) => vec![breaker.snapshot()],
+        }
+    }
+
+    pub(super) fn subscribe(&self) -> broadcast::Receiver<Transition> {
+        match &self.0 {
+            Of::Stack(breakers) => breakers.subscribe(),
+            Of::One(breaker) => breaker.subscribe(),
+        }
+    }
+
+    /// The breaker of this name, if it exists. Asking makes none: names come from outside.
+    fn find(&self, name: &str) -> Option<Breaker> {
+        match &self.0 {
+            Of::One(breaker) => (**breaker.name() == *name).then(|| breaker.clone()),
+            Of::Stack(breakers) => {
+                let name = origin(name)?;
+                let known = breakers.snapshot().into_iter().any(|seen| *seen.origin == *name);
+                known.then(|| breakers.of(&name.parse::<Uri>().ok()?).ok()).flatten()
+            }
+        }
+    }
+}
+
+/// A URL as its origin is written; `None` for what is no URL.
+pub(super) fn origin(url: &str) -> Option<String> {
+    let uri: Uri = url.parse().ok()?;
+    Some(crate::Origin::of(&uri).ok()?.to_string())
+}
+
+pub(crate) struct State {
+    pub(super) liveness: Liveness,
+    pub(super) readiness: Readiness,
+    circuits: Vec<Circuits>,
+    pub(super) calls: Vec<InFlight>,
+    pub(super) checks: Vec<Check>,
+    pub(super) closed: Vec<String>,
+    pub(super) expected: Option<Expected>,
+    pub(super) token: Option<String>,
+    #[cfg(feature = "metrics")]
+    pub(super) scrape: Option<super::Scrape>,
+    pub(super) history: Arc<History>,
+    pub(super) page: Page,
+    keeper: Keeper,
+}
+
+impl State {
+    pub(super) fn new(admin: Admin) -> Arc<State> {
+        let transitions = admin.circuits.iter().map(Circuits::subscribe).collect();
+        let history = Arc::new(History::default());
+        let state = State {
+            keeper: Keeper::new(&history, admin.events, transitions),
+            history,
+            page: Page::default(),
+            liveness: admin.liveness,
+            readiness: admin.readiness,
+            circuits: admin.circuits,
+            calls: admin.calls,
+            checks: admin.checks,
+            closed: admin.closed,
+            expected: admin.expected,
+            token: admin.token,
+            #[cfg(feature = "metrics")]
+            scrape: admin.scrape,
+        };
+        state.keep();
+        Arc::new(state)
+    }
+
+    /// Begins to collect what happens, where that could not be done yet.
+    pub(super) fn keep(&self) {
+        #[cfg(feature = "metrics")]
+        self.keeper.start(self.scrape.as_ref());
+        #[cfg(not(feature = "metrics"))]
+        self.keeper.start();
+    }
+
+    /// All subsystems, and those that are expected and were never seen.
+    pub(super) fn subsystems(&self) -> Vec<Subsystem> {
+        let mut shown = self.liveness.snapshot();
+        let Some(expected) = &self.expected else { return shown };
+        let (_, stale) = self.liveness.is_healthy(&expected.names, expected.stale_after);
+        for name in stale {
+            match shown.iter_mut().find(|subsystem| subsystem.name == name) {
+                Some(subsystem) => subsystem.stale = true,
+                None => shown.push(Subsystem {
+                    name,
+                    last_tick_at: None,
+                    last_tick_ago: None,
+                    expected_every: None,
+                    stale_after: Some(expected.stale_after),
+                    stale: true,
+                    verdict: Verdict::NeverSeen,
+                    state: Doing::Working,
+                    restarts: 0,
+                    waits_for: None,
+                }),
+            }
+        }
+        shown
+    }
+
+    pub(super) fn breakers(&self) -> Vec<Snapshot> {
+        self.circuits.iter().flat_map(Circuits::snapshot).collect()
+    }
+
+    /// All breakers of this name: two stacks may talk to one origin.
+    pub(super) fn find(&self, name: &str) -> Vec<Breaker> {
+        self.circuits.iter().filter_map(|circuits| circuits.find(name)).collect()
+    }
+
+    /// The calls of all stacks, oldest first.
+    pub(super) fn in_flight(&self) -> Vec<Call> {
+        let mut calls: Vec<Call> = self.calls.iter().flat_map(InFlight::snapshot).collect();
+        calls.sort_by_key(|call| Reverse(call.age));
+        calls
+    }
+}
