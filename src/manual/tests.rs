@@ -202,8 +202,14 @@ fn the_client() {
     constant(transport, "INFORMATIONAL: u32 = 100", "informational responses (1xx)", "100");
     let frames = include_str!("../client/connect/frames.rs");
     assert!(frames.contains("SPAN: Duration = Duration::from_secs(60)"));
-    let in_a_row = "frames of HTTP/2 in a row without a response";
+    let in_a_row = "frames of HTTP/2 in a row that get no response on";
     constant(frames, "MOST: u32 = 100_000", in_a_row, "100000 within 60 s");
+    constant(frames, "HEADS: u64 = 100", "heads on HTTP/2 beyond what requests pay for", "100");
+    let words: Vec<_> = frames.split("&str = \"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+    assert_eq!(words.len(), 2);
+    for words in words {
+        assert!(FAILURE_MODES.contains(&format!("GET https://broker/session: {words}\n")), "{words}");
+    }
     let suspend = include_str!("../client/suspend.rs");
     let proxy = include_str!("../client/connect/proxy.rs");
     constant(proxy, "ANSWER: usize = 8 * 1024", "answer of a proxy", "8192 bytes");

@@ -1,6 +1,6 @@
 //! A connection with or without TLS, which knows whether it had served before.
 
-use super::frames::{Frames, too_many};
+use super::frames::Frames;
 #[cfg(feature = "testing")]
 use crate::testing::PipeStream;
 use crate::wire::Meter;
@@ -129,7 +129,7 @@ thread_local! {
 ///
 /// hyper reads on, in one poll, for as long as there is something to read and nothing to hand over. A server that sends
 /// informational responses as fast as they are read would keep the thread from the call that has had enough of them.
-/// (On HTTP/2 nothing calls this: hyper passes those responses over.)
+/// (On HTTP/2 nothing calls this: hyper passes those responses over, and [`Frames`] counts them.)
 pub(crate) fn end_this_connection() {
     ENDED.set(READ_LAST.get());
 }
@@ -179,9 +179,9 @@ impl AsyncRead for Metered {
         if buf.filled().len() > before {
             self.meter.read();
             if let Some(frames) = &mut self.frames {
-                if frames.read(&buf.filled()[before..], Instant::now) {
+                if let Err(flood) = frames.read(&buf.filled()[before..], Instant::now) {
                     buf.set_filled(before);
-                    return Poll::Ready(Err(too_many()));
+                    return Poll::Ready(Err(io::Error::other(flood)));
                 }
             }
         }

@@ -90,6 +90,19 @@ async fn a_flood_of_frames_that_say_nothing_is_an_error_that_says_so() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn more_1xx_than_requests_pay_for_end_a_connection_of_http_2() {
+    // `:status: 103`, written out and not remembered.
+    let hints = frame(1, 0x4, 1, &[0x08, 0x03, b'1', b'0', b'3']);
+    let (ended, took) = attacked(hints.repeat(1000)).await;
+    let error = ended.unwrap_err();
+    let said = format!("GET {URL}: more heads than responses were asked for");
+    assert!(error.to_string().starts_with(&said) && took < SEC, "{error}, {took:?}");
+    let some = [hints.repeat(100), frame(1, 0x5, 1, &[0x88])].concat();
+    let (client, _) = dialled(Duration::ZERO, move |_, io| raw(io, some.clone()));
+    assert_eq!(client.build().unwrap().get(URL).await.unwrap().status(), 200);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_idle_connection_that_is_flooded_is_closed() {
     const RESET: u8 = 3;
     let resets = frame(RESET, 0, 1, &[0, 0, 0, 8]).repeat(100_100);
