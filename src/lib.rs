@@ -91,6 +91,7 @@ let jobs: Vec<String> = client.get("https://api.example.com/jobs").send().await?
 //! | none | all of the above but the client |
 //! | `client` (default) | `Client`: hyper-util with rustls (ring) and the roots of the platform |
 //! | `config` | settings from a file, the environment and flags, in layers |
+//! | `metrics` | counts and durations through the `metrics` facade |
 //! | `reqwest` | the same stack as a middleware of reqwest, ready reqwest clients, and reqwest as a tower service |
 //! | `admin` | probes, JSON, metrics and a status page over HTTP; brings `supervise` |
 //! | `sse` | `sse`: event streams that connect again by themselves, over any of these clients |

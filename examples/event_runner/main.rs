@@ -59,6 +59,7 @@ Settings; a flag wins over its variable, a plain number is in seconds:
 
 The command reads the event's data from standard input and finds INCIDENT_ID, CLUSTER and SEVERITY in its environment.
 
+  --admin ADDR|none   where the status page listens, on this machine alone (127.0.0.1:0)
   --for DURATION      ends after this time, as by SIGTERM
   --seed N            fixes all that is drawn at random
   --json              one JSON object an event on standard output; the log goes to standard error

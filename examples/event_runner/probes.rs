@@ -38,10 +38,10 @@ pub(crate) async fn start(runner: &Arc<Runner>, bind: IpAddr) -> Result<Probes, 
 
 impl Probes {
     /// The first object, with the addresses of both.
-    pub(crate) fn say(&self, daemon: &Daemon, server: Option<&str>) {
+    pub(crate) fn say(&self, daemon: &Daemon, admin: Option<&str>, server: Option<&str>) {
         let (health, metrics) = (self.health.url(), self.metrics.url());
-        tracing::info!(health, metrics, server, "ready");
-        let object = daemon.event("ready").with("admin", None::<&str>).with("server", server);
+        tracing::info!(health, metrics, admin, server, "ready");
+        let object = daemon.event("ready").with("admin", admin).with("server", server);
         daemon.tell(&object.with("health", health).with("metrics", metrics));
     }
 }

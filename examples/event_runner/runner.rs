@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::broadcast::{self, error::RecvError};
+use unwedge::admin::Admin;
 use unwedge::breaker::{self, Breaker};
 use unwedge::supervise::queue::{self, Queue};
 use unwedge::supervise::{Event, Heart, Supervisor};
@@ -134,7 +135,13 @@ pub(crate) async fn run(
     }
     daemon.spawn(watch(daemon.clone(), crew.events()));
     recruit(&mut crew, &runner, &servers, options.agents.unwrap_or(servers.len()));
-    probes.say(&daemon, servers.first().map(|server| server.url.as_str()));
+    let admin = match options.common.admin {
+        Some(at) => Some(Admin::new(&crew).breakers(runner.breaker.clone()).serve(at).await),
+        None => None,
+    };
+    let admin = admin.transpose().map_err(|error| Stop::usage(format!("--admin: {error}")))?;
+    let url = admin.as_ref().map(|admin| admin.url());
+    probes.say(&daemon, url.as_deref(), servers.first().map(|server| server.url.as_str()));
     told(&runner);
     let signal = async {
         let name = tokio::select! {
@@ -154,7 +161,7 @@ pub(crate) async fn run(
         runner.book.drained(&item.key, &item.value.event_id);
     }
     // Probes answer to the last: the program is alive, and wants nothing more.
-    drop(probes);
+    drop((probes, admin));
     Ok(runner
         .book
         .close(&runner.queue.counts())

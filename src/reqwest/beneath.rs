@@ -2,6 +2,7 @@
 
 use super::cause::{flatten, is_own_timer};
 use super::convert;
+use super::redirects::sending;
 use crate::body::Body;
 use crate::error::Error;
 use crate::longpoll::GRACE;
@@ -81,9 +82,10 @@ impl<'c> Service<Request<Body>> for Beneath<'c, '_> {
                 request.url_mut().clone_from(&given.url);
                 *request.timeout_mut() = given.timeout;
                 let mut extensions = given.extensions.lock().await;
-                next.run(request, &mut extensions).await
+                sending(request, |request| next.run(request, &mut extensions)).await
             } else {
-                next.run(request, &mut Extensions::new()).await
+                let mut extensions = Extensions::new();
+                sending(request, |request| next.run(request, &mut extensions)).await
             };
             answer.map(convert::response).map_err(|error| {
                 given.timed_out.fetch_or(is_own_timer(&error), Ordering::Relaxed);

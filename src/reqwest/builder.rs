@@ -1,10 +1,9 @@
 //! A reqwest client that is fit to stand beneath the stack, and the stack over it.
 
-use super::Unwedge;
-use crate::error::{Error, ErrorKind};
+use super::{Unwedge, redirects};
+use crate::error::Error;
 use crate::stack::StackLayer;
 use crate::tls;
-use ::reqwest::redirect::{Attempt, Policy};
 use ::reqwest::retry;
 use reqwest_middleware::ClientWithMiddleware;
 use rustls::{ClientConfig, RootCertStore};
@@ -22,8 +21,6 @@ const PING_WITHIN: Duration = Duration::from_secs(15);
 /// Shorter than the idle time-outs of most servers and middleboxes, of which 60 s is the shortest common one.
 const IDLE: Duration = Duration::from_secs(50);
 const IDLE_PER_ORIGIN: usize = 64;
-/// Redirects that are followed in one call.
-const REDIRECTS: usize = 10;
 
 const USER_AGENT: &str = concat!("unwedge/", env!("CARGO_PKG_VERSION"));
 
@@ -46,8 +43,9 @@ type Change = Box<dyn FnOnce(::reqwest::ClientBuilder) -> ::reqwest::ClientBuild
 ///
 /// The inner client has a connect timeout (`connect` of [`Limits`](crate::Limits): name, TCP, proxy and TLS), TCP
 /// keep-alive (15 s, 15 s, 3), a TCP user timeout on Linux (30 s), HTTP/2 pings (30 s, 15 s), at most 64 idle
-/// connections per origin for 50 s, no total timeout and no retries of its own; up to 10 redirects, none from https to
-/// http; TLS by rustls with ring and the root certificates of the platform; proxies as reqwest finds them.
+/// connections per origin for 50 s, no total timeout and no retries of its own; redirects as the
+/// [module](crate::reqwest) says; TLS by rustls with ring and the root certificates of the platform; proxies as reqwest
+/// finds them.
 #[derive(Default)]
 #[must_use]
 pub struct ClientBuilder {
@@ -106,7 +104,7 @@ impl ClientBuilder {
             .pool_idle_timeout(IDLE)
             .pool_max_idle_per_host(IDLE_PER_ORIGIN)
             .referer(false)
-            .redirect(Policy::custom(follow))
+            .redirect(redirects::policy())
             .retry(retry::never())
             .tls_backend_preconfigured(tls_config()?);
         #[cfg(target_os = "linux")]
@@ -144,22 +142,4 @@ fn tls_config() -> Result<ClientConfig, Error> {
     let mut config = tls::config(&tls::provider(), roots)?.with_no_client_auth();
     config.alpn_protocols = tls::ALPN.iter().map(|name| name.to_vec()).collect();
     Ok(config)
-}
-
-/// Which redirects are followed. What may not be shown of a URL is not known here: only its origin is.
-fn follow(attempt: Attempt<'_>) -> ::reqwest::redirect::Action {
-    let followed = attempt.previous().len().saturating_sub(1);
-    let secure = attempt.previous().last().is_some_and(|url| url.scheme() == "https");
-    let why = if followed >= REDIRECTS {
-        format!("{followed} were followed, and the limit is {REDIRECTS}")
-    } else if secure && attempt.url().scheme() == "http" {
-        "it leads from https to http".to_owned()
-    } else {
-        return attempt.follow();
-    };
-    let (status, to) = (attempt.status().as_u16(), attempt.url().origin().ascii_serialization());
-    let mut error =
-        Error::new(ErrorKind::Redirect, format!("redirect ({status}) to {to} not followed: {why}"));
-    error.inner_mut().redirects = u32::try_from(followed).unwrap_or(u32::MAX);
-    attempt.error(error)
 }

@@ -40,6 +40,11 @@
 //!
 //! - Redirects are followed by reqwest, beneath the stack: a redirected call is one attempt, judged by the origin it
 //!   was sent to. A loop is one error of kind `Redirect`, never repeated.
+//! - Of redirects the inner client of [`builder()`] follows up to 10, none from https to http. To another origin reqwest
+//!   sends no `Authorization`, `Cookie` or `Proxy-Authorization`. What it would send there is an error of kind
+//!   `Redirect`, where `Client` leaves it behind: a request body, a header marked as sensitive, and those credentials
+//!   in the next redirect within the other origin. Headers that are set beneath the stack, by `default_headers` or
+//!   another middleware, cannot be seen: keep secrets out of them, or set a redirect policy of your own.
 //! - A pooled connection that was closed under a request cannot be told from one that never worked: the request is
 //!   repeated after a back-off, and the failure counts.
 //! - The size of a response head and the number of 1xx responses have reqwest's caps, which are higher or none.
@@ -51,7 +56,10 @@ mod builder;
 mod cause;
 mod convert;
 mod middleware;
+mod redirects;
 mod service;
+#[cfg(test)]
+mod tests;
 
 pub use builder::ClientBuilder;
 pub use cause::cause;

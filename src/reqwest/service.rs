@@ -1,6 +1,7 @@
 //! reqwest as a tower service.
 
 use super::convert;
+use super::redirects::{Sending, sending};
 use crate::error::Error;
 use http::{Request, Response};
 use pin_project_lite::pin_project;
@@ -61,7 +62,9 @@ impl<B: Into<::reqwest::Body>> tower_service::Service<Request<B>> for Service {
 
     fn call(&mut self, request: Request<B>) -> Sent {
         let doing = match convert::needs_runtime().and_then(|()| convert::attempt(request)) {
-            Ok(request) => Doing::Pending { pending: tower_service::Service::call(&mut self.0, request) },
+            Ok(request) => Doing::Pending {
+                pending: sending(request, |request| tower_service::Service::call(&mut self.0, request)),
+            },
             Err(error) => Doing::Refused { error: Some(error) },
         };
         Sent { doing }
@@ -85,7 +88,7 @@ pin_project! {
     enum Doing {
         Pending {
             #[pin]
-            pending: <Inner as tower_service::Service<::reqwest::Request>>::Future,
+            pending: Sending<<Inner as tower_service::Service<::reqwest::Request>>::Future>,
         },
         Refused { error: Option<Error> },
     }

@@ -183,6 +183,23 @@ async fn a_real_client_is_bounded_over_real_sockets_all_at_once() {
 }
 
 #[tokio::test]
+async fn reqwest_under_a_stack_is_bounded_over_real_sockets_and_bare_it_is_not() {
+    let inner = || {
+        let client = unwedge::reqwest::builder().inner(reqwest::ClientBuilder::no_proxy).inner_client();
+        unwedge::reqwest::Service::new(client.unwrap())
+    };
+    let limits = Limits::default().total(400 * MS).stream(600 * MS);
+    let layer = StackLayer::builder().limits(limits).build().unwrap();
+    let report = assert_bounded_real::<_, Body, _>(layer.layer(inner())).await;
+    assert_eq!(report.unbounded().count(), 0, "{report}");
+    let text = panics(assert_bounded_real_within::<_, Body, _>(300 * MS, inner())).await;
+    for hung in ["black-hole", "slow-headers", "drip", "endless-body"] {
+        let line = text.lines().find(|line| line.trim_start().starts_with(hung)).unwrap_or_default();
+        assert!(line.contains("after 300 ms"), "{hung}: {text}");
+    }
+}
+
+#[tokio::test]
 async fn a_bare_client_hangs_over_real_sockets_too() {
     let plain = Hyper::builder(TokioExecutor::new()).build_http::<Empty<Bytes>>();
     let text = panics(assert_bounded_real_within(300 * MS, plain)).await;

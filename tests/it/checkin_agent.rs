@@ -120,7 +120,6 @@ async fn an_outage_is_waited_out_and_told_word_for_word() {
     breaker(&mut agent, "half_open").await;
     breaker(&mut agent, "open").await;
     let second = server(&at, &[]).await;
-    breaker(&mut agent, "closed").await;
     let back = agent.until("recovery", |o| o["event"] == "recovered" && o["name"] == "server").await;
     assert!(back["after_ms"].as_u64().is_some_and(|ms| ms >= 300), "{back}");
     agent.until("healthy server", |o| o["event"] == "health" && o["ok"] == true).await;
@@ -138,7 +137,9 @@ async fn an_outage_is_waited_out_and_told_word_for_word() {
         assert!(metrics.contains(name), "{name} in {metrics}");
     }
     let ran = agent.stop().await;
-    went_on(&ran.objects());
+    let objects = ran.objects();
+    went_on(&objects);
+    assert_eq!(of(&objects, "breaker").last().unwrap()["to"], "closed");
     second.stop().await;
     for words in [
         "[RETRY] Check-in failed, retry 1/10 in 50ms: ",

@@ -88,6 +88,9 @@ async fn it_is_alive_at_once_and_ready_as_soon_as_a_stream_is_up() {
     until_status(&runner, "health", "/readyz", 503).await;
     assert_eq!(get(&runner, "health", "/healthz").await.0, 200);
     // Each serves its own, and nothing else.
+    let page = get(&runner, "admin", "/admin/liveness").await;
+    assert!(page.0 == 200 && page.1.contains("feed a"), "{}", page.1);
+    assert!(runner.seen()[0]["admin"].as_str().is_some_and(|url| url.starts_with("http://127.0.0.1:")));
     for (which, path) in [("health", "/metrics"), ("metrics", "/healthz"), ("health", "/admin")] {
         assert_eq!(get(&runner, which, path).await.0, 404, "{path}");
     }

@@ -50,7 +50,11 @@ async fn what_arrives_is_counted_until_the_reset() {
     }
     let none = json!({ "connections": 0, "requests": 0 });
     let counts = ask("counts").await;
-    assert_eq!(counts, json!({ "refused": none, "status-503": { "connections": 1, "requests": 2 } }));
+    // A busy machine may ask again before the first connection is back in its pool.
+    let connections = counts["status-503"]["connections"].as_u64().expect("a number");
+    assert!((1..=2).contains(&connections), "{counts}");
+    let some = json!({ "connections": connections, "requests": 2 });
+    assert_eq!(counts, json!({ "refused": none, "status-503": some }));
     let reset = unwedge::Client::default().post(format!("{control}/reset")).send().await.unwrap();
     assert_eq!(reset.status(), 204);
     assert_eq!(ask("counts").await, json!({ "refused": none, "status-503": none }));

@@ -73,6 +73,7 @@ mod replay;
 mod reqwest_calls;
 mod reqwest_chain;
 mod reqwest_faults;
+mod reqwest_redirected;
 mod reqwest_support;
 mod retry_after;
 #[cfg(unix)]
