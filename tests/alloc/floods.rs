@@ -41,8 +41,8 @@ const EARLY_HINTS: &[u8] = &[0x08, 0x03, b'1', b'0', b'3'];
 ///
 /// On threads of their own: what is counted is what the thread of the client takes.
 fn server(first: Vec<u8>, flood: Vec<u8>) -> (SocketAddr, Receiver<ErrorKind>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let at = listener.local_addr().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let at = listener.local_addr().expect("an address");
     let (ended, when) = sync_channel(1);
     thread::spawn(move || {
         let mut flooded = begun(&listener, &first);
@@ -62,21 +62,21 @@ fn server(first: Vec<u8>, flood: Vec<u8>) -> (SocketAddr, Receiver<ErrorKind>) {
 
 /// A connection whose request has arrived and which was sent this after it. It stays until the client closes it.
 fn begun(listener: &TcpListener, then: &[u8]) -> TcpStream {
-    let (mut stream, _) = listener.accept().unwrap();
-    stream.set_write_timeout(Some(GRACE)).unwrap();
-    stream.write_all(&frame(SETTINGS, 0, 0, &[])).unwrap();
+    let (mut stream, _) = listener.accept().expect("a connection");
+    stream.set_write_timeout(Some(GRACE)).expect("a socket that takes it");
+    stream.write_all(&frame(SETTINGS, 0, 0, &[])).expect("a socket that takes it");
     let mut bytes = [0; 4096];
     let mut arrived = 0;
     // The preface, settings and window update of the client, and its request.
     while arrived < 100 {
-        match stream.read(&mut bytes).unwrap() {
+        match stream.read(&mut bytes).expect("a request") {
             0 => panic!("the client left before it asked"),
             n => arrived += n,
         }
     }
-    stream.write_all(then).unwrap();
+    stream.write_all(then).expect("a socket that takes it");
     // What the client answers is read, so that nothing holds the flood back.
-    let mut reading = stream.try_clone().unwrap();
+    let mut reading = stream.try_clone().expect("a second handle");
     thread::spawn(move || while matches!(reading.read(&mut bytes), Ok(1..)) {});
     stream
 }
@@ -86,14 +86,17 @@ fn survives(what: &str, first: Vec<u8>, flood: Vec<u8>) {
     let (at, when) = server(first, flood);
     let limits = Limits::default().total(2 * ATTEMPT).attempt(ATTEMPT);
     let client = Client::builder().limits(limits).retry(retry::Settings::default().max_retries(0));
-    let client = client.network(Network::default().http2_only()).build().unwrap();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let client = client.network(Network::default().http2_only()).build().expect("settings that fit together");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("settings that fit together");
     let get = || client.get(format!("http://{at}/")).send();
     let begun = Instant::now();
     let mut ended = None;
     let held = measure(|| ended = Some(runtime.block_on(async { get().await?.bytes().await }))).bytes_max;
     let took = begun.elapsed();
-    let error = ended.unwrap().expect_err(what);
+    let error = ended.expect("it ended").expect_err(what);
     assert!(took < ATTEMPT + GRACE, "{what}: {took:?}: {error}");
     assert!(held < HELD, "{what}: {held} bytes at a time");
     // The flood ends because the client has closed, not because nobody reads any more.
