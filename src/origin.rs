@@ -1,7 +1,10 @@
 //! Whom a call is for: [`Origin`], the redacted [`Target`], and the one bounded map keyed by origin.
 
+mod authority;
+
 use crate::Error;
 use crate::sync::{Arc, Mutex, lock};
+use authority::{host_and_port, is_port, is_torn};
 use hashbrown::{DefaultHashBuilder, HashTable};
 use http::uri::Scheme;
 use http::{Method, Uri};
@@ -77,6 +80,9 @@ fn parts(uri: &Uri) -> Result<(bool, &str, u16), Error> {
     if host.is_empty() {
         return Err(Error::config("the URL has no host"));
     }
+    if is_torn(host) {
+        return Err(Error::config("the host of the URL has a bracket that is not around an IPv6 address"));
+    }
     match port {
         "" | ":" => Ok((https, host, default_port(https))),
         port if is_port(port) => match port[1..].parse() {
@@ -89,19 +95,6 @@ fn parts(uri: &Uri) -> Result<(bool, &str, u16), Error> {
         // Not shown: in `http://user:pass?word@host/` this is half of a password.
         _ => Err(Error::config("the port of the URL is no number: it must be one up to 65535")),
     }
-}
-
-/// Of an authority without its user information, which is everything before the last @. The port has its colon yet.
-fn host_and_port(authority: &str) -> (&str, &str) {
-    let user = authority.bytes().rposition(|byte| byte == b'@').map_or(0, |at| at + 1);
-    let (_, behind) = authority.split_at(user);
-    let end = if behind.starts_with('[') { behind.find(']').map(|at| at + 1) } else { behind.find(':') };
-    behind.split_at(end.unwrap_or(behind.len()))
-}
-
-/// A colon and digits. Not str::parse alone: it would take "+80".
-fn is_port(port: &str) -> bool {
-    port.strip_prefix(':').is_some_and(|port| port.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 #[cold]

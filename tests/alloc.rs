@@ -1,5 +1,8 @@
 //! Pay only for what happens: heap allocations of a call, counted. A budget, not a benchmark: one more is a failure.
 
+#[path = "alloc/floods.rs"]
+mod floods;
+
 use allocation_counter::measure;
 use bytes::Bytes;
 use http::{Request, Response, Uri};

@@ -131,6 +131,32 @@ fn the_words_of_connects_that_ran_out_of_time_are_on_the_page() {
     }
 }
 
+#[test]
+fn every_phase_of_a_call_has_its_place_among_the_failure_modes() {
+    let headings: Vec<_> = FAILURE_MODES.lines().filter(|line| line.starts_with("## ")).collect();
+    let phases = [
+        Phase::Ready,
+        Phase::HealthCheck,
+        Phase::BackOff,
+        Phase::Resolve,
+        Phase::Connect,
+        Phase::Tls,
+        Phase::Send,
+        Phase::Headers,
+        Phase::Body,
+    ];
+    for phase in phases {
+        let name = format!("`{}`", phase.as_str());
+        let of = |heading: &str| heading.split(':').next().is_some_and(|left| left.contains(&name));
+        assert!(headings.iter().any(|heading| of(heading)), "{name}");
+        // One that is new here is a compile error, and belongs into the list above.
+        match phase {
+            Phase::Ready | Phase::HealthCheck | Phase::BackOff | Phase::Resolve | Phase::Connect => {}
+            Phase::Tls | Phase::Send | Phase::Headers | Phase::Body => {}
+        }
+    }
+}
+
 /// What no setting reaches stands in a constant of the file that uses it.
 #[test]
 fn the_constants_are_those_of_the_code() {
@@ -174,6 +200,16 @@ fn the_constants_are_those_of_the_code() {
 fn the_client() {
     let transport = include_str!("../client/transport.rs");
     constant(transport, "INFORMATIONAL: u32 = 100", "informational responses (1xx)", "100");
+    let frames = include_str!("../client/connect/frames.rs");
+    assert!(frames.contains("SPAN: Duration = Duration::from_secs(60)"));
+    let in_a_row = "frames of HTTP/2 in a row that get no response on";
+    constant(frames, "MOST: u32 = 100_000", in_a_row, "100000 within 60 s");
+    constant(frames, "HEADS: u64 = 100", "heads on HTTP/2 beyond what requests pay for", "100");
+    let words: Vec<_> = frames.split("&str = \"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+    assert_eq!(words.len(), 2);
+    for words in words {
+        assert!(FAILURE_MODES.contains(&format!("GET https://broker/session: {words}\n")), "{words}");
+    }
     let suspend = include_str!("../client/suspend.rs");
     let proxy = include_str!("../client/connect/proxy.rs");
     constant(proxy, "ANSWER: usize = 8 * 1024", "answer of a proxy", "8192 bytes");

@@ -37,6 +37,8 @@ fn a_url_without_host_or_with_another_scheme_is_a_configuration_error_that_names
     };
     assert!(error("ftp://example.com/").contains("\"ftp\""));
     assert!(error("/only/a/path").contains("absolute"));
+    let torn = error("http://user:pa[%z@ho%2]st/");
+    assert!(torn.contains("a bracket") && !torn.contains("pa["), "{torn}");
 }
 
 #[test]

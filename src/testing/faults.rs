@@ -110,6 +110,11 @@ static FAULTS: &[Fault] = faults! {
     "reset-mid-body", Broken, "50 of 100 bytes, then a reset", Plays(|| Reply::sized(100).reset_after(50).into());
     "lying-length", Broken, "declares a TiB, sends 10 bytes and closes", Plays(|| Reply::sized(10).declare(1 << 40).into());
     "excess-body", Status(200), "declares 5 bytes and sends 500", Plays(|| Reply::sized(500).declare(5).into());
+    "gzip-bomb", Status(200), "16 MiB of zeros in 16 KiB of gzip, asked for or not", Plays(|| Reply::ok(bomb()).header("content-encoding", "gzip").into());
+    // Of a connection of HTTP/2, to clients that begin with its preface
+    "h2-dead", NoHead, "reads the request, then nothing any more, not even a ping of HTTP/2", Plays(|| Reply::by(|_| Reply::silent()).into());
+    "h2-refused-stream", Broken, "HTTP/2: refuses each stream; HTTP/1.1: resets", Plays(|| Reply::by(|_| Reply::refuse()).into());
+    "h2-goaway", Broken, "HTTP/2: says goodbye below the first stream; HTTP/1.1: answers what is no HTTP", Plays(|| Reply::raw(GOAWAY).into());
     // Answers that need a decision
     "status-503", Status(503), "answers 503", Plays(|| Reply::status(503).into());
     "retry-after-day", Status(503), "answers 503 with Retry-After: 86400", Plays(|| Reply::status(503).retry_after("86400").into());
@@ -118,6 +123,21 @@ static FAULTS: &[Fault] = faults! {
     "stale-at-once", Status(200), "each connection answers once and closes without having said so", Plays(|| Reply::ok("once").stale().into());
     "flapping", Varies, "1 s up, 1 s away, its port refusing", Plays(|| Script::new().flap((SECOND, Reply::ok("up")), (SECOND, Reply::refuse())));
 };
+
+/// GOAWAY of RFC 9113, section 6.8: no stream was processed, and nothing was wrong.
+const GOAWAY: &[u8] = &[0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+
+/// A few members of gzip in a row, each of 4 MiB of zeros: one block, whose code for the longest match is zero bits.
+fn bomb() -> Vec<u8> {
+    const MEMBERS: usize = 4;
+    let mut member = b"\x1f\x8b\x08\0\0\0\0\0\0\xff".to_vec();
+    member.extend(b"\xed\xc1\x01\x01\0\0\0\x82\x20\xff\xaf\x6e\x48\x40\x01");
+    member.resize(member.len() + 4063, 0);
+    member.extend(b"\x7c\x1b");
+    member.extend(0x1147_406a_u32.to_le_bytes());
+    member.extend((4_u32 << 20).to_le_bytes());
+    member.repeat(MEMBERS)
+}
 
 impl Fault {
     /// All faults, in the order in which a request could meet them.

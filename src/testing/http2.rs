@@ -52,7 +52,10 @@ enum After {
     Cut(Cut),
     /// It closes in the middle of a body. Dropping the stream would take back what was sent of it.
     Truncated(#[expect(dead_code, reason = "kept until what was sent has left")] SendStream<Bytes>),
-    Raw(Bytes),
+    /// What would answer is kept here too: dropped, it would reset its stream.
+    Raw(Bytes, #[expect(dead_code, reason = "kept")] Option<SendResponse<Bytes>>),
+    /// Nothing is read or written any more.
+    Silent(#[expect(dead_code, reason = "kept")] Option<SendResponse<Bytes>>),
 }
 
 type Gone = h2::Error;
@@ -64,7 +67,8 @@ pub(super) async fn connection<W: Wire>(state: &Arc<State>, mut wire: W, first: 
     };
     let cut = match ended {
         After::Cut(cut) => cut,
-        After::Raw(bytes) => {
+        After::Silent(_) => Cut::Hang,
+        After::Raw(bytes, _) => {
             let _ = wire.io().write_all(&bytes).await;
             Cut::Close
         }
@@ -153,7 +157,11 @@ async fn stream(state: Arc<State>, asked: Asked, mut respond: SendResponse<Bytes
         }
     }
     // Whoever leaves gets nothing, and the connection goes on.
-    play(&head, reply.decide(&received), &mut respond).await.unwrap_or(After::Again)
+    match play(&head, reply.decide(&received), &mut respond).await.unwrap_or(After::Again) {
+        After::Raw(bytes, _) => After::Raw(bytes, Some(respond)),
+        After::Silent(_) => After::Silent(Some(respond)),
+        after => after,
+    }
 }
 
 async fn receive(body: Option<RecvStream>, read: &mut request::Body) -> Result<(), Gone> {
@@ -174,7 +182,7 @@ async fn play(request: &Head, reply: Reply, respond: &mut SendResponse<Bytes>) -
             gone(|cx| respond.poll_reset(cx)).await;
             Ok(After::Again)
         }
-        Act::Silent => Ok(After::Cut(Cut::Hang)),
+        Act::Silent => Ok(After::Silent(None)),
         Act::Close => Ok(After::Cut(Cut::Close)),
         Act::Refuse => {
             respond.send_reset(Reason::REFUSED_STREAM);
@@ -184,7 +192,7 @@ async fn play(request: &Head, reply: Reply, respond: &mut SendResponse<Bytes>) -
             respond.send_reset(Reason::INTERNAL_ERROR);
             Ok(After::Again)
         }
-        Act::Raw(bytes) => Ok(After::Raw(bytes)),
+        Act::Raw(bytes) => Ok(After::Raw(bytes, None)),
         Act::EndlessInformational(every) => loop {
             wait(every.max(SLOWEST_PILE), |cx| respond.poll_reset(cx)).await?;
             respond.send_informational(informational())?;

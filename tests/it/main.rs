@@ -49,6 +49,7 @@ mod faults_command;
 mod fetch_command;
 mod fetch_faults;
 mod gzip;
+mod http2_faults;
 mod incoming;
 mod lint_command;
 mod log_words;

@@ -1,5 +1,6 @@
 //! One bound around whatever makes a connection: resolution, TCP, proxy and TLS together.
 
+mod frames;
 pub(super) mod proxy;
 pub(super) mod resolve;
 mod stream;

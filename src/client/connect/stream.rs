@@ -1,5 +1,6 @@
 //! A connection with or without TLS, which knows whether it had served before.
 
+use super::frames::Frames;
 #[cfg(feature = "testing")]
 use crate::testing::PipeStream;
 use crate::wire::Meter;
@@ -11,6 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 use tokio_rustls::client::TlsStream;
 
 #[derive(Debug)]
@@ -111,7 +113,8 @@ pub(crate) struct Metered {
     stream: Stream,
     meter: Meter,
     number: u64,
-    h2: bool,
+    /// Where HTTP/2 is spoken.
+    frames: Option<Box<Frames>>,
     proxied: bool,
 }
 
@@ -126,7 +129,7 @@ thread_local! {
 ///
 /// hyper reads on, in one poll, for as long as there is something to read and nothing to hand over. A server that sends
 /// informational responses as fast as they are read would keep the thread from the call that has had enough of them.
-/// (On HTTP/2 nothing calls this: hyper passes those responses over.)
+/// (On HTTP/2 nothing calls this: hyper passes those responses over, and [`Frames`] counts them.)
 pub(crate) fn end_this_connection() {
     ENDED.set(READ_LAST.get());
 }
@@ -139,12 +142,15 @@ impl Metered {
         let Made { stream, proxied } = made;
         let h2 = h2 || stream.agreed_on_h2();
         let meter = if h2 { Meter::of_streams() } else { Meter::default() };
-        Metered { stream, meter, number, h2, proxied }
+        Metered { stream, meter, number, frames: h2.then(Box::default), proxied }
     }
 
-    fn wrote(&self, polled: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        if matches!(polled, Poll::Ready(Ok(1..))) {
+    fn wrote(&mut self, polled: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(Ok(n @ 1..)) = polled {
             self.meter.wrote();
+            if let Some(frames) = &mut self.frames {
+                frames.wrote(n);
+            }
         }
         polled
     }
@@ -153,7 +159,7 @@ impl Metered {
 impl Connection for Metered {
     fn connected(&self) -> Connected {
         let connected = self.stream.connected();
-        let connected = if self.h2 { connected.negotiated_h2() } else { connected };
+        let connected = if self.frames.is_some() { connected.negotiated_h2() } else { connected };
         connected.proxy(self.proxied).extra(self.meter.clone())
     }
 }
@@ -172,6 +178,12 @@ impl AsyncRead for Metered {
         let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
         if buf.filled().len() > before {
             self.meter.read();
+            if let Some(frames) = &mut self.frames {
+                if let Err(flood) = frames.read(&buf.filled()[before..], Instant::now) {
+                    buf.set_filled(before);
+                    return Poll::Ready(Err(io::Error::other(flood)));
+                }
+            }
         }
         polled
     }

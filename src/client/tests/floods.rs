@@ -29,6 +29,8 @@ async fn attacked(then: Vec<u8>) -> (Result<u32, Error>, Duration) {
     let start = Instant::now();
     let first = client.get(URL).await.map(|response| response.attempts().count);
     let took = start.elapsed();
+    // What is left on the wire arrives.
+    tokio::time::sleep(MS).await;
     assert_eq!(client.get(URL).await.unwrap().status(), 200);
     assert_eq!(dials.load(Ordering::Relaxed), 2, "the first connection was retired");
     (first, took)
@@ -75,6 +77,37 @@ async fn floods_of_pings_and_settings_are_answered_in_bounded_memory() {
         let response = client.build().unwrap().get(URL).await.expect(what);
         assert_eq!(response.status(), 200);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flood_of_frames_that_say_nothing_is_an_error_that_says_so() {
+    // Of a kind that nobody knows, which is to be passed over (RFC 9113, section 5.5).
+    let (ended, took) = attacked(frame(0xbe, 0, 0, &[7; 8]).repeat(100_100)).await;
+    let error = ended.unwrap_err();
+    assert_eq!((error.kind(), error.is_retriable()), (ErrorKind::Transport, true));
+    let said = format!("GET {URL}: more than 100000 frames of HTTP/2 in a row without a response");
+    assert!(error.to_string().starts_with(&said) && took < SEC, "{error}, {took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn more_1xx_than_requests_pay_for_end_a_connection_of_http_2() {
+    // `:status: 103`, written out and not remembered.
+    let hints = frame(1, 0x4, 1, &[0x08, 0x03, b'1', b'0', b'3']);
+    let (ended, took) = attacked(hints.repeat(1000)).await;
+    let error = ended.unwrap_err();
+    let said = format!("GET {URL}: more heads than responses were asked for");
+    assert!(error.to_string().starts_with(&said) && took < SEC, "{error}, {took:?}");
+    let some = [hints.repeat(100), frame(1, 0x5, 1, &[0x88])].concat();
+    let (client, _) = dialled(Duration::ZERO, move |_, io| raw(io, some.clone()));
+    assert_eq!(client.build().unwrap().get(URL).await.unwrap().status(), 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_connection_that_is_flooded_is_closed() {
+    const RESET: u8 = 3;
+    let resets = frame(RESET, 0, 1, &[0, 0, 0, 8]).repeat(100_100);
+    let (ended, _) = attacked([frame(1, 0x5, 1, &[0x88]), resets].concat()).await;
+    assert_eq!(ended.expect("it was answered"), 1);
 }
 
 #[tokio::test(start_paused = true)]
