@@ -1,7 +1,7 @@
 //! One file, place by place: what waits without a limit, and the reason if one is given.
 
 use crate::chain::{Chain, begins, bounded_variables, given_name, variable};
-use crate::defaults::{Types, derives_default, holder, is_bare_default, made_by_default};
+use crate::defaults::{Types, derives_default, holder, made_by_default, starts};
 use crate::known::{Known, is_default_unbounded};
 use crate::macros::{Piece, pieces};
 use crate::names::{Meaning, Module, Path, Place, World, segments, type_path};
@@ -204,6 +204,13 @@ impl<'w> Check<'w> {
         }
     }
 
+    /// A bare default whose type its place tells: `static CLIENT: LazyLock<Client> = LazyLock::new(Default::default)`.
+    fn bare_default(&mut self, expr: &Expr) {
+        if let Some(path) = self.types.made.remove(&starts(expr)) {
+            self.default_of(&path, expr.span(), "");
+        }
+    }
+
     fn chain(&mut self, expr: &Expr) {
         let chain = Chain::of(expr);
         self.judge(chain.root, &chain);
@@ -297,26 +304,8 @@ impl<'ast> Visit<'ast> for Check<'_> {
             if builder && given_name(local).is_some_and(|name| self.bounded.contains(&name)) {
                 self.is_seen(begins(chain.root));
             }
-            if let (syn::Pat::Type(typed), true) = (&local.pat, is_bare_default(&init.expr)) {
-                if let Some(path) = made_by_default(&typed.ty) {
-                    self.default_of(&path, init.expr.span(), "");
-                }
-            }
         }
         visit::visit_local(self, local);
-    }
-
-    fn visit_expr_struct(&mut self, expr: &'ast syn::ExprStruct) {
-        let name = expr.path.segments.last().map(|s| s.ident.to_string()).unwrap_or_default();
-        for field in &expr.fields {
-            if let (syn::Member::Named(member), true) = (&field.member, is_bare_default(&field.expr)) {
-                let key = (name.clone(), member.to_string());
-                if let Some(path) = self.types.fields.get(&key).cloned() {
-                    self.default_of(&path, field.expr.span(), "");
-                }
-            }
-        }
-        visit::visit_expr_struct(self, expr);
     }
 
     fn visit_expr(&mut self, expr: &'ast Expr) {
@@ -328,7 +317,10 @@ impl<'ast> Visit<'ast> for Check<'_> {
                     check.in_stack += u32::from(check.is_stack(&Chain::of(expr)));
                     check.chain(expr);
                 }
-                Expr::Call(_) | Expr::Path(_) | Expr::Macro(_) => check.judge(expr, &Chain::of(expr)),
+                Expr::Call(_) | Expr::Path(_) | Expr::Macro(_) => {
+                    check.judge(expr, &Chain::of(expr));
+                    check.bare_default(expr);
+                }
                 _ => {}
             }
             if let (Expr::Call(_), Some((known, _))) = (expr, check.named(expr)) {

@@ -2,8 +2,11 @@
 
 use crate::names::{Path, type_path};
 use std::collections::HashMap;
+use syn::spanned::Spanned;
 use syn::visit::{self, Visit};
-use syn::{Attribute, Expr, FnArg, GenericArgument, Member, Meta, Pat, PathArguments, Type};
+use syn::{
+    Attribute, Expr, FnArg, GenericArgument, Member, Meta, Pat, PathArguments, ReturnType, Stmt, Type,
+};
 
 /// The type inside of what makes a default of its content: `Arc<Mutex<T>>`.
 pub(crate) fn made_by_default(ty: &Type) -> Option<Path> {
@@ -45,13 +48,15 @@ pub(crate) fn derives_default(attrs: &[Attribute]) -> bool {
 }
 
 /// `Default::default()`, whose type only its place tells.
-pub(crate) fn is_bare_default(expr: &Expr) -> bool {
-    let Expr::Call(call) = expr else { return false };
-    let Expr::Path(path) = &*call.func else { return false };
+fn is_bare_default(expr: &Expr) -> bool {
+    matches!(expr, Expr::Call(call) if call.args.is_empty() && names_default(&call.func))
+}
+
+/// `Default::default` itself.
+fn names_default(expr: &Expr) -> bool {
+    let Expr::Path(path) = expr else { return false };
     let names: Vec<String> = path.path.segments.iter().map(|s| s.ident.to_string()).collect();
-    path.qself.is_none()
-        && call.args.is_empty()
-        && names.ends_with(&["Default".to_owned(), "default".to_owned()])
+    path.qself.is_none() && names.ends_with(&["Default".to_owned(), "default".to_owned()])
 }
 
 /// What a file says of the types of fields, arguments and variables. Names of one file stand for one thing here.
@@ -60,13 +65,21 @@ pub(crate) struct Types {
     /// `Option<T>` by the name that holds it.
     pub(crate) optional: HashMap<String, Path>,
     /// By struct and field.
-    pub(crate) fields: HashMap<(String, String), Path>,
+    fields: HashMap<(String, String), Path>,
+    /// Fields that are given a bare default, and where.
+    given: Vec<((String, String), (usize, usize))>,
+    /// What a bare default makes, by the line and column where it stands.
+    pub(crate) made: HashMap<(usize, usize), Path>,
 }
 
 impl Types {
     pub(crate) fn of(file: &syn::File) -> Types {
         let mut types = Types::default();
         types.visit_file(file);
+        for (field, at) in std::mem::take(&mut types.given) {
+            let ty = types.fields.get(&field).cloned();
+            types.made.extend(ty.map(|ty| (at, ty)));
+        }
         types
     }
 }
@@ -84,6 +97,16 @@ impl<'ast> Visit<'ast> for Types {
         visit::visit_item_struct(self, item);
     }
 
+    fn visit_expr_struct(&mut self, expr: &'ast syn::ExprStruct) {
+        let name = expr.path.segments.last().map(|s| s.ident.to_string()).unwrap_or_default();
+        for field in &expr.fields {
+            if let (Member::Named(member), true) = (&field.member, is_bare_default(&field.expr)) {
+                self.given.push(((name.clone(), member.to_string()), starts(&field.expr)));
+            }
+        }
+        visit::visit_expr_struct(self, expr);
+    }
+
     fn visit_fn_arg(&mut self, arg: &'ast FnArg) {
         if let FnArg::Typed(arg) = arg {
             self.named(&arg.pat, &arg.ty);
@@ -94,8 +117,26 @@ impl<'ast> Visit<'ast> for Types {
     fn visit_local(&mut self, local: &'ast syn::Local) {
         if let Pat::Type(typed) = &local.pat {
             self.named(&typed.pat, &typed.ty);
+            if let Some(init) = &local.init {
+                self.expect(&typed.ty, &init.expr);
+            }
         }
         visit::visit_local(self, local);
+    }
+
+    fn visit_item_static(&mut self, item: &'ast syn::ItemStatic) {
+        self.expect(&item.ty, &item.expr);
+        visit::visit_item_static(self, item);
+    }
+
+    fn visit_item_fn(&mut self, item: &'ast syn::ItemFn) {
+        self.returned(&item.sig, &item.block);
+        visit::visit_item_fn(self, item);
+    }
+
+    fn visit_impl_item_fn(&mut self, item: &'ast syn::ImplItemFn) {
+        self.returned(&item.sig, &item.block);
+        visit::visit_impl_item_fn(self, item);
     }
 }
 
@@ -105,6 +146,53 @@ impl Types {
             self.optional.insert(name.ident.to_string(), path);
         }
     }
+
+    fn returned(&mut self, signature: &syn::Signature, block: &syn::Block) {
+        if let (ReturnType::Type(_, ty), Some(Stmt::Expr(last, None))) =
+            (&signature.output, block.stmts.last())
+        {
+            self.expect(ty, last);
+        }
+    }
+
+    /// This has to be of that type.
+    fn expect(&mut self, ty: &Type, expr: &Expr) {
+        match expr {
+            Expr::Block(block) => {
+                if let Some(Stmt::Expr(last, None)) = block.block.stmts.last() {
+                    self.expect(ty, last);
+                }
+            }
+            // `LazyLock::new(..)`: what it is given makes the content.
+            Expr::Call(call) if is_lazy(ty) => {
+                if let (Some(content), Some(maker)) = (argument(ty), call.args.first()) {
+                    match maker {
+                        Expr::Closure(closure) => self.expect(content, &closure.body),
+                        maker if names_default(maker) => self.makes(content, maker),
+                        _ => {}
+                    }
+                }
+            }
+            expr if is_bare_default(expr) => self.makes(ty, expr),
+            _ => {}
+        }
+    }
+
+    fn makes(&mut self, ty: &Type, expr: &Expr) {
+        self.made.extend(made_by_default(ty).map(|path| (starts(expr), path)));
+    }
+}
+
+/// The line and column where this begins.
+pub(crate) fn starts(expr: &Expr) -> (usize, usize) {
+    let start = expr.span().start();
+    (start.line, start.column)
+}
+
+/// Whether this is made at its first use.
+fn is_lazy(ty: &Type) -> bool {
+    let name = type_path(ty).and_then(|path| path.last().cloned());
+    name.is_some_and(|name| matches!(name.as_str(), "LazyLock" | "LazyCell" | "Lazy"))
 }
 
 /// The name that a fall-back is asked of: `self.client.clone().unwrap_or_default()`.

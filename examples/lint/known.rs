@@ -30,6 +30,8 @@ impl Known {
         let (krate, rest) = path.split_first()?;
         match *krate {
             "reqwest" => reqwest(rest),
+            // Whatever else makes one is given a client of reqwest.
+            "reqwest_middleware" if rest == ["ClientWithMiddleware", "default"] => Some(Known::Client),
             "hyper_util" => hyper_util(rest),
             "hyper" => match rest {
                 ["client", "conn", "http1" | "http2", "handshake"] => Some(Known::Client),
@@ -51,7 +53,18 @@ impl Known {
 
     /// Whether paths of this crate mean anything here.
     pub(crate) fn is_crate(name: &str) -> bool {
-        ["reqwest", "hyper_util", "hyper", "ureq", "isahc", "std", "tokio", "unwedge"].contains(&name)
+        const CRATES: &[&str] = &[
+            "reqwest",
+            "reqwest_middleware",
+            "hyper_util",
+            "hyper",
+            "ureq",
+            "isahc",
+            "std",
+            "tokio",
+            "unwedge",
+        ];
+        CRATES.contains(&name)
     }
 
     /// Whether anything known begins with this path, so that a glob import may have brought it.
@@ -91,6 +104,7 @@ const NAMES: &[&str] = &[
     "reqwest::blocking::ClientBuilder",
     "reqwest::blocking::get",
     "reqwest::get",
+    "reqwest_middleware::ClientWithMiddleware",
     "std::net::TcpStream",
     "tokio::net::TcpStream",
     "tokio::time::timeout",

@@ -34,6 +34,24 @@
 //! # Ok(()) }
 //! ```
 //!
+//! Where an API demands [`Bounded`](crate::Bounded), the tower service under a stack is. A `ClientWithMiddleware` does
+//! not show whether a stack is in it, so that somebody has to [`vouch`](crate::vouch) for it, which the lint lists:
+//!
+//! ```
+//! use http::{Request, Response};
+//! use tower_layer::Layer;
+//! use tower_service::Service;
+//! use unwedge::{Body, Bounded, StackLayer, vouch};
+//!
+//! fn over_http(service: impl Service<Request<Body>, Response = Response<Body>> + Bounded) {}
+//! fn over_reqwest(client: impl Service<reqwest::Request, Response = reqwest::Response> + Bounded) {}
+//!
+//! let inner = unwedge::reqwest::builder().inner_client()?;
+//! over_http(StackLayer::default().layer(unwedge::reqwest::Service::new(inner)));
+//! over_reqwest(vouch(unwedge::reqwest::client(), "all of its calls go through the stack of unwedge"));
+//! # Ok::<(), unwedge::Error>(())
+//! ```
+//!
 //! # What is different from `Client`
 //!
 //! Some of what a call meets happens inside reqwest, where nobody can look:

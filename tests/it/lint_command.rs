@@ -98,6 +98,35 @@ fn fall_back(kept: &Kept) -> C { kept.maybe.clone().unwrap_or_default() } // !
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_default_is_told_by_the_type_of_its_place() {
+    finds_what_is_marked(
+        "defaults",
+        r#"
+use reqwest::Client;
+use reqwest_middleware::ClientWithMiddleware as Chain;
+use std::sync::{Arc, LazyLock, OnceLock};
+static CLOSURE: LazyLock<Client> = LazyLock::new(|| Default::default()); // !
+static BLOCK: LazyLock<Arc<Client>> = LazyLock::new(|| { let _ = 1; Default::default() }); // !
+static NAMED: LazyLock<Client> = LazyLock::new(Default::default); // !
+static FULL: LazyLock<Client> = LazyLock::new(Client::new); // !
+static NOTHING: OnceLock<Client> = OnceLock::new();
+static MAYBE: LazyLock<Option<Client>> = LazyLock::new(Default::default);
+static OURS: LazyLock<unwedge::Client> = LazyLock::new(Default::default);
+struct Mine;
+impl Mine {
+    fn client(&self) -> Client { Default::default() } // !
+    fn count(&self) -> usize { Default::default() }
+}
+fn made() -> Client { Default::default() } // !
+fn chain(kept: Option<Chain>) -> Chain { kept.unwrap_or_default() } // !
+fn bare() { Chain::default(); } // !
+fn ready(kept: Option<Chain>) -> Chain { kept.unwrap_or_else(unwedge::reqwest::client) }
+"#,
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_sets_a_limit_and_what_only_looks_alike_is_left_alone() {
     finds_what_is_marked(
         "limits",

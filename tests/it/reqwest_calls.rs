@@ -191,6 +191,20 @@ async fn the_shared_client_and_get_are_one_line() {
 }
 
 #[test]
+fn the_shared_client_goes_on_after_the_runtime_that_it_was_used_in() {
+    let of_the_peer = tokio::runtime::Runtime::new().unwrap();
+    let peer = Peer::new().forever(Reply::ok("hello"));
+    let url = of_the_peer.block_on(async { url(&peer, "/") });
+    for n in 1..=3 {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let request = unwedge::reqwest::client().post(&url).body("x");
+        let response = runtime.block_on(request.send()).unwrap();
+        assert_eq!(response.extensions().get::<Attempts>().unwrap().count, 1, "in runtime {n}");
+    }
+    assert_eq!(peer.request_count(), 3);
+}
+
+#[test]
 fn an_inner_client_that_cannot_be_built_is_a_configuration_error_that_says_why() {
     let broken = unwedge::reqwest::builder().inner(|inner| inner.user_agent("two\nlines")).build();
     let error = broken.expect_err("no header value");
