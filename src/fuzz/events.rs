@@ -36,7 +36,7 @@ fn parsed(sizes: Sizes, stream: &[u8], size: impl Fn(usize) -> usize) -> (Vec<Sa
             said.push(match item {
                 Item::Event { event, named } => {
                     assert!(event.data.len() <= 3 * sizes.event, "replacement characters have three bytes");
-                    Said::Event(event.event.to_string(), event.data, event.id.to_string(), named)
+                    Said::Event(event.event.into_owned(), event.data, event.id.to_string(), named)
                 }
                 Item::Comment => Said::Comment,
                 Item::Retry(base) => Said::Retry(base),

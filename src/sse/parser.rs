@@ -3,7 +3,8 @@
 //! Pure, incremental, and bounded: it keeps at most one line, one event and one id, whatever comes.
 
 use bytes::Buf;
-use memchr::{memchr, memchr2};
+use memchr::memchr2;
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +13,9 @@ mod tests;
 
 /// After an event above its limit, so many times that limit is skipped for its end.
 const PATIENCE: usize = 16;
+const DATA: &[u8] = b"data:";
+/// The most room that is made for data before it comes.
+const MOST_USUAL: usize = 64 << 10;
 const BOM: &[u8] = b"\xEF\xBB\xBF";
 
 /// One event of the stream.
@@ -19,7 +23,7 @@ const BOM: &[u8] = b"\xEF\xBB\xBF";
 #[non_exhaustive]
 pub struct Event {
     /// Its type: `message` where the server names none.
-    pub event: Arc<str>,
+    pub event: Cow<'static, str>,
     /// Its data; several `data` lines are joined by a line feed.
     pub data: String,
     /// The last id that the server has sent, with this event or before it; empty where there is none.
@@ -55,6 +59,8 @@ pub(crate) struct Parser {
     sizes: Sizes,
     /// The beginning of a line whose end has not come.
     line: Vec<u8>,
+    /// Of a data line whose end has not come: its length so far. What it has stands with the data already.
+    open: Option<usize>,
     /// The rest of this line is skipped.
     long_line: bool,
     /// A carriage return ended the last line: a line feed after it belongs to it.
@@ -63,11 +69,9 @@ pub(crate) struct Parser {
     first: bool,
     data: Vec<u8>,
     has_data: bool,
-    /// The type of the event under way, the one before it, and the one where there is none: most events of a stream
-    /// have the same, which is then made once.
-    event: Option<Arc<str>>,
-    recent: Arc<str>,
-    message: Arc<str>,
+    /// How much data the last event had: what the next is expected to have, where its end is not in sight.
+    usual: usize,
+    event: String,
     /// The id of the event under way, once it has one of its own.
     id: Option<Arc<str>>,
     /// What a reconnect sends: the id as of the last blank line.
@@ -82,14 +86,14 @@ impl Parser {
         Parser {
             sizes,
             line: Vec::new(),
+            open: None,
             long_line: false,
             after_cr: false,
             first: true,
             data: Vec::new(),
             has_data: false,
-            event: None,
-            recent: Arc::from(""),
-            message: Arc::from("message"),
+            usual: 0,
+            event: String::new(),
             id: None,
             last_id,
             skipped: None,
@@ -124,10 +128,15 @@ impl Parser {
                     some => return some,
                 }
             };
-            let cr = bytes[end] == b'\r';
-            let said = self.line(&bytes[..end]).or_else(|| self.skip(end + 1));
-            self.after_cr = cr;
-            chunk.advance(end + 1);
+            self.after_cr = bytes[end] == b'\r';
+            let mut taken = end + 1;
+            let mut said = self.line(&bytes[..end]).or_else(|| self.skip(end + 1));
+            // Most events have one line of data, with the blank line right behind it.
+            if said.is_none() && !self.after_cr && bytes.get(taken) == Some(&b'\n') {
+                taken += 1;
+                said = self.dispatch();
+            }
+            chunk.advance(taken);
             if said.is_some() {
                 return said;
             }
@@ -139,21 +148,38 @@ impl Parser {
         if self.long_line {
             return None;
         }
-        if self.line.len() + part.len() > self.sizes.line {
-            self.long_line = true;
+        let length = self.open.unwrap_or(self.line.len()) + part.len();
+        if length > self.sizes.line {
+            (self.long_line, self.open) = (true, None);
             self.line = Vec::new();
             return self.too_large();
         }
-        self.line.extend_from_slice(part);
+        if self.open.is_some() {
+            self.open = Some(length);
+            self.append(part);
+        } else if self.line.is_empty() && part.len() > DATA.len() && part.starts_with(DATA) {
+            self.open = Some(length);
+            if self.data.is_empty() {
+                self.data.reserve(self.usual.min(MOST_USUAL));
+            }
+            self.begin(value(part, DATA.len()));
+        } else {
+            self.line.extend_from_slice(part);
+        }
         None
     }
 
     /// The end of a line has come.
-    #[inline]
+    #[inline(always)]
     fn line(&mut self, rest: &[u8]) -> Option<Item> {
         let first = std::mem::take(&mut self.first);
         if std::mem::take(&mut self.long_line) {
             return None;
+        }
+        if let Some(length) = self.open.take() {
+            self.append(rest);
+            let fits = length + rest.len() <= self.sizes.line && self.size() <= self.sizes.event;
+            return if fits { None } else { self.too_large() };
         }
         if self.line.len() + rest.len() > self.sizes.line {
             self.line = Vec::new();
@@ -173,34 +199,31 @@ impl Parser {
         said
     }
 
-    #[inline]
+    #[inline(always)]
     fn field(&mut self, mut line: &[u8], first: bool) -> Option<Item> {
         if first {
             line = line.strip_prefix(BOM).unwrap_or(line);
         }
         // Nearly every line of nearly every stream.
-        if let Some(value) = line.strip_prefix(b"data:") {
-            return self.data(value.strip_prefix(b" ").unwrap_or(value));
+        if line.starts_with(DATA) {
+            return self.data(value(line, DATA.len()));
         }
         if line.is_empty() {
             return self.dispatch();
         }
-        let (name, value) = match memchr(b':', line) {
+        // Names are too short for memchr to be worth its call.
+        let (name, value) = match line.iter().position(|byte| *byte == b':') {
             Some(0) => return Some(Item::Comment),
-            Some(colon) => (&line[..colon], &line[colon + 1..]),
+            Some(colon) => (&line[..colon], value(line, colon + 1)),
             None => (line, &line[line.len()..]),
         };
-        let value = value.strip_prefix(b" ").unwrap_or(value);
         match name {
             b"data" => self.data(value),
             b"event" => {
-                if *self.recent.as_bytes() != *value {
-                    self.recent = String::from_utf8_lossy(value).into();
-                }
-                self.event = (!value.is_empty()).then(|| Arc::clone(&self.recent));
+                self.event = text(value.to_vec());
                 self.measured()
             }
-            b"id" if memchr(0, value).is_none() => {
+            b"id" if !value.contains(&0) => {
                 self.id = Some(String::from_utf8_lossy(value).into());
                 self.measured()
             }
@@ -209,6 +232,7 @@ impl Parser {
         }
     }
 
+    #[inline]
     fn data(&mut self, value: &[u8]) -> Option<Item> {
         if self.skipped.is_some() {
             return None;
@@ -217,17 +241,31 @@ impl Parser {
         if self.size() + joint + value.len() > self.sizes.event {
             return self.too_large();
         }
-        if self.has_data {
-            self.data.push(b'\n');
-        }
-        self.has_data = true;
-        self.data.extend_from_slice(value);
+        self.begin(value);
         None
     }
 
+    /// The first of a data line.
+    #[inline]
+    fn begin(&mut self, value: &[u8]) {
+        if self.skipped.is_none() {
+            if self.has_data {
+                self.data.push(b'\n');
+            }
+            self.has_data = true;
+            self.data.extend_from_slice(value);
+        }
+    }
+
+    /// More of it.
+    fn append(&mut self, part: &[u8]) {
+        if self.skipped.is_none() {
+            self.data.extend_from_slice(part);
+        }
+    }
+
     fn size(&self) -> usize {
-        let len = |text: &Option<Arc<str>>| text.as_ref().map_or(0, |text| text.len());
-        self.data.len() + len(&self.event) + len(&self.id)
+        self.data.len() + self.event.len() + self.id.as_ref().map_or(0, |id| id.len())
     }
 
     /// A type or an id has come: whether the event still fits.
@@ -243,7 +281,7 @@ impl Parser {
     }
 
     fn too_large(&mut self) -> Option<Item> {
-        (self.data, self.has_data, self.event) = (Vec::new(), false, None);
+        (self.data, self.has_data, self.event) = (Vec::new(), false, String::new());
         match self.skipped {
             Some(_) => None,
             None => {
@@ -262,19 +300,32 @@ impl Parser {
     }
 
     /// A blank line.
+    #[inline(always)]
     fn dispatch(&mut self) -> Option<Item> {
         let named = self.id.is_some();
         if let Some(id) = self.id.take() {
             self.last_id = id;
         }
-        let event = self.event.take();
+        let event = std::mem::take(&mut self.event);
         if self.skipped.take().is_some() || !std::mem::take(&mut self.has_data) {
             return None;
         }
-        let event = event.unwrap_or_else(|| Arc::clone(&self.message));
-        let data = text(std::mem::take(&mut self.data));
+        let event = if event.is_empty() { Cow::Borrowed("message") } else { Cow::Owned(event) };
+        let mut data = std::mem::take(&mut self.data);
+        self.usual = data.len();
+        if data.capacity() / 2 > data.len() {
+            data.shrink_to_fit();
+        }
+        let data = text(data);
         Some(Item::Event { event: Event { event, data, id: self.last_id.clone() }, named })
     }
+}
+
+/// What follows the colon, without one leading space.
+#[inline]
+fn value(line: &[u8], from: usize) -> &[u8] {
+    let value = &line[from..];
+    value.strip_prefix(b" ").unwrap_or(value)
 }
 
 /// Bytes that are no UTF-8 are replaced, as the standard's decoder does.
