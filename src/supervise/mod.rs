@@ -32,7 +32,8 @@
 //! again. A loop that waits for somebody else says so with [`Heart::parked`], one that sleeps with [`Heart::rest`].
 //!
 //! What no supervisor can do is to end code that blocks its thread without an `.await`. The watchdog looks from a thread
-//! of its own, and reports it although no timer of the runtime can fire.
+//! of its own, and reports it although no timer of the runtime can fire. On a runtime of several threads it also wakes
+//! another worker, which takes over the timers and sockets that the blocked one had waited for.
 //!
 //! # The end
 //! At the signal every subsystem is told to end ([`Heart::cancelled`]). Calls of this crate that wait between two

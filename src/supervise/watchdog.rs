@@ -51,6 +51,8 @@ pub(crate) struct Watched {
     pub(crate) period: Duration,
     /// Counts up while tasks of the runtime run.
     pulse: AtomicU64,
+    /// A task that only wakes a worker is on its way.
+    nudged: AtomicBool,
     ends: AtomicBool,
 }
 
@@ -100,6 +102,7 @@ impl Watchdog {
             began: Instant::now(),
             period: looks,
             pulse: AtomicU64::new(0),
+            nudged: AtomicBool::new(false),
             ends: AtomicBool::new(false),
         });
         let thread = {
@@ -139,7 +142,7 @@ impl Watched {
     }
 
     /// The thread: whether tasks run, and where they do not, the look that they owe.
-    fn looks_outside(&self, runtime: &Handle) {
+    fn looks_outside(self: &Arc<Self>, runtime: &Handle) {
         // For its clock.
         let _inside = runtime.enter();
         let mut pulse = self.pulse.load(Ordering::Relaxed);
@@ -162,14 +165,30 @@ impl Watched {
                 }
                 (pulse, moved, blocked) = (latest, now, false);
                 systemd::alive();
-            } else if now - moved > 2 * self.period + lag {
-                if !blocked {
-                    blocked = true;
-                    crew::blocked(now - moved);
+            } else if now > moved {
+                self.nudge(runtime);
+                if now - moved > 2 * self.period + lag {
+                    if !blocked {
+                        blocked = true;
+                        crew::blocked(now - moved);
+                    }
+                    self.look(now);
                 }
-                self.look(now);
             }
             self.registry.late(lag);
+        }
+    }
+
+    /// Wakes a worker that sleeps, if there is one.
+    ///
+    /// One of tokio's workers waits for timers and sockets on behalf of all. When what it then runs blocks its thread,
+    /// the others may sleep on, and nobody waits in its place: one blocked thread stops the whole runtime. A worker that
+    /// is woken from outside takes over.
+    fn nudge(self: &Arc<Self>, runtime: &Handle) {
+        if !self.nudged.swap(true, Ordering::Relaxed) {
+            let watched = Arc::clone(self);
+            #[expect(clippy::disallowed_methods, reason = "it ends at once, and there is one at a time")]
+            runtime.spawn(async move { watched.nudged.store(false, Ordering::Relaxed) });
         }
     }
 

@@ -72,6 +72,37 @@ fn a_sweep_that_blocks_its_thread_is_reported() {
     assert_eq!(reported.as_deref(), Some("alerts"));
 }
 
+#[test]
+fn a_blocked_thread_does_not_take_the_timers_of_the_other_workers_with_it() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let (release, held) = mpsc::sync_channel(1);
+    let mut held = Some(held);
+    let mut crew = Supervisor::new();
+    crew.watch_every(20 * MS);
+    crew.spawn("blocker", SECOND, move |heart| {
+        let held = held.take();
+        async move {
+            if let Some(held) = held {
+                // The worker that waited for this timer is the one that is blocked, while the other sleeps.
+                tokio::time::sleep(50 * MS).await;
+                assert!(held.recv_timeout(CEILING).is_ok(), "the other loop stood still");
+            }
+            heart.cancelled().await;
+        }
+    });
+    crew.spawn("relay", SECOND, move |heart| {
+        let release = release.clone();
+        async move {
+            heart.rest(100 * MS).await;
+            let _ = release.try_send(());
+            heart.cancelled().await;
+        }
+    });
+    let report =
+        runtime.block_on(async { crew.run_until(tokio::time::sleep(200 * MS), SECOND).await.unwrap() });
+    assert_eq!((report.clean, report.restarts), (true, 0), "{report:?}");
+}
+
 /// What the process does that the next tests start: this test binary again, told so by its environment.
 const ROLE: &str = "UNWEDGE_TEST_SUPERVISED_PROCESS";
 
