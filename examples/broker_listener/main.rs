@@ -17,6 +17,7 @@ use common::daemon::{self, Daemon, Done};
 use common::{Args, Stop};
 use listener::Listener;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -44,6 +45,8 @@ The broker of its own:
 
   --job-every 1s      so often there is a job
   --jobs N            so many in all; by default they never end
+  --stall N           it reads every Nth token, session or acquire request and never answers; by default none. Try
+                      --control-plane-timeout 2s --stall 3
   --broker ADDR       is the broker and nothing else: a process that can be killed under its listeners
   --journal FILE      jobs and who took them are kept there, for the broker that is started next
 
@@ -62,6 +65,7 @@ pub(crate) struct Options {
     hold: Duration,
     job_every: Duration,
     jobs: Option<u64>,
+    stall: Option<NonZeroU64>,
     broker: Option<SocketAddr>,
     journal: Option<PathBuf>,
 }
@@ -123,6 +127,7 @@ impl Options {
             hold: Duration::from_secs(50),
             job_every: Duration::from_secs(1),
             jobs: None,
+            stall: None,
             broker: None,
             journal: None,
         };
@@ -134,12 +139,13 @@ impl Options {
                 "hold" => options.hold = args.limit()?,
                 "job-every" => options.job_every = args.limit()?,
                 "jobs" => options.jobs = Some(args.number()?),
+                "stall" => options.stall = Some(args.number()?),
                 "broker" => options.broker = Some(args.address()?),
                 "journal" => options.journal = Some(args.text()?.into()),
                 other if options.common.take(other, &mut args)? => continue,
                 _ => return Err(args.unknown(&arg)),
             }
-            if matches!(flag.as_str(), "job-every" | "jobs" | "broker" | "journal") {
+            if matches!(flag.as_str(), "job-every" | "jobs" | "stall" | "broker" | "journal") {
                 brokers_own = Some(flag.clone());
             }
         }

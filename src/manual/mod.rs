@@ -9,6 +9,10 @@
 //! | `metrics` (with that feature) | what is counted, under which names? |
 //! | [`failure_modes`] | my call hangs or failed here: what bounds it, and what does the error mean? |
 #![cfg_attr(
+    feature = "full",
+    doc = "| [`incidents`] | how are such programs lost, and what of this crate would have prevented it? |"
+)]
+#![cfg_attr(
     feature = "reqwest",
     doc = "| [`migrating`] | I have reqwest, hyper-util, retries or timeouts already: what do I write, and what changes? |"
 )]
@@ -40,6 +44,11 @@ pub mod failure_modes {}
     "```\n\n`deny.toml`:\n\n```toml\n", include_str!("lints/deny.toml"), "```\n"
 )]
 pub mod lints {}
+
+/// Its links lead into all of the crate.
+#[cfg(feature = "full")]
+#[doc = include_str!("incidents.md")]
+pub mod incidents {}
 
 #[cfg(feature = "metrics")]
 #[doc = include_str!("metrics.md")]

@@ -228,6 +228,20 @@ async fn without_a_server_it_has_a_broker_of_its_own() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_broker_of_its_own_that_stalls_costs_time_and_no_job() {
+    let stalls = ["--stall", "3", "--control-plane-timeout", "600ms", "--job-every", "50ms", "--jobs", "3"];
+    let mut listener = Running::start("broker_listener", &stalls).await;
+    for n in 1..=3 {
+        let job = listener.event("job").await;
+        assert_eq!(job["id"], format!("job-{n}"));
+    }
+    let ran = listener.stop().await;
+    let stalled =
+        |line: &&str| line.contains("/acquire") && line.contains("no response headers after 400 ms");
+    assert!(ran.stderr.lines().any(|line| stalled(&line)), "{ran:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_argument_that_cannot_work_ends_with_two_and_nothing_on_standard_output() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = taken.local_addr().unwrap().to_string();

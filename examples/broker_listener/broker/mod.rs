@@ -11,6 +11,8 @@ use desk::Desk;
 use journal::{Entry, Journal};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
+use std::num::NonZeroU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -26,6 +28,9 @@ pub(crate) struct Broker {
 struct Shop {
     books: Mutex<Books>,
     hold: Duration,
+    /// Every so many control calls one is left without an answer.
+    stall: Option<NonZeroU64>,
+    control_calls: AtomicU64,
     /// Where its events are said, if it is a program of its own.
     daemon: Option<Daemon>,
 }
@@ -43,16 +48,21 @@ impl Broker {
         let (journal, past) = journal.map_err(|error| Stop::usage(format!("--journal: {error}")))?;
         let desk = Desk::new(past, options.job_every, options.jobs, Instant::now());
         let books = Mutex::new(Books { desk, journal, queued: 0, acquired: 0 });
-        let shop = Arc::new(Shop { books, hold: options.hold, daemon });
+        let (hold, stall) = (options.hold, options.stall);
+        let shop = Arc::new(Shop { books, hold, stall, control_calls: AtomicU64::new(0), daemon });
         let reply = |of: fn(&Shop, &Received) -> Reply| {
             let shop = Arc::clone(&shop);
             Reply::by(move |request| of(&shop, request))
         };
+        let control = |of: fn(&Shop, &Received) -> Reply| {
+            let shop = Arc::clone(&shop);
+            Reply::by(move |request| if shop.stalls() { Reply::hang() } else { of(&shop, request) })
+        };
         let peer = Peer::new()
-            .on("POST /token", reply(Shop::token))
-            .on("POST /session", reply(Shop::session))
+            .on("POST /token", control(Shop::token))
+            .on("POST /session", control(Shop::session))
             .on("GET /message", reply(Shop::message))
-            .on("POST /acquire", reply(Shop::acquire))
+            .on("POST /acquire", control(Shop::acquire))
             .on("DELETE /session/*", reply(Shop::leave))
             .forever(Reply::status(404));
         let at = peer.listen_on(at).map_err(|error| Stop::usage(format!("--broker: {error}")))?;
@@ -72,6 +82,11 @@ impl Broker {
 impl Shop {
     fn books(&self) -> MutexGuard<'_, Books> {
         self.books.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn stalls(&self) -> bool {
+        let before = self.control_calls.fetch_add(1, Ordering::Relaxed);
+        self.stall.is_some_and(|stall| (before + 1).is_multiple_of(stall.get()))
     }
 
     fn token(&self, _: &Received) -> Reply {
