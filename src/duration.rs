@@ -25,6 +25,12 @@ pub fn human(duration: Duration) -> impl Display {
     Human(duration)
 }
 
+/// What is shown while it changes: whole seconds, or whole milliseconds below the first.
+pub(crate) fn brief(duration: Duration) -> impl Display {
+    let millis = if duration.as_secs() == 0 { duration.subsec_millis() } else { 0 };
+    Human(Duration::new(duration.as_secs(), millis * 1_000_000))
+}
+
 struct Human(Duration);
 
 impl Display for Human {

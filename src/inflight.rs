@@ -72,14 +72,14 @@ pub struct Call {
 
 impl fmt::Display for Call {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let human = crate::duration::human;
+        let brief = crate::duration::brief;
         write!(f, "{} {}, ", self.method, self.url)?;
         if self.attempts_allowed > 1 {
             write!(f, "attempt {} of {}, ", self.attempt, self.attempts_allowed)?;
         }
-        write!(f, "{} for {:#}", self.phase, human(self.in_phase))?;
+        write!(f, "{} for {:#}", self.phase, brief(self.in_phase))?;
         match self.deadline_in {
-            Some(left) => write!(f, ", deadline in {:#}", human(left))?,
+            Some(left) => write!(f, ", deadline in {:#}", brief(left))?,
             None => f.write_str(", no deadline")?,
         }
         match &self.long_poll {

@@ -338,6 +338,7 @@ pub fn check(bytes: &[u8]) {
         if n % 2 == 0 {
             let state = machine.state(start + ticks(reference.now), &mut out);
             assert_eq!(state, reference.state(), "{n}: {op:?}");
+            assert_eq!(machine.expired_leases(), state.expired_leases);
         }
         changes.extend(out.iter().map(|Change { from, to, generation, .. }| (*from, *to, *generation)));
     }

@@ -1,6 +1,5 @@
 //! Pieces of markup. Whatever comes from outside goes through [`Text`].
 
-use crate::duration::human;
 use std::fmt::{self, Display, Formatter, Write};
 use std::time::{Duration, SystemTime};
 
@@ -29,14 +28,9 @@ impl Display for Text<'_> {
     }
 }
 
-/// Whole seconds where there are any: what changes faster cannot be read.
+/// A part of a second where there is no whole one: what changes faster cannot be read.
 pub(in crate::admin) fn brief(duration: Duration) -> String {
-    let whole = if duration < Duration::from_secs(1) {
-        Duration::from_millis(duration.as_millis() as u64)
-    } else {
-        Duration::from_secs(duration.as_secs())
-    };
-    format!("{:#}", human(whole))
+    format!("{:#}", crate::duration::brief(duration))
 }
 
 /// `12:04:59`, in UTC.
