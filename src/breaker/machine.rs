@@ -314,3 +314,16 @@ fn later(at: Instant, mut wait: Duration) -> Instant {
         wait /= 2;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_beyond_the_end_of_the_clock_is_one_in_a_far_future() {
+        let now = Instant::now();
+        let century = Duration::from_secs(100 * 365 * 24 * 3600);
+        assert_eq!(later(now, century), now + century);
+        assert!(later(now, Duration::MAX) > now + century);
+    }
+}

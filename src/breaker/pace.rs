@@ -78,3 +78,52 @@ impl Hint {
         self.0 >> 40 == step & 0xff_ffff && nanos <= self.0 & NANOS && nanos < NANOS
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Every note ever made, each in the newest step there was.
+    fn slowest_of_all(notes: &[(u64, Duration)], step: u64) -> Duration {
+        let fresh = notes.iter().filter(|(of, _)| of + STEPS as u64 > step);
+        fresh.map(|(_, took)| *took).max().unwrap_or_default()
+    }
+
+    proptest! {
+        #[test]
+        fn the_slowest_of_a_minute_is_that_of_a_list_of_all(
+            calls in proptest::collection::vec((0u64..90_000, 1u64..10_000), 1..40),
+        ) {
+            let start = Instant::now();
+            let (mut pace, mut now, mut notes) = (Pace::new(start), start, Vec::new());
+            for (idle, took) in calls {
+                now += Duration::from_millis(idle);
+                let step = step_of(start, now);
+                prop_assert_eq!(pace.slowest(now), slowest_of_all(&notes, step));
+                let took = Duration::from_millis(took);
+                pace.note(now, took);
+                notes.push((step, took));
+                prop_assert_eq!(pace.slowest(now), slowest_of_all(&notes, step));
+                let newest = notes.iter().filter(|(of, _)| *of == step).map(|(_, took)| *took).max();
+                prop_assert_eq!(pace.newest(), (step, nanos(newest.unwrap_or_default())));
+            }
+        }
+    }
+
+    #[test]
+    fn a_hint_covers_what_is_no_slower_in_its_own_step_and_nothing_that_it_cannot_show() {
+        let ns = Duration::from_nanos;
+        for slowest in [1, 0xff_ffff_ff00, NANOS - 1, NANOS, NANOS + 1, u64::MAX] {
+            let start = Instant::now();
+            let mut pace = Pace::new(start);
+            pace.note(start + Duration::from_secs(5 * STEP_SECS), ns(slowest));
+            let hint = Hint::of(&pace);
+            for took in [0, slowest - 1, slowest, slowest.saturating_add(1), NANOS - 1, NANOS, NANOS + 1] {
+                let no_news = took <= slowest && took < NANOS;
+                assert_eq!(hint.covers(5, ns(took)), no_news, "{took} after {slowest}");
+                assert!([4, 6, 1, 13, 0xff_ffff].iter().all(|step| !hint.covers(*step, ns(took))));
+            }
+        }
+    }
+}

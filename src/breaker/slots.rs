@@ -65,3 +65,18 @@ impl Slots {
         None
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_never_zero_and_never_one_that_is_held_also_where_numbers_wrap_round() {
+        let now = Instant::now();
+        let held = Held { id: 1, end: now, records: true };
+        let mut slots = Slots { held: vec![held], last: u32::MAX - 1 };
+        assert_eq!([slots.take(now, true), slots.take(now, true), slots.take(now, true)], [u32::MAX, 2, 3]);
+        assert!(slots.free(1) && !slots.free(1));
+        assert_eq!(slots.len(), 3);
+    }
+}

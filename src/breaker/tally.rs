@@ -83,6 +83,18 @@ mod tests {
     }
 
     #[test]
+    fn an_emptied_shard_goes_on_in_its_generation_in_either_half_of_the_circle() {
+        for generation in [1, u32::MAX / 2, u32::MAX / 2 + 2, u32::MAX - 1] {
+            let tally = Tally::default();
+            tally.take(generation);
+            assert!(tally.add(generation));
+            assert_eq!(tally.take(generation), 1, "{generation}");
+            assert!(tally.add(generation));
+            assert_eq!(tally.take(generation), 1, "{generation}");
+        }
+    }
+
+    #[test]
     fn a_full_shard_says_so_and_has_room_again_once_emptied() {
         let tally = Tally::default();
         tally.0[shard()].0.store(3 << 32 | u64::from(u32::MAX - 1), Ordering::Relaxed);
