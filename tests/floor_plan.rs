@@ -91,6 +91,7 @@ const PURE: &[&str] = &[
     "retry/classify",
     "sse/cadence",
     "sse/parser",
+    "sse/parser/data",
     "sse/seen",
     "sse/verdict",
     "stack/bounds",

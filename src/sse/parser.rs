@@ -8,14 +8,15 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
+mod data;
 #[cfg(test)]
 mod tests;
+
+use data::Data;
 
 /// After an event above its limit, so many times that limit is skipped for its end.
 const PATIENCE: usize = 16;
 const DATA: &[u8] = b"data:";
-/// The most room that is made for data before it comes.
-const MOST_USUAL: usize = 64 << 10;
 const BOM: &[u8] = b"\xEF\xBB\xBF";
 
 /// One event of the stream.
@@ -67,10 +68,7 @@ pub(crate) struct Parser {
     after_cr: bool,
     /// No line has ended yet: only there is a byte order mark.
     first: bool,
-    data: Vec<u8>,
-    has_data: bool,
-    /// How much data the last event had: what the next is expected to have, where its end is not in sight.
-    usual: usize,
+    data: Data,
     event: String,
     /// The id of the event under way, once it has one of its own.
     id: Option<Arc<str>>,
@@ -90,9 +88,7 @@ impl Parser {
             long_line: false,
             after_cr: false,
             first: true,
-            data: Vec::new(),
-            has_data: false,
-            usual: 0,
+            data: Data::default(),
             event: String::new(),
             id: None,
             last_id,
@@ -159,10 +155,10 @@ impl Parser {
             self.append(part);
         } else if self.line.is_empty() && part.len() > DATA.len() && part.starts_with(DATA) {
             self.open = Some(length);
-            if self.data.is_empty() {
-                self.data.reserve(self.usual.min(MOST_USUAL));
+            if self.skipped.is_none() {
+                self.data.open();
             }
-            self.begin(value(part, DATA.len()));
+            self.append(value(part, DATA.len()));
         } else {
             self.line.extend_from_slice(part);
         }
@@ -178,6 +174,7 @@ impl Parser {
         }
         if let Some(length) = self.open.take() {
             self.append(rest);
+            self.data.end();
             let fits = length + rest.len() <= self.sizes.line && self.size() <= self.sizes.event;
             return if fits { None } else { self.too_large() };
         }
@@ -237,35 +234,22 @@ impl Parser {
         if self.skipped.is_some() {
             return None;
         }
-        let joint = usize::from(self.has_data);
-        if self.size() + joint + value.len() > self.sizes.event {
+        if self.size() + self.data.joint() + value.len() > self.sizes.event {
             return self.too_large();
         }
-        self.begin(value);
+        self.data.line(value);
         None
     }
 
-    /// The first of a data line.
-    #[inline]
-    fn begin(&mut self, value: &[u8]) {
-        if self.skipped.is_none() {
-            if self.has_data {
-                self.data.push(b'\n');
-            }
-            self.has_data = true;
-            self.data.extend_from_slice(value);
-        }
-    }
-
-    /// More of it.
+    /// More of an open line.
     fn append(&mut self, part: &[u8]) {
         if self.skipped.is_none() {
-            self.data.extend_from_slice(part);
+            self.data.part(part);
         }
     }
 
     fn size(&self) -> usize {
-        self.data.len() + self.event.len() + self.id.as_ref().map_or(0, |id| id.len())
+        self.data.size() + self.event.len() + self.id.as_ref().map_or(0, |id| id.len())
     }
 
     /// A type or an id has come: whether the event still fits.
@@ -281,7 +265,8 @@ impl Parser {
     }
 
     fn too_large(&mut self) -> Option<Item> {
-        (self.data, self.has_data, self.event) = (Vec::new(), false, String::new());
+        self.data.clear();
+        self.event = String::new();
         match self.skipped {
             Some(_) => None,
             None => {
@@ -307,16 +292,11 @@ impl Parser {
             self.last_id = id;
         }
         let event = std::mem::take(&mut self.event);
-        if self.skipped.take().is_some() || !std::mem::take(&mut self.has_data) {
+        if self.skipped.take().is_some() {
             return None;
         }
+        let data = self.data.take()?;
         let event = if event.is_empty() { Cow::Borrowed("message") } else { Cow::Owned(event) };
-        let mut data = std::mem::take(&mut self.data);
-        self.usual = data.len();
-        if data.capacity() / 2 > data.len() {
-            data.shrink_to_fit();
-        }
-        let data = text(data);
         Some(Item::Event { event: Event { event, data, id: self.last_id.clone() }, named })
     }
 }
