@@ -10,7 +10,7 @@ mod names;
 pub(crate) use meter::in_flight;
 pub(crate) use meter::{End, Labels, Meter, breaker_made, leases_expired};
 #[cfg(feature = "supervise")]
-pub(crate) use meter::{is_read, subsystem, watchdog_lag};
+pub(crate) use meter::{is_read, queued, subsystem, watchdog_lag};
 #[cfg(feature = "metrics")]
 pub use names::{Kind, METRICS, Metric, record};
 
@@ -113,9 +113,9 @@ pub(crate) fn slept(gap: Duration) {
 
 /// An item of a queue that waited too long.
 #[cfg(feature = "supervise")]
-pub(crate) fn expired(cluster: &dyn Display, event_id: &str, age: Duration, max_age: Duration) {
+pub(crate) fn expired(queue: &str, cluster: &str, event_id: &str, age: Duration, max_age: Duration) {
     tracing::warn!(%cluster, event_id, age = %human(age), max_age = %human(max_age), "event expired");
-    meter::expired();
+    meter::expired(queue);
 }
 
 /// More of a queue would expire than its valve lets pass.

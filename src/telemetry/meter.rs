@@ -218,12 +218,23 @@ pub(super) fn stale(subsystem: &str) {
     }
 }
 
-/// An item of a queue grew too old. Without a label: keys come from outside.
+/// An item of a queue grew too old. Its key comes from outside, and is in no label.
 #[cfg(feature = "supervise")]
-pub(super) fn expired() {
+#[cfg_attr(not(feature = "metrics"), expect(unused_variables, reason = "nothing is counted"))]
+pub(super) fn expired(queue: &str) {
     #[cfg(feature = "metrics")]
     if names::is_recorded() {
-        names::count(&names::QUEUE_EXPIRED, Vec::new());
+        names::count(&names::QUEUE_EXPIRED, vec![("queue", queue.to_owned())]);
+    }
+}
+
+/// So many waited in a queue, and so many do now. The difference is told: threads may come here in any order.
+#[cfg(feature = "supervise")]
+#[cfg_attr(not(feature = "metrics"), expect(unused_variables, reason = "nothing is counted"))]
+pub(crate) fn queued(queue: &'static str, before: u64, after: u64) {
+    #[cfg(feature = "metrics")]
+    if before != after && names::is_recorded() {
+        names::add(&names::QUEUE_WAITING, vec![("queue", queue.to_owned())], after as f64 - before as f64);
     }
 }
 

@@ -71,7 +71,8 @@ metrics! {
     STREAM_LOSSES Counter "unwedge_event_stream_losses_total" ["stream" "cause"] &[], "Connections of an event stream that were lost or not made.";
     RESTARTS Counter "unwedge_restarts_total" ["subsystem" "reason"] &[], "Loops that were started again, by how they ended.";
     STALE Counter "unwedge_stale_total" ["subsystem"] &[], "Times that a subsystem fell silent for longer than its threshold.";
-    QUEUE_EXPIRED Counter "unwedge_queue_expired_total" [] &[], "Items of queues that grew too old.";
+    QUEUE_EXPIRED Counter "unwedge_queue_expired_total" ["queue"] &[], "Items of a queue that grew too old.";
+    QUEUE_WAITING Gauge "unwedge_queue_waiting" ["queue"] &[], "Items that wait in a queue, also those that are too old and not yet swept.";
     SUBSYSTEM_AGE Gauge "unwedge_subsystem_last_tick_age_seconds" ["subsystem"] &[], "Seconds since the last sign of life of a supervised loop, or since its crew was started where it never showed one.";
     SUBSYSTEM_STALE Gauge "unwedge_subsystem_stale" ["subsystem"] &[], "1 while a supervised loop is stale, else 0.";
     WATCHDOG_LAG Gauge "unwedge_watchdog_lag_seconds" [] &[], "By how much the watchdog was late when it last looked.";
@@ -113,6 +114,10 @@ pub(super) fn count(metric: &Metric, labels: Labels) {
 
 pub(super) fn set(metric: &Metric, labels: Labels, value: f64) {
     gauge!(metric.name, &labels).set(value);
+}
+
+pub(super) fn add(metric: &Metric, labels: Labels, difference: f64) {
+    gauge!(metric.name, &labels).increment(difference);
 }
 
 pub(super) fn observe(metric: &Metric, labels: Labels, seconds: f64) {

@@ -66,6 +66,7 @@ mod preflight;
 mod preflight_lead;
 mod preflight_modes;
 mod program;
+mod queue_hostile;
 mod redirected;
 mod redirects;
 mod refused;

@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use unwedge::metrics::{Kind, METRICS, record};
 use unwedge::retry::Backoff;
 use unwedge::testing::{Peer, Reply};
-use unwedge::{Limits, StackLayer, breaker, long_poll, retry};
+use unwedge::{Limits, Stack, StackLayer, breaker, long_poll, retry};
 
 const PAGE: &str = include_str!("../../src/manual/metrics.md");
 
@@ -42,8 +42,23 @@ impl Counting {
         });
         let mut shown: Vec<_> = shown.collect();
         shown.sort_by(|a, b| a.0.cmp(&b.0));
+        shown.iter().for_each(|(series, _)| is_listed(series));
         shown
     }
+}
+
+/// Its name is in the table, and of labels it has those that the table lists, in that order; of calls some of them.
+fn is_listed(series: &str) {
+    let (name, rest) = series.split_once('{').unwrap();
+    let listed = METRICS.iter().find(|metric| metric.name == name);
+    let listed = listed.unwrap_or_else(|| panic!("{series} is in no table"));
+    let labels = rest.trim_end_matches('}').split(',').filter_map(|label| label.split_once('='));
+    let labels: Vec<&str> = labels.map(|(name, _)| name).collect();
+    let mut expected = listed.labels.to_vec();
+    if name == "http.client.request.duration" {
+        expected.retain(|label| labels.contains(label));
+    }
+    assert_eq!(labels, expected, "{series}");
 }
 
 /// The value of a series that must be there.
@@ -109,18 +124,21 @@ async fn a_call_is_counted_once_and_each_of_its_attempts_by_its_end() {
     assert!(series.iter().all(|(shown, _)| !shown.contains("jobs") && !shown.contains("?")), "{series:?}");
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_circuit_is_counted_from_closed_to_closed_with_its_probe_that_hung_and_its_recovery() {
-    let counting = Counting::begin();
+/// A server of five failures and a probe that hangs.
+fn breaks_down(then: Reply) -> Peer {
     let peer = Peer::new().on("/health", Reply::ok(""));
-    let peer = peer.times(5, Reply::status(500)).then(Reply::hang()).forever(Reply::ok(""));
+    peer.times(5, Reply::status(500)).then(Reply::hang()).forever(then)
+}
+
+/// The calls to it, until its recovery.
+async fn lives_through_an_outage(peer: &Peer) -> Stack<Plain> {
     let rules = breaker::Settings::default().failures(5).open(Backoff::constant(SECOND)).half_open(1, 1);
     let layer = StackLayer::builder()
         .retry(retry::Settings::default().max_retries(0))
         .breaker(rules)
         .health("/health");
     let layer = layer.limits(Limits::default().attempt(5 * SECOND)).build().unwrap();
-    let service = stack(&peer, &layer);
+    let service = stack(peer, &layer);
     for _ in 0..5 {
         call(&service, get("/")).await.unwrap();
     }
@@ -136,6 +154,13 @@ async fn a_circuit_is_counted_from_closed_to_closed_with_its_probe_that_hung_and
     drop(held);
     sleep(2 * SECOND).await;
     call(&service, get("/")).await.unwrap();
+    service
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_circuit_is_counted_from_closed_to_closed_with_its_probe_that_hung_and_its_recovery() {
+    let counting = Counting::begin();
+    lives_through_an_outage(&breaks_down(Reply::ok(""))).await;
     let series = counting.series();
     let origin = "origin=http://peer.test";
     assert_eq!(value(&series, &format!("unwedge_breaker_phase{{{origin}}}")), 0.0, "{series:#?}");
@@ -239,10 +264,15 @@ async fn streams_that_are_lost_loops_that_end_and_items_that_expire_are_counted(
     }
     drop(stream);
 
-    let waiting = queue::Queue::new(queue::Settings::default().max_age(SECOND)).expect("a queue");
+    let settings = queue::Settings::default().name("events").max_age(SECOND);
+    let waiting = queue::Queue::new(settings).expect("a queue");
     waiting.push("a", 1).expect("room");
     sleep(2 * SECOND).await;
     assert_eq!(waiting.sweep().expired.len(), 1);
+    assert!(waiting.try_pop().is_none());
+    waiting.push("a", 2).expect("room");
+    waiting.push("b", 3).expect("room");
+    assert_eq!(waiting.try_pop().map(|item| item.value), Some(2));
 
     let mut crew = Supervisor::new();
     let mut runs = 0;
@@ -263,7 +293,8 @@ async fn streams_that_are_lost_loops_that_end_and_items_that_expire_are_counted(
     for (name, wanted) in [
         ("unwedge_event_stream_connects_total{stream=prod}", 2.0),
         ("unwedge_event_stream_losses_total{stream=prod,cause=server}", 1.0),
-        ("unwedge_queue_expired_total{}", 1.0),
+        ("unwedge_queue_expired_total{queue=events}", 1.0),
+        ("unwedge_queue_waiting{queue=events}", 1.0),
         ("unwedge_restarts_total{subsystem=relay,reason=panic}", 1.0),
         ("unwedge_restarts_total{subsystem=relay,reason=return}", 1.0),
         ("unwedge_restarts_total{subsystem=relay,reason=error}", 1.0),
@@ -271,6 +302,47 @@ async fn streams_that_are_lost_loops_that_end_and_items_that_expire_are_counted(
     ] {
         assert_eq!(value(&seen, name), wanted, "{name}");
     }
+    drop(waiting);
+    assert_eq!(value(&counting.series(), "unwedge_queue_waiting{queue=events}"), -1.0, "gone with its queue");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_run_emits_every_metric_of_the_table_and_no_other() {
+    use unwedge::supervise::{Supervisor, queue};
+    let counting = Counting::begin();
+    let peer = Peer::new().then(Reply::refuse()).then(Reply::ok("")).forever(Reply::hang());
+    let service = stack(&peer, &built(StackLayer::builder().retry(every(MS))));
+    call(&service, get("/")).await.unwrap();
+    call(&service, with(get("/"), unwedge::Deadline::after(SECOND))).await.unwrap_err();
+    {
+        let wait = long_poll!("the test parks it").unbounded();
+        let mut poll = Box::pin(call(&service, with(get("/poll"), wait)));
+        assert!(polled_once(poll.as_mut()).await.is_none());
+        service.in_flight().publish();
+    }
+    let event = Reply::ok("data: 1\n\n").header("content-type", "text/event-stream");
+    let peer = breaks_down(event);
+    let service = lives_through_an_outage(&peer).await;
+    let stream = unwedge::sse::Settings::default().name("prod").connect(service, get("/events"));
+    let mut stream = stream.unwrap();
+    for _ in 0..2 {
+        stream.next().await.unwrap().unwrap();
+    }
+    let waiting = queue::Queue::new(queue::Settings::default().max_age(SECOND)).unwrap();
+    waiting.push("a", 1).unwrap();
+    sleep(2 * SECOND).await;
+    assert!(waiting.sweep().alarm.is_none());
+    let mut crew = Supervisor::new();
+    let mut runs = 0;
+    crew.spawn("relay", 10 * SECOND, move |_| {
+        runs += 1;
+        async move { if runs == 1 { Err("the first one") } else { std::future::pending().await } }
+    });
+    crew.run_until(sleep(60 * SECOND), SECOND).await.unwrap();
+
+    let series = counting.series();
+    let all: BTreeSet<&str> = METRICS.iter().map(|metric| metric.name).collect();
+    assert_eq!(names(&series), all);
 }
 
 #[tokio::test(start_paused = true)]

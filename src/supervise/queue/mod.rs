@@ -14,6 +14,7 @@ mod values;
 pub use settings::Settings;
 pub use values::{Alarm, Counts, Expired, Item, Refused, Swept, Why};
 
+use super::panics;
 use crate::sync::{Arc, Mutex, lock};
 use crate::{Error, telemetry};
 use std::fmt::{self, Debug, Display};
@@ -49,9 +50,18 @@ pub struct Queue<K, V>(Arc<Shared<K, V>>);
 
 struct Shared<K, V> {
     store: Mutex<Store<K, V>>,
+    metric: &'static str,
     /// One permit for each push, as far as somebody waits for it.
     pushed: Notify,
     name: Option<fn(&V) -> String>,
+}
+
+/// What nobody will take any more waits no more.
+impl<K, V> Drop for Shared<K, V> {
+    fn drop(&mut self) {
+        let left = lock(&self.store).counts().waiting;
+        telemetry::queued(self.metric, left, 0);
+    }
 }
 
 impl<K, V> Clone for Queue<K, V> {
@@ -79,8 +89,8 @@ impl<K: Hash + Eq + Clone + Display, V> Queue<K, V> {
 
     fn create(settings: Settings, name: Option<fn(&V) -> String>) -> Result<Self, Error> {
         settings.check()?;
-        let store = Mutex::new(Store::new(settings));
-        Ok(Queue(Arc::new(Shared { store, pushed: Notify::new(), name })))
+        let (metric, store) = (settings.name, Mutex::new(Store::new(settings)));
+        Ok(Queue(Arc::new(Shared { store, metric, pushed: Notify::new(), name })))
     }
 
     /// Puts an item at the end of its key, and tells its number. Never waits.
@@ -135,8 +145,12 @@ impl<K: Hash + Eq + Clone + Display, V> Queue<K, V> {
         let swept = self.store(|store, now| store.sweep(now));
         for expired in &swept.expired {
             let Item { key, value, number, age } = &expired.item;
-            let id = self.0.name.map_or_else(|| format!("#{number}"), |name| name(value));
-            telemetry::expired(key, &id, *age, expired.max_age);
+            // What is called by its user must not cost the items.
+            let shown = |text: &dyn Fn() -> String| panics::catch(text).ok();
+            let key = shown(&|| key.to_string()).unwrap_or_else(|| "a key that cannot be shown".to_owned());
+            let id =
+                self.0.name.and_then(|name| shown(&|| name(value))).unwrap_or_else(|| format!("#{number}"));
+            telemetry::expired(self.0.metric, &key, &id, *age, expired.max_age);
         }
         if let Some(alarm) = &swept.alarm {
             telemetry::held(alarm);
@@ -196,8 +210,12 @@ impl<K: Hash + Eq + Clone + Display, V> Queue<K, V> {
 
     fn store<T>(&self, work: impl FnOnce(&mut Store<K, V>, Instant) -> T) -> T {
         let mut store = lock(&self.0.store);
-        let now = Instant::now();
-        work(&mut store, now)
+        let (now, before) = (Instant::now(), store.counts().waiting);
+        let done = work(&mut store, now);
+        let after = store.counts().waiting;
+        drop(store);
+        telemetry::queued(self.0.metric, before, after);
+        done
     }
 }
 

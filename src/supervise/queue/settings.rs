@@ -12,6 +12,7 @@ use std::time::Duration;
 /// | [`capacity`](Settings::capacity) | 10 000 | memory has an end |
 /// | [`per_key`](Settings::per_key) | 1 000 | one noisy key leaves room for others |
 /// | [`valve`](Settings::valve) | off | only the application knows what share is an accident |
+/// | [`name`](Settings::name) | `queue` | most programs have one |
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[must_use]
 pub struct Settings {
@@ -19,6 +20,7 @@ pub struct Settings {
     pub(super) capacity: usize,
     pub(super) per_key: usize,
     pub(super) valve: Option<Valve>,
+    pub(super) name: &'static str,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -30,7 +32,13 @@ pub(super) struct Valve {
 
 impl Default for Settings {
     fn default() -> Settings {
-        Settings { max_age: Duration::from_secs(600), capacity: 10_000, per_key: 1_000, valve: None }
+        Settings {
+            max_age: Duration::from_secs(600),
+            capacity: 10_000,
+            per_key: 1_000,
+            valve: None,
+            name: "queue",
+        }
     }
 }
 
@@ -60,6 +68,12 @@ impl Settings {
     /// without a drain the valve gives way and they expire.
     pub fn valve(mut self, share: f64, window: Duration) -> Settings {
         self.valve = Some(Valve { share, window, at_least: 10 });
+        self
+    }
+
+    /// What it is called in metrics. Default `queue`.
+    pub fn name(mut self, name: &'static str) -> Settings {
+        self.name = name;
         self
     }
 

@@ -50,6 +50,12 @@ pub(super) struct Store<K, V> {
     holding: Option<Instant>,
 }
 
+impl<K, V> Store<K, V> {
+    pub(super) fn counts(&self) -> Counts {
+        self.counts
+    }
+}
+
 impl<K: Hash + Eq + Clone, V> Store<K, V> {
     pub(super) fn new(settings: Settings) -> Self {
         Store {
@@ -67,10 +73,6 @@ impl<K: Hash + Eq + Clone, V> Store<K, V> {
 
     pub(super) fn settings(&self) -> &Settings {
         &self.settings
-    }
-
-    pub(super) fn counts(&self) -> Counts {
-        self.counts
     }
 
     pub(super) fn waiting(&self, key: &K) -> usize {
@@ -92,7 +94,6 @@ impl<K: Hash + Eq + Clone, V> Store<K, V> {
 
     pub(super) fn push(&mut self, key: K, value: V, now: Instant) -> Result<u64, Refused<K, V>> {
         let now = self.advance(now);
-        self.counts.pushed += 1;
         let why = if self.closed {
             Some(Why::Closed)
         } else if self.counts.waiting >= self.settings.capacity as u64 {
@@ -103,16 +104,19 @@ impl<K: Hash + Eq + Clone, V> Store<K, V> {
             None
         };
         if let Some(why) = why {
+            self.counts.pushed += 1;
             self.counts.refused += 1;
             return Err(Refused { key, value, why });
         }
-        self.counts.waiting += 1;
-        self.number += 1;
+        // Code of the caller, which may panic, runs before anything is counted.
         let lane = self.lanes.entry(key.clone()).or_insert_with(|| Lane {
             late: VecDeque::new(),
             fresh: VecDeque::new(),
             in_ring: false,
         });
+        self.counts.pushed += 1;
+        self.counts.waiting += 1;
+        self.number += 1;
         lane.fresh.push_back(Held { value, number: self.number, since: now });
         if !lane.in_ring {
             lane.in_ring = true;
@@ -165,11 +169,12 @@ impl<K: Hash + Eq + Clone, V> Store<K, V> {
         }
         let max_age = self.settings.max_age;
         let mut expired = Vec::new();
-        self.lanes.retain(|key, lane| {
-            let late = lane.late.drain(..);
-            expired.extend(late.map(|held| Expired { item: item(key.clone(), held, now), max_age }));
-            !lane.fresh.is_empty()
-        });
+        for keys in self.leaving(|lane| lane.late.len()) {
+            let late = self.lanes.get_mut(&keys[0]).map(|lane| std::mem::take(&mut lane.late));
+            let late = late.into_iter().flatten().zip(keys);
+            expired.extend(late.map(|(held, key)| Expired { item: item(key, held, now), max_age }));
+        }
+        self.lanes.retain(|_, lane| lane.len() > 0);
         // In the order of arrival, which a table does not keep.
         expired.sort_unstable_by_key(|expired| expired.item.number);
         self.counts.waiting -= late;
@@ -181,12 +186,14 @@ impl<K: Hash + Eq + Clone, V> Store<K, V> {
     /// Takes out everything, too old or not.
     pub(super) fn drain(&mut self, now: Instant) -> Vec<Item<K, V>> {
         let now = self.advance(now);
+        let leaving = self.leaving(Lane::len);
         self.ring.clear();
         self.holding = None;
         let mut all = Vec::new();
-        for (key, lane) in self.lanes.drain() {
-            let held = lane.late.into_iter().chain(lane.fresh);
-            all.extend(held.map(|held| item(key.clone(), held, now)));
+        for keys in leaving {
+            let lane = self.lanes.remove(&keys[0]);
+            let held = lane.into_iter().flat_map(|lane| lane.late.into_iter().chain(lane.fresh)).zip(keys);
+            all.extend(held.map(|(held, key)| item(key, held, now)));
         }
         all.sort_unstable_by_key(|item| item.number);
         self.counts.drained += all.len() as u64;
@@ -197,13 +204,21 @@ impl<K: Hash + Eq + Clone, V> Store<K, V> {
     /// Takes out everything of one key: dropped by choice.
     pub(super) fn discard(&mut self, key: &K, now: Instant) -> Vec<Item<K, V>> {
         let now = self.advance(now);
-        let Some(lane) = self.lanes.remove(key) else { return Vec::new() };
+        let keys = vec![key.clone(); self.waiting(key)];
         self.ring.retain(|other| other != key);
-        let held = lane.late.into_iter().chain(lane.fresh);
-        let all: Vec<_> = held.map(|held| item(key.clone(), held, now)).collect();
+        let Some(lane) = self.lanes.remove(key) else { return Vec::new() };
+        let held = lane.late.into_iter().chain(lane.fresh).zip(keys);
+        let all: Vec<_> = held.map(|(held, key)| item(key, held, now)).collect();
         self.counts.dropped += all.len() as u64;
         self.counts.waiting -= all.len() as u64;
         all
+    }
+
+    /// For each key whose items are about to leave one of it for each. Cloning is code of the caller: where it panics,
+    /// nothing has left yet.
+    fn leaving(&self, many: impl Fn(&Lane<V>) -> usize) -> Vec<Vec<K>> {
+        let lanes = self.lanes.iter().filter(|(_, lane)| many(lane) > 0);
+        lanes.map(|(key, lane)| vec![key.clone(); many(lane)]).collect()
     }
 
     /// Two threads may read the clock in one order and come here in the other.
