@@ -3,7 +3,7 @@
 use super::cell::Cell;
 use super::liveness::Liveness;
 use super::readiness::Shared;
-use super::report::{Event, Report};
+use super::report::{Event, Recorder, Report};
 use super::signal::Asked;
 use super::watchdog::{Watchdog, Watched};
 use super::{Supervisor, panics, systemd};
@@ -60,7 +60,7 @@ impl Supervisor {
         let mut signal = pin!(async { signal.await.into() });
         let early = poll_fn(|cx| Poll::Ready(signal.as_mut().poll(cx))).await;
         if let Poll::Ready(asked) = early {
-            return never_started(asked, &cells);
+            return never_started(asked, &cells, &self.liveness.0.recorder);
         }
         if cfg!(panic = "abort") {
             crew::aborts_on_panic();
@@ -143,15 +143,19 @@ async fn abort(liveness: &Liveness, tasks: &mut JoinSet<()>, cells: &[Arc<Cell>]
 }
 
 /// The signal was there before the crew.
-fn never_started(asked: Asked, cells: &[Arc<Cell>]) -> Result<Report, Error> {
+fn never_started(asked: Asked, cells: &[Arc<Cell>], recorder: &Recorder) -> Result<Report, Error> {
     if let Some(error) = &asked.failed {
         return Err(no_handler(asked.name, error));
     }
+    crew::shutting_down(asked.name, 0);
+    recorder.tell(Event::ShuttingDown { signal: asked.name });
+    systemd::stopping();
     for cell in cells {
         crew::stopping(&cell.name, None);
     }
     let signal = Some(asked.name);
     let (stragglers, took) = (Vec::new(), Duration::ZERO);
+    crew::shut_down(signal, 0, true, took);
     Ok(Report { signal, clean: true, stragglers, running: 0, took, restarts: 0 })
 }
 

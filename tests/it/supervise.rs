@@ -156,10 +156,14 @@ async fn a_loop_that_may_return_is_not_started_again_and_the_crew_ends_with_the_
 async fn what_is_told_to_end_before_the_start_never_runs() {
     let (crew, times) = alone(|_| async { Ok(()) });
     let readiness = crew.readiness();
+    let (log, _guard) = Log::listen();
     let report = crew.run_until(async { "SIGTERM" }, SECOND).await.unwrap();
     assert_eq!((report.signal, report.clean), (Some("SIGTERM"), true));
     assert_eq!(times.all(), [0; 0]);
     assert!(!readiness.is_ready());
+    let end = log.with("shut");
+    assert_eq!(end[0], "INFO shutting down signal=\"SIGTERM\" in_flight=0");
+    assert_eq!(end[1..], ["INFO shutdown complete signal=\"SIGTERM\" killed=0 clean=true took=0s"]);
 }
 
 #[tokio::test(start_paused = true)]
