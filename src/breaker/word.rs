@@ -56,3 +56,31 @@ impl Word {
         self.0 & QUIET != 0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_says_what_went_into_it_and_nothing_else() {
+        let phases = [Phase::Closed, Phase::Disabled, Phase::Open, Phase::HalfOpen, Phase::ForcedOpen];
+        for generation in [0, 1, 7, u32::MAX] {
+            for phase in phases {
+                for quiet in [false, true] {
+                    let word = Word::new(generation, phase, quiet);
+                    let is = |other| phase == other;
+                    assert_eq!((word.generation(), word.is_quiet()), (generation, quiet));
+                    assert_eq!(
+                        (word.is_closed(), word.is_disabled()),
+                        (is(Phase::Closed), is(Phase::Disabled))
+                    );
+                    assert_eq!(
+                        (word.is_open(), word.is_forced_open()),
+                        (is(Phase::Open), is(Phase::ForcedOpen))
+                    );
+                    assert_eq!(word.admits_all(), is(Phase::Closed) || is(Phase::Disabled));
+                }
+            }
+        }
+    }
+}

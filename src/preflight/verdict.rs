@@ -127,4 +127,17 @@ mod tests {
         assert!(verdict.is_down());
         assert_eq!(verdict.down_for(start + 5 * SECOND), 5 * SECOND);
     }
+
+    #[test]
+    fn the_next_check_is_due_when_the_verdict_is_over() {
+        let start = Instant::now();
+        let mut verdict = Verdict::new(30 * SECOND);
+        assert_eq!(verdict.next_check(), None);
+        verdict.failed(start);
+        assert_eq!(verdict.next_check(), Some(start + SECOND));
+        verdict.passed(start + SECOND);
+        assert_eq!(verdict.next_check(), Some(start + 31 * SECOND));
+        verdict.forget();
+        assert_eq!(verdict.next_check(), None);
+    }
 }

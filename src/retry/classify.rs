@@ -163,6 +163,68 @@ mod tests {
     }
 
     #[test]
+    fn every_kind_of_error_is_judged_by_what_is_known_of_it() {
+        use crate::error::Fault;
+        const WAIT: std::time::Duration = std::time::Duration::from_secs(1);
+        let unhealthy = ErrorKind::Unhealthy { since: WAIT, retry_in: WAIT };
+        let of = |kind, fault: fn(&mut Fault)| {
+            let mut error = Error::new(kind, "");
+            fault(&mut error.inner_mut().fault);
+            let class = of_error(&error);
+            (class.repeat, class.evidence)
+        };
+        use {Evidence as E, Repeat as R};
+        for (kind, fault, expected) in [
+            (ErrorKind::Connect, (|_| ()) as fn(&mut Fault), (R::Always, E::Failure)),
+            (ErrorKind::Connect, |f| f.pool = true, (R::Always, E::None)),
+            (ErrorKind::Connect, |f| f.certificate = true, (R::Never, E::Failure)),
+            (ErrorKind::Transport, |_| (), (R::IfIdempotent, E::Failure)),
+            (ErrorKind::Transport, |f| f.certificate = true, (R::Never, E::Failure)),
+            (ErrorKind::Transport, |f| f.unprocessed = true, (R::Always, E::Failure)),
+            (ErrorKind::Transport, |f| f.reused = true, (R::AtOnce, E::None)),
+            (ErrorKind::Stall, |_| (), (R::IfIdempotent, E::Failure)),
+            (ErrorKind::Stall, |f| f.reused = true, (R::IfIdempotent, E::Failure)),
+            (ErrorKind::Attempt, |_| (), (R::IfIdempotent, E::Failure)),
+            (unhealthy, |_| (), (R::Never, E::None)),
+            (unhealthy, |f| f.reused = true, (R::Never, E::None)),
+            (unhealthy, |f| f.probe = true, (R::Always, E::Failure)),
+            (unhealthy, |f| (f.probe, f.reused) = (true, true), (R::Always, E::None)),
+            (ErrorKind::TooLarge, |_| (), (R::Never, E::Failure)),
+            (ErrorKind::Deadline, |_| (), (R::Never, E::None)),
+            (ErrorKind::Open { retry_in: WAIT }, |_| (), (R::Never, E::None)),
+            (ErrorKind::Config, |_| (), (R::Never, E::None)),
+            (ErrorKind::Cancelled, |_| (), (R::Never, E::None)),
+        ] {
+            assert_eq!(of(kind, fault), expected, "{kind}");
+        }
+        let body = Error::new(ErrorKind::TooLarge, "").at(Phase::Body);
+        assert_eq!(of_error(&body), class(Repeat::Never, Evidence::None), "more than its reader wanted");
+        let mut proxy = Error::new(ErrorKind::Connect, "a proxy said no");
+        proxy.inner_mut().status = Some(StatusCode::FORBIDDEN);
+        assert_eq!(of_error(&proxy), class(Repeat::Never, Evidence::Failure));
+    }
+
+    #[test]
+    fn a_504_that_says_that_the_caller_was_late_is_no_evidence() {
+        let late = Late::CutOff { limit: std::time::Duration::from_secs(1) };
+        let refused =
+            Late::Refused { left: std::time::Duration::ZERO, least: std::time::Duration::from_secs(1) };
+        for (status, late, expected) in [
+            (504, Some(refused), (Repeat::Never, Evidence::None)),
+            (504, Some(late), (Repeat::IfIdempotent, Evidence::Failure)),
+            (504, None, (Repeat::IfIdempotent, Evidence::Failure)),
+            (503, Some(refused), (Repeat::IfIdempotent, Evidence::Failure)),
+        ] {
+            let mut head = http::Response::builder().status(status);
+            if let Some(late) = late {
+                head = head.header("x-request-late", late.value());
+            }
+            let class = Outcome::Head(&head.body(()).unwrap().into_parts().0).class();
+            assert_eq!((class.repeat, class.evidence), expected, "{status} {late:?}");
+        }
+    }
+
+    #[test]
     fn what_breaks_in_the_callers_own_body_says_nothing_about_the_server() {
         for kind in [ErrorKind::Transport, ErrorKind::Stall, ErrorKind::Connect] {
             let mut error = Error::new(kind, "");

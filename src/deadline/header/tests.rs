@@ -143,6 +143,17 @@ fn meaning(text: &str) -> Option<u128> {
     (sum <= u128::from(u64::MAX)).then(|| sum.min(LONGEST.as_millis()))
 }
 
+#[test]
+fn the_headers_of_envoy_are_written_and_read_under_its_names() {
+    let mut headers = HeaderMap::new();
+    Headers::envoy().write(&mut headers, Some(5 * MS), 3);
+    let value = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    assert_eq!(value("x-envoy-expected-rq-timeout-ms"), Some("5"));
+    assert_eq!(value("x-envoy-attempt-count"), Some("3"));
+    assert_eq!(Headers::envoy().left(&headers), Some(5 * MS));
+    assert_eq!(Headers::default().left(&headers), None);
+}
+
 proptest! {
     #[test]
     fn reading_agrees_with_the_slow_reference(values in vec("[ \\t]{0,2}[0-9+.,ms-]{0,24}[ \\t]{0,2}", 0..4)) {

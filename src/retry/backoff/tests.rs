@@ -231,3 +231,18 @@ fn proportional_jitter_of_zero_is_no_jitter() {
     let backoff = Backoff::exponential(SECOND).cap(MINUTE).jitter(Jitter::Proportional(0.0));
     assert_eq!(seconds(&backoff, 8), [1, 2, 4, 8, 16, 32, 60, 60]);
 }
+
+#[test]
+fn waits_have_no_end_and_say_so() {
+    let delays = Backoff::constant(SECOND).delays();
+    assert_eq!(delays.size_hint(), (usize::MAX, None));
+}
+
+#[cfg(feature = "sse")]
+#[test]
+fn another_base_grows_alike_below_the_same_cap() {
+    let backoff = Backoff::exponential(SECOND).multiplier(3.0).cap(MINUTE).jitter(Jitter::None);
+    assert_eq!(backoff.range(), (SECOND, MINUTE));
+    assert_eq!(seconds(&backoff.with_base(2 * SECOND), 5), [2, 6, 18, 54, 60]);
+    assert_eq!(backoff.with_base(2 * MINUTE).range(), (MINUTE, MINUTE));
+}

@@ -168,3 +168,10 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn each_setting_sets_itself_and_leaves_the_others() {
+    let budget = Budget::default().tokens(9).retry_cost(3).throttled_cost(2).refund(4);
+    let Budget { tokens, retry_cost, throttled_cost, refund } = budget;
+    assert_eq!([tokens, retry_cost, throttled_cost, refund], [9, 3, 2, 4]);
+}
