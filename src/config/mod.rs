@@ -4,10 +4,12 @@ mod layers;
 mod locate;
 mod period;
 mod resilience;
+mod retry;
 #[cfg(test)]
 mod tests;
 
 #[cfg(any(test, fuzzing))]
 pub(crate) use layers::check;
 pub use layers::{Effective, Layers};
-pub use resilience::{CircuitBreaker, HealthCheck, Jitter, Limits, Resilience, Retry};
+pub use resilience::{CircuitBreaker, HealthCheck, Limits, MinProgress, Resilience};
+pub use retry::{Budget, Jitter, Retry};

@@ -1,6 +1,6 @@
 //! The settings of a stack, key for key.
 
-use super::period;
+use super::{Retry, period};
 use crate::retry::Backoff;
 use crate::stack::StackBuilder;
 use crate::{StackLayer, breaker, preflight, retry};
@@ -58,43 +58,20 @@ pub struct Limits {
     pub long_poll: Option<Duration>,
     /// The largest body that belongs to its attempt, in bytes.
     pub collect: Option<u64>,
+    /// The least that a body must deliver. Default off.
+    pub min_progress: Option<MinProgress>,
 }
 
-/// See [`retry::Settings`](crate::retry::Settings).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+/// See [`crate::Limits::min_progress`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 #[non_exhaustive]
-pub struct Retry {
-    /// The wait before the first retry. Default 500 ms.
+pub struct MinProgress {
+    /// So many bytes,
+    pub bytes: u64,
+    /// in every such span.
     #[serde(with = "period")]
-    pub initial_delay: Duration,
-    /// The longest wait. Default 10 s, or the initial delay if that is longer.
-    #[serde(with = "period::maybe")]
-    pub max_delay: Option<Duration>,
-    /// How many attempts may follow the first. Default 3.
-    pub max_retries: u32,
-    /// By how much each wait is longer than the one before. Default 2.
-    pub backoff_multiplier: f64,
-    /// How waits are spread. Default full.
-    pub jitter: Jitter,
-    /// Whether a refusal is waited out. Default false.
-    pub wait_when_refused: bool,
-}
-
-/// See [`retry::Jitter`](crate::retry::Jitter).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[non_exhaustive]
-pub enum Jitter {
-    /// Exactly the wait.
-    None,
-    /// Anywhere below the wait.
-    #[default]
-    Full,
-    /// Anywhere between half of the wait and the wait.
-    Equal,
-    /// Grows by what was drawn.
-    Decorrelated,
+    pub per: Duration,
 }
 
 /// See [`breaker::Settings`](crate::breaker::Settings).
@@ -134,19 +111,6 @@ pub struct HealthCheck {
     /// How long it may take. Default 5 s.
     #[serde(with = "period")]
     pub timeout: Duration,
-}
-
-impl Default for Retry {
-    fn default() -> Retry {
-        Retry {
-            initial_delay: Duration::from_millis(500),
-            max_delay: None,
-            max_retries: 3,
-            backoff_multiplier: 2.0,
-            jitter: Jitter::Full,
-            wait_when_refused: false,
-        }
-    }
 }
 
 impl Default for CircuitBreaker {
@@ -218,28 +182,10 @@ impl Limits {
         if let Some(collect) = self.collect {
             limits = limits.collect(collect);
         }
-        limits
-    }
-}
-
-impl Retry {
-    /// As the stack takes them.
-    pub fn settings(&self) -> retry::Settings {
-        let jitter = match self.jitter {
-            Jitter::None => retry::Jitter::None,
-            Jitter::Full => retry::Jitter::Full,
-            Jitter::Equal => retry::Jitter::Equal,
-            Jitter::Decorrelated => retry::Jitter::Decorrelated,
-        };
-        let mut waits =
-            Backoff::exponential(self.initial_delay).multiplier(self.backoff_multiplier).jitter(jitter);
-        if let Some(cap) = self.max_delay {
-            waits = waits.cap(cap);
+        if let Some(MinProgress { bytes, per }) = self.min_progress {
+            limits = limits.min_progress(bytes, per);
         }
-        retry::Settings::default()
-            .max_retries(self.max_retries)
-            .backoff(waits)
-            .wait_when_refused(self.wait_when_refused)
+        limits
     }
 }
 

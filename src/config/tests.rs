@@ -68,6 +68,32 @@ fn absent_keys_are_the_defaults_of_the_crate() {
 }
 
 #[test]
+fn every_setting_of_a_stack_has_its_key() {
+    let text = "[limits]\nmin_progress = {bytes = 1024, per = \"10s\"}\n[retry]\njitter = 0.25\nretry_after_cap = \"5m\"\n\
+                [retry.budget]\ntokens = 9\nretry_cost = 3\nthrottled_cost = 2\nrefund = 4\n";
+    let file = File::new("whole.toml", text);
+    let layers = Layers::new().file(&file.0).unwrap();
+    let settings: Resilience = layers.load().unwrap();
+    let ten = Duration::from_secs(10);
+    assert_eq!(settings.limits.settings(), crate::Limits::default().min_progress(1024, ten));
+    let retry = settings.retry.settings();
+    let jitter = crate::retry::Jitter::Proportional(0.25);
+    assert_eq!(retry.backoff, crate::retry::Backoff::default().jitter(jitter));
+    assert_eq!(retry.cap(), Duration::from_secs(300));
+    let budget = crate::retry::Budget::default().tokens(9).retry_cost(3).throttled_cost(2).refund(4);
+    assert_eq!(retry.budget, Some(budget));
+    let shown: Vec<String> = layers.effective(&settings).unwrap().iter().map(ToString::to_string).collect();
+    let at = file.0.display();
+    for line in [format!("retry.jitter = 0.25 ({at}:4)"), format!("retry.budget.tokens = 9 ({at}:7)")] {
+        assert!(shown.contains(&line), "{line} is not among {shown:#?}");
+    }
+    let off: Resilience = Layers::new().flag("-b", "retry.budget.enabled", false).load().unwrap();
+    assert_eq!(off.retry.settings().budget, None);
+    let flag: Resilience = Layers::new().flag("-j", "retry.jitter", "0.5").load().unwrap();
+    assert_eq!(flag.retry.jitter, Jitter::Proportional(0.5));
+}
+
+#[test]
 fn a_later_layer_wins_and_each_value_says_where_it_came_from() {
     let file = File::new("layers.toml", "[retry]\nmax_retries = 7\nmax_delay = \"1m\"\n");
     let layers = Layers::new().file(&file.0).unwrap().flag("--max-delay", "retry.max_delay", "2m");
@@ -95,6 +121,12 @@ fn what_is_wrong_in_a_file_is_named_with_file_line_and_key() {
         ("c.yaml", "limits: {}\nretry:\n  initial_delay: 5 parsecs\n", 3, "retry.initial_delay"),
         ("d.yaml", "retry: {}\nbreaker: 1\n", 2, "breaker"),
         ("e.yaml", "retry:\n  jitter: some\n", 2, "retry.jitter"),
+        ("e.toml", "[retry]\njitter = 1.5\n", 2, "retry.jitter"),
+        ("h.yaml", "retry:\n  jitter: -1\n", 2, "retry.jitter"),
+        ("h.toml", "[retry.budget]\ntokens = -5\n", 2, "retry.budget.tokens"),
+        ("i.yaml", "limits:\n  min_progress: {bytes: 5}\n", 2, "limits.min_progress"),
+        ("i.toml", "[limits.min_progress]\nbytes = 5\nper = 10\n", 3, "limits.min_progress.per"),
+        ("j.toml", "[retry.budget]\nrefunds = 5\n", 2, "retry.budget.refunds"),
         ("f.toml", "retry = 1\n", 1, "retry"),
         ("g.toml", "retry = \n", 1, ""),
         ("g.yaml", "retry: {\n", 2, ""),
