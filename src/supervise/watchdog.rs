@@ -3,8 +3,8 @@
 use super::cell::Cell;
 use super::liveness::Registry;
 use super::report::{Event, Recorder};
-use super::systemd;
 use super::verdict::{Activity, Verdict, is_due};
+use super::{panics, systemd};
 use crate::error::Error;
 use crate::inflight::InFlight;
 use crate::sync::{Arc, Mutex, lock};
@@ -127,6 +127,14 @@ impl Watchdog {
     }
 }
 
+/// What its thread saw last.
+struct Seen {
+    pulse: u64,
+    moved: Instant,
+    blocked: bool,
+    woke: Instant,
+}
+
 impl Drop for Watchdog {
     fn drop(&mut self) {
         self.watched.ends.store(true, Ordering::Release);
@@ -145,37 +153,42 @@ impl Watched {
     fn looks_outside(self: &Arc<Self>, runtime: &Handle) {
         // For its clock.
         let _inside = runtime.enter();
-        let mut pulse = self.pulse.load(Ordering::Relaxed);
-        let mut moved = Instant::now();
-        let mut blocked = false;
-        let mut woke = Instant::now();
+        let now = Instant::now();
+        let pulse = self.pulse.load(Ordering::Relaxed);
+        let mut seen = Seen { pulse, moved: now, blocked: false, woke: now };
         loop {
             park_timeout(self.period);
             if self.ends.load(Ordering::Acquire) {
                 return;
             }
-            let now = Instant::now();
-            // A thread that is late itself cannot tell who else is.
-            let lag = (now - woke).saturating_sub(self.period);
-            woke = now;
-            let latest = self.pulse.load(Ordering::Relaxed);
-            if latest != pulse {
-                if blocked {
-                    crew::unblocked(now - moved);
-                }
-                (pulse, moved, blocked) = (latest, now, false);
-                systemd::alive();
-            } else if now > moved {
-                self.nudge(runtime);
-                if now - moved > 2 * self.period + lag {
-                    if !blocked {
-                        blocked = true;
-                        crew::blocked(now - moved);
-                    }
-                    self.look(now);
+            // What it tells goes through code of others, and nobody would miss this thread.
+            let _ = panics::catch(|| self.looks_once(&mut seen, runtime));
+        }
+    }
+
+    fn looks_once(self: &Arc<Self>, seen: &mut Seen, runtime: &Handle) {
+        let now = Instant::now();
+        // A thread that is late itself cannot tell who else is.
+        let lag = (now - seen.woke).saturating_sub(self.period);
+        seen.woke = now;
+        self.registry.late(lag);
+        let latest = self.pulse.load(Ordering::Relaxed);
+        let silent = now - seen.moved;
+        if latest != seen.pulse {
+            let blocked = std::mem::replace(&mut seen.blocked, false);
+            (seen.pulse, seen.moved) = (latest, now);
+            systemd::alive();
+            if blocked {
+                crew::unblocked(silent);
+            }
+        } else if now > seen.moved {
+            self.nudge(runtime);
+            if silent > 2 * self.period + lag {
+                self.look(now);
+                if !std::mem::replace(&mut seen.blocked, true) {
+                    crew::blocked(silent);
                 }
             }
-            self.registry.late(lag);
         }
     }
 
@@ -238,7 +251,6 @@ impl Watched {
         };
         let silent_for = verdict.since().unwrap_or(since_start);
         let enforced = cell.settings().watch == Watch::Enforce;
-        crew::stale(&cell.name, enforced, shown);
         cell.stuck.store(matches!(verdict, Verdict::NotProgressing(_)), Ordering::Relaxed);
         cell.goes_down(now.checked_sub(silent_for).unwrap_or(now));
         let (name, waits_for) = (Arc::clone(&cell.name), shown.waits_for.clone());
@@ -247,6 +259,7 @@ impl Watched {
             // Nobody to wake is one that does not wait: nothing is kept for the run after it.
             cell.abort.notify_waiters();
         }
+        crew::stale(&cell.name, enforced, shown);
     }
 
     /// Once a minute: the oldest call that lives on after its bound.

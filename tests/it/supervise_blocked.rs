@@ -38,9 +38,8 @@ fn blocks(set_up: impl FnOnce(&mut Supervisor, mpsc::Receiver<()>)) -> Option<St
     witness.join().unwrap()
 }
 
-#[test]
-fn one_that_blocks_its_thread_is_reported_although_no_timer_can_fire() {
-    let reported = blocks(|crew, held| {
+fn blocks_until_reported() -> Option<String> {
+    blocks(|crew, held| {
         let mut held = Some(held);
         crew.spawn("blocker", 50 * MS, move |heart| {
             let held = held.take();
@@ -52,8 +51,12 @@ fn one_that_blocks_its_thread_is_reported_although_no_timer_can_fire() {
                 heart.cancelled().await;
             }
         });
-    });
-    assert_eq!(reported.as_deref(), Some("blocker"));
+    })
+}
+
+#[test]
+fn one_that_blocks_its_thread_is_reported_although_no_timer_can_fire() {
+    assert_eq!(blocks_until_reported().as_deref(), Some("blocker"));
 }
 
 #[test]
@@ -117,6 +120,11 @@ mod process {
     #[test]
     fn plays_the_process_of_other_tests() {
         let Ok(role) = std::env::var(ROLE) else { return };
+        if role == "mute" {
+            tracing::subscriber::set_global_default(Mute).unwrap();
+            println!("{:?}", blocks_until_reported());
+            return;
+        }
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
         let mut crew = Supervisor::new();
         crew.spawn("relay", SECOND, move |heart| {
@@ -135,10 +143,41 @@ mod process {
         std::process::exit(report.exit_code());
     }
 
+    /// A log that fails when it matters.
+    struct Mute;
+
+    impl tracing::Subscriber for Mute {
+        fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+            *metadata.level() <= tracing::Level::WARN
+        }
+        fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+            tracing::span::Id::from_u64(1)
+        }
+        fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+        fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+        fn event(&self, _: &tracing::Event<'_>) {
+            panic!("no room on the disk of the log");
+        }
+        fn enter(&self, _: &tracing::span::Id) {}
+        fn exit(&self, _: &tracing::span::Id) {}
+    }
+
+    #[test]
+    fn a_log_that_panics_does_not_end_the_watchdog() {
+        let mut relay = Started::begun("mute", None);
+        assert_eq!(relay.line("\")"), "Some(\"blocker\")");
+    }
+
     struct Started(Child, BufReader<std::process::ChildStdout>);
 
     impl Started {
         fn new(role: &str, notify: Option<&std::path::Path>) -> Started {
+            let mut started = Started::begun(role, notify);
+            started.line("up");
+            started
+        }
+
+        fn begun(role: &str, notify: Option<&std::path::Path>) -> Started {
             let mut command = Command::new(std::env::current_exe().unwrap());
             command.args([
                 "--exact",
@@ -152,9 +191,7 @@ mod process {
             }
             let mut child = command.spawn().unwrap();
             let out = BufReader::new(child.stdout.take().unwrap());
-            let mut started = Started(child, out);
-            started.line("up");
-            started
+            Started(child, out)
         }
 
         /// Reads until a line ends with this.
