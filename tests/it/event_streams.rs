@@ -212,6 +212,24 @@ async fn it_works_over_the_client_and_follows_its_redirects() {
     assert_eq!(peer.requests()[1].headers["accept"], "text/event-stream");
 }
 
+/// On a socket, which is what reqwest connects.
+#[tokio::test]
+async fn it_works_over_reqwest_and_goes_on_behind_the_last_whole_event() {
+    use tower_layer::Layer;
+    let event = |text| Reply::ok(text).header("content-type", "text/event-stream");
+    let peer =
+        Peer::new().then(event("id: 1\ndata: a\n\nid: 2\ndata: half")).forever(event("id: 2\ndata: b\n\n"));
+    let url = format!("http://{}/events", peer.listen().unwrap());
+    let inner = unwedge::reqwest::builder().inner_client().unwrap();
+    let service = StackLayer::default().layer(unwedge::reqwest::Service::new(inner));
+    let request = http::Request::get(url).body(Body::empty()).unwrap();
+    let settings = Settings::default().backoff(Backoff::constant(250 * MS).jitter(Jitter::None));
+    let mut stream = settings.connect(service, request).unwrap();
+    assert_eq!((data(&mut stream).await, data(&mut stream).await), ("a".into(), "b".into()));
+    drop(stream);
+    assert_eq!(ids(&peer), [None, Some("1".into())]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_post_sends_its_body_with_every_connect_and_one_that_cannot_is_refused() {
     let peer = Peer::new().then(events("data: a\n\n")).forever(events_then_silence("data: b\n\n"));
