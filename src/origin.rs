@@ -232,6 +232,8 @@ struct Table<T> {
     index: HashTable<usize>,
     entries: Vec<Arc<Entry<T>>>,
     hand: usize,
+    /// The place of the entry that was asked for last: most programs ask for it again.
+    recent: usize,
 }
 
 /// How many entries the hand passes for one insertion before the table grows instead.
@@ -240,7 +242,7 @@ const PASSES: usize = 64;
 impl<T: Keep> PerOrigin<T> {
     pub(crate) fn new(soft: usize, hard: usize) -> PerOrigin<T> {
         PerOrigin {
-            table: Mutex::new(Table { index: HashTable::new(), entries: Vec::new(), hand: 0 }),
+            table: Mutex::new(Table { index: HashTable::new(), entries: Vec::new(), hand: 0, recent: 0 }),
             hasher: DefaultHashBuilder::default(),
             soft,
             hard,
@@ -249,11 +251,18 @@ impl<T: Keep> PerOrigin<T> {
 
     /// The entry of a URL's origin, made if there is none.
     pub(crate) fn get(&self, uri: &Uri, make: impl FnOnce(&Origin) -> T) -> Result<Arc<Entry<T>>, Error> {
+        {
+            let table = lock(&self.table);
+            if let Some(entry) = table.entries.get(table.recent).filter(|entry| entry.serves(uri)) {
+                return Ok(Arc::clone(entry));
+            }
+        }
         let parts = parts(uri)?;
         let hash = self.hash(parts);
         let mut guard = lock(&self.table);
         let table = &mut *guard;
         if let Some(&at) = table.index.find(hash, |&at| table.entries[at].origin.is(parts)) {
+            table.recent = at;
             let entry = &table.entries[at];
             entry.used();
             return Ok(Arc::clone(entry));
@@ -273,6 +282,7 @@ impl<T: Keep> PerOrigin<T> {
         } else {
             table.entries[at] = Arc::clone(&entry);
         }
+        table.recent = at;
         let Table { index, entries, .. } = table;
         index.insert_unique(hash, at, |&at| self.hash_of(&entries[at].origin));
         Ok(entry)

@@ -63,27 +63,26 @@ impl<S, B, R> Call<S, B, R>
 where
     S: Service<Request<B>>,
 {
-    pub(super) fn new(inner: S, lane: Result<Arc<Entry<Lane>>, Error>, request: Request<B>) -> Call<S, B, R> {
+    #[inline]
+    pub(super) fn new(
+        inner: S,
+        lane: Result<Arc<Entry<Lane>>, Error>,
+        request: Request<B>,
+        hop: Hop,
+    ) -> Call<S, B, R> {
         Call {
             inner,
             lane: Some(lane),
             request: Outgoing::new(request),
             redirected: None,
-            hop: Hop::default(),
-            ambient: Deadline::current(),
+            ambient: Deadline::earlier(Deadline::current(), hop.ambient),
+            hop,
             life: None,
             span: Span::none(),
             attempt_span: Span::none(),
             timer: Timer::default(),
             state: State::Start,
         }
-    }
-
-    #[cfg(feature = "client")]
-    pub(super) fn of(mut self, hop: Hop) -> Self {
-        self.ambient = Deadline::earlier(self.ambient, hop.ambient);
-        self.hop = hop;
-        self
     }
 
     /// What the next hop is made of, once the call has ended with a redirect; none where it is not followed.

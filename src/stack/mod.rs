@@ -194,12 +194,13 @@ impl<S: Clone> Stack<S> {
 
     /// A call that is one hop of a call which may be redirected.
     #[cfg(feature = "client")]
+    #[inline]
     pub(crate) fn hop<B, R>(&mut self, request: Request<B>, hop: Hop) -> Call<S, B, R>
     where
         S: Service<Request<B>, Response = Response<R>>,
     {
         let lane = self.lane(request.uri());
-        Call::new(self.inner.clone(), lane, request).of(hop)
+        Call::new(self.inner.clone(), lane, request, hop)
     }
 }
 
@@ -227,6 +228,6 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let lane = self.lane(request.uri());
-        Call::new(self.inner.clone(), lane, request)
+        Call::new(self.inner.clone(), lane, request, Hop::default())
     }
 }

@@ -41,6 +41,7 @@ struct Leaving {
 }
 
 impl Following {
+    #[inline]
     pub(crate) fn new(client: &Client, request: Request<Body>) -> Following {
         let mut client = client.clone();
         client.watch(request.uri());
