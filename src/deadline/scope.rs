@@ -97,7 +97,6 @@ impl Deadline {
         AMBIENT.scope(None, future)
     }
 
-    #[cfg(feature = "client")]
     pub(crate) fn earlier(a: Option<Deadline>, b: Option<Deadline>) -> Option<Deadline> {
         match (a, b) {
             (Some(a), Some(b)) => Some(a.min(b)),

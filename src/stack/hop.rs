@@ -1,6 +1,5 @@
 //! What a call that may be redirected is told, and what it leaves for the call that follows it.
 
-#[cfg(feature = "client")]
 use crate::deadline::Deadline;
 use http::header::LOCATION;
 #[cfg(feature = "client")]
@@ -18,7 +17,6 @@ pub(crate) struct Hop {
     /// When the call has to be over.
     pub(crate) ends: Option<Instant>,
     /// The deadline of the scope that the first of the calls was made in.
-    #[cfg(feature = "client")]
     pub(crate) ambient: Option<Deadline>,
 }
 

@@ -15,8 +15,9 @@ mod state;
 mod stream;
 mod wait;
 
+pub(crate) use hop::Hop;
 #[cfg(feature = "client")]
-pub(crate) use hop::{Hop, is_redirect};
+pub(crate) use hop::is_redirect;
 #[cfg(feature = "client")]
 pub(crate) use wait::Drain;
 

@@ -116,6 +116,7 @@ pub(super) fn set(metric: &Metric, labels: Labels, value: f64) {
     gauge!(metric.name, &labels).set(value);
 }
 
+#[cfg(feature = "supervise")]
 pub(super) fn add(metric: &Metric, labels: Labels, difference: f64) {
     gauge!(metric.name, &labels).increment(difference);
 }
