@@ -1,5 +1,6 @@
-//! Requests over loopback on kept connections, against a server on a thread of its own: bare hyper-util, the same under
-//! the stack, and the crate's own client.
+//! Requests over loopback on kept connections, against a server on a thread of its own: bare hyper-util, the same in one
+//! timeout of tokio's (the least that a bounded call can cost: with a timer set, each wait of the runtime is a timed one),
+//! the same under the stack, and the crate's own client.
 
 use crate::measure::{Row, median, progress};
 use bytes::Bytes;
@@ -12,6 +13,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
+use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -31,10 +33,22 @@ pub(crate) fn rows() -> Vec<Row> {
     runtime.block_on(async {
         let mut rows = Vec::new();
         for (at_once, names, wanted) in [
-            (1, ["loopback, stack over hyper-util, sequential", "loopback, Client, sequential"], "1.02"),
+            (
+                1,
+                [
+                    "loopback, hyper-util in a timeout, sequential",
+                    "loopback, stack over hyper-util, sequential",
+                    "loopback, Client, sequential",
+                ],
+                "1.02",
+            ),
             (
                 AT_ONCE,
-                ["loopback, stack over hyper-util, 64 at once", "loopback, Client, 64 at once"],
+                [
+                    "loopback, hyper-util in a timeout, 64 at once",
+                    "loopback, stack over hyper-util, 64 at once",
+                    "loopback, Client, 64 at once",
+                ],
                 "1.03",
             ),
         ] {
@@ -42,15 +56,20 @@ pub(crate) fn rows() -> Vec<Row> {
             let bare: Bare = Client::builder(TokioExecutor::new()).build_http();
             let stacked: Stack<Bare> = StackLayer::default().layer(bare.clone());
             let client = unwedge::Client::new().expect("the defaults fit together");
-            let mut rounds = [const { Vec::new() }; 3];
+            let timed = Timed(bare.clone());
+            let mut rounds = [const { Vec::new() }; 4];
             for _ in 0..ROUNDS {
                 rounds[0].push(round(at_once, &bare, &uri).await);
-                rounds[1].push(round(at_once, &stacked, &uri).await);
-                rounds[2].push(round(at_once, &client, &uri).await);
+                rounds[1].push(round(at_once, &timed, &uri).await);
+                rounds[2].push(round(at_once, &stacked, &uri).await);
+                rounds[3].push(round(at_once, &client, &uri).await);
             }
-            let [bare, stacked, client] = rounds.map(median);
-            rows.push(Row { name: names[0], bare, ours: stacked, allocations: None, wanted });
-            rows.push(Row { name: names[1], bare, ours: client, allocations: None, wanted });
+            let [bare, timed, stacked, client] = rounds.map(median);
+            for (name, ours, wanted) in
+                [(names[0], timed, ""), (names[1], stacked, wanted), (names[2], client, wanted)]
+            {
+                rows.push(Row { name, bare, ours, allocations: None, wanted });
+            }
         }
         rows
     })
@@ -80,6 +99,16 @@ trait Get {
 impl Get for Bare {
     async fn get(&mut self, uri: Uri) {
         whole(self.call(to(uri)).await).await;
+    }
+}
+
+/// What a careful caller writes around each call.
+#[derive(Clone)]
+struct Timed(Bare);
+
+impl Get for Timed {
+    async fn get(&mut self, uri: Uri) {
+        tokio::time::timeout(Duration::from_secs(10), self.0.get(uri)).await.expect("in time");
     }
 }
 
