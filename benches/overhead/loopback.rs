@@ -108,7 +108,8 @@ struct Timed(Bare);
 
 impl Get for Timed {
     async fn get(&mut self, uri: Uri) {
-        tokio::time::timeout(Duration::from_secs(10), self.0.get(uri)).await.expect("in time");
+        let whole = Get::get(&mut self.0, uri);
+        tokio::time::timeout(Duration::from_secs(10), whole).await.expect("in time");
     }
 }
 
