@@ -4,9 +4,8 @@ mod authority;
 
 use crate::Error;
 use crate::sync::{Arc, Mutex, lock};
-use authority::{host_and_port, is_port, is_torn};
+use authority::{host_and_port, is_port, parts};
 use hashbrown::{DefaultHashBuilder, HashTable};
-use http::uri::Scheme;
 use http::{Method, Uri};
 use std::borrow::Cow;
 use std::fmt;
@@ -67,34 +66,6 @@ impl fmt::Debug for Origin {
 
 fn default_port(https: bool) -> u16 {
     if https { 443 } else { 80 }
-}
-
-/// Read by hand: what `Uri` offers walks over the authority for each question, and says "no port" of a port that is no
-/// number, so that such a call would go to the default port.
-fn parts(uri: &Uri) -> Result<(bool, &str, u16), Error> {
-    let https = uri.scheme() == Some(&Scheme::HTTPS);
-    if !https && uri.scheme() != Some(&Scheme::HTTP) {
-        return Err(no_scheme(uri));
-    }
-    let (host, port) = host_and_port(uri.authority().map_or("", |authority| authority.as_str()));
-    if host.is_empty() {
-        return Err(Error::config("the URL has no host"));
-    }
-    if is_torn(host) {
-        return Err(Error::config("the host of the URL has a bracket that is not around an IPv6 address"));
-    }
-    match port {
-        "" | ":" => Ok((https, host, default_port(https))),
-        port if is_port(port) => match port[1..].parse() {
-            Ok(port) => Ok((https, host, port)),
-            Err(_) => Err(Error::config(format!(
-                "the port of the URL is {:?}: it must be a number up to 65535",
-                &port[1..]
-            ))),
-        },
-        // Not shown: in `http://user:pass?word@host/` this is half of a password.
-        _ => Err(Error::config("the port of the URL is no number: it must be one up to 65535")),
-    }
 }
 
 #[cold]

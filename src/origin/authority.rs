@@ -1,5 +1,38 @@
 //! The parts of an authority (RFC 3986, section 3.2), borrowed.
 
+use super::{default_port, no_scheme};
+use crate::error::Error;
+use http::Uri;
+use http::uri::Scheme;
+
+/// Read by hand: what `Uri` offers walks over the authority for each question, and says "no port" of a port that is no
+/// number, so that such a call would go to the default port.
+pub(super) fn parts(uri: &Uri) -> Result<(bool, &str, u16), Error> {
+    let https = uri.scheme() == Some(&Scheme::HTTPS);
+    if !https && uri.scheme() != Some(&Scheme::HTTP) {
+        return Err(no_scheme(uri));
+    }
+    let (host, port) = host_and_port(uri.authority().map_or("", |authority| authority.as_str()));
+    if host.is_empty() {
+        return Err(Error::config("the URL has no host"));
+    }
+    if is_torn(host) {
+        return Err(Error::config("the host of the URL has a bracket that is not around an IPv6 address"));
+    }
+    match port {
+        "" | ":" => Ok((https, host, default_port(https))),
+        port if is_port(port) => match port[1..].parse() {
+            Ok(port) => Ok((https, host, port)),
+            Err(_) => Err(Error::config(format!(
+                "the port of the URL is {:?}: it must be a number up to 65535",
+                &port[1..]
+            ))),
+        },
+        // Not shown: in `http://user:pass?word@host/` this is half of a password.
+        _ => Err(Error::config("the port of the URL is no number: it must be one up to 65535")),
+    }
+}
+
 /// Of an authority without its user information, which is everything before the last @. The port has its colon yet.
 pub(super) fn host_and_port(authority: &str) -> (&str, &str) {
     let user = authority.bytes().rposition(|byte| byte == b'@').map_or(0, |at| at + 1);
@@ -14,7 +47,7 @@ pub(super) fn is_port(port: &str) -> bool {
 }
 
 /// `Uri` sees that brackets pair up, and not that one of a pair may stand in the user information.
-pub(super) fn is_torn(host: &str) -> bool {
+fn is_torn(host: &str) -> bool {
     let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
     host.bytes().any(|byte| matches!(byte, b'[' | b']'))
 }
