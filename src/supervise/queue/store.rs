@@ -129,15 +129,19 @@ impl<K: Hash + Eq + Clone, V> Store<K, V> {
     pub(super) fn pop(&mut self, now: Instant) -> Option<Item<K, V>> {
         let now = self.advance(now);
         let oldest = self.oldest_served(now);
-        while let Some(key) = self.ring.pop_front() {
-            let Some(lane) = self.lanes.get_mut(&key) else { continue };
+        while let Some(next) = self.ring.front() {
+            let Some(lane) = self.lanes.get_mut(next) else {
+                self.ring.pop_front();
+                continue;
+            };
             lane.age(oldest);
+            // Before anything has moved.
+            let again = (lane.fresh.len() > 1).then(|| next.clone());
             let held = lane.fresh.pop_front();
-            lane.in_ring = !lane.fresh.is_empty();
+            lane.in_ring = again.is_some();
             let empty = lane.len() == 0;
-            if lane.in_ring {
-                self.ring.push_back(key.clone());
-            }
+            let key = self.ring.pop_front()?;
+            self.ring.extend(again);
             if empty {
                 self.lanes.remove(&key);
             }
