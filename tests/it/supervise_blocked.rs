@@ -106,6 +106,44 @@ fn a_blocked_thread_does_not_take_the_timers_of_the_other_workers_with_it() {
     assert_eq!((report.clean, report.restarts), (true, 0), "{report:?}");
 }
 
+/// A log that fails when it matters.
+struct Mute;
+
+impl tracing::Subscriber for Mute {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        *metadata.level() == tracing::Level::ERROR
+    }
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+    fn event(&self, _: &tracing::Event<'_>) {
+        panic!("no room on the disk of the log");
+    }
+    fn enter(&self, _: &tracing::span::Id) {}
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_log_that_panics_costs_neither_the_program_nor_the_news_of_the_other_stale_ones() {
+    let _guard = tracing::subscriber::set_default(Mute);
+    let mut crew = Supervisor::new();
+    let mut events = crew.events();
+    for name in ["scheduler", "relay"] {
+        crew.spawn(name, SECOND, |_| std::future::pending::<()>());
+    }
+    crew.run_until(tokio::time::sleep(10 * SECOND), SECOND).await.unwrap();
+    let mut stale = Vec::new();
+    while let Ok(event) = events.try_recv() {
+        if let Event::Stale { name, .. } = event {
+            stale.push(name.to_string());
+        }
+    }
+    stale.sort_unstable();
+    assert_eq!(stale, ["relay", "scheduler"]);
+}
+
 /// What the process does that the next tests start: this test binary again, told so by its environment.
 const ROLE: &str = "UNWEDGE_TEST_SUPERVISED_PROCESS";
 
@@ -141,25 +179,6 @@ mod process {
         let report = runtime.unwrap().block_on(crew.run_until(ctrl_c(), grace)).unwrap();
         println!("{} {:?} {:?}", report.signal.unwrap_or("none"), report.clean, report.stragglers);
         std::process::exit(report.exit_code());
-    }
-
-    /// A log that fails when it matters.
-    struct Mute;
-
-    impl tracing::Subscriber for Mute {
-        fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
-            *metadata.level() <= tracing::Level::WARN
-        }
-        fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
-            tracing::span::Id::from_u64(1)
-        }
-        fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
-        fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
-        fn event(&self, _: &tracing::Event<'_>) {
-            panic!("no room on the disk of the log");
-        }
-        fn enter(&self, _: &tracing::span::Id) {}
-        fn exit(&self, _: &tracing::span::Id) {}
     }
 
     #[test]
