@@ -2,6 +2,7 @@
 
 use crate::reqwest_support::*;
 use crate::support::*;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -67,17 +68,19 @@ async fn by_reqwest(client: &Ready, url: &str) -> Result<u16, String> {
     Ok(status)
 }
 
-/// Every fault once, a few at a time.
-async fn all<F>(call: impl Fn(String) -> F) -> Vec<(&'static str, End)>
+/// These faults once each, `few` at a time.
+async fn play<F>(
+    names: &[&'static str],
+    few: usize,
+    call: impl Fn(String) -> F,
+) -> BTreeMap<&'static str, End>
 where
     F: Future<Output = String> + Send + 'static,
 {
-    let names: Vec<_> =
-        Fault::all().iter().map(|fault| fault.name).filter(|name| *name != "flapping").collect();
-    let server = FaultServer::start(&names).unwrap();
-    let few = Arc::new(Semaphore::new(6));
+    let server = FaultServer::start(names).unwrap();
+    let few = Arc::new(Semaphore::new(few));
     let mut calls = JoinSet::new();
-    for name in names {
+    for &name in names {
         let (call, few) = (call(server.url(name).unwrap().to_owned()), Arc::clone(&few));
         calls.spawn(async move {
             let _place = few.acquire().await;
@@ -86,38 +89,50 @@ where
     }
     let ends = calls.join_all().await;
     let counts = server.counts();
-    let mut ends: Vec<_> = ends
-        .into_iter()
-        .map(|(name, said)| {
-            let requests = counts.iter().find(|count| count.0 == name).map_or(0, |count| count.1.requests);
-            (name, End { said, requests })
-        })
-        .collect();
-    ends.sort_by_key(|(name, _)| *name);
-    ends
+    let requests = |name| counts.iter().find(|count| count.0 == name).map_or(0, |count| count.1.requests);
+    ends.into_iter().map(|(name, said)| (name, End { said, requests: requests(name) })).collect()
+}
+
+/// How these faults ended with both clients, where that is not the same.
+async fn differences(names: &[&'static str], few: usize) -> Vec<(&'static str, String, String)> {
+    let client = ClientBuilder::default().stack(short()).build().unwrap();
+    let ready = ready(short());
+    let ours = play(names, few, |url| {
+        let client = client.clone();
+        async move { by_client(&client, &url).await.map_or_else(|error| told(&error), |ok| ok.to_string()) }
+    });
+    let ours = ours.await;
+    let theirs = play(names, few, |url| {
+        let ready = ready.clone();
+        async move { by_reqwest(&ready, &url).await.map_or_else(|said| said, |ok| ok.to_string()) }
+    });
+    let theirs = theirs.await;
+    let shown = |end: &End| format!("{}, {} requests", end.said, end.requests);
+    let differ = ours.iter().filter(|(name, end)| theirs[*name] != **end);
+    differ.map(|(name, end)| (*name, shown(end), shown(&theirs[name]))).collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_same_fault_ends_the_same_way_with_both_clients() {
-    let client = ClientBuilder::default().stack(short()).build().unwrap();
-    let ready = ready(short());
-    let ours = all(|url| {
-        let client = client.clone();
-        async move { by_client(&client, &url).await.map_or_else(|error| told(&error), |ok| ok.to_string()) }
-    })
-    .await;
-    let theirs = all(|url| {
-        let ready = ready.clone();
-        async move { by_reqwest(&ready, &url).await.map_or_else(|said| said, |ok| ok.to_string()) }
-    })
-    .await;
-    let mut differ = Vec::new();
-    for ((name, ours), (_, theirs)) in ours.iter().zip(&theirs) {
-        if ours != theirs && !RACES.contains(name) {
-            let shown = |end: &End| format!("{}, {} requests", end.said, end.requests);
-            differ.push((*name, shown(ours), shown(theirs)));
+    let mut names: Vec<_> = Fault::all().iter().map(|fault| fault.name).collect();
+    names.retain(|name| *name != "flapping" && !RACES.contains(name));
+    let known = |(name, ours, theirs): &(&'static str, String, String)| {
+        DIFFERENT.contains(&(*name, ours.as_str(), theirs.as_str()))
+    };
+    let mut differ = differences(&names, 6).await;
+    // A machine that is too busy for the limits makes differences of its own. Those do not come back when the fault
+    // is played alone; a true one does, every time.
+    for _ in 0..4 {
+        let odd: Vec<_> = differ.iter().filter(|one| !known(one)).map(|one| one.0).collect();
+        let absent = DIFFERENT.iter().map(|one| one.0).filter(|name| differ.iter().all(|one| one.0 != *name));
+        let again: Vec<_> = odd.iter().copied().chain(absent).collect();
+        if again.is_empty() {
+            return;
         }
+        differ.retain(|one| !again.contains(&one.0));
+        differ.extend(differences(&again, 1).await);
     }
+    differ.sort();
     let differ: Vec<_> = differ.iter().map(|(name, a, b)| (*name, a.as_str(), b.as_str())).collect();
     assert_eq!(differ, DIFFERENT);
 }
