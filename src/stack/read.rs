@@ -39,6 +39,11 @@ where
                     if buffer.len() > limit {
                         return Read::TooMuch;
                     }
+                    if body.is_end_stream() {
+                        // The declared length is there: not asked once more.
+                        life.complete(clock.now());
+                        return Read::Complete;
+                    }
                 }
                 Err(frame) => buffer.trailers = frame.into_trailers().ok().map(Box::new),
             },

@@ -192,6 +192,34 @@ async fn answers_that_have_no_body_come_at_the_head() {
     }
 }
 
+/// A body that knows that it is over with its only frame, and of which nothing more ever comes.
+struct Only(Option<Bytes>);
+
+impl http_body::Body for Only {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.0.take().map_or(Poll::Pending, |data| Poll::Ready(Some(Ok(Frame::data(data)))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_none()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_knows_its_end_is_not_asked_for_it() {
+    let inner = tower::service_fn(|_: http::Request<Full<Bytes>>| {
+        ready(Ok::<_, Infallible>(http::Response::new(Only(Some("whole".into())))))
+    });
+    let answer = tokio::time::timeout(MS, call(&built(exact()).layer(inner), get("/"))).await;
+    assert_eq!(whole(answer.expect("it does not wait")).await.unwrap(), (200, "whole".into()));
+}
+
 /// A body of which nothing ever comes, not even its end.
 struct Nothing;
 
