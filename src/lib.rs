@@ -106,6 +106,8 @@ let jobs: Vec<String> = client.get("https://api.example.com/jobs").send().await?
 //! A tokio runtime of either flavour, with its timer on (and its I/O for the client); without a runtime a call that has to wait
 //! returns an error of kind [`Config`](ErrorKind::Config). What happens is logged through `tracing`. Rust 1.87 or newer.
 #![cfg_attr(docsrs, feature(doc_cfg))]
+// The manual is one for all features: where some are off, what it names of them is plain text.
+#![cfg_attr(not(feature = "full"), allow(rustdoc::broken_intra_doc_links))]
 
 #[cfg(feature = "admin")]
 pub mod admin;
