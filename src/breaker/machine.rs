@@ -211,6 +211,10 @@ impl Machine {
                 self.run = 0;
                 (false, None)
             }
+            Outcome::TimedOut => {
+                self.run = run;
+                (true, None)
+            }
             Outcome::Failure { retry_after } => {
                 self.run = run;
                 (true, retry_after)
@@ -267,6 +271,7 @@ impl Machine {
                 }
             }
             Outcome::Hang => self.open(now, Reason::ProbeHung, None, out),
+            Outcome::TimedOut => self.open(now, Reason::ProbeFailed, None, out),
             Outcome::Failure { retry_after } => self.open(now, Reason::ProbeFailed, retry_after, out),
         }
     }

@@ -10,8 +10,8 @@ use tokio::time::Instant;
 
 /// The right to make one call, given by [`Breaker::acquire`].
 ///
-/// Say how the call went with [`success`](Permit::success), [`failure`](Permit::failure) or
-/// [`neutral`](Permit::neutral). A permit that is dropped without a word, because the future that held it was given
+/// Say how the call went with [`success`](Permit::success), [`failure`](Permit::failure),
+/// [`timed_out`](Permit::timed_out) or [`neutral`](Permit::neutral). A permit that is dropped without a word, because the future that held it was given
 /// up by its caller, reports itself: when nothing was [`heard`](Permit::heard) for
 /// [`hang_after`](super::Settings::hang_after) (or twice the slowest success of the last minute) the server hung and
 /// that counts towards the run of failures, otherwise nothing is recorded. Dropped by a panic, it is a failure. In
@@ -41,6 +41,11 @@ impl<B: Borrow<Breaker>> Permit<B> {
     /// The call failed, and the server is the likely cause.
     pub fn failure(self) {
         self.record(Outcome::Failure { retry_after: None }, Instant::now());
+    }
+
+    /// The call ran out of time, and the server is the likely cause.
+    pub fn timed_out(self) {
+        self.record(Outcome::TimedOut, Instant::now());
     }
 
     /// The call failed, and the server asked to be left alone for that long. If this opens the circuit, it stays open

@@ -117,6 +117,7 @@ impl Reference {
         }
         let (what, retry_after) = match outcome {
             Outcome::Success => (What::Success, None),
+            Outcome::TimedOut => (What::Failure { in_run: !overdue }, None),
             Outcome::Failure { retry_after } => (What::Failure { in_run: !overdue }, retry_after),
             Outcome::Neutral { retry_after } => (What::Neutral, retry_after),
             Outcome::Hang if overdue && self.phase == Phase::Closed => return,

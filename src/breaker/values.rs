@@ -41,9 +41,12 @@ pub(crate) struct Refused {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
     Success,
+    /// Something happened: a reset, an end of file, a refusal, a status, the stall of a body that was handed over.
     Failure {
         retry_after: Option<Duration>,
     },
+    /// Nothing happened for the whole of its time, which each call has for itself.
+    TimedOut,
     /// A failure for the consecutive run only.
     Hang,
     /// 429 and 425: a failure for the ratio, nothing for the run.

@@ -16,6 +16,8 @@ pub(crate) struct Fault {
     pub(crate) pool: bool,
     /// The system, or a layer of others, gave up waiting.
     pub(crate) timed_out: bool,
+    /// .. on a connection that many calls may share.
+    pub(crate) connection_timed_out: bool,
     /// A certificate was refused.
     pub(crate) certificate: bool,
     /// The caller's request or body is at fault.
@@ -55,6 +57,7 @@ fn read(error: BoxError) -> Error {
         } else if let Some(e) = e.downcast_ref::<hyper::Error>() {
             canceled |= e.is_canceled();
             fault.timed_out |= e.is_timeout();
+            fault.connection_timed_out |= e.is_timeout();
             // "dispatch task is gone" counts as a user error there; here it is a connection whose runtime ended.
             let text = e.to_string();
             let gone = text.starts_with("dispatch task is gone");
@@ -74,6 +77,7 @@ fn read(error: BoxError) -> Error {
             root = true;
             connect |= e.kind() == io::ErrorKind::ConnectionRefused;
             fault.timed_out |= e.kind() == io::ErrorKind::TimedOut;
+            fault.connection_timed_out |= e.kind() == io::ErrorKind::TimedOut;
             fault.certificate |= e.kind() == io::ErrorKind::InvalidData && speaks_of_certificate(e);
             // io::Error shows a wrapped error's source, not the wrapped error itself.
             if let Some(inner) = e.get_ref() {

@@ -176,6 +176,11 @@ impl Error {
         timed || self.0.fault.timed_out || (self.is_connect() && self.0.limit.is_some())
     }
 
+    /// Whether this one call ran out of its time: not together with all others of a connection that went silent.
+    pub(crate) fn is_own_timeout(&self) -> bool {
+        self.is_timeout() && (self.is_connect() || !self.0.fault.connection_timed_out)
+    }
+
     /// Whether a body stopped flowing.
     pub fn is_stall(&self) -> bool {
         self.0.kind == ErrorKind::Stall

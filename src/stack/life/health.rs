@@ -56,10 +56,14 @@ impl Life {
         }
     }
 
-    /// What to say of a health check that ran into its bound.
-    pub(in crate::stack) fn probe_silence(&self) -> String {
+    /// The health check that this call made ran into its bound.
+    pub(super) fn probe_timed_out(&mut self, now: Instant) -> Result<(), Error> {
         let limit = self.probe_ends().map_or(Duration::ZERO, |at| at - self.began);
-        format!("no answer within {:#}", human(limit))
+        let checked = self.probed(Err(format!("no answer within {:#}", human(limit))), now);
+        checked.map_err(|mut error| {
+            error.inner_mut().fault.timed_out = true;
+            error
+        })
     }
 
     /// The health check that this call made is over.

@@ -310,7 +310,7 @@ impl Life {
             }
             Bound::Attempt(limit) => self.too_slow(limit),
             Bound::Stall(stall) => stall.error(self.flow.received()),
-            Bound::Probe => match self.probed(Err(self.probe_silence()), now) {
+            Bound::Probe => match self.probe_timed_out(now) {
                 Ok(()) => return None,
                 Err(error) => return Some(self.failed(error, true, now)),
             },

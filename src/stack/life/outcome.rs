@@ -55,6 +55,15 @@ impl Life {
         }
     }
 
+    /// As [`record`](Life::record) for an attempt that ended with an error. Calls that time out did so each for itself;
+    /// one broken connection ends many at once.
+    pub(super) fn record_error(&mut self, evidence: Evidence, error: &Error, now: Instant) {
+        if evidence == Evidence::Failure && error.is_own_timeout() {
+            self.settle(breaker::Outcome::TimedOut, now);
+        }
+        self.record(evidence, None, now);
+    }
+
     /// A response head: kept and read further, kept as a stream, or `Err(until)` to be repeated at that moment.
     pub(in crate::stack) fn head(
         &mut self,
@@ -125,7 +134,7 @@ impl Life {
             class = Class { repeat: Repeat::Never, evidence: Evidence::None };
         }
         if error.kind() != ErrorKind::Deadline {
-            self.record(class.evidence, None, now);
+            self.record_error(class.evidence, &error, now);
         }
         if self.long_poll.is_some() {
             let base = self.lane.shared.retry.backoff.ceiling(0);

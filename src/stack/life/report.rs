@@ -39,7 +39,10 @@ impl Life {
         match self.phase {
             Phase::Ready | Phase::BackOff => self.settle(breaker::Outcome::Nothing, now),
             _ if self.long_poll.is_some() => self.settle(breaker::Outcome::Nothing, now),
-            phase if full && phase != Phase::HealthCheck => self.record(Evidence::Failure, None, now),
+            phase if full && phase != Phase::HealthCheck => {
+                self.settle(breaker::Outcome::TimedOut, now);
+                self.record(Evidence::Failure, None, now);
+            }
             // The permit judges by how long it has heard nothing.
             _ => {
                 if let Some(permit) = self.permit.take() {
