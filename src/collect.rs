@@ -1,10 +1,17 @@
 //! What of a body is read inside the attempt, and the hand-over of what was read when there turns out to be more.
 
+use crate::error::{Error, ErrorKind, Phase};
 use bytes::{Bytes, BytesMut};
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, Method, StatusCode, response};
 
 /// A request extension: how much of this response belongs to the attempt, in place of `Limits::collect`.
+///
+/// Never collected are the answers to `HEAD` and `CONNECT`, those with status 101, 204 and 304, those to a
+/// [`LongPoll`](crate::LongPoll), and bodies of a streaming type: `text/event-stream`, lines of JSON (`*ndjson`,
+/// `*jsonl`, `*jsonlines`, `*json-seq`, `*stream+json`), `application/grpc*`, `application/connect+*`,
+/// `application/vnd.amazon.eventstream`, `application/vnd.docker.*-stream`, `multipart/*`, and every type with a
+/// parameter `stream` or `boundary`.
 ///
 /// ```
 /// // A download: handed over at the head, under the idle and stream limits.
@@ -60,13 +67,76 @@ pub(crate) fn plan(method: &Method, head: &response::Parts, limit: u64) -> Plan 
 /// Types whose body is a sequence of messages over time.
 fn is_endless(headers: &HeaderMap) -> bool {
     let Some(value) = headers.get(CONTENT_TYPE) else { return false };
-    let essence = value.as_bytes().split(|b| *b == b';').next().unwrap_or_default().trim_ascii();
+    let value = value.as_bytes();
+    let end = value.iter().position(|b| *b == b';').unwrap_or(value.len());
+    let essence = value[..end].trim_ascii();
     let is = |name: &str| essence.eq_ignore_ascii_case(name.as_bytes());
+    let begins = |with: &str| {
+        essence.get(..with.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(with.as_bytes()))
+    };
+    let ends = |with: &str| {
+        let rest = essence.len().checked_sub(with.len());
+        rest.is_some_and(|at| essence[at..].eq_ignore_ascii_case(with.as_bytes()))
+    };
+    // The most common answer of all is through after its length.
+    if is("application/json") {
+        return has_streaming_parameter(&value[end..]);
+    }
     is("text/event-stream")
-        || is("application/x-ndjson")
-        || is("application/json-seq")
-        || is("multipart/x-mixed-replace")
-        || essence.get(..16).is_some_and(|p| p.eq_ignore_ascii_case(b"application/grpc"))
+        || ["ndjson", "jsonl", "jsonlines", "json-seq", "stream+json"].iter().any(|with| ends(with))
+        || ["application/grpc", "application/connect+", "multipart/"].iter().any(|with| begins(with))
+        || is("application/vnd.amazon.eventstream")
+        || (begins("application/vnd.docker.") && ends("-stream"))
+        || has_streaming_parameter(&value[end..])
+}
+
+/// Whether one of these parameters (`; a=b; c="d"`) is named `stream` or `boundary`.
+fn has_streaming_parameter(parameters: &[u8]) -> bool {
+    let (mut quoted, mut escaped, mut begin) = (false, false, 0);
+    let named = |part: &[u8]| {
+        let name = part.split(|b| *b == b'=').next().unwrap_or_default().trim_ascii();
+        name.eq_ignore_ascii_case(b"stream") || name.eq_ignore_ascii_case(b"boundary")
+    };
+    for (at, byte) in parameters.iter().enumerate() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' => quoted = !quoted,
+            b';' if !quoted => {
+                if named(&parameters[begin..at]) {
+                    return true;
+                }
+                begin = at + 1;
+            }
+            _ => {}
+        }
+    }
+    named(&parameters[begin..])
+}
+
+/// The error of a body in a coding that nobody here can undo; it names the coding. What was undone beneath has taken
+/// its header away.
+#[cfg_attr(not(any(feature = "client", feature = "sse")), expect(dead_code, reason = "whoever reads a body asks"))]
+pub(crate) fn coded(headers: &HeaderMap) -> Option<Error> {
+    let mut codings = String::new();
+    for value in headers.get_all(CONTENT_ENCODING) {
+        for coding in value.as_bytes().split(|b| *b == b',').map(<[u8]>::trim_ascii) {
+            // The others are no codings, and are written there all the same: a charset, and how S3 frames an upload.
+            let plain = ["", "identity", "utf-8", "aws-chunked"];
+            if !plain.iter().any(|plain| coding.eq_ignore_ascii_case(plain.as_bytes())) {
+                codings.push_str(if codings.is_empty() { "" } else { ", " });
+                codings.extend(coding.escape_ascii().map(char::from));
+            }
+        }
+    }
+    if codings.is_empty() {
+        return None;
+    }
+    let detail = format!("the response body is coded as {codings}, which nothing here decodes");
+    let mut error = Error::new(ErrorKind::Transport, detail).at(Phase::Body);
+    // Asked again it would come in the same coding.
+    error.inner_mut().fault.caller = true;
+    Some(error)
 }
 
 /// The declared length; a value that is no number is left to the transport to refuse.
@@ -125,16 +195,71 @@ mod tests {
             "text/event-stream",
             "Text/Event-Stream; charset=utf-8",
             "application/x-ndjson",
+            "application/ndjson",
+            "application/vnd.api+ndjson",
+            "application/jsonl",
+            "text/x-jsonlines",
             "application/json-seq",
+            "application/geo+json-seq",
+            "application/stream+json",
+            "application/x-json-stream; stream=1",
+            "application/json;stream=watch",
+            "application/json; charset=utf-8; Stream=watch",
             "application/grpc",
             "application/grpc+proto",
+            "application/grpc-web-text",
+            "application/connect+json",
+            "application/vnd.amazon.eventstream",
+            "application/vnd.docker.raw-stream",
+            "application/vnd.docker.multiplexed-stream",
             "multipart/x-mixed-replace; boundary=x",
+            "multipart/mixed",
+            "MULTIPART/related; type=\"a;b\"",
+            "image/jpeg; boundary=frame",
+            "text/plain; title=\"a\\\"; b\"; boundary=\"x\"",
         ] {
             let plan = plan(&Method::GET, &head(200, &[(CONTENT_TYPE, kind)]), 100);
             assert_eq!(plan, Plan::Stream { endless: true }, "{kind}");
         }
-        let json = plan(&Method::GET, &head(200, &[(CONTENT_TYPE, "application/json")]), 100);
-        assert_eq!(json, Plan::Collect(100));
+        for kind in [
+            "application/json",
+            "application/json; charset=utf-8",
+            "application/json; profile=\"https://a/?x; stream=1\"",
+            "application/json; upstream=1",
+            "text/plain; title=\"; boundary=\\\"",
+            "application/connect",
+            "application/vnd.docker.distribution.manifest.v2+json",
+            "application/octet-stream",
+            "application/x-jsonlx",
+            "ndjson/x",
+            "",
+            ";",
+        ] {
+            let plan = plan(&Method::GET, &head(200, &[(CONTENT_TYPE, kind)]), 100);
+            assert_eq!(plan, Plan::Collect(100), "{kind}");
+        }
+    }
+
+    #[test]
+    fn a_coding_that_nothing_here_undoes_is_named() {
+        let said = |values: &[&'static str]| {
+            let headers: Vec<_> = values.iter().map(|value| (CONTENT_ENCODING, *value)).collect();
+            coded(&head(200, &headers).headers).map(|error| {
+                assert!(!error.is_retriable());
+                error.to_string()
+            })
+        };
+        let coded_as = |codings: &str| {
+            Some(format!("the response body is coded as {codings}, which nothing here decodes"))
+        };
+        for plain in [&[][..], &["identity"], &["Identity, "], &["UTF-8"], &["aws-chunked"], &[""]] {
+            assert_eq!(said(plain), None, "{plain:?}");
+        }
+        for coding in ["br", "zstd", "gzip", "deflate", "x-own"] {
+            assert_eq!(said(&[coding]), coded_as(coding));
+        }
+        assert_eq!(said(&["gzip, gzip"]), coded_as("gzip, gzip"));
+        assert_eq!(said(&["aws-chunked,gzip", " BR"]), coded_as("gzip, BR"));
     }
 
     #[test]

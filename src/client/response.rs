@@ -2,7 +2,7 @@
 
 use super::url::one_line;
 use crate::body::{Attempts, Body};
-use crate::collect::declared;
+use crate::collect::{coded, declared};
 use crate::deadline::Timer;
 use crate::duration::human;
 use crate::error::{Error, ErrorKind, Phase, Story};
@@ -101,9 +101,10 @@ impl Response {
     /// The whole body as text in UTF-8; what is not UTF-8 in it becomes U+FFFD.
     ///
     /// # Errors
-    /// As for [`bytes`](Response::bytes).
+    /// As for [`bytes`](Response::bytes), and kind `Transport` where the body is in a coding (`Content-Encoding`) that
+    /// was not undone: the message names it.
     pub async fn text(self) -> Result<String, Error> {
-        let bytes = self.bytes().await?;
+        let bytes = self.decoded().await?;
         Ok(match String::from_utf8_lossy(&bytes) {
             std::borrow::Cow::Borrowed(text) => text.to_owned(),
             std::borrow::Cow::Owned(text) => text,
@@ -113,12 +114,12 @@ impl Response {
     /// The whole body, read as JSON.
     ///
     /// # Errors
-    /// As for [`bytes`](Response::bytes), and kind `Transport` where the body is not the JSON that was expected. That
+    /// As for [`text`](Response::text), and kind `Transport` where the body is not the JSON that was expected. That
     /// error is not retriable; its message may quote the value that did not fit.
     pub async fn json<T: DeserializeOwned>(self) -> Result<T, Error> {
         let target = self.target.clone();
         let status = self.status();
-        let bytes = self.bytes().await?;
+        let bytes = self.decoded().await?;
         serde_json::from_slice(&bytes).map_err(|e| {
             let detail = format!(
                 "the body of the {} response ({} bytes) is not the JSON that was expected: {e}",
@@ -131,6 +132,19 @@ impl Response {
             inner.target = Some(target);
             error
         })
+    }
+
+    /// The body, where what was read of it means something: not one in a coding that nobody has undone.
+    async fn decoded(self) -> Result<Bytes, Error> {
+        let coded = coded(self.headers()).map(|mut error| {
+            error.inner_mut().target = Some(self.target.clone());
+            error
+        });
+        let bytes = self.bytes().await?;
+        match coded {
+            Some(error) if !bytes.is_empty() => Err(error.received(bytes.len() as u64)),
+            _ => Ok(bytes),
+        }
     }
 
     /// The response itself where its status is below 400, else an error that tells the whole story: the status, the
@@ -168,7 +182,8 @@ impl Response {
             // Writing to a String cannot fail.
             let _ = write!(detail, ", the server asks to wait {:#}", human(wait));
         }
-        let excuse = beginning(body).await;
+        // Bytes that nobody can read are no excuse.
+        let excuse = if coded(&head.headers).is_some() { String::new() } else { beginning(body).await };
         if !excuse.is_empty() {
             let _ = write!(detail, ": {excuse}");
         }

@@ -156,10 +156,17 @@ async fn streaming_types_are_handed_over_at_the_head() {
         "text/event-stream",
         "text/event-stream; charset=utf-8",
         "application/x-ndjson",
+        "application/jsonl",
         "application/json-seq",
+        "application/stream+json",
+        "application/json;stream=watch",
         "application/grpc",
         "application/grpc+proto",
+        "application/connect+json",
+        "application/vnd.amazon.eventstream",
+        "application/vnd.docker.raw-stream",
         "multipart/x-mixed-replace; boundary=b",
+        "multipart/mixed",
     ] {
         let events = Reply::ok("data: x\n\n").chunked().header("content-type", kind).drip(1, 3 * SECOND);
         let peer = Peer::new().forever(events);

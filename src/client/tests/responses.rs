@@ -40,6 +40,30 @@ async fn what_is_no_json_is_an_error_that_says_where() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_coding_that_nobody_has_undone_is_named_by_json_and_text_and_left_to_who_asks_for_bytes() {
+    for coding in ["br", "zstd", "gzip, br"] {
+        let peer = Peer::new().forever(Reply::ok("[1]").header("content-encoding", coding));
+        let client = client(&peer);
+        let json = client.get(URL).await.unwrap().json::<Vec<u32>>().await.unwrap_err();
+        let text = client.get(URL).await.unwrap().text().await.unwrap_err();
+        for error in [json, text] {
+            assert_eq!((error.kind(), error.phase()), (ErrorKind::Transport, Some(Phase::Body)));
+            assert!(!error.is_retriable());
+            let said = format!(
+                "GET http://api.example/jobs: the response body is coded as {coding}, which nothing here decodes"
+            );
+            assert_eq!(error.to_string(), said);
+        }
+        assert_eq!(client.get(URL).await.unwrap().bytes().await.unwrap(), "[1]");
+    }
+    let empty = Peer::new().forever(Reply::status(204).header("content-encoding", "br"));
+    assert_eq!(client(&empty).get(URL).await.unwrap().text().await.unwrap(), "", "nothing is in no coding");
+    let bad = Peer::new().forever(Reply::status(400).body("\u{1}\u{2}").header("content-encoding", "br"));
+    let error = client(&bad).get(URL).await.unwrap().error_for_status().await.unwrap_err();
+    assert!(error.to_string().ends_with("400 Bad Request"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_body_above_its_cap_is_an_error_that_names_the_cap_and_closes_the_connection() {
     let large = 9 << 20;
     let peer = Peer::new()
