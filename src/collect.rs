@@ -116,7 +116,10 @@ fn has_streaming_parameter(parameters: &[u8]) -> bool {
 
 /// The error of a body in a coding that nobody here can undo; it names the coding. What was undone beneath has taken
 /// its header away.
-#[cfg_attr(not(any(feature = "client", feature = "sse")), expect(dead_code, reason = "whoever reads a body asks"))]
+#[cfg_attr(
+    not(any(feature = "client", feature = "sse")),
+    expect(dead_code, reason = "whoever reads a body asks")
+)]
 pub(crate) fn coded(headers: &HeaderMap) -> Option<Error> {
     let mut codings = String::new();
     for value in headers.get_all(CONTENT_ENCODING) {
