@@ -79,6 +79,8 @@ mod reqwest_support;
 mod retry_after;
 #[cfg(unix)]
 mod running;
+#[cfg(target_os = "linux")]
+mod servers;
 mod soak;
 mod stalls;
 mod streams;

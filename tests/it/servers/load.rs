@@ -1,0 +1,65 @@
+//! Calls that are offered at a fixed rate, whatever becomes of those before, and what becomes of them.
+
+use crate::servers::clients::Caller;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
+
+/// So many calls at once, again and again.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Load {
+    pub(crate) burst: u32,
+    pub(crate) every: Duration,
+    pub(crate) rounds: u32,
+}
+
+impl Load {
+    /// For about so many seconds.
+    pub(crate) fn new(burst: u32, every_ms: u64, seconds: u32) -> Load {
+        let every = Duration::from_millis(every_ms);
+        let rounds = u32::try_from(u128::from(seconds) * 1000 / u128::from(every_ms)).expect("a few");
+        Load { burst, every, rounds }
+    }
+}
+
+/// What became of the calls.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+pub(crate) struct Tally {
+    pub(crate) offered: u32,
+    pub(crate) good: u32,
+    /// What the others said, and how often.
+    pub(crate) bad: BTreeMap<String, u32>,
+}
+
+impl Tally {
+    /// In percent.
+    pub(crate) fn share(&self) -> f64 {
+        100.0 * f64::from(self.good) / f64::from(self.offered.max(1))
+    }
+}
+
+/// Offers the calls of this load, and counts.
+pub(crate) async fn offer(caller: Caller, load: Load, url: String) -> Tally {
+    let (caller, url) = (Arc::new(caller), Arc::new(url));
+    let mut calls = JoinSet::new();
+    let start = Instant::now();
+    for round in 0..load.rounds {
+        sleep_until(start + load.every * round).await;
+        for _ in 0..load.burst {
+            let (caller, url) = (Arc::clone(&caller), Arc::clone(&url));
+            calls.spawn(async move { caller.get(&url).await });
+        }
+    }
+    let mut tally = Tally::default();
+    while let Some(ended) = calls.join_next().await {
+        tally.offered += 1;
+        match ended.expect("no call panics") {
+            Ok(()) => tally.good += 1,
+            Err(what) => *tally.bad.entry(what).or_default() += 1,
+        }
+    }
+    tally
+}
