@@ -77,7 +77,7 @@ let jobs: Vec<String> = client.get("https://api.example.com/jobs").send().await?
 //! | [`within`], [`Deadline`] | a deadline for everything inside; for one request, as its extension |
 //! | [`Bounded`], [`vouch`] | what an API demands that wants no client without a deadline |
 //! | [`LongPoll`], [`long_poll!`] | the opt-out of a request that may wait, with its reason |
-//! | [`Collect`], [`Label`], [`retry::Idempotent`] | wishes of one request, as its extensions |
+//! | [`CallOptions`], [`Collect`], [`Group`], [`Label`], [`retry::Idempotent`] | wishes of one request, as its extensions |
 //! | [`Body`], [`Attempts`] | the one body type, and how a response came about |
 //! | [`Error`], [`ErrorKind`], [`Phase`] | what failed, where, and what the attempts before died of |
 //! | [`retry::Settings`], [`breaker::Settings`], [`preflight::Settings`] | how calls are repeated, when an origin is left alone, how it is asked for its health |
@@ -139,6 +139,7 @@ pub mod metrics {
     //! [`manual::metrics`](crate::manual::metrics) lists all of them.
     pub use crate::telemetry::{Kind, METRICS, Metric, record};
 }
+mod options;
 mod origin;
 pub mod preflight;
 #[cfg(feature = "reqwest")]
@@ -166,7 +167,8 @@ pub use collect::Collect;
 pub use deadline::{Deadline, Limits, within};
 pub use error::{BoxError, Error, ErrorKind, Phase};
 pub use longpoll::LongPoll;
-pub use origin::{Label, Origin};
+pub use options::{CallOptions, Group, Label};
+pub use origin::Origin;
 pub use stack::{Stack, StackLayer};
 
 /// The examples of the README, compiled and run with those of the documentation.

@@ -1,17 +1,16 @@
 //! Whom a call is for: [`Origin`], the redacted [`Target`], and the one bounded map keyed by origin.
 
 mod authority;
+mod table;
+
+pub(crate) use crate::options::Label;
+pub(crate) use table::{Entry, Keep, PerOrigin};
 
 use crate::Error;
-use crate::sync::{Arc, Mutex, lock};
+use crate::sync::Arc;
 use authority::{host_and_port, is_port, parts};
-use hashbrown::{DefaultHashBuilder, HashTable};
 use http::{Method, Uri};
-use std::borrow::Cow;
 use std::fmt;
-use std::hash::{BuildHasher, Hasher};
-use std::ops::Deref;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 /// Scheme, host and port of a URL, normalised (RFC 6454): lower-case host, default port filled in.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -107,7 +106,7 @@ fn fmt_redacted(uri: &Uri, label: Option<&Label>, f: &mut impl fmt::Write) -> fm
         }
     }
     match label {
-        Some(label) => write!(f, " [{}]", label.0),
+        Some(label) => write!(f, " [{}]", label.as_str()),
         None => f.write_str(uri.path()),
     }
 }
@@ -121,201 +120,6 @@ impl Target {
             }
         }
         Url(self).to_string()
-    }
-}
-
-/// A request extension that replaces the path in errors, spans, tables and pages, where paths carry secrets.
-///
-/// ```
-/// let request = http::Request::get("https://api.example/t/s3cret/jobs")
-///     .extension(unwedge::Label::new("jobs"))
-///     .body(())?;
-/// # Ok::<(), http::Error>(())
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Label(Cow<'static, str>);
-
-impl Label {
-    /// The name to show instead of the path.
-    pub fn new(name: impl Into<Cow<'static, str>>) -> Label {
-        Label(name.into())
-    }
-}
-
-/// State that must not be forgotten while it matters.
-pub(crate) trait Keep {
-    /// True while forgetting this state would change how calls are treated.
-    fn keep(&self) -> bool;
-}
-
-/// An entry of [`PerOrigin`].
-#[derive(Debug)]
-pub(crate) struct Entry<T> {
-    pub(crate) origin: Origin,
-    state: T,
-    /// The authority as it was spelled when this entry was made: the common case is the same spelling again.
-    spelling: Box<str>,
-    uses: AtomicU8,
-    evicted: AtomicBool,
-}
-
-impl<T> Deref for Entry<T> {
-    type Target = T;
-
-    fn deref(&self) -> &T {
-        &self.state
-    }
-}
-
-impl<T> Entry<T> {
-    /// Whether a cached entry serves this URL; false is no proof of the contrary.
-    pub(crate) fn serves(&self, uri: &Uri) -> bool {
-        let same = uri.authority().is_some_and(|a| *self.spelling == *a.as_str())
-            && uri.scheme_str() == Some(self.origin.scheme())
-            && !self.evicted.load(Ordering::Relaxed);
-        if same {
-            self.used();
-        }
-        same
-    }
-
-    fn used(&self) {
-        let uses = self.uses.load(Ordering::Relaxed);
-        if uses < u8::MAX {
-            self.uses.store(uses + 1, Ordering::Relaxed);
-        }
-    }
-}
-
-/// A map from origins to state that stays bounded.
-///
-/// A clock hand passes over the entries, takes one use away from each and evicts the first that has none left, so
-/// that busy origins outlive any number of origins seen once. What [`Keep::keep`] protects, or a caller holds, is
-/// passed over until the hard cap is reached.
-pub(crate) struct PerOrigin<T> {
-    table: Mutex<Table<T>>,
-    hasher: DefaultHashBuilder,
-    soft: usize,
-    hard: usize,
-}
-
-struct Table<T> {
-    index: HashTable<usize>,
-    entries: Vec<Arc<Entry<T>>>,
-    hand: usize,
-    /// The place of the entry that was asked for last: most programs ask for it again.
-    recent: usize,
-}
-
-/// How many entries the hand passes for one insertion before the table grows instead.
-const PASSES: usize = 64;
-
-impl<T: Keep> PerOrigin<T> {
-    pub(crate) fn new(soft: usize, hard: usize) -> PerOrigin<T> {
-        PerOrigin {
-            table: Mutex::new(Table { index: HashTable::new(), entries: Vec::new(), hand: 0, recent: 0 }),
-            hasher: DefaultHashBuilder::default(),
-            soft,
-            hard,
-        }
-    }
-
-    /// The entry of a URL's origin, made if there is none.
-    pub(crate) fn get(&self, uri: &Uri, make: impl FnOnce(&Origin) -> T) -> Result<Arc<Entry<T>>, Error> {
-        {
-            let table = lock(&self.table);
-            if let Some(entry) = table.entries.get(table.recent).filter(|entry| entry.serves(uri)) {
-                return Ok(Arc::clone(entry));
-            }
-        }
-        let parts = parts(uri)?;
-        let hash = self.hash(parts);
-        let mut guard = lock(&self.table);
-        let table = &mut *guard;
-        if let Some(&at) = table.index.find(hash, |&at| table.entries[at].origin.is(parts)) {
-            table.recent = at;
-            let entry = &table.entries[at];
-            entry.used();
-            return Ok(Arc::clone(entry));
-        }
-        let (https, host, port) = parts;
-        let origin = Origin { https, host: host.to_ascii_lowercase().into(), port };
-        let entry = Arc::new(Entry {
-            state: make(&origin),
-            origin,
-            spelling: uri.authority().map_or("", |a| a.as_str()).into(),
-            uses: AtomicU8::new(0),
-            evicted: AtomicBool::new(false),
-        });
-        let at = self.place(table);
-        if at == table.entries.len() {
-            table.entries.push(Arc::clone(&entry));
-        } else {
-            table.entries[at] = Arc::clone(&entry);
-        }
-        table.recent = at;
-        let Table { index, entries, .. } = table;
-        index.insert_unique(hash, at, |&at| self.hash_of(&entries[at].origin));
-        Ok(entry)
-    }
-
-    /// Where the next entry goes: a new place, or that of an entry which is evicted for it.
-    fn place(&self, table: &mut Table<T>) -> usize {
-        let len = table.entries.len();
-        if len < self.soft {
-            return len;
-        }
-        let full = len >= self.hard;
-        let mut passes = if full { len * 2 } else { PASSES.min(len) };
-        while passes > 0 {
-            passes -= 1;
-            let at = table.hand % len;
-            table.hand = at + 1;
-            let entry = &table.entries[at];
-            let uses = entry.uses.load(Ordering::Relaxed);
-            if uses > 0 && !(full && passes == 0) {
-                entry.uses.store(uses - 1, Ordering::Relaxed);
-                continue;
-            }
-            let held = Arc::strong_count(entry) > 1 || entry.state.keep();
-            if held && !(full && passes < len) {
-                continue;
-            }
-            entry.evicted.store(true, Ordering::Relaxed);
-            let hash = self.hash_of(&entry.origin);
-            if let Ok(found) = table.index.find_entry(hash, |&i| i == at) {
-                found.remove();
-            }
-            return at;
-        }
-        len
-    }
-
-    pub(crate) fn all(&self) -> Vec<Arc<Entry<T>>> {
-        lock(&self.table).entries.clone()
-    }
-
-    fn hash_of(&self, origin: &Origin) -> u64 {
-        self.hash((origin.https, &origin.host, origin.port))
-    }
-
-    fn hash(&self, (https, host, port): (bool, &str, u16)) -> u64 {
-        let mut hasher = self.hasher.build_hasher();
-        let mut lower = [0u8; 64];
-        for chunk in host.as_bytes().chunks(lower.len()) {
-            let lower = &mut lower[..chunk.len()];
-            lower.copy_from_slice(chunk);
-            lower.make_ascii_lowercase();
-            hasher.write(lower);
-        }
-        hasher.write_u32(u32::from(port) << 1 | u32::from(https));
-        hasher.finish()
-    }
-}
-
-impl<T> fmt::Debug for PerOrigin<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PerOrigin").field("len", &lock(&self.table).entries.len()).finish()
     }
 }
 

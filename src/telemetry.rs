@@ -5,6 +5,7 @@ mod handles;
 mod meter;
 #[cfg(feature = "metrics")]
 mod names;
+mod subject;
 
 #[cfg(feature = "metrics")]
 pub(crate) use meter::in_flight;
@@ -13,12 +14,14 @@ pub(crate) use meter::{End, Labels, Meter, breaker_made, leases_expired};
 pub(crate) use meter::{is_read, queued, subsystem, watchdog_lag};
 #[cfg(feature = "metrics")]
 pub use names::{Kind, METRICS, Metric, record};
+pub(crate) use subject::Subject;
 
 #[cfg(feature = "supervise")]
 pub(crate) mod crew;
 
 use crate::duration::human;
 use crate::error::Error;
+use crate::options::Group;
 use crate::origin::Origin;
 use std::fmt::Display;
 use std::time::Duration;
@@ -88,20 +91,21 @@ pub(crate) fn unbounded(origin: &Origin, reason: &str) {
 
 /// One line for each change of phase of a breaker, named as in `breaker::Phase::as_str`. The moments at which calls
 /// begin to be refused are warnings.
-pub(crate) fn breaker(
-    (origin, label): (&str, &str),
-    from: &'static str,
-    to: &'static str,
-    reason: &dyn Display,
-) {
-    meter::breaker(label, from, to);
+pub(crate) fn breaker(of: &Subject, from: &'static str, to: &'static str, reason: &dyn Display) {
+    meter::breaker(of, from, to);
+    let (origin, group) = (&*of.origin, of.group.as_ref().map(Group::as_str));
     match to {
-        "open" => tracing::warn!(origin, from, to, "opening circuit after {reason}"),
-        "forced_open" => tracing::warn!(origin, from, to, "circuit forced open"),
-        "half_open" => tracing::info!(origin, from, to, "entering half-open"),
-        "closed" => tracing::info!(origin, from, to, "circuit closed"),
-        _ => tracing::info!(origin, from, to, "circuit breaker disabled"),
+        "open" => tracing::warn!(origin, group, from, to, "opening circuit after {reason}"),
+        "forced_open" => tracing::warn!(origin, group, from, to, "circuit forced open"),
+        "half_open" => tracing::info!(origin, group, from, to, "entering half-open"),
+        "closed" => tracing::info!(origin, group, from, to, "circuit closed"),
+        _ => tracing::info!(origin, group, from, to, "circuit breaker disabled"),
     }
+}
+
+/// Requests name more groups of an origin than have state of their own. Said once for an origin.
+pub(crate) fn too_many_groups(origin: &Origin, most: usize) {
+    tracing::warn!(%origin, "more than {most} groups: the rest share one circuit breaker, are they one of a request?");
 }
 
 /// The machine was suspended, so that idle connections are not trusted any more.

@@ -40,16 +40,18 @@ pub(super) async fn command(
         Ok(Err(_)) => return line(StatusCode::PAYLOAD_TOO_LARGE, "the body is broken, or above 4 KiB"),
         Err(_) => return line(StatusCode::REQUEST_TIMEOUT, "the body did not arrive within 5 s"),
     };
-    let mut fields = form_urlencoded::parse(&body);
-    let Some((_, origin)) = fields.find(|(name, _)| name == "origin") else {
+    let field = |wanted: &str| form_urlencoded::parse(&body).find(|(name, _)| name == wanted);
+    let Some((_, origin)) = field("origin") else {
         return line(
             StatusCode::BAD_REQUEST,
             "the body needs the field origin: origin=https%3A%2F%2Fapi.example",
         );
     };
-    let found = state.find(&origin);
+    let group = field("group").map(|(_, group)| group);
+    let found = state.find(&origin, group.as_deref());
     if found.is_empty() {
-        let unknown = json!({ "error": "there is no circuit breaker of this name", "origin": origin });
+        let unknown = "there is no circuit breaker of this name";
+        let unknown = json!({ "error": unknown, "origin": origin, "group": group });
         return json(StatusCode::NOT_FOUND, &unknown);
     }
     for breaker in &found {
@@ -59,8 +61,9 @@ pub(super) async fn command(
         }
     }
     let phase = found[0].phase().as_str();
-    tracing::warn!(origin = &*origin, command = what, phase, "circuit breaker commanded from outside");
-    json(StatusCode::OK, &json!({ "origin": &**found[0].name(), "phase": phase }))
+    let group = group.as_deref();
+    tracing::warn!(origin = &*origin, group, command = what, phase, "circuit breaker commanded from outside");
+    json(StatusCode::OK, &json!({ "origin": &**found[0].name(), "group": group, "phase": phase }))
 }
 
 /// How long it takes tells nothing of the token but its length.

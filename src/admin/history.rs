@@ -1,6 +1,6 @@
 //! What happened in the last hour, as far as it is worth a look.
 
-use super::page::brief;
+use super::page::{brief, named};
 use crate::breaker::{Phase, Transition};
 use crate::supervise::{Event, Outcome};
 use crate::sync::{Mutex, lock};
@@ -123,7 +123,7 @@ impl History {
         if let Some(down) = change.opened_for {
             text.push_str(&format!(", {} after it opened", brief(down)));
         }
-        self.note(&change.origin, word, tone, text);
+        self.note(&named(&change.origin, change.group.as_ref()), word, tone, text);
     }
 }
 

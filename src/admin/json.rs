@@ -3,6 +3,7 @@
 use super::health::Lack;
 use crate::breaker::Snapshot;
 use crate::inflight::Call;
+use crate::options::Group;
 use crate::supervise::{State, Subsystem, Verdict};
 use serde_json::{Value, json};
 use std::time::{Duration, SystemTime};
@@ -66,6 +67,7 @@ pub(super) fn breakers(breakers: &[Snapshot]) -> Value {
 fn breaker(shown: &Snapshot) -> Value {
     json!({
         "origin": &*shown.origin,
+        "group": shown.group.as_ref().map(Group::as_str),
         "phase": shown.phase.as_str(),
         "in_phase_seconds": seconds(shown.in_phase_for),
         "opened_for_seconds": maybe(shown.opened_for),

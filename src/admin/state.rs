@@ -6,6 +6,7 @@ use super::history::{History, Keeper};
 use super::page::Page;
 use crate::breaker::{Breaker, Snapshot, Transition};
 use crate::inflight::{Call, InFlight};
+use crate::options::Group;
 use crate::stack::Breakers;
 use crate::supervise::{Liveness, Readiness, State as Doing, Subsystem, Verdict};
 use http::Uri;
@@ -57,14 +58,16 @@ impl Circuits {
         }
     }
 
-    /// The breaker of this name, if it exists. Asking makes none: names come from outside.
-    fn find(&self, name: &str) -> Option<Breaker> {
+    /// The breaker of this name and group, if it exists. Asking makes none: names come from outside.
+    fn find(&self, name: &str, group: Option<&str>) -> Option<Breaker> {
+        let is = |breaker: &Breaker, name: &str| {
+            **breaker.name() == *name && breaker.group().map(Group::as_str) == group
+        };
         match &self.0 {
-            Of::One(breaker) => (**breaker.name() == *name).then(|| breaker.clone()),
+            Of::One(breaker) => is(breaker, name).then(|| breaker.clone()),
             Of::Stack(breakers) => {
                 let name = origin(name)?;
-                let known = breakers.snapshot().into_iter().any(|seen| *seen.origin == *name);
-                known.then(|| breakers.of(&name.parse::<Uri>().ok()?).ok()).flatten()
+                breakers.all().find(|breaker| is(breaker, &name))
             }
         }
     }
@@ -152,9 +155,9 @@ impl State {
         self.circuits.iter().flat_map(Circuits::snapshot).collect()
     }
 
-    /// All breakers of this name: two stacks may talk to one origin.
-    pub(super) fn find(&self, name: &str) -> Vec<Breaker> {
-        self.circuits.iter().filter_map(|circuits| circuits.find(name)).collect()
+    /// All breakers of this name and group: two stacks may talk to one origin.
+    pub(super) fn find(&self, name: &str, group: Option<&str>) -> Vec<Breaker> {
+        self.circuits.iter().filter_map(|circuits| circuits.find(name, group)).collect()
     }
 
     /// The calls of all stacks, oldest first.

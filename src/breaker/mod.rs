@@ -60,6 +60,7 @@ pub(crate) use rules::Rules;
 pub use settings::{Ratio, Settings};
 pub(crate) use values::{Lease, Outcome};
 
+use crate::options::Group;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -161,6 +162,8 @@ impl fmt::Display for Reason {
 pub struct Transition {
     /// The origin, or the name that the breaker was made with.
     pub origin: Arc<str>,
+    /// The group of the origin, where requests name one.
+    pub group: Option<Group>,
     /// The phase that ended.
     pub from: Phase,
     /// The phase that began.
@@ -182,6 +185,8 @@ pub struct Transition {
 pub struct Snapshot {
     /// The origin, or the name that the breaker was made with.
     pub origin: Arc<str>,
+    /// The group of the origin, where requests name one.
+    pub group: Option<Group>,
     /// What happens to the next call.
     pub phase: Phase,
     /// How long it has been in this phase.

@@ -10,9 +10,10 @@ use super::values::{Changes, Lease, Outcome, Refused, Ticket};
 use super::word::Word;
 use super::{Admitted, Permit, Rules, Settings, Transition};
 use crate::error::{Error, ErrorKind};
+use crate::options::Group;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Arc, Mutex, MutexGuard};
-use crate::telemetry;
+use crate::telemetry::{self, Subject};
 use std::fmt;
 use std::sync::{OnceLock, PoisonError};
 use std::time::Duration;
@@ -40,9 +41,7 @@ struct Cell {
     start: Instant,
     hang_after: Duration,
     machine: Mutex<Machine>,
-    name: std::sync::Arc<str>,
-    /// What stands for the name in metrics.
-    label: std::sync::Arc<str>,
+    of: Subject,
     rules: Arc<Rules>,
     /// Made by the first subscriber.
     own: OnceLock<broadcast::Sender<Transition>>,
@@ -59,25 +58,19 @@ impl Breaker {
     pub fn new(name: impl Into<std::sync::Arc<str>>, settings: Settings) -> Result<Breaker, Error> {
         settings.check_alone()?;
         let rules = Arc::new(settings.rules(ATTEMPT, HEALTH));
-        let name = name.into();
-        Ok(Breaker::make((name.clone(), name), &rules, None))
+        Ok(Breaker::make(Subject::named(name.into()), &rules, None))
     }
 
-    /// One of many that share rules (which were checked) and tell all their transitions to one channel. It has a name,
-    /// and a label for metrics.
+    /// One of many that share rules (which were checked) and tell all their transitions to one channel.
     pub(crate) fn for_origin(
-        names: (std::sync::Arc<str>, std::sync::Arc<str>),
+        of: Subject,
         rules: &Arc<Rules>,
         events: broadcast::Sender<Transition>,
     ) -> Breaker {
-        Breaker::make(names, rules, Some(events))
+        Breaker::make(of, rules, Some(events))
     }
 
-    fn make(
-        (name, label): (std::sync::Arc<str>, std::sync::Arc<str>),
-        rules: &Arc<Rules>,
-        shared: Option<broadcast::Sender<Transition>>,
-    ) -> Breaker {
+    fn make(of: Subject, rules: &Arc<Rules>, shared: Option<broadcast::Sender<Transition>>) -> Breaker {
         let now = Instant::now();
         let machine = Machine::new(Arc::clone(rules), rules.open.rng(), now);
         let word = Word::new(machine.generation(), machine.phase(), machine.is_quiet());
@@ -89,8 +82,7 @@ impl Breaker {
             start: now,
             hang_after: rules.hang_after,
             machine: Mutex::new(machine),
-            name,
-            label,
+            of,
             rules: Arc::clone(rules),
             own: OnceLock::new(),
             shared,
@@ -161,7 +153,12 @@ impl Breaker {
 
     /// The origin, or the name given to [`new`](Breaker::new).
     pub fn name(&self) -> &std::sync::Arc<str> {
-        &self.0.name
+        &self.0.of.origin
+    }
+
+    /// The group of the origin that it belongs to, in a stack whose requests name groups.
+    pub fn group(&self) -> Option<&Group> {
+        self.0.of.group.as_ref()
     }
 
     /// Whether a result of this ticket still means anything.
@@ -254,7 +251,7 @@ impl Breaker {
             self.publish(&changes);
         }
         if expired > 0 {
-            telemetry::leases_expired(&self.0.label, expired);
+            telemetry::leases_expired(&self.0.of, expired);
         }
         answer
     }
@@ -298,7 +295,8 @@ impl Breaker {
     fn publish(&self, changes: &Changes) {
         for change in changes.iter() {
             let transition = Transition {
-                origin: std::sync::Arc::clone(&self.0.name),
+                origin: std::sync::Arc::clone(&self.0.of.origin),
+                group: self.0.of.group.clone(),
                 from: change.from,
                 to: change.to,
                 reason: change.reason,
@@ -306,12 +304,7 @@ impl Breaker {
                 wait: change.wait,
                 opened_for: change.opened_for,
             };
-            telemetry::breaker(
-                (&self.0.name, &self.0.label),
-                change.from.as_str(),
-                change.to.as_str(),
-                &change.reason,
-            );
+            telemetry::breaker(&self.0.of, change.from.as_str(), change.to.as_str(), &change.reason);
             for channel in [self.0.own.get(), self.0.shared.as_ref()].into_iter().flatten() {
                 // An error says that nobody listens.
                 let _ = channel.send(transition.clone());
@@ -328,6 +321,10 @@ fn refusal(Refused { retry_in }: Refused) -> Error {
 impl fmt::Debug for Breaker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let closed = self.word().is_closed();
-        f.debug_struct("Breaker").field("name", &self.0.name).field("closed", &closed).finish_non_exhaustive()
+        f.debug_struct("Breaker")
+            .field("name", &self.0.of.origin)
+            .field("group", &self.0.of.group)
+            .field("closed", &closed)
+            .finish_non_exhaustive()
     }
 }

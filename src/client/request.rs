@@ -10,7 +10,8 @@ use crate::deadline::Deadline;
 use crate::duration;
 use crate::error::Error;
 use crate::longpoll::LongPoll;
-use crate::origin::{Label, Target};
+use crate::options::{CallOptions, Group, Label};
+use crate::origin::Target;
 use crate::retry::Idempotent;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::uri::PathAndQuery;
@@ -151,6 +152,16 @@ impl RequestBuilder {
     /// What is shown in place of the path in errors, spans and tables, where the path carries a secret.
     pub fn label(self, name: impl Into<Cow<'static, str>>) -> RequestBuilder {
         self.extension(Label::new(name))
+    }
+
+    /// Limits of this one call, in place of those of the client: see [`CallOptions`].
+    pub fn options(self, options: CallOptions) -> RequestBuilder {
+        self.extension(options)
+    }
+
+    /// The part of its origin that this request talks to, with a circuit breaker of its own: see [`Group`].
+    pub fn group(self, group: impl Into<Group>) -> RequestBuilder {
+        self.extension(group.into())
     }
 
     /// Adds a request extension.

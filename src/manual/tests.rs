@@ -171,10 +171,14 @@ fn the_constants_are_those_of_the_code() {
         "100 ms",
     );
     constant(outcome, "SPREAD: f64 = 0.1", "`open` jitter", "10 %");
-    let builder = include_str!("../stack/builder.rs");
-    constant(builder, "ORIGINS: usize = 1024", "origins remembered", "1024");
-    constant(builder, "ORIGINS_MAX: usize = 4096", "origins remembered, hard cap", "4096");
-    assert!(builder.contains("broadcast::channel(256)"));
+    let shared = include_str!("../stack/shared.rs");
+    let pairs = "pairs of origin and group remembered";
+    constant(shared, "PAIRS: usize = 1024", pairs, "1024");
+    constant(shared, "PAIRS_MAX: usize = 16_384", &format!("{pairs}, hard cap"), "16384");
+    constant(shared, "GROUPS: usize = 1024", "groups of an origin", "1024");
+    let options = include_str!("../options.rs");
+    constant(options, "LONGEST: usize = 64", "name of a group", "64 bytes");
+    assert!(shared.contains("broadcast::channel(256)"));
     default_is("changes of breakers kept for a subscriber", 256);
     the_client();
     let redirect = include_str!("../client/redirect/mod.rs");

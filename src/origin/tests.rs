@@ -1,4 +1,5 @@
 use super::*;
+use crate::options::Group;
 
 struct State {
     keep: bool,
@@ -58,34 +59,102 @@ fn user_information_and_query_are_never_shown() {
 #[test]
 fn one_origin_has_one_entry_however_it_is_spelled() {
     let map = PerOrigin::new(8, 16);
-    let a = map.get(&uri("http://Example.com/x"), plain).unwrap();
-    let b = map.get(&uri("http://example.COM:80/y"), plain).unwrap();
+    let a = map.get(&uri("http://Example.com/x"), None, plain).unwrap();
+    let b = map.get(&uri("http://example.COM:80/y"), None, plain).unwrap();
     assert!(Arc::ptr_eq(&a, &b));
-    assert!(a.serves(&uri("http://Example.com/z")));
-    assert!(!a.serves(&uri("https://Example.com/z")));
-    assert!(!a.serves(&uri("http://other/z")));
+    assert!(a.serves(&uri("http://Example.com/z"), None));
+    assert!(!a.serves(&uri("https://Example.com/z"), None));
+    assert!(!a.serves(&uri("http://other/z"), None));
 }
 
-#[test]
-fn a_hundred_thousand_origins_seen_once_leave_the_map_small_and_the_busy_one_in_it() {
-    let map = PerOrigin::new(1024, 4096);
+#[tokio::test(start_paused = true)]
+async fn a_hundred_thousand_origins_seen_once_leave_the_map_bounded_and_the_busy_one_in_it() {
+    let map = PerOrigin::new(256, 1024);
     let busy = uri("https://busy.example/");
-    let first = Arc::downgrade(&map.get(&busy, plain).unwrap());
+    let first = Arc::downgrade(&map.get(&busy, None, plain).unwrap());
     for n in 0..100_000 {
-        map.get(&uri(&format!("http://h{n}.example/")), plain).unwrap();
+        map.get(&uri(&format!("http://h{n}.example/")), None, plain).unwrap();
         if n % 50 == 0 {
-            map.get(&busy, plain).unwrap();
+            map.get(&busy, None, plain).unwrap();
         }
     }
     assert_eq!(map.all().len(), 1024);
-    assert!(first.upgrade().is_some_and(|e| e.serves(&busy)), "the busy origin kept its state");
+    assert!(first.upgrade().is_some_and(|e| e.serves(&busy, None)), "the busy origin kept its state");
+}
+
+#[tokio::test(start_paused = true)]
+async fn below_the_hard_cap_only_what_was_idle_for_ten_minutes_is_forgotten() {
+    let map = PerOrigin::new(8, 1024);
+    let of = |n: u32| uri(&format!("http://h{n}/"));
+    for n in 0..100 {
+        map.get(&of(n), None, plain).unwrap();
+    }
+    // Two rounds of ten minutes in which only the first ten are used.
+    for round in 0..3 {
+        tokio::time::advance(std::time::Duration::from_secs(601)).await;
+        for n in 0..10 {
+            map.get(&of(n), None, plain).unwrap();
+        }
+        map.get(&of(1000 + round), None, plain).unwrap();
+    }
+    for n in 2000..2080 {
+        map.get(&of(n), None, plain).unwrap();
+    }
+    assert!((0..10).all(|n| map.find(&of(n), None).unwrap().is_some()), "what was used is there");
+    let gone = (10..100).filter(|n| map.find(&of(*n), None).unwrap().is_none()).count();
+    assert!(gone >= 80, "{gone} of 90 that were idle gave their place to 80 new ones");
+    assert!(map.all().len() < 110, "and the map did not grow: {}", map.all().len());
+}
+
+#[test]
+fn groups_of_one_origin_are_entries_of_their_own() {
+    let map = PerOrigin::new(8, 16);
+    let (url, billing) = (uri("http://a/"), Group::new("billing"));
+    let own = map.get(&url, None, plain).unwrap();
+    let group = map.get(&url, Some(&billing), plain).unwrap();
+    assert!(!Arc::ptr_eq(&own, &group));
+    assert!(Arc::ptr_eq(&group, &map.get(&uri("http://A:80/x"), Some(&billing), plain).unwrap()));
+    assert!(group.serves(&url, Some(&billing)) && !group.serves(&url, None));
+    assert!(own.serves(&url, None) && !own.serves(&url, Some(&billing)));
+}
+
+#[test]
+fn what_others_build_on_is_kept_above_the_hard_cap_too() {
+    struct Shared(bool);
+    impl Keep for Shared {
+        fn keep(&self) -> bool {
+            false
+        }
+
+        fn is_shared(&self) -> bool {
+            self.0
+        }
+    }
+    let map = PerOrigin::new(2, 4);
+    map.get(&uri("http://shared/"), None, |_| Shared(true)).unwrap();
+    for n in 0..100 {
+        map.get(&uri(&format!("http://h{n}/")), None, |_| Shared(false)).unwrap();
+    }
+    assert_eq!(map.all().len(), 4);
+    assert!(map.find(&uri("http://shared/"), None).unwrap().is_some());
+}
+
+#[test]
+fn what_makes_an_entry_may_look_at_the_map() {
+    let map = PerOrigin::new(2, 4);
+    let made = map.get(&uri("http://a/"), None, |_| {
+        // A metrics recorder that is told of the new one, for example.
+        map.all();
+        State { keep: false }
+    });
+    assert!(made.is_ok());
 }
 
 #[test]
 fn state_that_matters_is_kept_until_the_hard_cap() {
     let map = PerOrigin::new(8, 16);
     for n in 0..100 {
-        map.get(&uri(&format!("http://h{n}/")), |_| State { keep: true }).unwrap();
+        map.get(&uri(&format!("http://h{n}/")), None, |_| State { keep: true }).unwrap();
     }
     assert_eq!(map.all().len(), 16);
 }
@@ -93,10 +162,10 @@ fn state_that_matters_is_kept_until_the_hard_cap() {
 #[test]
 fn an_evicted_entry_no_longer_serves_from_a_cache() {
     let map = PerOrigin::new(1, 1);
-    let held = map.get(&uri("http://a/"), plain).unwrap();
-    assert!(held.serves(&uri("http://a/")));
-    map.get(&uri("http://b/"), plain).unwrap();
-    assert!(!held.serves(&uri("http://a/")));
+    let held = map.get(&uri("http://a/"), None, plain).unwrap();
+    assert!(held.serves(&uri("http://a/"), None));
+    map.get(&uri("http://b/"), None, plain).unwrap();
+    assert!(!held.serves(&uri("http://a/"), None));
 }
 
 #[test]

@@ -6,8 +6,7 @@ use crate::collect::Collect;
 use crate::deadline::Deadline;
 use crate::inflight::InFlight;
 use crate::longpoll::LongPoll;
-use crate::origin::Label;
-use crate::retry::Idempotent;
+use crate::options::{CallOptions, Group, Idempotent, Label};
 use crate::stack::{Breakers, StackLayer, WorstCase};
 use ::reqwest::{Request, Response};
 use async_trait::async_trait;
@@ -35,7 +34,8 @@ use tower_service::Service;
 ///
 /// What goes in and out:
 ///
-/// - [`Deadline`], [`LongPoll`], [`Collect`], [`Label`] and [`Idempotent`] are taken from `with_extension`.
+/// - [`Deadline`], [`CallOptions`], [`LongPoll`], [`Collect`], [`Group`], [`Label`] and [`Idempotent`] are taken from
+///   `with_extension`.
 /// - `timeout(d)` of a request is a deadline for the whole call, attempts and waits and body.
 /// - A body in memory can be sent again without a copy of it; one that streams gets one attempt.
 /// - The response has its URL, version, headers and extensions, and [`Attempts`](crate::Attempts) among them. Bodies up
@@ -110,6 +110,8 @@ impl Middleware for Unwedge {
         wish::<LongPoll>(extensions, wishes);
         wish::<Collect>(extensions, wishes);
         wish::<Label>(extensions, wishes);
+        wish::<CallOptions>(extensions, wishes);
+        wish::<Group>(extensions, wishes);
         wish::<Idempotent>(extensions, wishes);
         wish::<Deadline>(extensions, wishes);
         if let Some(timeout) = timeout {

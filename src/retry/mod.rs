@@ -9,14 +9,12 @@ pub use backoff::{Backoff, Delays, Jitter};
 pub use budget::Budget;
 pub use classify::{Class, Evidence, Outcome, Repeat};
 
+pub use crate::options::Idempotent;
+
 use crate::Error;
 use crate::body::Replay;
 use crate::duration::check;
 use std::time::Duration;
-
-/// A request extension: this request may be processed twice, whatever its method.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Idempotent;
 
 /// How calls are repeated.
 ///

@@ -1,6 +1,6 @@
 //! The longest that a call can take, computed from the settings.
 
-use super::builder::{Parts, Shared};
+use super::shared::{Parts, Shared};
 use super::wait::DRAIN;
 use crate::deadline::Bounds;
 use crate::duration::human;

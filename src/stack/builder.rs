@@ -1,40 +1,33 @@
-//! The settings of a stack, checked as a whole, and what all services of one layer share.
+//! The settings of a stack, checked as a whole.
 
 use super::StackLayer;
-use super::bounds::WorstCase;
-use super::lane::{Gaps, Lane, Warned};
-use crate::breaker::{self, Breaker, Rules, Transition};
-use crate::deadline::{Bounds, Headers, Limits};
+use super::shared::{Hub, Parts};
+use super::wishes::{Asked, RequestHead, Wishes};
+use crate::breaker;
+#[cfg(feature = "client")]
+use crate::deadline::Bounds;
+use crate::deadline::{Headers, Limits};
 use crate::error::Error;
-use crate::inflight::Table;
-use crate::origin::{Entry, Origin, PerOrigin};
+use crate::options::Group;
 use crate::preflight;
-use crate::retry::budget::Bucket;
 use crate::retry::{self, Class, Outcome};
-use crate::sync::Mutex;
-use crate::telemetry::{self, Labels, Meter};
-use http::Uri;
 use std::fmt;
-use std::hash::RandomState;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-use std::time::Duration;
-use tokio::sync::broadcast;
-use tokio::time::Instant;
 
 /// A user's own rules for outcomes.
-pub(crate) type Classify = Arc<dyn Fn(&Outcome<'_>) -> Option<Class> + Send + Sync>;
+pub(crate) type Classify = Arc<dyn Fn(&RequestHead<'_>, &Outcome<'_>) -> Option<Class> + Send + Sync>;
 
 /// The settings of a [`StackLayer`]; relations between them are checked by [`build`](StackBuilder::build).
 #[derive(Clone, Default)]
 #[must_use]
 pub struct StackBuilder {
-    limits: Limits,
-    retry: retry::Settings,
-    breaker: breaker::Settings,
-    health: Option<preflight::Settings>,
-    classify: Option<Classify>,
-    propagate: Option<Headers>,
+    pub(super) limits: Limits,
+    pub(super) retry: retry::Settings,
+    pub(super) breaker: breaker::Settings,
+    pub(super) health: Option<preflight::Settings>,
+    pub(super) classify: Option<Classify>,
+    pub(super) propagate: Option<Headers>,
+    pub(super) asked: Asked,
 }
 
 impl StackBuilder {
@@ -63,16 +56,18 @@ impl StackBuilder {
         self
     }
 
-    /// What outcomes mean, where you know better: `None` leaves an outcome to the rules of this crate.
+    /// What outcomes mean, where you know better: `None` leaves an outcome to the rules of this crate. It sees the
+    /// request too, without its body.
     ///
-    /// It is called outside every lock. Where it panics, the panic reaches the caller and no slot stays taken.
+    /// It is called outside every lock. Where it panics, the panic reaches the caller and no slot stays taken. With one,
+    /// each call keeps a copy of the head of its request.
     ///
     /// ```
     /// use unwedge::retry::{Evidence, Outcome, Repeat};
     ///
     /// // This API says 404 for a job that is not scheduled yet.
-    /// let stack = unwedge::StackLayer::builder().classify(|outcome| match outcome {
-    ///     Outcome::Head(head) if head.status == 404 => {
+    /// let stack = unwedge::StackLayer::builder().classify(|request, outcome| match outcome {
+    ///     Outcome::Head(head) if head.status == 404 && request.uri().path().starts_with("/jobs/") => {
     ///         let mut class = outcome.class();
     ///         class.repeat = Repeat::IfIdempotent;
     ///         Some(class)
@@ -82,9 +77,57 @@ impl StackBuilder {
     /// ```
     pub fn classify(
         mut self,
-        rules: impl Fn(&Outcome<'_>) -> Option<Class> + Send + Sync + 'static,
+        rules: impl Fn(&RequestHead<'_>, &Outcome<'_>) -> Option<Class> + Send + Sync + 'static,
     ) -> StackBuilder {
         self.classify = Some(Arc::new(rules));
+        self
+    }
+
+    /// What requests wish that were built by somebody else, an SDK for example. A wish on the request wins. Default none.
+    ///
+    /// It is called once for a call, and once for each place a redirect leads to, outside every lock, before anything is
+    /// taken; a panic in it reaches the caller.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use unwedge::stack::Wishes;
+    /// use unwedge::{CallOptions, LongPoll};
+    ///
+    /// const WATCH: LongPoll =
+    ///     LongPoll::because("a watch waits for changes").up_to(Duration::from_secs(300));
+    /// let stack = unwedge::StackLayer::builder().for_requests(|head| {
+    ///     match head.uri().query() {
+    ///         Some(query) if query.contains("watch=true") => Wishes::new().long_poll(WATCH),
+    ///         _ if head.uri().path().starts_with("/search") => Wishes::new().idempotent(),
+    ///         _ => Wishes::new().options(CallOptions::new().retries(1)),
+    ///     }
+    /// });
+    /// ```
+    pub fn for_requests(
+        mut self,
+        ask: impl Fn(&RequestHead<'_>) -> Wishes + Send + Sync + 'static,
+    ) -> StackBuilder {
+        self.asked.wishes = Some(Arc::new(ask));
+        self
+    }
+
+    /// The [`Group`] of requests that name none themselves, nor by [`for_requests`](StackBuilder::for_requests). Default
+    /// none: an origin is judged as one. Called as that is.
+    ///
+    /// ```
+    /// use unwedge::Group;
+    ///
+    /// // The first segment of the path, as long as those are few.
+    /// let stack = unwedge::StackLayer::builder().group_by(|head| {
+    ///     let segment = head.uri().path().split('/').nth(1)?;
+    ///     matches!(segment, "billing" | "jobs").then(|| Group::from(segment.to_owned()))
+    /// });
+    /// ```
+    pub fn group_by(
+        mut self,
+        ask: impl Fn(&RequestHead<'_>) -> Option<Group> + Send + Sync + 'static,
+    ) -> StackBuilder {
+        self.asked.group = Some(Arc::new(ask));
         self
     }
 
@@ -148,160 +191,8 @@ impl fmt::Debug for StackBuilder {
             .field("health", &self.health)
             .field("classify", &self.classify.is_some())
             .field("propagate", &self.propagate)
+            .field("for_requests", &self.asked.wishes.is_some())
+            .field("group_by", &self.asked.group.is_some())
             .finish()
-    }
-}
-
-/// Which parts are on.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Parts {
-    pub(crate) total: bool,
-    pub(crate) attempt: bool,
-    pub(crate) retry: bool,
-    pub(crate) breaker: bool,
-    pub(crate) health: bool,
-    pub(crate) stall: bool,
-}
-
-impl Parts {
-    pub(crate) const ALL: Parts =
-        Parts { total: true, attempt: true, retry: true, breaker: true, health: true, stall: true };
-}
-
-/// The state of one layer: what all services it is applied to share, and the lane of each origin.
-pub(crate) struct Hub {
-    pub(crate) shared: Arc<Shared>,
-    pub(crate) origins: PerOrigin<Lane>,
-}
-
-/// What is the same for all origins. Each lane holds it, so that a call needs no more than its lane.
-pub(crate) struct Shared {
-    pub(crate) parts: Parts,
-    pub(crate) bounds: Bounds,
-    pub(crate) retry: retry::Settings,
-    pub(crate) rules: Arc<Rules>,
-    pub(crate) health: Option<preflight::Settings>,
-    pub(crate) classify: Option<Classify>,
-    pub(crate) propagate: Option<Headers>,
-    pub(crate) table: Arc<Table>,
-    pub(crate) events: broadcast::Sender<Transition>,
-    /// For back-off; a seed in its settings fixes the series of the whole layer.
-    pub(crate) rng: Mutex<fastrand::Rng>,
-    pub(crate) hasher: RandomState,
-    pub(crate) labels: Labels,
-    /// Whether it was said that a body cannot be sent twice.
-    pub(crate) said_unreplayable: AtomicBool,
-}
-
-/// More origins than a program talks to in earnest; above it those that are not busy are forgotten.
-const ORIGINS: usize = 1024;
-const ORIGINS_MAX: usize = 4096;
-
-impl Hub {
-    fn new(builder: StackBuilder, parts: Parts) -> Result<Hub, Error> {
-        let StackBuilder { limits, retry, breaker, health, classify, propagate } = builder;
-        let bounds = limits.resolve()?;
-        if parts.retry {
-            retry.check()?;
-        }
-        if parts.breaker {
-            breaker.check(bounds.attempt)?;
-        }
-        if let Some(health) = &health {
-            health.check()?;
-        }
-        if let Some(headers) = &propagate {
-            headers.check()?;
-        }
-        let health_timeout = health.as_ref().map_or(Duration::from_secs(5), |health| health.timeout);
-        let shared = Shared {
-            parts,
-            rng: Mutex::new(retry.backoff.rng()),
-            rules: Arc::new(breaker.rules(bounds.attempt, health_timeout)),
-            bounds,
-            retry,
-            health,
-            classify,
-            propagate,
-            table: Arc::default(),
-            events: broadcast::channel(256).0,
-            hasher: RandomState::new(),
-            labels: Labels::default(),
-            said_unreplayable: AtomicBool::new(false),
-        };
-        Ok(Hub { shared: Arc::new(shared), origins: PerOrigin::new(ORIGINS, ORIGINS_MAX) })
-    }
-
-    pub(crate) fn lane(&self, uri: &Uri) -> Result<Arc<Entry<Lane>>, Error> {
-        self.origins.get(uri, |origin| Lane::new(&self.shared, origin))
-    }
-}
-
-impl Lane {
-    fn new(shared: &Arc<Shared>, origin: &Origin) -> Lane {
-        let name: Arc<str> = origin.to_string().into();
-        let label = shared.labels.of(&name);
-        let breaker = Breaker::for_origin((name, label.clone()), &shared.rules, shared.events.clone());
-        telemetry::breaker_made(&label, breaker.phase().as_str());
-        Lane {
-            breaker,
-            budget: shared.retry.budget.as_ref().map(Bucket::new),
-            health: shared.health.as_ref().map(|h| {
-                preflight::Flight::new(h.interval, shared.check_limit() + Duration::from_secs(1), h.mode)
-            }),
-            gaps: Gaps::default(),
-            warned: Warned::new(Instant::now()),
-            meter: Meter::new(origin, label),
-            shared: Arc::clone(shared),
-        }
-    }
-}
-
-impl Shared {
-    pub(super) fn worst_case(&self) -> WorstCase {
-        WorstCase::of(self)
-    }
-
-    /// The longest that a health check may take.
-    pub(crate) fn check_limit(&self) -> Duration {
-        self.health.as_ref().map_or(Duration::ZERO, |health| health.timeout.min(self.bounds.attempt))
-    }
-
-    pub(crate) fn class(&self, outcome: &Outcome<'_>) -> Class {
-        let own = self.classify.as_ref().and_then(|classify| classify(outcome));
-        own.unwrap_or_else(|| outcome.class())
-    }
-
-    /// Says once that requests with this type of body get one attempt.
-    pub(crate) fn say_unreplayable(&self, body: &'static str) {
-        if !self.said_unreplayable.swap(true, std::sync::atomic::Ordering::Relaxed) {
-            telemetry::unreplayable(body);
-        }
-    }
-}
-
-impl Default for Hub {
-    fn default() -> Hub {
-        match Hub::new(StackBuilder::default(), Parts::ALL) {
-            Ok(hub) => hub,
-            Err(error) => unreachable!("the defaults fit together: {error}"),
-        }
-    }
-}
-
-impl fmt::Debug for Hub {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Hub").field("shared", &self.shared).field("origins", &self.origins).finish()
-    }
-}
-
-impl fmt::Debug for Shared {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shared")
-            .field("parts", &self.parts)
-            .field("bounds", &self.bounds)
-            .field("retry", &self.retry)
-            .field("health", &self.health)
-            .finish_non_exhaustive()
     }
 }

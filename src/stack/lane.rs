@@ -1,7 +1,8 @@
 //! What is kept for one origin: breaker, retry budget, health verdict; and the handle to all breakers.
 
-use super::builder::{Hub, Shared};
+use super::shared::{Hub, Shared};
 use crate::breaker::{Breaker, Phase, Snapshot, Transition};
+use crate::options::Group;
 use crate::origin::Keep;
 use crate::preflight;
 use crate::retry::budget::Bucket;
@@ -11,17 +12,21 @@ use http::Uri;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::broadcast;
 use tokio::time::Instant;
 
-/// The state of one origin; one look-up per call finds all of it.
+/// The state of one origin, or of one group of it; one look-up per call finds all of it.
 pub(crate) struct Lane {
     pub(crate) shared: Arc<Shared>,
+    /// Not of a group.
+    pub(crate) origins_own: bool,
+    pub(crate) siblings: Arc<Siblings>,
     pub(crate) breaker: Breaker,
     pub(crate) budget: Option<Bucket>,
-    pub(crate) health: Option<preflight::Flight>,
+    /// The verdict of the origin, shared by its groups.
+    pub(crate) health: Option<Arc<preflight::Flight>>,
     pub(crate) gaps: Gaps,
     pub(crate) warned: Warned,
     pub(crate) meter: Meter,
@@ -30,6 +35,24 @@ pub(crate) struct Lane {
 impl Keep for Lane {
     fn keep(&self) -> bool {
         !matches!(self.breaker.phase(), Phase::Closed)
+    }
+
+    fn is_shared(&self) -> bool {
+        self.origins_own && self.groups() > 0
+    }
+}
+
+/// What the lanes of one origin have in common; each of them holds it.
+#[derive(Debug, Default)]
+pub(crate) struct Siblings {
+    /// Whether it was said that there are too many groups.
+    pub(crate) said_folded: AtomicBool,
+}
+
+impl Lane {
+    /// The groups of this origin that have a lane of their own.
+    pub(crate) fn groups(&self) -> usize {
+        Arc::strong_count(&self.siblings) - 1
     }
 }
 
@@ -97,7 +120,7 @@ impl Breakers {
         Breakers(Arc::clone(hub))
     }
 
-    /// The state of every breaker, one per origin that was called.
+    /// The state of every breaker: one per origin that was called, and one per group that a request named.
     ///
     /// ```
     /// # let stack = unwedge::StackLayer::default();
@@ -109,12 +132,33 @@ impl Breakers {
         self.0.origins.all().iter().map(|entry| entry.breaker.snapshot()).collect()
     }
 
+    /// All there are.
+    #[cfg(feature = "admin")]
+    pub(crate) fn all(&self) -> impl Iterator<Item = Breaker> + use<> {
+        self.0.origins.all().into_iter().map(|entry| entry.breaker.clone())
+    }
+
     /// The breaker of the origin of this URL, made if the origin was never called.
     ///
     /// # Errors
     /// Kind `Config` where the URL has no host or a scheme other than http and https.
     pub fn of(&self, uri: &Uri) -> Result<Breaker, crate::Error> {
-        Ok(self.0.lane(uri)?.breaker.clone())
+        Ok(self.0.lane(uri, None)?.breaker.clone())
+    }
+
+    /// The breaker of this group of the origin of this URL, made if it was never called.
+    ///
+    /// ```
+    /// # let stack = unwedge::StackLayer::default();
+    /// let billing = stack.breakers().of_group(&"https://api.example/".parse()?, "billing")?;
+    /// billing.force_open(); // the other routes go on
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`of`](Breakers::of), and for a name that is no group's: see [`Group`].
+    pub fn of_group(&self, uri: &Uri, group: impl Into<Group>) -> Result<Breaker, crate::Error> {
+        Ok(self.0.lane(uri, Some(&group.into()))?.breaker.clone())
     }
 
     /// Every change of phase from now on, of all origins. A receiver that falls behind by more than 256 changes

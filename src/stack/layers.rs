@@ -1,9 +1,10 @@
 //! One part each: the same service with only that part on, to compose in any `ServiceBuilder`.
 
 use super::Stack;
-use super::builder::{Hub, Parts, StackBuilder};
+use super::builder::StackBuilder;
 use super::lane::Breakers;
 use super::part::Part;
+use super::shared::{Hub, Parts};
 use crate::deadline::Limits;
 use crate::error::Error;
 use crate::{breaker, preflight, retry};

@@ -11,9 +11,11 @@ mod life;
 mod outgoing;
 mod part;
 mod read;
+mod shared;
 mod state;
 mod stream;
 mod wait;
+mod wishes;
 
 pub(crate) use hop::Hop;
 #[cfg(feature = "client")]
@@ -29,15 +31,17 @@ pub use layers::{
     AttemptLayer, CircuitBreakerLayer, DeadlineLayer, HealthCheckLayer, RetryLayer, StallLayer,
 };
 pub use part::Part;
+pub use wishes::{RequestHead, Wishes};
 
 use crate::body::Body;
 use crate::bounded::{Bounded, Sealed};
 use crate::error::{BoxError, Error};
 use crate::inflight::InFlight;
+use crate::options::Group;
 use crate::origin::Entry;
-use builder::Hub;
 use http::{Request, Response};
 use lane::Lane;
+use shared::Hub;
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
@@ -176,7 +180,7 @@ impl<S> Stack<S> {
         B: 'static,
         R: http_body::Body + Unpin,
     {
-        let (service, lane) = (self.inner.clone(), self.hub.lane(&origin));
+        let (service, lane) = (self.inner.clone(), self.hub.lane(&origin, None));
         async move { background::keep_fresh(service, lane?, origin).await }
     }
 }
@@ -186,21 +190,27 @@ impl<S> Sealed for Stack<S> {}
 impl<S> Bounded for Stack<S> {}
 
 impl<S: Clone> Stack<S> {
-    fn lane(&mut self, uri: &http::Uri) -> Result<Arc<Entry<Lane>>, Error> {
+    #[inline]
+    fn lane<B>(&mut self, request: &mut Request<B>) -> Result<Arc<Entry<Lane>>, Error> {
+        if !self.hub.shared.asked.is_empty() {
+            self.hub.shared.asked.ask(request);
+        }
+        let (uri, extensions) = (request.uri(), request.extensions());
+        let group = if extensions.is_empty() { None } else { extensions.get::<Group>() };
         match &self.last {
-            Some(last) if last.serves(uri) => Ok(Arc::clone(last)),
-            _ => self.hub.lane(uri).inspect(|lane| self.last = Some(Arc::clone(lane))),
+            Some(last) if last.serves(uri, group) => Ok(Arc::clone(last)),
+            _ => self.hub.lane(uri, group).inspect(|lane| self.last = Some(Arc::clone(lane))),
         }
     }
 
     /// A call that is one hop of a call which may be redirected.
     #[cfg(feature = "client")]
     #[inline]
-    pub(crate) fn hop<B, R>(&mut self, request: Request<B>, hop: Hop) -> Call<S, B, R>
+    pub(crate) fn hop<B, R>(&mut self, mut request: Request<B>, hop: Hop) -> Call<S, B, R>
     where
         S: Service<Request<B>, Response = Response<R>>,
     {
-        let lane = self.lane(request.uri());
+        let lane = self.lane(&mut request);
         Call::new(self.inner.clone(), lane, request, hop)
     }
 }
@@ -227,8 +237,8 @@ where
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<B>) -> Self::Future {
-        let lane = self.lane(request.uri());
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let lane = self.lane(&mut request);
         Call::new(self.inner.clone(), lane, request, Hop::default())
     }
 }

@@ -1,6 +1,6 @@
 //! The service of a layer that bounds no call by itself.
 
-use super::builder::Hub;
+use super::shared::Hub;
 use super::{Breakers, Call, Stack, WorstCase};
 use crate::body::Body;
 use crate::error::{BoxError, Error};

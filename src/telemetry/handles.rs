@@ -2,6 +2,8 @@
 
 use super::meter::End;
 use super::names::{ATTEMPTS, BUDGET, CALL_DURATION, LONG_POLL_DURATION, LONG_POLLS, Labels};
+use super::subject::Subject;
+use crate::options::Group;
 use crate::origin::Origin;
 use ::metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 use http::{Method, StatusCode};
@@ -19,8 +21,7 @@ type Ended = (&'static str, Option<StatusCode>, Option<&'static str>, bool);
 
 pub(super) struct Handles {
     origin: Origin,
-    /// The origin, or what it shares with others.
-    pub(super) label: Arc<str>,
+    pub(super) of: Subject,
     attempts: Mutex<Vec<(&'static str, Counter)>>,
     durations: Mutex<Vec<(Ended, Histogram)>>,
     budget: OnceLock<Gauge>,
@@ -32,21 +33,27 @@ pub(super) struct Handles {
 pub(super) struct Known(Mutex<HashSet<Arc<str>>>);
 
 impl Known {
-    pub(super) fn label(&self, name: &Arc<str>) -> Arc<str> {
+    /// The labels of an origin, or of a group of it: a group counts as one more.
+    pub(super) fn labels(&self, origin: &Arc<str>, group: Option<&Group>) -> (Arc<str>, Option<Group>) {
+        let name = match group {
+            None => Arc::clone(origin),
+            // No origin has a blank in it.
+            Some(group) => format!("{origin} {group}").into(),
+        };
         let mut known = lock(&self.0);
-        if known.len() >= ORIGINS && !known.contains(name) {
-            return OTHER.into();
+        if known.len() >= ORIGINS && !known.contains(&name) {
+            return (OTHER.into(), group.map(|_| Group::new(OTHER)));
         }
-        known.insert(Arc::clone(name));
-        Arc::clone(name)
+        known.insert(name);
+        (Arc::clone(origin), group.cloned())
     }
 }
 
 impl Handles {
-    pub(super) fn new(origin: &Origin, label: Arc<str>) -> Handles {
+    pub(super) fn new(origin: &Origin, of: Subject) -> Handles {
         Handles {
             origin: origin.clone(),
-            label,
+            of,
             attempts: Mutex::default(),
             durations: Mutex::default(),
             budget: OnceLock::new(),
@@ -57,7 +64,7 @@ impl Handles {
     pub(super) fn attempted(&self, outcome: &'static str) {
         let mut kept = lock(&self.attempts);
         let at = kept.iter().position(|(name, _)| *name == outcome).unwrap_or_else(|| {
-            let labels: Labels = vec![("origin", self.label.to_string()), ("outcome", outcome.to_owned())];
+            let labels: Labels = vec![("origin", self.of.label.to_string()), ("outcome", outcome.to_owned())];
             kept.push((outcome, counter!(ATTEMPTS.name, &labels)));
             kept.len() - 1
         });
@@ -65,13 +72,13 @@ impl Handles {
     }
 
     pub(super) fn budget(&self, left: u32) {
-        self.budget.get_or_init(|| gauge!(BUDGET.name, &vec![("origin", self.label.to_string())])).set(left);
+        self.budget.get_or_init(|| gauge!(BUDGET.name, &self.of.labels())).set(left);
     }
 
     pub(super) fn long_poll(&self, more: f64) {
         let gauge = self
             .long_polls
-            .get_or_init(|| gauge!(LONG_POLLS.name, &vec![("origin", self.label.to_string())]));
+            .get_or_init(|| gauge!(LONG_POLLS.name, &vec![("origin", self.of.label.to_string())]));
         gauge.increment(more);
     }
 
@@ -94,10 +101,10 @@ impl Handles {
         let failed = status.filter(|status| status.is_client_error() || status.is_server_error());
         if long_poll {
             let outcome = error.unwrap_or(if failed.is_some() { "status" } else { "ok" });
-            let labels: Labels = vec![("origin", self.label.to_string()), ("outcome", outcome.to_owned())];
+            let labels: Labels = vec![("origin", self.of.label.to_string()), ("outcome", outcome.to_owned())];
             return histogram!(LONG_POLL_DURATION.name, &labels);
         }
-        let (address, port) = match &*self.label {
+        let (address, port) = match &*self.of.label {
             OTHER => (OTHER.to_owned(), String::from("0")),
             _ => (self.origin.host().to_owned(), self.origin.port().to_string()),
         };

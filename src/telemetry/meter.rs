@@ -4,9 +4,11 @@
 use super::handles::{Handles, Known};
 #[cfg(feature = "metrics")]
 use super::names;
+use super::subject::Subject;
 use crate::error::Error;
 #[cfg(feature = "metrics")]
 use crate::error::Phase;
+use crate::options::Group;
 use crate::origin::Origin;
 use http::{Method, StatusCode};
 use std::sync::Arc;
@@ -26,12 +28,13 @@ pub(crate) struct Labels {
 }
 
 impl Labels {
-    /// The label of this origin: its name, as long as there are not too many of them.
-    pub(crate) fn of(&self, name: &Arc<str>) -> Arc<str> {
+    /// This origin or group, with labels of its own as long as there are not too many of them.
+    pub(crate) fn of(&self, origin: Arc<str>, group: Option<&Group>) -> Subject {
         #[cfg(feature = "metrics")]
-        return self.known.label(name);
+        let labels = self.known.labels(&origin, group);
         #[cfg(not(feature = "metrics"))]
-        Arc::clone(name)
+        let labels = (Arc::clone(&origin), group.cloned());
+        Subject::of((origin, labels.0), (group.cloned(), labels.1))
     }
 }
 
@@ -44,10 +47,10 @@ pub(crate) struct End {
 
 #[cfg_attr(not(feature = "metrics"), expect(unused_variables, reason = "nothing is counted"))]
 impl Meter {
-    pub(crate) fn new(origin: &Origin, label: Arc<str>) -> Meter {
+    pub(crate) fn new(origin: &Origin, of: Subject) -> Meter {
         Meter {
             #[cfg(feature = "metrics")]
-            handles: Handles::new(origin, label),
+            handles: Handles::new(origin, of),
         }
     }
 
@@ -73,7 +76,7 @@ impl Meter {
                 let cause = connect_cause(error).to_owned();
                 names::count(
                     &names::CONNECTION_FAILURES,
-                    vec![("origin", self.handles.label.to_string()), ("cause", cause)],
+                    vec![("origin", self.handles.of.label.to_string()), ("cause", cause)],
                 );
             }
         }
@@ -94,7 +97,7 @@ impl Meter {
         if names::is_recorded() {
             self.handles.long_poll(1.0);
             if unbounded {
-                names::count(&names::UNBOUNDED, vec![("origin", self.handles.label.to_string())]);
+                names::count(&names::UNBOUNDED, vec![("origin", self.handles.of.label.to_string())]);
             }
         }
     }
@@ -106,7 +109,7 @@ impl Meter {
             let phase = error.phase().unwrap_or(Phase::Headers).as_str().to_owned();
             names::count(
                 &names::DEADLINES,
-                vec![("origin", self.handles.label.to_string()), ("phase", phase)],
+                vec![("origin", self.handles.of.label.to_string()), ("phase", phase)],
             );
         }
     }
@@ -118,7 +121,18 @@ impl Meter {
                 (Some(status), _) => status.as_str().to_owned(),
                 (None, error) => error.map_or("unknown", |error| error.kind().as_str()).to_owned(),
             };
-            names::count(&names::RETRIES, vec![("origin", self.handles.label.to_string()), ("cause", cause)]);
+            names::count(
+                &names::RETRIES,
+                vec![("origin", self.handles.of.label.to_string()), ("cause", cause)],
+            );
+        }
+    }
+
+    /// A call whose group is one too many.
+    pub(crate) fn folded(&self) {
+        #[cfg(feature = "metrics")]
+        if names::is_recorded() {
+            names::count(&names::FOLDED, vec![("origin", self.handles.of.label.to_string())]);
         }
     }
 
@@ -128,7 +142,7 @@ impl Meter {
             let outcome = if passed { "passed" } else { "failed" };
             names::count(
                 &names::HEALTH_CHECKS,
-                vec![("origin", self.handles.label.to_string()), ("outcome", outcome.to_owned())],
+                vec![("origin", self.handles.of.label.to_string()), ("outcome", outcome.to_owned())],
             );
         }
     }
@@ -138,7 +152,7 @@ impl Meter {
         if let Some(down_for) = down_for {
             names::observe(
                 &names::RECOVERY,
-                vec![("origin", self.handles.label.to_string())],
+                vec![("origin", self.handles.of.label.to_string())],
                 down_for.as_secs_f64(),
             );
         }
@@ -147,38 +161,39 @@ impl Meter {
 
 /// The circuit breaker went from one phase to another.
 #[cfg_attr(not(feature = "metrics"), expect(unused_variables, reason = "nothing is counted"))]
-pub(super) fn breaker(origin: &str, from: &'static str, to: &'static str) {
+pub(super) fn breaker(of: &Subject, from: &'static str, to: &'static str) {
     #[cfg(feature = "metrics")]
     if names::is_recorded() {
-        phase_is(origin, to);
-        let labels = vec![("origin", origin.to_owned()), ("from", from.to_owned()), ("to", to.to_owned())];
+        phase_is(of, to);
+        let mut labels = of.labels();
+        labels.extend([("from", from.to_owned()), ("to", to.to_owned())]);
         names::count(&names::TRANSITIONS, labels);
     }
 }
 
 /// The breaker of an origin that was not called before.
 #[cfg_attr(not(feature = "metrics"), expect(unused_variables, reason = "nothing is counted"))]
-pub(crate) fn breaker_made(origin: &str, phase: &'static str) {
+pub(crate) fn breaker_made(of: &Subject, phase: &'static str) {
     #[cfg(feature = "metrics")]
     if names::is_recorded() {
-        phase_is(origin, phase);
+        phase_is(of, phase);
     }
 }
 
 /// One number, so that no reader can see two phases at once.
 #[cfg(feature = "metrics")]
-fn phase_is(origin: &str, phase: &'static str) {
+fn phase_is(of: &Subject, phase: &'static str) {
     let phases = ["closed", "open", "half_open", "forced_open", "disabled"];
     let number = phases.iter().position(|name| *name == phase).unwrap_or_default();
-    names::set(&names::PHASE, vec![("origin", origin.to_owned())], number as f64);
+    names::set(&names::PHASE, of.labels(), number as f64);
 }
 
 /// Probes of a half-open circuit that did not return.
 #[cfg_attr(not(feature = "metrics"), expect(unused_variables, reason = "nothing is counted"))]
-pub(crate) fn leases_expired(origin: &str, leases: u64) {
+pub(crate) fn leases_expired(of: &Subject, leases: u64) {
     #[cfg(feature = "metrics")]
     for _ in 0..if names::is_recorded() { leases } else { 0 } {
-        names::count(&names::EXPIRED_LEASES, vec![("origin", origin.to_owned())]);
+        names::count(&names::EXPIRED_LEASES, of.labels());
     }
 }
 

@@ -25,7 +25,7 @@ pub struct Metric {
     pub name: &'static str,
     /// What kind of series it is.
     pub kind: Kind,
-    /// The names of its labels.
+    /// The names of its labels. `group` is left out where a request has none.
     pub labels: &'static [&'static str],
     /// What it says, in one line.
     pub about: &'static str,
@@ -57,10 +57,11 @@ metrics! {
     LONG_POLL_DURATION Histogram "unwedge_long_poll_duration_seconds" ["origin" "outcome"] POLL, "Seconds from the start of a long poll to its last byte.";
     ATTEMPTS Counter "unwedge_attempts_total" ["origin" "outcome"] &[], "Attempts by how they ended: a class of status, or a kind of error.";
     RETRIES Counter "unwedge_retries_total" ["origin" "cause"] &[], "Attempts that were made again, by what the one before died of.";
-    BUDGET Gauge "unwedge_retry_budget_tokens" ["origin"] &[], "Tokens that are left for retries.";
-    PHASE Gauge "unwedge_breaker_phase" ["origin"] &[], "Phase of the circuit breaker: 0 closed, 1 open, 2 half-open, 3 forced open, 4 disabled.";
-    TRANSITIONS Counter "unwedge_breaker_transitions_total" ["origin" "from" "to"] &[], "Changes of phase of the circuit breaker.";
-    EXPIRED_LEASES Counter "unwedge_breaker_expired_leases_total" ["origin"] &[], "Probes of a half-open circuit that did not return within their lease.";
+    BUDGET Gauge "unwedge_retry_budget_tokens" ["origin" "group"] &[], "Tokens that are left for retries.";
+    PHASE Gauge "unwedge_breaker_phase" ["origin" "group"] &[], "Phase of the circuit breaker: 0 closed, 1 open, 2 half-open, 3 forced open, 4 disabled.";
+    TRANSITIONS Counter "unwedge_breaker_transitions_total" ["origin" "group" "from" "to"] &[], "Changes of phase of the circuit breaker.";
+    EXPIRED_LEASES Counter "unwedge_breaker_expired_leases_total" ["origin" "group"] &[], "Probes of a half-open circuit that did not return within their lease.";
+    FOLDED Counter "unwedge_groups_folded_total" ["origin"] &[], "Calls whose group shares the state of others, since their origin has too many groups.";
     HEALTH_CHECKS Counter "unwedge_health_checks_total" ["origin" "outcome"] &[], "Health checks, passed and failed.";
     CONNECTION_FAILURES Counter "unwedge_connection_failures_total" ["origin" "cause"] &[], "Connections that could not be had, by cause.";
     RECOVERY Histogram "unwedge_recovery_seconds" ["origin"] OUTAGE, "Seconds from the first sign of an outage to the first health check that passed, or to the closing of the circuit.";

@@ -10,6 +10,7 @@ use tower::limit::ConcurrencyLimit;
 use tower_layer::Layer;
 use unwedge::breaker::{Phase, Ratio};
 use unwedge::retry::{Evidence, Outcome};
+use unwedge::stack::RequestHead;
 use unwedge::testing::{Peer, Reply};
 use unwedge::{ErrorKind, StackLayer, within};
 
@@ -185,7 +186,7 @@ async fn calls_that_are_overdue_when_the_circuit_has_opened_still_end() {
 #[tokio::test(start_paused = true)]
 async fn a_users_classifier_says_what_is_a_failure() {
     let peer = Peer::new().forever(Reply::status(404));
-    let rules = |outcome: &Outcome<'_>| match outcome {
+    let rules = |_: &RequestHead<'_>, outcome: &Outcome<'_>| match outcome {
         Outcome::Head(head) if head.status == 404 => {
             let mut class = outcome.class();
             class.evidence = Evidence::Failure;

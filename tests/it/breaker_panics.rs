@@ -17,6 +17,7 @@ use tower_service::Service;
 use unwedge::Collect;
 use unwedge::breaker::Phase;
 use unwedge::retry::Outcome;
+use unwedge::stack::RequestHead;
 use unwedge::testing::{Peer, Reply};
 
 /// Panics at one place.
@@ -101,7 +102,7 @@ async fn a_panic_in_a_body_that_streams_reaches_its_reader_and_is_a_failure() {
 #[tokio::test(start_paused = true)]
 async fn a_panic_in_the_users_classifier_frees_the_place_and_is_no_failure_of_the_server() {
     let peer = Peer::new().times(5, Reply::status(500)).forever(Reply::ok(""));
-    let rules = |outcome: &Outcome<'_>| match outcome {
+    let rules = |_: &RequestHead<'_>, outcome: &Outcome<'_>| match outcome {
         Outcome::Head(head) if head.status == 200 => panic!("in the classifier"),
         _ => None,
     };

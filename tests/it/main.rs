@@ -22,6 +22,7 @@ mod broker_killed;
 #[cfg(unix)]
 mod broker_listener;
 mod budget;
+mod call_options;
 #[cfg(unix)]
 mod checkin_agent;
 mod child;
@@ -48,6 +49,7 @@ mod event_streams_lost;
 mod faults_command;
 mod fetch_command;
 mod fetch_faults;
+mod groups;
 mod gzip;
 mod http2_faults;
 mod incoming;
@@ -97,3 +99,4 @@ mod supervised_platform;
 mod support;
 mod waits;
 mod watch;
+mod wishes;

@@ -47,7 +47,8 @@ impl Counting {
     }
 }
 
-/// Its name is in the table, and of labels it has those that the table lists, in that order; of calls some of them.
+/// Its name is in the table, and of labels it has those that the table lists, in that order; of calls some of them, and a
+/// group only where requests have one.
 fn is_listed(series: &str) {
     let (name, rest) = series.split_once('{').unwrap();
     let listed = METRICS.iter().find(|metric| metric.name == name);
@@ -58,6 +59,7 @@ fn is_listed(series: &str) {
     if name == "http.client.request.duration" {
         expected.retain(|label| labels.contains(label));
     }
+    expected.retain(|label| *label != "group" || labels.contains(label));
     assert_eq!(labels, expected, "{series}");
 }
 
@@ -307,6 +309,24 @@ async fn streams_that_are_lost_loops_that_end_and_items_that_expire_are_counted(
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_group_is_a_label_where_a_request_has_one() {
+    let counting = Counting::begin();
+    let peer = Peer::new().forever(Reply::ok(""));
+    let layer = StackLayer::default();
+    let service = stack(&peer, &layer);
+    call(&service, with(get("/"), unwedge::Group::new("billing"))).await.unwrap();
+    layer.breakers().of_group(&"http://peer.test".parse().unwrap(), "billing").unwrap().force_open();
+    let series = counting.series();
+    assert_eq!(value(&series, "unwedge_breaker_phase{origin=http://peer.test,group=billing}"), 3.0);
+    assert_eq!(value(&series, "unwedge_breaker_phase{origin=http://peer.test}"), 0.0);
+    let budget = "unwedge_retry_budget_tokens{origin=http://peer.test,group=billing}";
+    assert_eq!(value(&series, budget), 500.0);
+    let changed = "unwedge_breaker_transitions_total\
+                   {origin=http://peer.test,group=billing,from=closed,to=forced_open}";
+    assert_eq!(value(&series, changed), 1.0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_full_run_emits_every_metric_of_the_table_and_no_other() {
     use unwedge::supervise::{Supervisor, queue};
     let counting = Counting::begin();
@@ -319,6 +339,10 @@ async fn a_full_run_emits_every_metric_of_the_table_and_no_other() {
         let mut poll = Box::pin(call(&service, with(get("/poll"), wait)));
         assert!(polled_once(poll.as_mut()).await.is_none());
         service.in_flight().publish();
+    }
+    for n in 0..=1024 {
+        let group = format!("one of many {n}");
+        service.breakers().of_group(&"http://peer.test".parse().unwrap(), group).unwrap();
     }
     let event = Reply::ok("data: 1\n\n").header("content-type", "text/event-stream");
     let peer = breaks_down(event);

@@ -223,7 +223,7 @@ async fn a_call_that_is_dropped_in_its_back_off_sends_nothing_more() {
 async fn a_user_knows_better_what_an_outcome_means() {
     use unwedge::retry::{Outcome, Repeat};
     let peer = Peer::new().times(2, Reply::status(404)).forever(Reply::ok("x"));
-    let layer = built(exact().classify(|outcome| match outcome {
+    let layer = built(exact().classify(|_, outcome| match outcome {
         Outcome::Head(head) if head.status == 404 => {
             let mut class = outcome.class();
             class.repeat = Repeat::IfIdempotent;

@@ -9,7 +9,10 @@ use tower_layer::Layer;
 use unwedge::reqwest::{Service, cause};
 use unwedge::retry::Idempotent;
 use unwedge::testing::{Peer, Reply};
-use unwedge::{Attempts, Body, Collect, Deadline, Error, ErrorKind, Label, Limits, StackLayer, within};
+use unwedge::{
+    Attempts, Body, CallOptions, Collect, Deadline, Error, ErrorKind, Group, Label, Limits, StackLayer,
+    within,
+};
 
 /// The error of this crate in what came back.
 #[track_caller]
@@ -159,6 +162,18 @@ async fn a_label_stands_in_place_of_the_path() {
     let peer = Peer::new().forever(Reply::reset());
     let said = why(ready(exact()).get(url(&peer, "/secret")).with_extension(Label::new("jobs")).send().await);
     assert!(said.contains("jobs") && !said.contains("secret"), "{said}");
+}
+
+#[tokio::test]
+async fn options_and_group_are_taken_from_the_extensions_of_a_request() {
+    let peer = Peer::new().forever(Reply::status(503));
+    let layer = built(exact());
+    let client = unwedge::reqwest::builder().stack(layer.clone()).build().unwrap();
+    let request = client.get(url(&peer, "/")).with_extension(CallOptions::new().retries(1));
+    request.with_extension(Group::new("billing")).send().await.unwrap();
+    assert_eq!(peer.request_count(), 2);
+    let groups: Vec<_> = layer.breakers().snapshot().into_iter().filter_map(|b| b.group).collect();
+    assert_eq!(groups, [Group::new("billing")]);
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! Pieces of markup. Whatever comes from outside goes through [`Text`].
 
+use crate::options::Group;
+use std::borrow::Cow;
 use std::fmt::{self, Display, Formatter, Write};
 use std::time::{Duration, SystemTime};
 
@@ -25,6 +27,14 @@ impl Display for Text<'_> {
             }
         }
         Ok(())
+    }
+}
+
+/// An origin, with its group where it has one.
+pub(in crate::admin) fn named<'a>(origin: &'a str, group: Option<&Group>) -> Cow<'a, str> {
+    match group {
+        None => Cow::Borrowed(origin),
+        Some(group) => Cow::Owned(format!("{origin} \u{b7} {group}")),
     }
 }
 

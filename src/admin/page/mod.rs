@@ -5,7 +5,7 @@ mod live;
 mod sections;
 mod timeline;
 
-pub(super) use html::brief;
+pub(super) use html::{brief, named};
 pub(super) use live::live;
 use sections::{IDS, Sections};
 
@@ -65,7 +65,7 @@ pub(super) async fn page(Shared(state): Shared<Arc<State>>) -> Response {
     let parts = state.page.sections(&state);
     let lists = [
         ("s", "Subsystems", "age of the last sign of life, against the mark from where on it is stale"),
-        ("b", "Circuits", "one for each origin"),
+        ("b", "Circuits", "one for each origin, and each group of one"),
         ("c", "Calls in flight", "oldest first, age against deadline"),
         ("p", "Long polls", "calls that may wait, and why"),
         ("h", "Last hour", "times are UTC"),

@@ -1,6 +1,6 @@
 //! The parts of the page, each replaced as a whole when it changes.
 
-use super::html::{Text, badge, bar, brief, none, row};
+use super::html::{Text, badge, bar, brief, named, none, row};
 use super::timeline;
 use crate::admin::state::State;
 use crate::breaker::{Phase, Snapshot};
@@ -167,7 +167,7 @@ fn breaker(shown: &Snapshot) -> String {
     if shown.expired_leases > 0 {
         let _ = write!(text, " \u{b7} {} probes never returned", shown.expired_leases);
     }
-    row(tone, &shown.origin, &bar(tone, part, &said), &badge(tone, word), &text)
+    row(tone, &named(&shown.origin, shown.group.as_ref()), &bar(tone, part, &said), &badge(tone, word), &text)
 }
 
 fn call(shown: &Call) -> String {

@@ -16,7 +16,8 @@ impl Breaker {
             machine.state(now, out)
         });
         Snapshot {
-            origin: std::sync::Arc::clone(&self.0.name),
+            origin: std::sync::Arc::clone(&self.0.of.origin),
+            group: self.0.of.group.clone(),
             phase: state.phase,
             in_phase_for: state.in_phase_for,
             opened_for: state.opened_for,

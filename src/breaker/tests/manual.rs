@@ -3,6 +3,7 @@
 use super::*;
 use crate::breaker::Reason;
 use crate::retry::Backoff;
+use crate::telemetry::Subject;
 use std::fmt::Debug;
 use std::sync::{Arc, Mutex};
 use tokio::sync::broadcast;
@@ -115,7 +116,7 @@ async fn breakers_of_one_stack_tell_one_channel_and_each_its_own_subscribers() {
     let (all, mut events) = broadcast::channel(16);
     let rules = crate::sync::Arc::new(Settings::default().rules(secs(10), secs(5)));
     let [a, b] = ["https://a", "https://b"]
-        .map(|name| Breaker::for_origin((name.into(), name.into()), &rules, all.clone()));
+        .map(|name| Breaker::for_origin(Subject::named(name.into()), &rules, all.clone()));
     let mut only_b = b.subscribe();
     play(&a, "FFFFF");
     play(&b, "FFFFF");

@@ -84,7 +84,7 @@ impl Life {
 
     /// How long a body may stream, for one that has such a limit.
     pub(in crate::stack) fn stream_limit(&self) -> Option<Duration> {
-        (!self.endless).then_some(self.lane.shared.bounds.stream)
+        (!self.endless).then_some(self.bounds().stream)
     }
 
     /// When a body that streams is cut off at the latest.
@@ -113,7 +113,7 @@ impl Life {
 
     /// A streamed body failed.
     pub(in crate::stack) fn broke(&mut self, error: Error, now: Instant) -> Error {
-        let class = self.lane.shared.class(&Outcome::Error(&error));
+        let class = self.class(&Outcome::Error(&error));
         // It had begun to answer: whatever broke it, the connection was not merely stale.
         let evidence = if class.evidence == Evidence::None && !error.is_config() {
             Evidence::Failure

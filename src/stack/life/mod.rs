@@ -4,6 +4,7 @@
 mod admission;
 mod body;
 mod health;
+mod limits;
 mod outcome;
 mod report;
 
@@ -13,7 +14,7 @@ use crate::breaker;
 use crate::breaker::Admitted;
 use crate::collect::Collect;
 use crate::collect::Endless;
-use crate::deadline::{Deadline, under};
+use crate::deadline::{Bounds, Deadline, under};
 use crate::error::Attempt;
 use crate::error::Error;
 use crate::error::Phase;
@@ -21,6 +22,7 @@ use crate::inflight::Details;
 use crate::inflight::Slot;
 use crate::inflight::member;
 use crate::longpoll::LongPoll;
+use crate::options::CallOptions;
 use crate::origin::Entry;
 use crate::origin::Label;
 use crate::origin::Target;
@@ -30,6 +32,7 @@ use crate::stack::hop::Hop;
 use crate::stack::lane::Lane;
 use crate::stack::wait::Bound;
 use crate::stack::wait::Clock;
+use crate::stack::wishes::KeptHead;
 use crate::stall::Flow;
 use crate::telemetry;
 use crate::telemetry::End;
@@ -52,6 +55,10 @@ pub(super) struct Life {
     collect: u64,
     /// Its reader bounds the body, and repeats the call.
     endless: bool,
+    /// The limits of this call, where its request has some of its own.
+    own: Option<Box<Bounds>>,
+    /// For a classifier of the user's.
+    head: Option<Box<KeptHead>>,
     pub(super) started: Instant,
     /// When the call began, or the back-off before the attempt under way.
     asked: Instant,
@@ -124,24 +131,29 @@ impl Life {
         let ambient = Deadline::nearest(scope(made_under), scope(Deadline::current()));
         let hard_deadline = Deadline::nearest(wished, ambient);
         let started = hop.started.unwrap_or(now);
-        let total = (shared.parts.total && long_poll.is_none()).then(|| started + shared.bounds.total);
+        let options = if wishes { extensions.get::<CallOptions>() } else { None };
+        let own = options.map(|options| shared.bounds_of(options)).transpose()?;
+        let bounds = own.as_deref().unwrap_or(&shared.bounds);
+        let total = (shared.parts.total && long_poll.is_none()).then(|| started + bounds.total);
         let deadline = Deadline::nearest(hard_deadline, total);
         let endless = wishes && extensions.get::<Endless>().is_some();
         let collect = match (&long_poll, wishes) {
             _ if endless => 0,
             (Some(_), _) => 0,
-            (None, true) => extensions.get::<Collect>().map_or(shared.bounds.collect, |c| c.0),
-            (None, false) => shared.bounds.collect,
+            (None, true) => extensions.get::<Collect>().map_or(bounds.collect, |c| c.0),
+            (None, false) => bounds.collect,
         };
         hop.settle(request.method(), long_poll.is_some());
         (hop.started, hop.ends) = (Some(started), deadline);
-        let allowed =
-            if shared.parts.retry && !endless { shared.retry.max_retries.saturating_add(1) } else { 1 };
+        let retries = options.and_then(|options| options.retries).unwrap_or(shared.retry.max_retries);
+        let allowed = if shared.parts.retry && !endless { retries.saturating_add(1) } else { 1 };
         if long_poll.is_none() && deadline.is_none_or(|deadline| now < deadline) {
             if let Some(error) = turned_away(&lane, request, allowed, (started, now)) {
                 return Err(error);
             }
         }
+        // Before anything is taken: a copy of the user's values may panic.
+        let head = shared.classify.is_some().then(|| KeptHead::of(request));
         let slot = shared.table.enter(Details {
             target: Target {
                 method: request.method().clone(),
@@ -170,6 +182,8 @@ impl Life {
             follows: hop.follows,
             collect,
             endless,
+            own,
+            head,
             started,
             asked: now,
             deadline,
@@ -258,27 +272,6 @@ impl Life {
             permit.in_service(false);
         }
         done
-    }
-
-    /// The end of every wait but the one for an answer, which is all that a long poll is exempt from.
-    pub(super) fn waits_until(&self) -> Option<Instant> {
-        let total = self.long_poll.is_some() && self.lane.shared.parts.total;
-        Deadline::nearest(self.deadline, total.then(|| self.asked + self.lane.shared.bounds.total))
-    }
-
-    /// When the attempt has to have its headers, and, unless it is a long poll, its collected body.
-    pub(super) fn attempt_ends(&self) -> Option<(Instant, Duration)> {
-        let limit = match &self.long_poll {
-            Some(poll) => poll.bound(self.lane.shared.bounds.long_poll)?,
-            None if self.lane.shared.parts.attempt => self.lane.shared.bounds.attempt,
-            None => return None,
-        };
-        Some((self.began + limit, limit))
-    }
-
-    pub(super) fn probe_ends(&self) -> Option<Instant> {
-        self.lane.shared.health.as_ref()?;
-        Some(self.began + self.lane.shared.check_limit())
     }
 
     pub(in crate::stack) fn overdue_at(&self) -> Option<Instant> {

@@ -71,9 +71,9 @@ impl Life {
         copy: bool,
         now: Instant,
     ) -> Result<Plan, Instant> {
-        let class = self.lane.shared.class(&Outcome::Head(head));
+        let class = self.class(&Outcome::Head(head));
         let stall = self.lane.shared.parts.stall && !self.endless;
-        self.flow = Flow::new(stall.then_some(self.lane.shared.bounds.idle), self.least());
+        self.flow = Flow::new(stall.then_some(self.bounds().idle), self.least());
         if let Some(permit) = &mut self.permit {
             permit.heard_at(now);
         }
@@ -129,7 +129,7 @@ impl Life {
                 return Ok(until);
             }
         }
-        let mut class = self.lane.shared.class(&Outcome::Error(&error));
+        let mut class = self.class(&Outcome::Error(&error));
         if self.long_poll.is_some() && error.kind() == ErrorKind::Attempt {
             class = Class { repeat: Repeat::Never, evidence: Evidence::None };
         }

@@ -1,0 +1,225 @@
+//! What all services of one layer share, and what is kept of each origin and group.
+
+use super::bounds::WorstCase;
+use super::builder::{Classify, StackBuilder};
+use super::lane::{Gaps, Lane, Warned};
+use super::wishes::Asked;
+use crate::breaker::{Breaker, Rules, Transition};
+use crate::deadline::{Bounds, Headers};
+use crate::error::Error;
+use crate::inflight::Table;
+use crate::options::{CallOptions, Group};
+use crate::origin::{Entry, Origin, PerOrigin};
+use crate::preflight;
+use crate::retry;
+use crate::retry::budget::Bucket;
+use crate::sync::Mutex;
+use crate::telemetry::{self, Labels, Meter};
+use http::Uri;
+use std::fmt;
+use std::hash::RandomState;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::sync::broadcast;
+use tokio::time::Instant;
+
+/// Which parts are on.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Parts {
+    pub(crate) total: bool,
+    pub(crate) attempt: bool,
+    pub(crate) retry: bool,
+    pub(crate) breaker: bool,
+    pub(crate) health: bool,
+    pub(crate) stall: bool,
+}
+
+impl Parts {
+    pub(crate) const ALL: Parts =
+        Parts { total: true, attempt: true, retry: true, breaker: true, health: true, stall: true };
+}
+
+/// The state of one layer: what all services it is applied to share, and the lane of each origin.
+pub(crate) struct Hub {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) origins: PerOrigin<Lane>,
+}
+
+/// What is the same for all origins. Each lane holds it, so that a call needs no more than its lane.
+pub(crate) struct Shared {
+    pub(crate) parts: Parts,
+    pub(crate) bounds: Bounds,
+    pub(crate) retry: retry::Settings,
+    pub(crate) rules: Arc<Rules>,
+    pub(crate) health: Option<preflight::Settings>,
+    pub(crate) classify: Option<Classify>,
+    pub(crate) propagate: Option<Headers>,
+    pub(super) asked: Asked,
+    pub(crate) table: Arc<Table>,
+    pub(crate) events: broadcast::Sender<Transition>,
+    /// For back-off; a seed in its settings fixes the series of the whole layer.
+    pub(crate) rng: Mutex<fastrand::Rng>,
+    pub(crate) hasher: RandomState,
+    pub(crate) labels: Labels,
+    /// Whether it was said that a body cannot be sent twice.
+    pub(crate) said_unreplayable: AtomicBool,
+}
+
+/// More pairs of origin and group than a program talks to in earnest; above it those that are idle are forgotten.
+const PAIRS: usize = 1024;
+const PAIRS_MAX: usize = 16_384;
+/// Groups of one origin that have state of their own; the rest share that of one.
+const GROUPS: usize = 1024;
+
+impl Hub {
+    pub(super) fn new(builder: StackBuilder, parts: Parts) -> Result<Hub, Error> {
+        let StackBuilder { limits, retry, breaker, health, classify, propagate, asked } = builder;
+        let bounds = limits.resolve()?;
+        if parts.retry {
+            retry.check()?;
+        }
+        if parts.breaker {
+            breaker.check(bounds.attempt)?;
+        }
+        if let Some(health) = &health {
+            health.check()?;
+        }
+        if let Some(headers) = &propagate {
+            headers.check()?;
+        }
+        let health_timeout = health.as_ref().map_or(Duration::from_secs(5), |health| health.timeout);
+        let shared = Shared {
+            parts,
+            rng: Mutex::new(retry.backoff.rng()),
+            rules: Arc::new(breaker.rules(bounds.attempt, health_timeout)),
+            bounds,
+            retry,
+            health,
+            classify,
+            propagate,
+            asked,
+            table: Arc::default(),
+            events: broadcast::channel(256).0,
+            hasher: RandomState::new(),
+            labels: Labels::default(),
+            said_unreplayable: AtomicBool::new(false),
+        };
+        Ok(Hub { shared: Arc::new(shared), origins: PerOrigin::new(PAIRS, PAIRS_MAX) })
+    }
+
+    /// The lane of this URL's origin, or of this group of it.
+    pub(crate) fn lane(&self, uri: &Uri, group: Option<&Group>) -> Result<Arc<Entry<Lane>>, Error> {
+        match group {
+            None => self.origins.get(uri, None, |origin| Lane::new(&self.shared, origin, None)),
+            Some(group) => self.lane_of_group(uri, group),
+        }
+    }
+
+    #[cold]
+    fn lane_of_group(&self, uri: &Uri, group: &Group) -> Result<Arc<Entry<Lane>>, Error> {
+        group.check()?;
+        if let Some(known) = self.origins.find(uri, Some(group))? {
+            return Ok(known);
+        }
+        let own = self.lane(uri, None)?;
+        let others = Group::others();
+        let mut group = group;
+        if own.groups() >= GROUPS {
+            group = &others;
+            own.meter.folded();
+            if !own.siblings.said_folded.swap(true, Ordering::Relaxed) {
+                telemetry::too_many_groups(&own.origin, GROUPS);
+            }
+        }
+        self.origins.get(uri, Some(group), |origin| Lane::new(&self.shared, origin, Some((group, &own))))
+    }
+}
+
+impl Lane {
+    /// The lane of an origin, or of a group beside the origin's own lane.
+    fn new(shared: &Arc<Shared>, origin: &Origin, group: Option<(&Group, &Lane)>) -> Lane {
+        let (group, own) = group.unzip();
+        let name: Arc<str> = match own {
+            Some(own) => Arc::clone(own.breaker.name()),
+            None => origin.to_string().into(),
+        };
+        let subject = shared.labels.of(name, group);
+        let breaker = Breaker::for_origin(subject.clone(), &shared.rules, shared.events.clone());
+        telemetry::breaker_made(&subject, breaker.phase().as_str());
+        let flight = || {
+            let health = shared.health.as_ref()?;
+            let lead = shared.check_limit() + Duration::from_secs(1);
+            Some(Arc::new(preflight::Flight::new(health.interval, lead, health.mode)))
+        };
+        Lane {
+            origins_own: own.is_none(),
+            siblings: own.map(|own| Arc::clone(&own.siblings)).unwrap_or_default(),
+            breaker,
+            budget: shared.retry.budget.as_ref().map(Bucket::new),
+            health: own.map_or_else(flight, |own| own.health.clone()),
+            gaps: Gaps::default(),
+            warned: Warned::new(Instant::now()),
+            meter: Meter::new(origin, subject),
+            shared: Arc::clone(shared),
+        }
+    }
+}
+
+impl Shared {
+    pub(super) fn worst_case(&self) -> WorstCase {
+        WorstCase::of(self)
+    }
+
+    /// The limits of a call whose request has some of its own.
+    #[cold]
+    pub(crate) fn bounds_of(&self, options: &CallOptions) -> Result<Box<Bounds>, Error> {
+        options.check()?;
+        let (stack, own) = (&self.bounds, options);
+        let total = own.total.unwrap_or(stack.total);
+        // Without a deadline here there is no total to stay below but the request's own.
+        let below = if self.parts.total || own.total.is_some() { total } else { Duration::MAX };
+        let attempt = own.attempt_within(below, stack.attempt)?;
+        let idle = own.idle.unwrap_or_else(|| stack.idle.min(attempt));
+        let stream = own.stream.unwrap_or(stack.stream);
+        Ok(Box::new(Bounds { total, attempt, idle, stream, ..stack.clone() }))
+    }
+
+    /// The longest that a health check may take.
+    pub(crate) fn check_limit(&self) -> Duration {
+        self.health.as_ref().map_or(Duration::ZERO, |health| health.timeout.min(self.bounds.attempt))
+    }
+
+    /// Says once that requests with this type of body get one attempt.
+    pub(crate) fn say_unreplayable(&self, body: &'static str) {
+        if !self.said_unreplayable.swap(true, Ordering::Relaxed) {
+            telemetry::unreplayable(body);
+        }
+    }
+}
+
+impl Default for Hub {
+    fn default() -> Hub {
+        match Hub::new(StackBuilder::default(), Parts::ALL) {
+            Ok(hub) => hub,
+            Err(error) => unreachable!("the defaults fit together: {error}"),
+        }
+    }
+}
+
+impl fmt::Debug for Hub {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hub").field("shared", &self.shared).field("origins", &self.origins).finish()
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared")
+            .field("parts", &self.parts)
+            .field("bounds", &self.bounds)
+            .field("retry", &self.retry)
+            .field("health", &self.health)
+            .finish_non_exhaustive()
+    }
+}
