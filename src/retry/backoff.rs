@@ -192,6 +192,12 @@ impl Backoff {
         (self.base, self.cap)
     }
 
+    /// Whether a wait is always its ceiling.
+    #[cfg(feature = "supervise")]
+    pub(crate) fn is_exact(&self) -> bool {
+        self.jitter == Jitter::None
+    }
+
     /// The same growth from another base, which the cap binds.
     #[cfg(feature = "sse")]
     pub(crate) fn with_base(&self, base: Duration) -> Backoff {

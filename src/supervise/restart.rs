@@ -8,11 +8,15 @@ use std::fmt;
 use std::time::Duration;
 use tokio::time::Instant;
 
+/// How far a wait is drawn from what was set, to both sides: loops that lost one database do not come back in step.
+const JITTER: f64 = 0.1;
+
 /// What a loop's return means, when nobody asked for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OnReturn {
-    /// It is started again after this wait, because a loop that fell silent is the failure to guard against.
+    /// It is started again after this wait, because a loop that fell silent is the failure to guard against. +-10 %,
+    /// unless the back-off of the [`Policy`] is without jitter.
     Restart(Duration),
     /// It may end: logged, and not started again.
     Stop,
@@ -22,10 +26,22 @@ pub enum OnReturn {
 ///
 /// | setting | default | why |
 /// | --- | --- | --- |
-/// | `backoff` | 1 s doubling to 30 s, no jitter | a loop is one of its kind: nobody comes back together with it |
+/// | `backoff` | 1 s doubling to 30 s, +-10 % but never above 30 s | loops that share a dependency lose it together, and must not come back in step |
 /// | `on_return` | restart after 5 s | silence is the disease |
 /// | `healthy_after` | 30 s | a run of that length is a new start for the back-off |
 /// | `intensity` | 5 in 2 min | what is more than that does not heal by itself, and a person has to know |
+///
+/// A back-off without jitter makes every wait exact, that after a return as well:
+///
+/// ```
+/// use std::time::Duration;
+/// use unwedge::retry::{Backoff, Jitter};
+/// use unwedge::supervise::Policy;
+///
+/// let waits = Backoff::exponential(Duration::from_secs(1)).cap(Duration::from_secs(30)).jitter(Jitter::None);
+/// let policy = Policy::default().backoff(waits);
+/// # let _ = policy;
+/// ```
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Policy {
@@ -41,7 +57,7 @@ impl Default for Policy {
         Policy {
             backoff: Backoff::exponential(Duration::from_secs(1))
                 .cap(Duration::from_secs(30))
-                .jitter(Jitter::None),
+                .jitter(Jitter::Proportional(JITTER)),
             on_return: OnReturn::Restart(Duration::from_secs(5)),
             healthy_after: Duration::from_secs(30),
             most: 5,
@@ -51,7 +67,9 @@ impl Default for Policy {
 }
 
 impl Policy {
-    /// The waits after a panic, an error and a stale run. Default 1 s doubling to 30 s, without jitter.
+    /// The waits after a panic, an error and a stale run. Default 1 s doubling to 30 s, +-10 % but never above 30 s.
+    ///
+    /// Without jitter (`Jitter::None`) the waits after a return are exact too.
     pub fn backoff(mut self, backoff: impl Into<Backoff>) -> Policy {
         self.backoff = backoff.into();
         self
@@ -85,6 +103,23 @@ impl Policy {
 
     pub(crate) fn rng(&self) -> fastrand::Rng {
         self.backoff.rng()
+    }
+
+    /// A wait that is not the back-off's own, with jitter where that one has any.
+    fn around(&self, wait: Duration, rng: &mut fastrand::Rng) -> Duration {
+        if self.backoff.is_exact() {
+            return wait;
+        }
+        Backoff::constant(wait).jitter(Jitter::Proportional(JITTER)).draw(0, None, rng)
+    }
+
+    /// The longest wait of the back-off, or up to a tenth less.
+    fn longest(&self, rng: &mut fastrand::Rng) -> Duration {
+        let longest = self.backoff.ceiling(u32::MAX);
+        if self.backoff.is_exact() {
+            return longest;
+        }
+        Backoff::constant(longest).cap(longest).jitter(Jitter::Proportional(JITTER)).draw(0, None, rng)
     }
 
     pub(crate) fn check(&self, name: &str) -> Result<(), Error> {
@@ -170,7 +205,7 @@ impl Restarts {
             self.healthy();
         }
         let mut wait = match (reason, policy.on_return) {
-            (Reason::Return, OnReturn::Restart(wait)) => wait,
+            (Reason::Return, OnReturn::Restart(wait)) => policy.around(wait, rng),
             _ => {
                 let wait = policy.backoff.draw(self.failures, self.last_wait, rng);
                 self.failures = self.failures.saturating_add(1);
@@ -189,7 +224,7 @@ impl Restarts {
         let escalate = !self.escalated && self.recent.len() > policy.most as usize;
         self.escalated |= escalate;
         if self.escalated {
-            wait = wait.max(policy.backoff.ceiling(u32::MAX));
+            wait = wait.max(policy.longest(rng));
         }
         Decision::Restart { wait, escalate }
     }

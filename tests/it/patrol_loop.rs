@@ -74,12 +74,14 @@ async fn loop_restarts_after_unexpected_return() {
     let mut running = patrols(&peer, "1h", "5m").await;
     let restart = running.event("restart").await;
     assert_eq!(
-        (&restart["name"], &restart["reason"], &restart["in_ms"], &restart["restarts"]),
-        (&"reporter".into(), &"return".into(), &5000.into(), &1.into())
+        (&restart["name"], &restart["reason"], &restart["restarts"]),
+        (&"reporter".into(), &"return".into(), &1.into())
     );
+    let wait = restart["in_ms"].as_u64().unwrap();
+    assert!((4_500..=5_500).contains(&wait), "{restart}");
     let recovered = running.event("recovered").await;
     assert_eq!(recovered["name"], "reporter");
-    assert!(recovered["after_ms"].as_u64().is_some_and(|ms| ms >= 5000), "{recovered}");
+    assert!(recovered["after_ms"].as_u64().is_some_and(|ms| ms >= wait), "{recovered}");
     let ran = running.stop().await;
     assert!(ran.stderr.contains("loop exited unexpectedly, restarting"), "{}", ran.stderr);
 }

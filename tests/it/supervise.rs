@@ -8,9 +8,15 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::broadcast::Receiver;
 use tokio::time::{Instant, sleep};
+use unwedge::retry::{Backoff, Jitter};
 use unwedge::supervise::{Event, Heart, OnReturn, Policy, Reason, Report, Supervisor};
 
 pub(crate) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The default policy without jitter, so that times are exact.
+pub(crate) fn exact() -> Policy {
+    Policy::default().backoff(Backoff::exponential(SECOND).cap(30 * SECOND).jitter(Jitter::None))
+}
 
 /// Runs the crew for so long, and ends it.
 pub(crate) async fn lasts(crew: Supervisor, time: Duration) -> Report {
@@ -51,7 +57,8 @@ where
     crew.spawn("scheduler", DAY, move |heart| {
         notes.note();
         make(heart)
-    });
+    })
+    .policy(exact());
     (crew, times)
 }
 
@@ -91,7 +98,8 @@ async fn ticks_go_on_after_a_panic_in_the_second() {
                 }
             }
         }
-    });
+    })
+    .policy(exact());
     lasts(crew, 10 * SECOND).await;
     assert_eq!(ticks.load(Ordering::Relaxed), 10);
     let told: Vec<_> = news(&mut events)
@@ -185,7 +193,8 @@ async fn a_closure_that_panics_before_there_is_a_future_is_restarted_like_a_loop
         notes.note();
         assert!(times_out_of(&notes) > 1, "no socket");
         pending::<()>()
-    });
+    })
+    .policy(exact());
     lasts(crew, 10 * SECOND).await;
     assert_eq!(times.all(), [0, 1]);
     assert!(
@@ -277,7 +286,7 @@ async fn a_policy_of_its_own_sets_waits_and_limits() {
     let (mut crew, _) = alone(|_| async { Ok(()) });
     let times = Times::from_now();
     let notes = times.clone();
-    let policy = Policy::default().backoff(3 * SECOND).intensity(100, MINUTE);
+    let policy = Policy::default().backoff(Backoff::constant(3 * SECOND)).intensity(100, MINUTE);
     crew.spawn("own", DAY, move |_| {
         notes.note();
         async { Err::<(), _>("refused") }
@@ -291,4 +300,51 @@ async fn a_policy_of_its_own_sets_waits_and_limits() {
         _ => None,
     };
     assert_eq!(news(&mut events).iter().filter_map(own).collect::<Vec<_>>(), [Reason::Error; 4]);
+}
+
+/// When each of ten loops, whose database is away for a minute, was started: in milliseconds, loop by loop.
+async fn ten_loops_that_lost_one_database(seed: u64, policy: Policy) -> Vec<Vec<u128>> {
+    let start = Instant::now();
+    let starts: Vec<Arc<Mutex<Vec<u128>>>> = (0..10).map(|_| Arc::default()).collect();
+    let mut crew = Supervisor::new();
+    crew.seed(seed);
+    for (n, starts) in starts.iter().enumerate() {
+        let starts = Arc::clone(starts);
+        crew.spawn(format!("loop-{n}"), DAY, move |heart| {
+            starts.lock().unwrap().push(start.elapsed().as_millis());
+            async move {
+                if start.elapsed() < MINUTE {
+                    return Err("the database is away");
+                }
+                heart.cancelled().await;
+                Ok(())
+            }
+        })
+        .policy(policy.clone());
+    }
+    lasts(crew, 2 * MINUTE).await;
+    starts.iter().map(|starts| starts.lock().unwrap().clone()).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn ten_loops_that_lost_one_database_come_back_spread_over_a_tenth_of_their_waits() {
+    let starts = ten_loops_that_lost_one_database(7, Policy::default()).await;
+    for (n, wait) in [1_000, 2_000, 4_000, 8_000, 16_000].into_iter().enumerate() {
+        let mut waits: Vec<u128> = starts.iter().map(|starts| starts[n + 1] - starts[n]).collect();
+        waits.sort_unstable();
+        assert!(waits[0] >= wait * 9 / 10 && waits[9] <= wait * 11 / 10 + 1, "{n}: {waits:?}");
+        assert!(waits[9] - waits[0] > wait / 10, "{n}: {waits:?}");
+    }
+    let back: Vec<u128> = starts.iter().map(|starts| *starts.last().unwrap()).collect();
+    assert!(back.iter().max().unwrap() - back.iter().min().unwrap() > 1_000, "{back:?}");
+    // Without jitter they come in step.
+    let starts = ten_loops_that_lost_one_database(7, exact()).await;
+    assert!(starts.iter().all(|of| *of == starts[0]), "{starts:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_runs_on_one_seed_restart_alike() {
+    let one = ten_loops_that_lost_one_database(7, Policy::default()).await;
+    assert_eq!(one, ten_loops_that_lost_one_database(7, Policy::default()).await);
+    assert_ne!(one, ten_loops_that_lost_one_database(8, Policy::default()).await);
 }

@@ -1,6 +1,6 @@
 //! Code under supervision that behaves as badly as it can.
 
-use crate::supervise::{DAY, Times, lasts, news};
+use crate::supervise::{DAY, Times, exact, lasts, news};
 use crate::support::{MINUTE, SECOND};
 use std::fmt;
 use std::future::pending;
@@ -37,7 +37,8 @@ async fn a_loop_whose_error_panics_when_it_is_told_is_started_again() {
     crew.spawn("relay", DAY, move |_| {
         notes.note();
         async { Err(Unspeakable) }
-    });
+    })
+    .policy(exact());
     lasts(crew, 4 * SECOND).await;
     assert_eq!(times.all(), [0, 1, 3]);
     let first = &news(&mut events)[0];

@@ -1,6 +1,6 @@
 //! Alive, getting on, or only looking as if.
 
-use crate::supervise::{DAY, lasts, news};
+use crate::supervise::{DAY, exact, lasts, news};
 use crate::support::{MINUTE, SECOND, call, get, stack};
 use crate::watch::Log;
 use std::future::pending;
@@ -178,6 +178,7 @@ async fn watch_off_says_nothing_and_enforce_starts_the_stale_one_again() {
             pending::<()>().await;
         }
     })
+    .policy(exact())
     .watch(Watch::Enforce);
     let (log, _guard) = Log::listen();
     lasts(crew, 5 * MINUTE).await;

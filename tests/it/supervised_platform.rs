@@ -85,9 +85,13 @@ async fn a_panic_a_wedge_and_a_blocked_thread_are_told_apart_while_the_others_se
     let panics = of("panic", "health-sweep");
     assert_eq!(panics.len(), 2, "{ran:?}");
     assert!(panics[0]["message"].as_str().is_some_and(|m| m.contains("index out of bounds")));
-    let restarts: Vec<(&Value, &Value)> =
-        of("restart", "health-sweep").iter().map(|o| (&o["reason"], &o["in_ms"])).collect();
-    assert_eq!(restarts, [(&"panic".into(), &1000.into()), (&"panic".into(), &2000.into())]);
+    let restarts = of("restart", "health-sweep");
+    assert_eq!(restarts.len(), 2, "{ran:?}");
+    for (restart, most) in restarts.into_iter().zip([1_100, 2_200]) {
+        assert_eq!(restart["reason"], "panic");
+        let wait = restart["in_ms"].as_u64().unwrap();
+        assert!((most * 9 / 11..=most).contains(&wait), "{restart}");
+    }
     assert_eq!(of("recovered", "health-sweep").len(), 2, "{ran:?}");
     assert_eq!(of("stale", "scheduler").len(), 1, "said once: {ran:?}");
     assert!(of("stale", "scheduler")[0]["waits_for"].as_str().is_some_and(|c| c.contains("/schedule")));
