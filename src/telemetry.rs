@@ -163,6 +163,12 @@ pub(crate) fn stream_ended(cluster: &str, error: Option<&Error>) {
     }
 }
 
+/// The caller's hook was to say what follows a refusal, and did not.
+#[cfg(feature = "sse")]
+pub(crate) fn stream_hook_failed(cluster: &str, why: &str) {
+    tracing::warn!(cluster, why, "event stream: the hook for refusals failed");
+}
+
 /// An event was thrown away because of its size.
 #[cfg(feature = "sse")]
 pub(crate) fn stream_too_large(cluster: &str, error: &Error) {

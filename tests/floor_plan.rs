@@ -98,6 +98,7 @@ const PURE: &[&str] = &[
     "sse/parser",
     "sse/parser/data",
     "sse/seen",
+    "sse/reconnect",
     "sse/verdict",
     "stack/bounds",
     "stall",

@@ -43,6 +43,9 @@ pub(crate) struct Inner {
     pub(crate) journal: Vec<Attempt>,
     /// The status that a caller did not want.
     pub(crate) status: Option<StatusCode>,
+    /// The beginning of the body of a refusal: for the caller, never for the log.
+    #[cfg(feature = "sse")]
+    pub(crate) body: bytes::Bytes,
     /// How many redirects were followed before.
     pub(crate) redirects: u32,
     pub(crate) fault: Fault,
@@ -78,6 +81,8 @@ impl Error {
             attempts_allowed: 0,
             journal: Vec::new(),
             status: None,
+            #[cfg(feature = "sse")]
+            body: bytes::Bytes::new(),
             redirects: 0,
             fault: Fault::default(),
             source: None,
@@ -162,6 +167,21 @@ impl Error {
     /// that of a proxy that refused (kind `Connect`).
     pub fn status(&self) -> Option<StatusCode> {
         self.0.status
+    }
+
+    /// The beginning of the body of the response that ended an event stream, at most 4 KiB; empty where there is none.
+    /// What a server says of its reasons is in no message and no log line, because it may quote what it was sent.
+    ///
+    /// ```no_run
+    /// # async fn ended(stream: &mut unwedge::sse::EventStream) {
+    /// if let Some(Err(error)) = stream.next().await {
+    ///     eprintln!("{error}: {}", String::from_utf8_lossy(error.body()));
+    /// }
+    /// # }
+    /// ```
+    #[cfg(feature = "sse")]
+    pub fn body(&self) -> &[u8] {
+        &self.0.body
     }
 
     /// Whether a deadline (of the call, the request or an enclosing scope) ended it.

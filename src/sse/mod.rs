@@ -60,6 +60,8 @@
 
 mod cadence;
 mod parser;
+mod reconnect;
+mod refusal;
 mod seen;
 mod settings;
 mod status;
@@ -67,7 +69,9 @@ mod stream;
 mod verdict;
 
 pub use parser::Event;
-pub use settings::{Mode, Settings};
+pub use reconnect::{Mode, Reconnect};
+pub use refusal::{ComeBack, Refusal};
+pub use settings::Settings;
 pub use status::{Cause, Phase, Status};
 pub use stream::EventStream;
 

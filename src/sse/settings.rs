@@ -1,53 +1,41 @@
 //! The settings of an event stream.
 
 use super::parser::Sizes;
+use super::reconnect::Reconnect;
 use super::stream::EventStream;
 use crate::Body;
-use crate::duration::{check, human};
+use crate::duration::check;
 use crate::error::Error;
-use crate::retry::{Backoff, Jitter};
 use http::{Request, Response};
 use std::time::Duration;
 use tower_service::Service;
 
-/// Which answers a stream comes back from.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Mode {
-    /// What a program wants that runs for months: 5xx, 408, 425, 429 and refused certificates are tried again.
-    #[default]
-    Agent,
-    /// What the WHATWG standard says: every status but 200 and 204 is an error.
-    Spec,
-}
-
 pub(super) const SIZES: Sizes = Sizes { line: 1 << 20, event: 1 << 20 };
-/// A shorter base would let a server that closes at once make a hot loop.
-const SHORTEST_BASE: Duration = Duration::from_millis(10);
-/// More ids than anybody has use for.
-const MOST_IDS: usize = 1_000_000;
+/// The longest silence of a stream that is connected again, and of one that is not: there nothing heals a wrong guess,
+/// so that it is the limit of a stream elsewhere (`Limits::stream`).
+const IDLE: Duration = Duration::from_secs(60);
+const IDLE_ONCE: Duration = Duration::from_secs(600);
 
 /// How an event stream connects, waits and reads.
 ///
 /// | setting | default | why |
 /// | --- | --- | --- |
-/// | [`mode`](Settings::mode) | [`Mode::Agent`] | a 502 while the server is rebuilt is no reason to need a human |
-/// | [`backoff`](Settings::backoff) | 1 s, doubling to 60 s, +-25 % | a restart costs seconds, an outage one request a minute |
-/// | [`idle`](Settings::idle) | 60 s | twice the usual heartbeat of 15 to 30 s; learnt from the server as soon as it has one |
+/// | [`reconnect`](Settings::reconnect) | requests that may be repeated, after 1 s doubling to 60 s: see [`Reconnect`] | a POST that is sent again asks its question again |
+/// | [`once`](Settings::once) | off | a GET is connected again |
+/// | [`end_at`](Settings::end_at) | none | not every stream has an end |
+/// | [`idle`](Settings::idle) | 60 s; 10 min for a request that is sent once | twice the usual heartbeat of 15 to 30 s, learnt from the server as soon as it has one; nobody comes back from a wrong guess where nothing is repeated |
 /// | [`events_within`](Settings::events_within) | off | nobody but you knows how often something happens |
 /// | [`max_size`](Settings::max_size) | 1 MiB for a line, 1 MiB for an event | memory is bounded whatever comes |
-/// | [`skip_duplicates`](Settings::skip_duplicates) | off | not every server's ids are unique |
 /// | [`name`](Settings::name) | the origin | says in log and metrics which stream it is |
 /// | [`last_event_id`](Settings::last_event_id) | none | where to go on after a restart of the program |
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Settings {
-    pub(super) mode: Mode,
-    pub(super) backoff: Backoff,
-    pub(super) idle: Duration,
+    pub(super) reconnect: Reconnect,
+    pub(super) end_at: Option<String>,
+    idle: Option<Duration>,
     pub(super) events_within: Option<Duration>,
     pub(super) sizes: Sizes,
-    pub(super) duplicates: usize,
     pub(super) name: Option<String>,
     pub(super) last_id: String,
 }
@@ -55,14 +43,11 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Settings {
         Settings {
-            mode: Mode::default(),
-            backoff: Backoff::exponential(Duration::from_secs(1))
-                .cap(Duration::from_secs(60))
-                .jitter(Jitter::Proportional(0.25)),
-            idle: Duration::from_secs(60),
+            reconnect: Reconnect::default(),
+            end_at: None,
+            idle: None,
             events_within: None,
             sizes: SIZES,
-            duplicates: 0,
             name: None,
             last_id: String::new(),
         }
@@ -70,25 +55,73 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Which answers the stream comes back from. Default [`Mode::Agent`].
-    pub fn mode(mut self, mode: Mode) -> Settings {
-        self.mode = mode;
+    /// When and how the stream connects again. `true` and `false` say only whether it does, whatever the request is; a
+    /// [`Backoff`](crate::retry::Backoff) sets the waits; a [`Reconnect`] sets all of it. Default: where the request
+    /// may be repeated, which is GET and the other idempotent methods, an `Idempotency-Key`, and the
+    /// [`Idempotent`](crate::retry::Idempotent) mark.
+    ///
+    /// ```
+    /// use unwedge::sse::Settings;
+    ///
+    /// // A POST that only subscribes: sending it again does nothing twice.
+    /// let settings = Settings::default().reconnect(true);
+    /// # let _ = settings;
+    /// ```
+    pub fn reconnect(mut self, how: impl Into<Reconnect>) -> Settings {
+        let how = how.into();
+        if how.only_whether {
+            self.reconnect.repeat = how.repeat;
+        } else {
+            self.reconnect = how;
+        }
         self
     }
 
-    /// The waits between two connects; the first again after every success. Default 1 s, doubling to 60 s, +-25 % and
-    /// never above 60 s. The base is at least 10 ms.
+    /// One answer and no more, whatever the method is: the same as `reconnect(false)`, and what a POST gets by default.
     ///
-    /// A `retry:` of the server replaces the base, but is never taken below this base or above the cap.
-    pub fn backoff(mut self, backoff: impl Into<Backoff>) -> Settings {
-        self.backoff = backoff.into();
+    /// The end of the response is the end of the stream, its loss and its silence are the last error. Until the response
+    /// head is there, what the server has provably not processed (no connection, 425, 429, a refusal by breaker or
+    /// health check) is sent again up to three times, as long as nobody asks for a wait of more than a minute.
+    ///
+    /// ```
+    /// use unwedge::sse::Settings;
+    ///
+    /// let settings = Settings::default().once().end_at("[DONE]");
+    /// # let _ = settings;
+    /// ```
+    pub fn once(self) -> Settings {
+        self.reconnect(false)
+    }
+
+    /// An event with exactly this data is the end of the stream: it is not handed out, and nothing is sent any more.
+    /// Default none. `"[DONE]"` is what language models send.
+    ///
+    /// For a request that is sent once, an answer that ends without it was cut off: an error of kind `Transport`.
+    ///
+    /// ```no_run
+    /// use unwedge::{Body, StackLayer, sse};
+    /// # use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+    /// # use tower_layer::Layer;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let client = StackLayer::default().layer(Client::builder(TokioExecutor::new()).build_http::<Body>());
+    /// let question = r#"{"stream":true,"messages":[{"role":"user","content":"why?"}]}"#;
+    /// let request = http::Request::post("http://model.example/v1/chat").body(Body::full(question))?;
+    /// let mut answer = sse::Settings::default().end_at("[DONE]").connect(client, request)?;
+    /// while let Some(piece) = answer.next().await {
+    ///     print!("{}", piece?.data);
+    /// }
+    /// # Ok(()) }
+    /// ```
+    pub fn end_at(mut self, data: impl Into<String>) -> Settings {
+        self.end_at = Some(data.into());
         self
     }
 
     /// The longest silence: for the response headers, and between two bytes until the heartbeat of the server is
-    /// learnt. Default 60 s.
+    /// learnt. Default 60 s, and 10 min for a request that is sent once, where nothing is learnt.
     pub fn idle(mut self, limit: Duration) -> Settings {
-        self.idle = limit;
+        self.idle = Some(limit);
         self
     }
 
@@ -102,14 +135,6 @@ impl Settings {
     /// The most bytes of a line, and of the data, type and id of an event together. Default 1 MiB each.
     pub fn max_size(mut self, line: usize, event: usize) -> Settings {
         self.sizes = Sizes { line, event };
-        self
-    }
-
-    /// Remembers the ids of this many events, and does not hand out again after a reconnect what was handed out before
-    /// it. Default 0: off. For servers whose ids are unique and that send too much rather than too little. Events
-    /// without an id of their own, and ids above 1 KiB, always pass.
-    pub fn skip_duplicates(mut self, ids: usize) -> Settings {
-        self.duplicates = ids;
         self
     }
 
@@ -134,7 +159,7 @@ impl Settings {
     /// # Errors
     /// Kind `Config`: a limit of zero or above ten years, a back-off whose base is below 10 ms or whose parts do not
     /// fit together, a size of zero, an id that no header can carry, a URL without host, a body that cannot be sent
-    /// again at a reconnect.
+    /// again where the stream connects again.
     pub fn connect<S, B>(mut self, service: S, request: Request<B>) -> Result<EventStream, Error>
     where
         S: Service<Request<B>, Response = Response<Body>, Error = Error> + Clone + Send + 'static,
@@ -148,17 +173,15 @@ impl Settings {
         EventStream::new(self, service, request)
     }
 
+    pub(super) fn idle_of(&self, again: bool) -> Duration {
+        self.idle.unwrap_or(if again { IDLE } else { IDLE_ONCE })
+    }
+
     fn check(&self) -> Result<(), Error> {
-        self.backoff.check("the back-off of an event stream")?;
-        let (base, _) = self.backoff.range();
-        if base < SHORTEST_BASE {
-            return Err(Error::config(format!(
-                "the back-off of an event stream: base {:#} is below {:#}, a server that closes at once would make it a hot loop",
-                human(base),
-                human(SHORTEST_BASE)
-            )));
+        self.reconnect.check()?;
+        if let Some(limit) = self.idle {
+            check("the idle limit of an event stream", limit)?;
         }
-        check("the idle limit of an event stream", self.idle)?;
         if let Some(limit) = self.events_within {
             check("the time within which an event has to come", limit)?;
         }
@@ -168,12 +191,6 @@ impl Settings {
                     "the most bytes of {what} of an event stream are 0: must be at least 1"
                 )));
             }
-        }
-        if self.duplicates > MOST_IDS {
-            return Err(Error::config(format!(
-                "{} ids of an event stream to remember are above the most, {MOST_IDS}",
-                self.duplicates
-            )));
         }
         if http::HeaderValue::from_bytes(self.last_id.as_bytes()).is_err() {
             return Err(Error::config(format!(
@@ -188,28 +205,39 @@ impl Settings {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::retry::Backoff;
 
     #[test]
     fn what_cannot_work_is_named_with_its_value_and_the_rule() {
         let second = Duration::from_secs(1);
         let of = Settings::default;
+        let back = Reconnect::default;
         for (settings, words) in [
-            (of().backoff(Duration::ZERO), "base 0 s is below 10 ms"),
-            (of().backoff(Backoff::exponential(2 * second).cap(second)), "cap 1 s is below base 2 s"),
+            (of().reconnect(Backoff::none()), "base 0 s is below 10 ms"),
+            (of().reconnect(Backoff::exponential(2 * second).cap(second)), "cap 1 s is below base 2 s"),
             (of().idle(Duration::ZERO), "idle limit of an event stream is 0 s"),
             (of().idle(Duration::MAX), "10 years"),
             (of().events_within(Duration::ZERO), "event has to come is 0 s"),
             (of().max_size(0, 1), "bytes of a line of an event stream are 0"),
             (of().max_size(1, 0), "bytes of an event of an event stream are 0"),
-            (of().skip_duplicates(1_000_001), "1000001 ids"),
+            (of().reconnect(back().skip_duplicates(1_000_001)), "1000001 ids"),
+            (of().reconnect(back().spread(Duration::MAX)), "spread of an event stream"),
             (of().last_event_id("a\nb"), "\"a\\nb\""),
         ] {
             let error = settings.check().unwrap_err();
             assert!(error.is_config() && error.to_string().contains(words), "{error}");
         }
         assert!(of().check().is_ok());
-        assert!(
-            of().backoff(Duration::from_millis(10)).max_size(1, 1).last_event_id("\u{e9}").check().is_ok()
-        );
+        let least = Backoff::constant(Duration::from_millis(10));
+        assert!(of().reconnect(least).max_size(1, 1).last_event_id("\u{e9}").check().is_ok());
+    }
+
+    #[test]
+    fn whether_it_connects_again_leaves_the_waits_as_they_are() {
+        let waits = Backoff::constant(Duration::from_secs(7));
+        let settings = Settings::default().reconnect(waits.clone()).reconnect(true);
+        assert_eq!((settings.reconnect.repeat, &settings.reconnect.backoff), (Some(true), &waits));
+        let settings = settings.once();
+        assert_eq!((settings.reconnect.repeat, &settings.reconnect.backoff), (Some(false), &waits));
     }
 }

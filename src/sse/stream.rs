@@ -2,13 +2,14 @@
 
 mod connect;
 mod lost;
+mod refused;
 
 use super::cadence::Cadence;
 use super::parser::{Event, Item, Parser};
 use super::seen::Seen;
 use super::settings::Settings;
 use super::status::{Cause, Phase, Status};
-use super::verdict::{self, Verdict};
+use super::verdict::{self, Rules, Verdict};
 use crate::body::Body;
 use crate::deadline::{Timer, outside};
 use crate::error::{Error, ErrorKind};
@@ -17,8 +18,9 @@ use crate::retry::after::retry_after;
 use crate::telemetry;
 use bytes::Bytes;
 use connect::{Connect, Opening};
-use http::{Request, Response};
+use http::{HeaderMap, Request, Response};
 use lost::Bound;
+use refused::Refused;
 use std::fmt;
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -51,6 +53,13 @@ pub struct EventStream {
     /// Connects since then, the one under way included.
     tries: u32,
     last_wait: Option<Duration>,
+    /// Nothing was waited for since it was connected.
+    was_connected: bool,
+    /// Answers since then that would have ended it for good, and the headers that the caller has renewed.
+    refusals: u32,
+    renewed: HeaderMap,
+    /// The longest silence, as long as no other is learnt.
+    idle: Duration,
     parser: Parser,
     cadence: Cadence,
     seen: Seen,
@@ -62,6 +71,8 @@ pub struct EventStream {
     event_at: Instant,
     /// A bound was reached late, and what may lie ready has until then.
     grace: Option<Instant>,
+    /// The same for the next event, which comments do not touch.
+    events_grace: Option<Instant>,
     status: watch::Sender<Status>,
 }
 
@@ -69,6 +80,7 @@ enum Link {
     Start,
     Opening(Opening, Instant),
     Open(Body, Bytes),
+    Refused(Box<Refused>),
     Waiting(Instant),
     Ended,
 }
@@ -80,23 +92,29 @@ impl EventStream {
         S::Future: Send + 'static,
         B: Send + 'static,
     {
-        let connect = Connect::new(service, request)?;
+        let connect = Connect::new(service, request, settings.reconnect.repeat)?;
+        let idle = settings.idle_of(connect.again);
         Ok(EventStream {
             name: settings.name.clone().unwrap_or_else(|| connect.origin.to_string()),
             connect,
-            backoff: settings.backoff.clone(),
-            rng: settings.backoff.rng(),
+            backoff: settings.reconnect.backoff.clone(),
+            rng: settings.reconnect.backoff.rng(),
             failures: 0,
             tries: 0,
             last_wait: None,
+            was_connected: false,
+            refusals: 0,
+            renewed: HeaderMap::new(),
+            idle,
             parser: Parser::new(settings.sizes, settings.last_id.as_str().into()),
-            cadence: Cadence::new(settings.idle),
-            seen: Seen::new(settings.duplicates),
+            cadence: Cadence::new(idle),
+            seen: Seen::new(settings.reconnect.duplicates),
             link: Link::Start,
             timer: Box::pin(Timer::default()),
             silent_since: None,
             event_at: Instant::now(),
             grace: None,
+            events_grace: None,
             status: watch::Sender::new(Status::new()),
             settings,
         })
@@ -131,7 +149,24 @@ impl EventStream {
         self.status.subscribe()
     }
 
+    fn rules(&self) -> Rules {
+        Rules { mode: self.settings.reconnect.mode, again: self.connect.again }
+    }
+
+    /// Events that lie ready cost budget too: a task that only reads them leaves room for others.
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Event, Error>>> {
+        let budget = tokio::task::coop::poll_proceed(cx);
+        if budget.is_pending() && !self.is_due() {
+            return Poll::Pending;
+        }
+        let said = self.poll_said(cx);
+        if let (Poll::Ready(budget), Poll::Ready(_)) = (budget, &said) {
+            budget.made_progress();
+        }
+        said
+    }
+
+    fn poll_said(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Event, Error>>> {
         let mut frames = 0;
         loop {
             let said = match &mut self.link {
@@ -139,7 +174,7 @@ impl EventStream {
                 Link::Start => self.start(),
                 Link::Waiting(until) => {
                     let until = *until;
-                    match ready!(self.timer.as_mut().poll(until, cx)) {
+                    match ready!(self.poll_timer(until, cx)) {
                         Ok(()) => self.link = Link::Start,
                         Err(error) => return Poll::Ready(Some(Err(self.fail(error)))),
                     }
@@ -148,10 +183,11 @@ impl EventStream {
                 Link::Opening(opening, since) => match outside(|| opening.as_mut().poll(cx)) {
                     Poll::Ready(answer) => self.answered(answer),
                     Poll::Pending => {
-                        let ends = *since + self.settings.idle;
+                        let ends = *since + self.idle;
                         ready!(self.poll_bound(ends, Bound::Headers, cx))
                     }
                 },
+                Link::Refused(_) => ready!(self.poll_refused(cx)),
                 Link::Open(body, chunk) => match self.parser.next(chunk) {
                     Some(item) => match self.said(item) {
                         Some(said) => return Poll::Ready(Some(said)),
@@ -190,7 +226,7 @@ impl EventStream {
         let attempt = self.tries;
         self.status.send_modify(|status| (status.phase, status.attempt) = (Phase::Connecting, attempt));
         self.grace = None;
-        let opening = outside(|| (self.connect.open)(self.parser.last_id()));
+        let opening = outside(|| (self.connect.open)(self.parser.last_id(), &self.renewed));
         self.link = Link::Opening(opening, now);
         None
     }
@@ -199,33 +235,36 @@ impl EventStream {
     fn answered(&mut self, answer: Result<Response<Body>, Error>) -> Option<Error> {
         let (head, body) = match answer {
             Ok(answer) => answer.into_parts(),
-            Err(error) => return self.lost(error, None),
+            Err(error) => return self.broke(error),
         };
         #[expect(clippy::disallowed_methods, reason = "a date in Retry-After is wall-clock time")]
         let asked = retry_after(&head.headers, SystemTime::now());
-        match verdict::of_head(self.settings.mode, &head, asked) {
+        match verdict::of_head(self.rules(), &head, asked) {
             Verdict::Read => {
                 let last_id = Arc::clone(self.parser.last_id());
                 self.parser = Parser::new(self.settings.sizes, last_id);
                 self.cadence.connected();
                 self.seen.connected();
-                (self.silent_since, self.grace, self.event_at) = (None, None, Instant::now());
+                (self.silent_since, self.grace) = (None, None);
+                (self.event_at, self.events_grace) = (Instant::now(), None);
                 telemetry::stream_connected(&self.name, self.tries);
                 self.status.send_modify(|status| {
                     status.phase = Phase::Connected;
                     status.connected += 1;
                 });
                 (self.failures, self.tries, self.last_wait) = (0, 0, None);
+                (self.was_connected, self.refusals) = (true, 0);
                 self.link = Link::Open(body, Bytes::new());
                 None
             }
             Verdict::Stop => {
-                telemetry::stream_ended(&self.name, None);
-                self.end(None);
+                self.is_over();
                 None
             }
-            Verdict::Again(error) => self.lost(error, None),
-            Verdict::Fatal(error) => Some(self.fail(error)),
+            Verdict::Again(error) if !self.gives_up(&error) => self.again(error, None),
+            Verdict::Again(error) | Verdict::Fatal(error) => {
+                self.refused(error, (head.status, head.headers), asked, body)
+            }
         }
     }
 
@@ -233,7 +272,11 @@ impl EventStream {
     fn said(&mut self, item: Item) -> Option<Result<Event, Error>> {
         match item {
             Item::Event { event, named } => {
-                self.event_at = Instant::now();
+                (self.event_at, self.events_grace) = (Instant::now(), None);
+                if self.settings.end_at.as_deref().is_some_and(|end| *end == *event.data) {
+                    self.is_over();
+                    return None;
+                }
                 if named && self.seen.again(&event.id) {
                     self.status.send_modify(|status| status.duplicates += 1);
                     return None;
@@ -241,12 +284,15 @@ impl EventStream {
                 Some(Ok(event))
             }
             Item::Comment => {
-                self.cadence.beat(Instant::now());
+                // Nobody comes back from a rhythm that was learnt wrongly where nothing is repeated.
+                if self.connect.again {
+                    self.cadence.beat(Instant::now());
+                }
                 None
             }
             Item::Retry(base) => {
-                let (least, cap) = self.settings.backoff.range();
-                self.backoff = self.settings.backoff.with_base(base.clamp(least, cap));
+                let (least, cap) = self.settings.reconnect.backoff.range();
+                self.backoff = self.settings.reconnect.backoff.with_base(base.clamp(least, cap));
                 None
             }
             Item::TooLarge => {
@@ -264,7 +310,12 @@ impl EventStream {
             }
             Item::Endless => {
                 let error = Error::new(ErrorKind::Transport, "an event above its size limit did not end");
-                self.lost(error, Some(Cause::Server)).map(Err)
+                if self.connect.again {
+                    self.again(error, Some(Cause::Server))
+                } else {
+                    Some(self.fail(error))
+                }
+                .map(Err)
             }
         }
     }
@@ -277,14 +328,36 @@ impl EventStream {
                 if let (Link::Open(_, chunk), Ok(data)) = (&mut self.link, frame.into_data()) {
                     *chunk = data;
                 }
+                self.without_event()
+            }
+            Some(Err(error)) => self.broke(error),
+            None => self.ended(),
+        }
+    }
+
+    /// The response is over.
+    fn ended(&mut self) -> Option<Error> {
+        match (&self.settings.end_at, self.connect.again) {
+            (_, true) => {
+                let error = Error::new(ErrorKind::Transport, "the server ended the event stream");
+                self.again(error, Some(Cause::Server))
+            }
+            (None, false) => {
+                self.is_over();
                 None
             }
-            Some(Err(error)) => self.lost(error, None),
-            None => {
-                let error = Error::new(ErrorKind::Transport, "the server ended the event stream");
-                self.lost(error, Some(Cause::Server))
+            (Some(end), false) => {
+                let detail = format!("the server ended the event stream before {end:?}");
+                let error = Error::new(ErrorKind::Transport, detail).at(crate::error::Phase::Body);
+                Some(self.fail(error))
             }
         }
+    }
+
+    /// The server has said that nothing more is to come.
+    fn is_over(&mut self) {
+        telemetry::stream_ended(&self.name, None);
+        self.end(None);
     }
 }
 

@@ -1,10 +1,20 @@
 //! What an answer or an error means for an event stream. Pure.
 
 use super::{Cause, Mode};
+use crate::duration::human;
 use crate::error::{Error, ErrorKind};
-use http::header::CONTENT_TYPE;
+use crate::retry::classify::{Outcome, Repeat};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, StatusCode, response};
 use std::time::Duration;
+
+/// What a stream comes back from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rules {
+    pub(crate) mode: Mode,
+    /// It connects again. Otherwise only what was provably not processed is repeated, until the response head is there.
+    pub(crate) again: bool,
+}
 
 #[derive(Debug)]
 pub(crate) enum Verdict {
@@ -19,9 +29,16 @@ pub(crate) enum Verdict {
 }
 
 /// Of a response head. `asked`: its `Retry-After`.
-pub(crate) fn of_head(mode: Mode, head: &response::Parts, asked: Option<Duration>) -> Verdict {
+pub(crate) fn of_head(rules: Rules, head: &response::Parts, asked: Option<Duration>) -> Verdict {
     match head.status {
-        StatusCode::OK if is_event_stream(&head.headers) => Verdict::Read,
+        StatusCode::OK if is_event_stream(&head.headers) => match coding(&head.headers) {
+            None => Verdict::Read,
+            Some(coding) => {
+                let detail =
+                    format!("the event stream is in the coding {coding:?}, which nobody here can undo");
+                Verdict::Fatal(status(head.status, None, detail))
+            }
+        },
         StatusCode::NO_CONTENT => Verdict::Stop,
         StatusCode::OK => {
             let kind = head.headers.get(CONTENT_TYPE).map(|value| String::from_utf8_lossy(value.as_bytes()));
@@ -33,25 +50,37 @@ pub(crate) fn of_head(mode: Mode, head: &response::Parts, asked: Option<Duration
             if let Some(reason) = code.canonical_reason() {
                 detail = format!("{detail} {reason}");
             }
-            match (mode, code.as_u16()) {
-                (Mode::Agent, 500.. | 408 | 425 | 429) => Verdict::Again(status(code, asked, detail)),
-                _ => Verdict::Fatal(status(code, asked, detail)),
+            if let Some(asked) = asked {
+                detail = format!("{detail}, the server asks to wait {:#}", human(asked));
             }
+            let error = status(code, asked, detail);
+            let comes_back = match rules {
+                Rules { mode: Mode::Spec, .. } => false,
+                // What the reader of the error would be told is what the stream itself does.
+                Rules { again: true, .. } => error.is_retriable(),
+                Rules { again: false, .. } => Outcome::Head(head).class().repeat == Repeat::Always,
+            };
+            if comes_back { Verdict::Again(error) } else { Verdict::Fatal(error) }
         }
     }
 }
 
-/// Of a call that had no answer, or a body that broke.
-pub(crate) fn of_error(mode: Mode, error: Error) -> Verdict {
-    let hopeless = matches!(
-        error.kind(),
-        ErrorKind::Config | ErrorKind::Cancelled | ErrorKind::Redirect | ErrorKind::TooLarge
-    );
-    if hopeless || (mode == Mode::Spec && !error.is_retriable()) {
-        Verdict::Fatal(error)
-    } else {
-        Verdict::Again(error)
-    }
+/// Of a call that had no answer, or a body that broke. `opening`: there was no response head yet.
+pub(crate) fn of_error(rules: Rules, error: Error, opening: bool) -> Verdict {
+    let comes_back = match rules {
+        Rules { again: false, .. } => opening && is_unprocessed(&error),
+        Rules { mode: Mode::Spec, .. } => error.is_retriable(),
+        // Certificates are renewed.
+        Rules { mode: Mode::Agent, .. } => error.is_retriable() || error.inner().fault.certificate,
+    };
+    if comes_back { Verdict::Again(error) } else { Verdict::Fatal(error) }
+}
+
+/// Whether the server has provably not processed the request: it may be sent again, whatever it does.
+fn is_unprocessed(error: &Error) -> bool {
+    let refused = error.is_refused()
+        || (matches!(error.kind(), ErrorKind::RetryAfter { .. }) && error.status().is_none());
+    refused || Outcome::Error(error).class().repeat == Repeat::Always
 }
 
 /// Who is to blame.
@@ -66,13 +95,22 @@ pub(crate) fn cause(error: &Error) -> Cause {
 }
 
 fn status(code: StatusCode, asked: Option<Duration>, detail: String) -> Error {
-    let kind = match asked {
-        Some(retry_in) => ErrorKind::RetryAfter { retry_in },
-        None => ErrorKind::Transport,
-    };
-    let mut error = Error::new(kind, detail);
+    let mut error = Error::new(ErrorKind::Transport, detail);
     error.inner_mut().status = Some(code);
+    // A wait heals nothing where the request is at fault, whatever the server says.
+    if let Some(retry_in) = asked.filter(|_| error.is_retriable()) {
+        error.inner_mut().kind = ErrorKind::RetryAfter { retry_in };
+    }
     error
+}
+
+/// The coding of the body, where there is one left: those that can be undone were undone beneath.
+fn coding(headers: &HeaderMap) -> Option<String> {
+    let names = headers.get_all(CONTENT_ENCODING).iter();
+    let names = names.map(|value| String::from_utf8_lossy(value.as_bytes()).trim().to_owned());
+    let names: Vec<_> =
+        names.filter(|name| !name.is_empty() && !name.eq_ignore_ascii_case("identity")).collect();
+    (!names.is_empty()).then(|| names.join(", "))
 }
 
 fn is_event_stream(headers: &HeaderMap) -> bool {
@@ -82,72 +120,4 @@ fn is_event_stream(headers: &HeaderMap) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn judged(mode: Mode, status: u16, kind: Option<&str>) -> Verdict {
-        let mut response = http::Response::builder().status(status);
-        if let Some(kind) = kind {
-            response = response.header(CONTENT_TYPE, kind);
-        }
-        of_head(mode, &response.body(()).unwrap().into_parts().0, None)
-    }
-
-    #[test]
-    fn events_are_read_from_200_and_the_one_type_alone() {
-        for kind in ["text/event-stream", "Text/Event-Stream;charset=utf-8", " text/event-stream ; x=y"] {
-            assert!(matches!(judged(Mode::Spec, 200, Some(kind)), Verdict::Read), "{kind}");
-        }
-        for kind in [Some("text/plain"), Some("text/event-streams"), Some(""), None] {
-            match judged(Mode::Agent, 200, kind) {
-                Verdict::Fatal(error) => {
-                    assert!(error.to_string().contains("text/event-stream was expected"), "{error}");
-                    assert!(!error.is_retriable());
-                }
-                other => panic!("{kind:?}: {other:?}"),
-            }
-        }
-        assert!(matches!(judged(Mode::Agent, 206, Some("text/event-stream")), Verdict::Fatal(_)));
-    }
-
-    #[test]
-    fn an_agent_tries_again_where_time_may_heal_and_the_standard_does_not() {
-        for status in [500, 501, 502, 503, 504, 599, 408, 425, 429] {
-            assert!(matches!(judged(Mode::Agent, status, None), Verdict::Again(_)), "{status}");
-            assert!(matches!(judged(Mode::Spec, status, None), Verdict::Fatal(_)), "{status}");
-        }
-        for status in [301, 304, 400, 401, 403, 404, 410] {
-            assert!(matches!(judged(Mode::Agent, status, None), Verdict::Fatal(_)), "{status}");
-        }
-        for mode in [Mode::Agent, Mode::Spec] {
-            assert!(matches!(judged(mode, 204, Some("text/event-stream")), Verdict::Stop));
-        }
-    }
-
-    #[test]
-    fn errors_that_no_wait_heals_are_fatal() {
-        let hopeless = [ErrorKind::Config, ErrorKind::Cancelled, ErrorKind::Redirect, ErrorKind::TooLarge];
-        for kind in hopeless {
-            assert!(matches!(of_error(Mode::Agent, Error::new(kind, "")), Verdict::Fatal(_)), "{kind}");
-        }
-        let retry_in = Duration::from_secs(5);
-        for kind in [ErrorKind::Transport, ErrorKind::Connect, ErrorKind::Stall, ErrorKind::Open { retry_in }]
-        {
-            for mode in [Mode::Agent, Mode::Spec] {
-                assert!(matches!(of_error(mode, Error::new(kind, "")), Verdict::Again(_)), "{kind}");
-            }
-        }
-    }
-
-    #[test]
-    fn the_blame_is_the_networks_the_servers_or_that_of_silence() {
-        let retry_in = Duration::from_secs(5);
-        let of = |kind| cause(&Error::new(kind, ""));
-        assert_eq!(of(ErrorKind::Transport), Cause::Network);
-        assert_eq!(of(ErrorKind::Connect), Cause::Network);
-        assert_eq!(of(ErrorKind::Open { retry_in }), Cause::Server);
-        assert_eq!(of(ErrorKind::Attempt), Cause::Timeout);
-        assert_eq!(of(ErrorKind::Stall), Cause::Timeout);
-        assert_eq!(cause(&status(StatusCode::BAD_GATEWAY, None, String::new())), Cause::Server);
-    }
-}
+mod tests;

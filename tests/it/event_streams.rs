@@ -6,14 +6,18 @@ use http_body_util::Full;
 use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 use unwedge::retry::{Backoff, Jitter};
-use unwedge::sse::{EventStream, Mode, Phase, Settings};
+use unwedge::sse::{EventStream, Mode, Phase, Reconnect, Settings};
 use unwedge::testing::{Peer, Reply};
 use unwedge::{Body, Deadline, Error, ErrorKind, Limits, StackLayer, retry, within};
 
 /// Waits of 1, 2, 4, ... 60 s to the millisecond.
-pub(crate) fn steady() -> Settings {
+pub(crate) fn waits() -> Reconnect {
     let backoff = Backoff::exponential(SECOND).cap(MINUTE).jitter(Jitter::None);
-    Settings::default().backoff(backoff)
+    Reconnect::from(backoff).spread(Duration::ZERO)
+}
+
+pub(crate) fn steady() -> Settings {
+    Settings::default().reconnect(waits())
 }
 
 /// A stream over a stack with default limits and no breaker.
@@ -125,7 +129,7 @@ async fn another_content_type_is_a_permanent_error_that_names_it_and_hands_out_n
     for mode in [Mode::Agent, Mode::Spec] {
         let reply = Reply::ok("data: a\n\n").header("content-type", "text/html");
         let peer = Peer::new().forever(reply);
-        let error = last_word(&mut over(&peer, steady().mode(mode))).await;
+        let error = last_word(&mut over(&peer, Settings::default().reconnect(waits().mode(mode)))).await;
         let text = error.to_string();
         assert!(text.contains("http://peer.test/events") && text.contains("text/html"), "{text}");
         assert_eq!((error.status().map(|s| s.as_u16()), error.is_retriable()), (Some(200), false));
@@ -141,7 +145,8 @@ async fn server_errors_end_it_by_the_standard_and_not_for_an_agent() {
         assert_eq!(data(&mut over(&peer, steady())).await, "a");
         assert_eq!(peer.request_count(), 2);
         let peer = script(status);
-        let error = last_word(&mut over(&peer, steady().mode(Mode::Spec))).await;
+        let error =
+            last_word(&mut over(&peer, Settings::default().reconnect(waits().mode(Mode::Spec)))).await;
         assert_eq!((error.status().unwrap().as_u16(), peer.request_count()), (status, 1));
     }
     let peer = script(404);
@@ -223,7 +228,7 @@ async fn it_works_over_reqwest_and_goes_on_behind_the_last_whole_event() {
     let inner = unwedge::reqwest::builder().inner_client().unwrap();
     let service = StackLayer::default().layer(unwedge::reqwest::Service::new(inner));
     let request = http::Request::get(url).body(Body::empty()).unwrap();
-    let settings = Settings::default().backoff(Backoff::constant(250 * MS).jitter(Jitter::None));
+    let settings = Settings::default().reconnect(waits().backoff(Backoff::constant(250 * MS)));
     let mut stream = settings.connect(service, request).unwrap();
     assert_eq!((data(&mut stream).await, data(&mut stream).await), ("a".into(), "b".into()));
     drop(stream);
@@ -231,15 +236,17 @@ async fn it_works_over_reqwest_and_goes_on_behind_the_last_whole_event() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_post_sends_its_body_with_every_connect_and_one_that_cannot_is_refused() {
+async fn a_post_that_connects_again_sends_its_body_with_every_connect_and_one_that_cannot_is_refused() {
     let peer = Peer::new().then(events("data: a\n\n")).forever(events_then_silence("data: b\n\n"));
     let request = http::Request::post("http://peer.test/chat").body(Full::from("prompt")).unwrap();
-    let mut stream = steady().connect(stack(&peer, &built(StackLayer::builder())), request).unwrap();
+    let settings = steady().reconnect(true);
+    let mut stream = settings.connect(stack(&peer, &built(StackLayer::builder())), request).unwrap();
     assert_eq!([data(&mut stream).await, data(&mut stream).await], ["a", "b"]);
     assert!(peer.requests().iter().all(|request| request.body == "prompt"));
     let body = Body::streaming(Full::<bytes::Bytes>::from("once"));
     let request = http::Request::post("http://peer.test/chat").body(body).unwrap();
-    let error = steady().connect(client(&peer).build().unwrap(), request).unwrap_err();
+    let settings = steady().reconnect(true);
+    let error = settings.connect(client(&peer).build().unwrap(), request).unwrap_err();
     assert!(error.is_config() && error.to_string().contains("Body"), "{error}");
     let error = steady().connect(
         stack(&peer, &built(StackLayer::builder())),

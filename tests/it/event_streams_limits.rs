@@ -1,12 +1,19 @@
 //! Event streams: silence, sizes, and readers that come late.
 
-use crate::event_streams::{data, over, steady};
+use crate::event_streams::{data, over, steady, waits};
 use crate::support::{MINUTE, SECOND, built, events, events_then_silence, get, stack, times};
+use bytes::Bytes;
+use http_body_util::{Full, StreamBody};
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
-use unwedge::sse::{Cause, Phase, Settings};
+use unwedge::sse::{Cause, EventStream, Phase, Settings};
 use unwedge::testing::{Peer, Reply};
-use unwedge::{Limits, StackLayer};
+use unwedge::{Body, Error, Limits, StackLayer};
 
 const BEAT: &str = ": beat\n";
 
@@ -155,11 +162,136 @@ async fn comments_without_end_leave_room_for_others() {
     assert!(turns > 3, "{turns}");
 }
 
+/// A service whose answers are event streams of this body.
+fn of_bodies<B>(
+    body: impl Fn(u32) -> B + Send + Sync + 'static,
+) -> impl tower_service::Service<
+    http::Request<Full<Bytes>>,
+    Response = http::Response<Body>,
+    Error = Error,
+    Future: Send,
+> + Clone
++ Send
+where
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<unwedge::BoxError>,
+{
+    let (body, asked) = (Arc::new(body), Arc::new(AtomicU32::new(0)));
+    tower::service_fn(move |_| {
+        let body = Body::streaming(body(asked.fetch_add(1, Ordering::Relaxed)));
+        let head = http::Response::builder().header("content-type", "text/event-stream");
+        async move { Ok(head.body(body).expect("a response")) }
+    })
+}
+
+/// A body of frames that are always ready.
+fn ready(frame: &'static str) -> impl http_body::Body<Data = Bytes, Error = Infallible> + Send {
+    let frame = move || Ok(http_body::Frame::data(Bytes::from_static(frame.as_bytes())));
+    StreamBody::new(futures_util::stream::repeat_with(frame))
+}
+
+/// The clock goes on by 10 ms each time that the stream lets anybody else run: how many turns until this is so.
+async fn turns_until(stream: &mut EventStream, so: impl Fn(&unwedge::sse::Status) -> bool) -> u32 {
+    let states = stream.subscribe();
+    let mut turns = 0;
+    let others = async {
+        while !so(&states.borrow()) {
+            turns += 1;
+            assert!(turns < 100_000, "{:?}", states.borrow());
+            tokio::time::advance(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::select! {
+        biased;
+        _ = async { while stream.next().await.is_some() {} } => {}
+        () = others => {}
+    }
+    turns
+}
+
+#[tokio::test(start_paused = true)]
+async fn comments_that_come_as_fast_as_they_are_read_are_no_events() {
+    let mut stream = steady()
+        .events_within(Duration::from_millis(200))
+        .connect(of_bodies(|_| ready(BEAT)), get("/events"))
+        .unwrap();
+    let start = Instant::now();
+    turns_until(&mut stream, |status| status.timeout == 1).await;
+    let took = start.elapsed();
+    assert!(took >= Duration::from_millis(200) && took <= Duration::from_millis(220), "{took:?}");
+    assert!(stream.status().error.unwrap().contains("no event for 200 ms"));
+    turns_until(&mut stream, |status| status.connected == 2).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reader_that_comes_late_to_endless_comments_waits_a_moment_for_its_event_and_no_longer() {
+    let limit = Duration::from_millis(200);
+    let mut stream =
+        steady().events_within(limit).connect(of_bodies(|_| ready(BEAT)), get("/events")).unwrap();
+    turns_until(&mut stream, |status| status.connected == 1).await;
+    sleep(MINUTE).await;
+    let start = Instant::now();
+    turns_until(&mut stream, |status| status.timeout == 1).await;
+    assert!(start.elapsed() >= SECOND && start.elapsed() <= SECOND + limit, "{:?}", start.elapsed());
+}
+
+/// Whoever has used up its budget is told "pending" by tokio's timers too.
+#[tokio::test(start_paused = true)]
+async fn a_bound_fires_although_the_budget_of_the_task_is_always_spent() {
+    struct Spends;
+    impl http_body::Body for Spends {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(
+            self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+        ) -> Poll<Option<Result<http_body::Frame<Bytes>, Infallible>>> {
+            loop {
+                std::task::ready!(tokio::task::coop::poll_proceed(cx)).made_progress();
+            }
+        }
+    }
+    for (settings, bound) in
+        [(steady().idle(5 * SECOND), 5), (steady().events_within(2 * SECOND), 2), (steady(), 60)]
+    {
+        let mut stream = settings.connect(of_bodies(|_| Spends), get("/events")).unwrap();
+        let start = Instant::now();
+        turns_until(&mut stream, |status| status.timeout == 1).await;
+        let took = start.elapsed();
+        assert!(took >= bound * SECOND && took <= bound * SECOND + Duration::from_millis(50), "{took:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn events_that_lie_ready_leave_room_for_others() {
+    const EVENTS: &str = "data: a\n\n";
+    let frame: &'static str = Box::leak(EVENTS.repeat(10_000).into_boxed_str());
+    let mut stream = steady().connect(of_bodies(move |_| ready(frame)), get("/events")).unwrap();
+    let mut read = 0;
+    let mut turns = 0;
+    let others = async {
+        while turns < 100 {
+            turns += 1;
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        biased;
+        () = async { while stream.next().await.is_some() { read += 1; assert!(read < 100_000, "nobody else ran") } } => {}
+        () = others => {}
+    }
+    assert!(read > 100, "{read}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn ten_thousand_reconnects_leave_nothing_behind() {
     let peer = Peer::new().forever(events("id: 1\ndata: a\n\n"));
     let layer = built(StackLayer::builder());
-    let mut stream = steady().skip_duplicates(10).connect(stack(&peer, &layer), get("/events")).unwrap();
+    let mut stream = Settings::default()
+        .reconnect(waits().skip_duplicates(10))
+        .connect(stack(&peer, &layer), get("/events"))
+        .unwrap();
     let start = Instant::now();
     assert!(timeout(10_000 * SECOND, async { while stream.next().await.is_some() {} }).await.is_err());
     assert!(stream.status().connected >= 9_990 && start.elapsed() >= 10_000 * SECOND);

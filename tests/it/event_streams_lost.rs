@@ -1,6 +1,6 @@
 //! Event streams: how they come back.
 
-use crate::event_streams::{data, ids, last_word, over, steady};
+use crate::event_streams::{data, ids, last_word, over, steady, waits};
 use crate::support::{MINUTE, MS, SECOND, events, events_then_silence, get, stack, times};
 use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
@@ -189,7 +189,7 @@ async fn duplicates_after_a_resume_are_suppressed_by_id_where_that_is_asked_for(
         )
     };
     let peer = script();
-    let mut stream = over(&peer, steady().skip_duplicates(100));
+    let mut stream = over(&peer, Settings::default().reconnect(waits().skip_duplicates(100)));
     let mut read = Vec::new();
     while read.last().is_none_or(|last| last != "c") {
         read.push(data(&mut stream).await);

@@ -45,6 +45,8 @@ mod event_runner_settings;
 mod event_streams;
 mod event_streams_limits;
 mod event_streams_lost;
+mod event_streams_once;
+mod event_streams_refused;
 #[cfg(unix)]
 mod faults_command;
 mod fetch_command;

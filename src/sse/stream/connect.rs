@@ -5,8 +5,9 @@ use crate::collect::Endless;
 use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::origin::{Label, Origin, Target};
+use crate::retry::classify::is_idempotent;
 use http::header::{ACCEPT, ACCEPT_ENCODING, CACHE_CONTROL, HeaderName, HeaderValue};
-use http::{Request, Response};
+use http::{HeaderMap, Request, Response};
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use tokio::time::Instant;
@@ -19,16 +20,21 @@ pub(super) type Opening = Pin<Box<dyn Future<Output = Result<Response<Body>, Err
 
 /// What is the same for all connects of a stream.
 pub(super) struct Connect {
-    /// Connects, with the last event id.
-    pub(super) open: Box<dyn FnMut(&str) -> Opening + Send>,
+    /// Connects, with the last event id and what the caller has renewed.
+    pub(super) open: Box<dyn FnMut(&str, &HeaderMap) -> Opening + Send>,
     pub(super) origin: Origin,
     /// The deadline that the request brings.
     pub(super) ends: Option<Instant>,
+    /// Whether the stream connects again after its end and its loss.
+    pub(super) again: bool,
+    /// Whether the request can be sent more than once at all.
+    pub(super) repeats: bool,
     target: Target,
 }
 
 impl Connect {
-    pub(super) fn new<S, B>(service: S, request: Request<B>) -> Result<Connect, Error>
+    /// `again`: whether it connects again, where the caller said so.
+    pub(super) fn new<S, B>(service: S, request: Request<B>, again: Option<bool>) -> Result<Connect, Error>
     where
         S: Service<Request<B>, Response = Response<Body>, Error = Error> + Clone + Send + 'static,
         S::Future: Send + 'static,
@@ -36,8 +42,10 @@ impl Connect {
     {
         let origin = Origin::of(request.uri())?;
         let (mut head, body) = request.into_parts();
+        let again = again.unwrap_or_else(|| is_idempotent(&head.method, &head.headers, &head.extensions));
         let copy = |body: &B| Replay::default().copy(body);
-        if copy(&body).is_none() {
+        let repeats = copy(&body).is_some();
+        if again && !repeats {
             return Err(Error::config(format!(
                 "an event stream sends its request again at each reconnect, which a body of type {} does not allow",
                 Replay::name_of::<B>()
@@ -58,23 +66,28 @@ impl Connect {
         };
         let ends = head.extensions.get::<Deadline>().map(|deadline| deadline.instant());
         head.extensions.insert(Endless);
-        let open = move |last_id: &str| -> Opening {
+        let mut body = Some(body);
+        let open = move |last_id: &str, renewed: &HeaderMap| -> Opening {
             let mut head = head.clone();
+            for (name, value) in renewed {
+                head.headers.insert(name, value.clone());
+            }
             // An id that no header can carry (control characters) is not sent; an empty one is none.
             match HeaderValue::from_bytes(last_id.as_bytes()) {
                 Ok(id) if !last_id.is_empty() => drop(head.headers.insert(LAST_EVENT_ID, id)),
                 _ => drop(head.headers.remove(LAST_EVENT_ID)),
             }
-            let (mut service, body) = (service.clone(), copy(&body));
+            let body = if repeats { body.as_ref().and_then(&copy) } else { body.take() };
+            let mut service = service.clone();
             Box::pin(async move {
                 poll_fn(|cx| service.poll_ready(cx)).await?;
                 let Some(body) = body else {
-                    return Err(Error::config("the body of an event stream could not be copied any more"));
+                    return Err(Error::config("the body of an event stream cannot be sent again"));
                 };
                 service.call(Request::from_parts(head, body)).await
             })
         };
-        Ok(Connect { open: Box::new(open), origin, ends, target })
+        Ok(Connect { open: Box::new(open), origin, ends, again, repeats, target })
     }
 
     /// The error with the URL in its message, where it has none yet.

@@ -1,7 +1,7 @@
 //! How a connection of an event stream ends: which clock ran out, what was lost by it, and when the next one is made.
 
-use super::{EventStream, Link};
-use crate::duration::human;
+use super::{EventStream, Link, refused};
+use crate::duration::{LONGEST, human};
 use crate::error::{self, Error, ErrorKind};
 use crate::sse::status::{Cause, Phase};
 use crate::sse::verdict::{self, Verdict};
@@ -12,6 +12,10 @@ use tokio::time::Instant;
 
 /// The longest wait that somebody else may ask for, as for an open circuit.
 const MOST_ASKED: Duration = Duration::from_secs(300);
+/// A request that is sent once goes out at most so often until its response head is there, and not after a wait of more
+/// than this, as it is with a call.
+const TRIES: u32 = 4;
+const PATIENCE: Duration = Duration::from_secs(60);
 /// Jitter on it, so that not all clients come back together.
 const SPREAD: f64 = 0.1;
 /// A bound that is noticed so much late was noticed by a reader that came late: what lies ready gets so long to arrive.
@@ -37,25 +41,60 @@ impl EventStream {
         }
     }
 
+    /// The timer, and the clock beside it: a task that has used up its budget is told "pending" by the timer too.
+    pub(super) fn poll_timer(&mut self, at: Instant, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        match self.timer.as_mut().poll(at, cx) {
+            Poll::Pending if Instant::now() >= at => Poll::Ready(Ok(())),
+            polled => polled,
+        }
+    }
+
     pub(super) fn poll_bound(
         &mut self,
         at: Instant,
         bound: Bound,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Error>> {
-        if let Err(error) = ready!(self.timer.as_mut().poll(self.grace.unwrap_or(at), cx)) {
+        let until = self.grace(bound).unwrap_or(at);
+        if let Err(error) = ready!(self.poll_timer(until, cx)) {
             return Poll::Ready(Some(self.fail(error)));
         }
-        let now = Instant::now();
-        if self.grace.is_none() && now > at + LATE {
-            // Round again: the timer is asked for its new end.
-            self.grace = Some(now + GRACE);
-            return Poll::Ready(None);
+        // In grace: round again, the timer is asked for its new end.
+        Poll::Ready(if self.is_late(at, bound) { None } else { self.struck(bound) })
+    }
+
+    /// Whether comments that come as fast as they are read have kept an event away for too long. The timer is asked
+    /// only where nothing is ready.
+    pub(super) fn without_event(&mut self) -> Option<Error> {
+        let limit = self.settings.events_within?;
+        let (at, bound) = (self.event_at + limit, Bound::Events(limit));
+        if Instant::now() < self.events_grace.unwrap_or(at) || self.is_late(at, bound) {
+            return None;
         }
+        self.struck(bound)
+    }
+
+    fn grace(&mut self, bound: Bound) -> &mut Option<Instant> {
+        match bound {
+            Bound::Events(_) => &mut self.events_grace,
+            Bound::Headers | Bound::Idle => &mut self.grace,
+        }
+    }
+
+    /// A bound that was reached long ago: what may lie ready gets a moment.
+    fn is_late(&mut self, at: Instant, bound: Bound) -> bool {
+        let now = Instant::now();
+        let grace = self.grace(bound);
+        let late = grace.is_none() && now > at + LATE;
+        if late {
+            *grace = Some(now + GRACE);
+        }
+        late
+    }
+
+    fn struck(&mut self, bound: Bound) -> Option<Error> {
         let error = match bound {
-            Bound::Headers => {
-                Error::new(ErrorKind::Attempt, "").at(error::Phase::Headers).limit(self.settings.idle)
-            }
+            Bound::Headers => Error::new(ErrorKind::Attempt, "").at(error::Phase::Headers).limit(self.idle),
             Bound::Idle => {
                 let limit = self.cadence.bound();
                 self.cadence.struck();
@@ -67,32 +106,82 @@ impl EventStream {
                 Error::new(ErrorKind::Stall, detail).at(error::Phase::Body).limit(limit)
             }
         };
-        Poll::Ready(self.lost(error, None))
+        self.broke(error)
     }
 
-    /// The connection is gone, or was not made: wait, then try again. Some where there is no use in that.
-    pub(super) fn lost(&mut self, error: Error, cause: Option<Cause>) -> Option<Error> {
-        let error = match verdict::of_error(self.settings.mode, error) {
-            Verdict::Fatal(error) if cause.is_none() && error.status().is_none() => {
-                return Some(self.fail(error));
+    /// Whether somebody is looking for work, or a bound has passed: then a spent budget is no reason to wait.
+    pub(super) fn is_due(&self) -> bool {
+        let due = match &self.link {
+            Link::Start | Link::Ended | Link::Refused(_) => return false,
+            Link::Waiting(until) => *until,
+            Link::Opening(_, since) => self.grace.unwrap_or(*since + self.idle),
+            Link::Open(..) => {
+                let idle = self.silent_since.map(|since| self.grace.unwrap_or(since + self.cadence.bound()));
+                let limit = self.settings.events_within;
+                let event = limit.map(|limit| self.events_grace.unwrap_or(self.event_at + limit));
+                match (idle, event) {
+                    (Some(idle), Some(event)) => idle.min(event),
+                    (Some(at), None) | (None, Some(at)) => at,
+                    (None, None) => return false,
+                }
             }
-            Verdict::Fatal(error) | Verdict::Again(error) => self.connect.named(error),
-            Verdict::Read | Verdict::Stop => unreachable!("an error is neither"),
         };
+        Instant::now() >= due
+    }
+
+    /// A connect that had no answer, or a body that broke.
+    pub(super) fn broke(&mut self, error: Error) -> Option<Error> {
+        let opening = matches!(self.link, Link::Opening(..));
+        match verdict::of_error(self.rules(), error, opening) {
+            Verdict::Again(error) if !self.gives_up(&error) => self.again(error, None),
+            Verdict::Again(error) | Verdict::Fatal(error) => match refused::of(&error) {
+                Some(head) if opening => self.refused(error, head, None, refused::nothing()),
+                _ => Some(self.fail(error)),
+            },
+            Verdict::Read | Verdict::Stop => unreachable!("an error is neither"),
+        }
+    }
+
+    /// Whether a request that is sent once has been tried often enough, or would have to wait for too long.
+    pub(super) fn gives_up(&self, error: &Error) -> bool {
+        let most = PATIENCE.max(self.backoff.range().1);
+        let spent = || self.tries >= TRIES || error.retry_in().is_some_and(|asked| asked > most);
+        !self.connect.again && (!self.connect.repeats || spent())
+    }
+
+    /// The connection is gone, or was not made: wait, then try again.
+    pub(super) fn again(&mut self, error: Error, cause: Option<Cause>) -> Option<Error> {
+        let error = self.connect.named(error);
         let cause = cause.unwrap_or_else(|| verdict::cause(&error));
-        let mut wait = self.backoff.draw(self.failures, self.last_wait, &mut self.rng);
-        self.last_wait = Some(wait);
-        self.failures = self.failures.saturating_add(1);
+        let mut wait = self.draw();
         if let Some(asked) = error.retry_in() {
             let spread = if error.is_open() || error.is_unhealthy() { 0.0 } else { SPREAD * self.rng.f64() };
             let asked = asked.min(MOST_ASKED);
             wait = wait.max((asked + asked.mul_f64(spread)).min(MOST_ASKED));
         }
-        telemetry::stream_lost(&self.name, cause.as_str(), self.failures, wait, &error);
-        self.status.send_modify(|status| status.lost(cause, error.to_string(), wait));
-        let until = Instant::now() + wait;
-        self.link = Link::Waiting(self.connect.ends.map_or(until, |ends| until.min(ends)));
+        self.waits(&error, cause, wait);
         None
+    }
+
+    /// The next wait of the back-off; the first after a connection is spread further.
+    pub(super) fn draw(&mut self) -> Duration {
+        let spread = self.settings.reconnect.spread;
+        let wait = if std::mem::take(&mut self.was_connected) && !spread.is_zero() {
+            let most = u64::try_from(spread.as_nanos()).unwrap_or(u64::MAX);
+            self.backoff.range().0 + Duration::from_nanos(self.rng.u64(0..=most))
+        } else {
+            self.backoff.draw(self.failures, self.last_wait, &mut self.rng)
+        };
+        self.last_wait = Some(wait);
+        self.failures = self.failures.saturating_add(1);
+        wait
+    }
+
+    pub(super) fn waits(&mut self, error: &Error, cause: Cause, wait: Duration) {
+        telemetry::stream_lost(&self.name, cause.as_str(), self.failures, wait, error);
+        self.status.send_modify(|status| status.lost(cause, error.to_string(), wait));
+        let until = Instant::now() + wait.min(LONGEST);
+        self.link = Link::Waiting(self.connect.ends.map_or(until, |ends| until.min(ends)));
     }
 
     /// The last word.

@@ -1,0 +1,180 @@
+//! When and how an event stream connects again.
+
+use super::refusal::{ComeBack, Hook, Refusal};
+use crate::duration::{LONGEST, human};
+use crate::error::Error;
+use crate::retry::{Backoff, Jitter};
+use std::future::Future;
+use std::time::Duration;
+
+/// Which answers a stream comes back from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Mode {
+    /// What a program wants that runs for months: the statuses that a call repeats (408, 425, 429, 5xx but for 501, 505
+    /// and their like) and refused certificates are tried again.
+    #[default]
+    Agent,
+    /// What the WHATWG standard says: every status but 200 and 204 is an error.
+    Spec,
+}
+
+/// A shorter base would let a server that closes at once make a hot loop.
+const SHORTEST_BASE: Duration = Duration::from_millis(10);
+/// More ids than anybody has use for.
+const MOST_IDS: usize = 1_000_000;
+
+/// When and how an event stream connects again: for [`Settings::reconnect`](super::Settings::reconnect).
+///
+/// | setting | default | why |
+/// | --- | --- | --- |
+/// | whether (`true`, `false`) | where the request may be repeated: GET, an `Idempotency-Key`, [`Idempotent`](crate::retry::Idempotent) | a POST that is sent again asks its question again |
+/// | [`mode`](Reconnect::mode) | [`Mode::Agent`] | a 502 while the server is rebuilt is no reason to need a human |
+/// | [`backoff`](Reconnect::backoff) | 1 s, doubling to 60 s, +-25 % | a restart costs seconds, an outage one request a minute |
+/// | [`spread`](Reconnect::spread) | 3 s | ten thousand streams of a server that restarts do not come back within half a second |
+/// | [`skip_duplicates`](Reconnect::skip_duplicates) | off | not every server's ids are unique |
+/// | [`on_refusal`](Reconnect::on_refusal) | the stream ends | only you know how a token is renewed |
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Reconnect {
+    pub(super) repeat: Option<bool>,
+    /// Made of a `bool`, which says nothing of the rest.
+    pub(super) only_whether: bool,
+    pub(super) mode: Mode,
+    pub(super) backoff: Backoff,
+    pub(super) spread: Duration,
+    pub(super) duplicates: usize,
+    pub(super) hook: Option<Hook>,
+}
+
+impl Default for Reconnect {
+    fn default() -> Reconnect {
+        Reconnect {
+            repeat: None,
+            only_whether: false,
+            mode: Mode::default(),
+            backoff: Backoff::exponential(Duration::from_secs(1))
+                .cap(Duration::from_secs(60))
+                .jitter(Jitter::Proportional(0.25)),
+            spread: Duration::from_secs(3),
+            duplicates: 0,
+            hook: None,
+        }
+    }
+}
+
+/// Whether the stream connects again, whatever its request is.
+impl From<bool> for Reconnect {
+    fn from(again: bool) -> Reconnect {
+        Reconnect { repeat: Some(again), only_whether: true, ..Reconnect::default() }
+    }
+}
+
+/// The default with these waits.
+impl From<Backoff> for Reconnect {
+    fn from(backoff: Backoff) -> Reconnect {
+        Reconnect::default().backoff(backoff)
+    }
+}
+
+impl Reconnect {
+    /// Which answers the stream comes back from. Default [`Mode::Agent`].
+    pub fn mode(self, mode: Mode) -> Reconnect {
+        Reconnect { mode, only_whether: false, ..self }
+    }
+
+    /// The waits between two connects; the first again after every success. Default 1 s, doubling to 60 s, +-25 % and
+    /// never above 60 s. The base is at least 10 ms.
+    ///
+    /// A `retry:` of the server replaces the base, but is never taken below this base or above the cap.
+    pub fn backoff(self, backoff: impl Into<Backoff>) -> Reconnect {
+        Reconnect { backoff: backoff.into(), only_whether: false, ..self }
+    }
+
+    /// How far the first wait after a stream that was connected is spread: it is drawn from the base to the base and
+    /// this, in place of the jitter of the back-off. Default 3 s, because a server that restarts loses all its streams
+    /// in one moment; zero for none. It comes on top of the cap.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use unwedge::sse::{Reconnect, Settings};
+    ///
+    /// // Ten thousand agents: back over half a minute.
+    /// let spread = Reconnect::default().spread(Duration::from_secs(30));
+    /// let settings = Settings::default().reconnect(spread);
+    /// # let _ = settings;
+    /// ```
+    pub fn spread(self, spread: Duration) -> Reconnect {
+        Reconnect { spread, only_whether: false, ..self }
+    }
+
+    /// Remembers the ids of this many events, and does not hand out again after a reconnect what was handed out before
+    /// it. Default 0: off. For servers whose ids are unique and that send too much rather than too little. Events
+    /// without an id of their own, and ids above 1 KiB, always pass.
+    pub fn skip_duplicates(self, ids: usize) -> Reconnect {
+        Reconnect { duplicates: ids, only_whether: false, ..self }
+    }
+
+    /// Asked before a response ends the stream for good: a status such as 401, 403, 404, 409 or 421, another content
+    /// type (a login page), a coding that cannot be undone. It may renew what has run out, and say when to come back
+    /// and with which headers; `None` lets the stream end with its error.
+    ///
+    /// From the second refusal in a row on, the wait is at least that of the back-off, so that a hook which always says
+    /// "now" makes no hot loop. Calls that the hook makes have 10 s, the default limit of an attempt; one that has not
+    /// answered by then, or that panics, has said nothing, which is logged.
+    ///
+    /// It binds requests that are sent once as well: whoever says "come back" says that it may be sent again.
+    ///
+    /// ```
+    /// use http::{HeaderValue, StatusCode, header::AUTHORIZATION};
+    /// use std::time::Duration;
+    /// use unwedge::sse::{ComeBack, Reconnect, Refusal, Settings};
+    ///
+    /// # async fn new_token() -> Option<HeaderValue> { None }
+    /// let renew = |refusal: Refusal| async move {
+    ///     match refusal.status() {
+    ///         StatusCode::UNAUTHORIZED => {
+    ///             let token = new_token().await?;
+    ///             Some(ComeBack::after(Duration::ZERO).header(AUTHORIZATION, token))
+    ///         }
+    ///         // Not deployed yet.
+    ///         StatusCode::NOT_FOUND => Some(ComeBack::after(Duration::from_secs(30))),
+    ///         _ => None,
+    ///     }
+    /// };
+    /// let settings = Settings::default().reconnect(Reconnect::default().on_refusal(renew));
+    /// # let _ = settings;
+    /// ```
+    pub fn on_refusal<F, Fut>(self, hook: F) -> Reconnect
+    where
+        F: Fn(Refusal) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Option<ComeBack>> + Send + 'static,
+    {
+        Reconnect { hook: Some(Hook::new(hook)), only_whether: false, ..self }
+    }
+
+    pub(super) fn check(&self) -> Result<(), Error> {
+        self.backoff.check("the back-off of an event stream")?;
+        let (base, _) = self.backoff.range();
+        if base < SHORTEST_BASE {
+            return Err(Error::config(format!(
+                "the back-off of an event stream: base {:#} is below {:#}, a server that closes at once would make it a hot loop",
+                human(base),
+                human(SHORTEST_BASE)
+            )));
+        }
+        if self.spread > LONGEST {
+            return Err(Error::config(format!(
+                "the spread of an event stream is {:#}: the longest duration is 10 years",
+                human(self.spread)
+            )));
+        }
+        if self.duplicates > MOST_IDS {
+            return Err(Error::config(format!(
+                "{} ids of an event stream to remember are above the most, {MOST_IDS}",
+                self.duplicates
+            )));
+        }
+        Ok(())
+    }
+}
