@@ -18,10 +18,12 @@ const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 /// A connect under way. Boxed once for each, so that the stream has one type over every service.
 pub(super) type Opening = Pin<Box<dyn Future<Output = Result<Response<Body>, Error>> + Send>>;
 
+/// Makes a connect: with the last event id, and what the caller has renewed.
+pub(super) type Open = Box<dyn FnMut(&str, &HeaderMap) -> Opening + Send>;
+
 /// What is the same for all connects of a stream.
 pub(super) struct Connect {
-    /// Connects, with the last event id and what the caller has renewed.
-    pub(super) open: Box<dyn FnMut(&str, &HeaderMap) -> Opening + Send>,
+    pub(super) open: Open,
     pub(super) origin: Origin,
     /// The deadline that the request brings.
     pub(super) ends: Option<Instant>,
