@@ -1,10 +1,11 @@
 //! What an answer or an error means for an event stream. Pure.
 
 use super::{Cause, Mode};
+use crate::collect::coded;
 use crate::duration::human;
 use crate::error::{Error, ErrorKind};
 use crate::retry::classify::{Outcome, Repeat};
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use http::header::CONTENT_TYPE;
 use http::{HeaderMap, StatusCode, response};
 use std::time::Duration;
 
@@ -31,12 +32,11 @@ pub(crate) enum Verdict {
 /// Of a response head. `asked`: its `Retry-After`.
 pub(crate) fn of_head(rules: Rules, head: &response::Parts, asked: Option<Duration>) -> Verdict {
     match head.status {
-        StatusCode::OK if is_event_stream(&head.headers) => match coding(&head.headers) {
+        StatusCode::OK if is_event_stream(&head.headers) => match coded(&head.headers) {
             None => Verdict::Read,
-            Some(coding) => {
-                let detail =
-                    format!("the event stream is in the coding {coding:?}, which nobody here can undo");
-                Verdict::Fatal(status(head.status, None, detail))
+            Some(mut error) => {
+                error.inner_mut().status = Some(head.status);
+                Verdict::Fatal(error)
             }
         },
         StatusCode::NO_CONTENT => Verdict::Stop,
@@ -102,15 +102,6 @@ fn status(code: StatusCode, asked: Option<Duration>, detail: String) -> Error {
         error.inner_mut().kind = ErrorKind::RetryAfter { retry_in };
     }
     error
-}
-
-/// The coding of the body, where there is one left: those that can be undone were undone beneath.
-fn coding(headers: &HeaderMap) -> Option<String> {
-    let names = headers.get_all(CONTENT_ENCODING).iter();
-    let names = names.map(|value| String::from_utf8_lossy(value.as_bytes()).trim().to_owned());
-    let names: Vec<_> =
-        names.filter(|name| !name.is_empty() && !name.eq_ignore_ascii_case("identity")).collect();
-    (!names.is_empty()).then(|| names.join(", "))
 }
 
 fn is_event_stream(headers: &HeaderMap) -> bool {

@@ -1,4 +1,5 @@
 use super::*;
+use crate::retry::{Backoff, Jitter};
 use crate::sync::{Mutex, lock};
 use tokio::time::Instant;
 
@@ -19,7 +20,9 @@ async fn an_escalation_that_exits_is_not_ready_before_the_process_ends_and_drain
     let (readiness, mut events) = (crew.readiness(), crew.events());
     *lock(&READY) = Some(readiness.clone());
     crew.escalate(Escalation::Exit(70));
-    crew.spawn("scheduler", SECOND, |_| async { panic!("bad tenant") });
+    let waits = Backoff::exponential(SECOND).cap(30 * SECOND).jitter(Jitter::None);
+    crew.spawn("scheduler", SECOND, |_| async { panic!("bad tenant") })
+        .policy(Policy::default().backoff(waits));
     let drained = Arc::new(Mutex::new(false));
     let notes = Arc::clone(&drained);
     crew.spawn("relay", 1000 * SECOND, move |heart| {
