@@ -12,6 +12,7 @@ use super::settings::Settings;
 use super::status::{Phase, Status};
 use super::verdict::{self, Rules, Verdict};
 use crate::body::Body;
+use crate::collect::coded;
 use crate::deadline::{Timer, outside};
 use crate::error::{Error, ErrorKind};
 use crate::retry::Backoff;
@@ -264,6 +265,8 @@ impl EventStream {
             }
             Verdict::Again(error) if !self.gives_up(&error) => self.again(error, None),
             Verdict::Again(error) | Verdict::Fatal(error) => {
+                // What nobody can read is nothing to show.
+                let body = if coded(&head.headers).is_some() { refused::nothing() } else { body };
                 self.refused(error, (head.status, head.headers), asked, body)
             }
         }

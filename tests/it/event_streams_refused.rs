@@ -55,7 +55,7 @@ async fn every_answer_that_would_end_it_for_good_is_shown_and_one_that_heals_is_
         (Reply::status(409), 409, "409 Conflict"),
         (Reply::status(421), 421, "421 Misdirected"),
         (page(), 200, "text/html"),
-        (coded(), 200, "\"br\""),
+        (coded(), 200, "coded as br"),
     ] {
         let seen = Arc::new(Mutex::new(Vec::new()));
         let shown = Arc::clone(&seen);
@@ -73,6 +73,7 @@ async fn every_answer_that_would_end_it_for_good_is_shown_and_one_that_heals_is_
         assert_eq!((seen.len(), seen[0].0), (1, status), "{error}");
         assert_eq!(seen[0].1, words.contains("30 s").then_some(30));
         assert_eq!(error.body(), seen[0].2, "{error}");
+        assert!(!words.contains("coded") || error.body().is_empty(), "nobody can read it: {error}");
         assert_eq!(peer.request_count(), 1);
     }
     // The standard ends it at a 503; an agent comes back by itself.
