@@ -1,36 +1,34 @@
-//! The two clients: what careful code has today, and unwedge.
+//! The three clients: two of what careful code has today, and unwedge.
 
-use crate::scenarios::{FACTOR, HOLD, Manner, ms};
-use bytes::Bytes;
-use http::{Request, Response, StatusCode};
-use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
-use hyper_util::client::legacy;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+mod plain;
+mod plain_retry;
+
+use crate::scenarios::{FACTOR, HOLD, Manner};
+use http::StatusCode;
+use plain::Plain;
+use plain_retry::PlainRetry;
 use std::time::Duration;
-use tokio::time::{sleep, timeout};
+use unwedge::client::Network;
 use unwedge::retry::{Backoff, Jitter};
 use unwedge::{Client, Error, Limits, breaker, long_poll, preflight, retry};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Which {
     Plain,
+    PlainRetry,
     Unwedge,
 }
 
-/// How often the plain client tries, and how long it waits in between: 1 s outside.
-const TRIES: u32 = 3;
-const WAIT: Duration = Duration::from_millis(50);
 /// What unwedge grants a long poll on top of its hold.
 const GRACE: Duration = Duration::from_secs(5);
 
 impl Which {
+    pub(crate) const ALL: [Which; 3] = [Which::Plain, Which::PlainRetry, Which::Unwedge];
+
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Which::Plain => "plain",
+            Which::PlainRetry => "plain_retry",
             Which::Unwedge => "unwedge",
         }
     }
@@ -39,7 +37,8 @@ impl Which {
     pub(crate) fn bound(self, manner: Manner, poll: bool) -> Duration {
         match self {
             _ if poll => HOLD + GRACE,
-            Which::Plain => TRIES * manner.total() + (TRIES - 1) * WAIT,
+            Which::Plain => plain::bound(manner),
+            Which::PlainRetry => plain_retry::bound(manner),
             Which::Unwedge => manner.total(),
         }
     }
@@ -79,48 +78,45 @@ fn outside(seconds: u64) -> Duration {
 
 #[derive(Clone)]
 pub(crate) enum Caller {
-    Plain(Arc<Plain>),
+    Plain(Box<Plain>),
+    PlainRetry(PlainRetry),
     Unwedge(Client),
 }
 
 impl Caller {
-    pub(crate) fn new(which: Which, manner: Manner) -> Result<Caller, Error> {
+    /// What a client does not take of its settings, in its own words.
+    pub(crate) fn new(which: Which, manner: Manner, http2: bool) -> Result<Caller, String> {
         Ok(match which {
-            Which::Plain => Caller::Plain(Arc::new(Plain::new(manner.total()))),
-            Which::Unwedge => Caller::Unwedge(unwedge(manner)?),
+            Which::Plain => Caller::Plain(Box::new(Plain::new(manner, http2))),
+            Which::PlainRetry => Caller::PlainRetry(PlainRetry::new(manner, http2)?),
+            Which::Unwedge => Caller::Unwedge(unwedge(manner, http2).map_err(|error| error.to_string())?),
         })
     }
 
     pub(crate) async fn call(&self, ask: Ask, url: &str) -> Result<(), Trouble> {
+        let plain = |_| Trouble { refused: false, retry_in: None };
         match self {
-            Caller::Plain(plain) => {
-                plain.call(ask, url).await.map_err(|_| Trouble { refused: false, retry_in: None })
-            }
+            Caller::Plain(client) => client.call(ask, url).await.map_err(plain),
+            Caller::PlainRetry(client) => client.call(ask, url).await.map_err(plain),
             Caller::Unwedge(client) => call(client, ask, url).await,
-        }
-    }
-
-    /// Which attempt is under way, for the live view.
-    pub(crate) fn attempt(&self) -> Option<u32> {
-        match self {
-            Caller::Plain(plain) => Some(plain.trying.load(Ordering::Relaxed)).filter(|attempt| *attempt > 0),
-            Caller::Unwedge(client) => {
-                let calls = client.in_flight().snapshot();
-                calls.iter().find(|call| call.long_poll.is_none()).map(|call| call.attempt)
-            }
         }
     }
 }
 
+/// No answer, for whatever reason.
+struct Failed;
+
 /// The defaults of the crate, or for a patient agent those of one that checks in every few minutes, both at 1:20. Its
 /// back-off ends at 20 s instead of 5 min, for which the drill is too short.
-fn unwedge(manner: Manner) -> Result<Client, Error> {
+fn unwedge(manner: Manner, http2: bool) -> Result<Client, Error> {
     let limits =
         Limits::default().total(manner.total()).attempt(outside(10)).connect(outside(5)).idle(outside(10));
     let backoff = |base, cap| Backoff::exponential(outside(base)).cap(outside(cap));
     let breaker = breaker::Settings::default().hang_after(outside(1)).lease(outside(16));
     let open = backoff(5, 60).jitter(Jitter::Proportional(0.1));
-    let client = Client::builder().limits(limits);
+    let network = Network::default().no_proxy();
+    let network = if http2 { network.http2_only() } else { network };
+    let client = Client::builder().limits(limits).network(network);
     match manner {
         Manner::Prompt => {
             let half_a_second = Backoff::exponential(outside(1) / 2).cap(outside(10));
@@ -155,62 +151,4 @@ async fn call(client: &Client, ask: Ask, url: &str) -> Result<(), Trouble> {
 
 fn says_no(status: StatusCode) -> bool {
     status.is_client_error() || status.is_server_error()
-}
-
-/// hyper-util's client, used with care: a limit on the wait for the response head, three tries, a pause between them.
-pub(crate) struct Plain {
-    client: legacy::Client<HttpConnector, Full<Bytes>>,
-    total: Duration,
-    trying: AtomicU32,
-}
-
-/// No answer, for whatever reason.
-struct Failed;
-
-impl Plain {
-    fn new(total: Duration) -> Plain {
-        let mut connector = HttpConnector::new();
-        connector.set_connect_timeout(Some(ms(250)));
-        connector.set_nodelay(true);
-        #[allow(
-            clippy::disallowed_methods,
-            reason = "the client to compare with: its one timeout is around each call"
-        )]
-        let client = legacy::Client::builder(TokioExecutor::new()).build(connector);
-        Plain { client, total, trying: AtomicU32::new(0) }
-    }
-
-    async fn call(&self, ask: Ask, url: &str) -> Result<(), Failed> {
-        let response = match ask {
-            Ask::Work => self.tried(url).await,
-            // Every careful author exempts the long poll from the limit.
-            Ask::Poll => self.client.request(request(url)?).await.map_err(|_| Failed),
-        }?;
-        let status = response.status();
-        let read = response.into_body().collect().await;
-        if ask == Ask::Work {
-            self.trying.store(0, Ordering::Relaxed);
-        }
-        match read {
-            Ok(_) if !says_no(status) => Ok(()),
-            _ => Err(Failed),
-        }
-    }
-
-    async fn tried(&self, url: &str) -> Result<Response<Incoming>, Failed> {
-        for attempt in 1..=TRIES {
-            self.trying.store(attempt, Ordering::Relaxed);
-            match timeout(self.total, self.client.request(request(url)?)).await {
-                Ok(Ok(response)) if attempt == TRIES || !says_no(response.status()) => return Ok(response),
-                _ if attempt < TRIES => sleep(WAIT).await,
-                _ => {}
-            }
-        }
-        self.trying.store(0, Ordering::Relaxed);
-        Err(Failed)
-    }
-}
-
-fn request(url: &str) -> Result<Request<Full<Bytes>>, Failed> {
-    Request::get(url).body(Full::default()).map_err(|_| Failed)
 }

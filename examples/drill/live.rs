@@ -9,7 +9,7 @@ use std::io::{self, Write};
 use tokio::task::JoinSet;
 use tokio::time::interval;
 
-/// Plays all scenarios at once, each with both clients, and shows how they fare.
+/// Plays all scenarios at once, each with all clients, and shows how they fare.
 pub(crate) async fn play(agents: Vec<Agent>) -> Vec<Run> {
     let mut board = Board::new(true);
     let mut playing: JoinSet<Run> = agents.iter().cloned().map(Agent::run).collect();
@@ -17,8 +17,8 @@ pub(crate) async fn play(agents: Vec<Agent>) -> Vec<Run> {
     let mut tick = interval(ms(100));
     if !board.is_lively() {
         eprintln!(
-            "playing {} scenarios for {:.0} s, each with both clients",
-            agents.len() / 2,
+            "playing {} scenarios for {:.0} s, each with all clients",
+            agents.len() / Which::ALL.len(),
             LENGTH.as_secs_f64()
         );
     }
@@ -41,7 +41,7 @@ pub(crate) async fn play(agents: Vec<Agent>) -> Vec<Run> {
     }
     runs.sort_by_key(|run| {
         let place = agents.iter().position(|agent| agent.scenario.name == run.scenario.name);
-        (place, run.client == Which::Unwedge)
+        (place, Which::ALL.iter().position(|client| *client == run.client))
     });
     runs
 }
@@ -53,40 +53,38 @@ fn say(line: &str) {
 
 fn lines(agents: &[Agent]) -> Vec<String> {
     let paint = Paint::on(&io::stderr());
-    let head = format!("{:<14} {:<6} {:<23} {:<23} {}", "", "", "plain", "unwedge", "circuit");
+    let head =
+        format!("{:<15} {:<4} {:<16}{:<16}{:<16}{}", "", "", "plain", "plain_retry", "unwedge", "circuit");
     let mut lines = vec![paint.dim(&head)];
-    for pair in agents.chunks(2) {
-        let [plain, unwedge] = pair else { continue };
+    for all in agents.chunks(Which::ALL.len()) {
+        let Some(unwedge) = all.last() else { continue };
         let elapsed = unwedge.record.elapsed().min(LENGTH);
-        let full = (6.0 * elapsed.as_secs_f64() / LENGTH.as_secs_f64()) as usize;
+        let full = (4.0 * elapsed.as_secs_f64() / LENGTH.as_secs_f64()) as usize;
         let out = unwedge.scenario.outages().iter().any(|(from, to)| (*from..*to).contains(&elapsed));
-        let bar = format!("{}{}", "█".repeat(full), "░".repeat(6 - full));
+        let bar = format!("{}{}", "█".repeat(full), "░".repeat(4 - full));
         let bar = if out { paint.bad(&bar) } else { paint.good(&bar) };
         let phase = unwedge.record.notes().breaker.last().map_or("closed", |(_, phase)| phase.as_str());
         let phase = if phase == "closed" { paint.dim(phase) } else { paint.warn(phase) };
-        let name = unwedge.scenario.name;
-        lines.push(format!("{name:<14} {bar} {} {} {phase}", state(plain, paint), state(unwedge, paint)));
+        let states: String = all.iter().map(|agent| state(agent, paint)).collect();
+        lines.push(format!("{:<15} {bar} {states}{phase}", unwedge.scenario.name));
     }
     lines
 }
 
-/// How an agent fares, in 23 columns: `12 ok 3 err try 2 1.4s` while a call is waiting.
+/// How an agent fares, in 16 columns: `12 of 13  1.4s` while a call is waiting.
 fn state(agent: &Agent, paint: Paint) -> String {
     let Notes { calls, .. } = agent.record.notes().clone();
-    let count = |wanted: fn(End) -> bool| calls.iter().filter(|call| !call.poll && wanted(call.end)).count();
-    let ok = count(|end| end == End::Answered);
-    let errors = count(|end| matches!(end, End::Failed { .. }));
-    let waiting = calls.iter().find(|call| !call.poll && call.end == End::Running);
+    let work = || calls.iter().filter(|call| !call.poll);
+    let ok = work().filter(|call| call.end == End::Answered).count();
+    let waiting = work().find(|call| call.end == End::Running);
     let waiting =
         waiting.map(|call| agent.record.elapsed().saturating_sub(call.began)).filter(|age| *age > ms(100));
-    let told = format!("{ok} ok {errors} err");
+    let told = format!("{ok} of {} ", work().count());
     match waiting {
-        None => format!("{told:<23}"),
+        None => format!("{told:<16}"),
         Some(age) => {
-            let tried = agent.caller.attempt().map_or(String::new(), |n| format!("try {n} "));
-            let wait = format!("{tried}{:.1}s", age.as_secs_f64());
-            let gap = 23usize.saturating_sub(told.len() + 1);
-            format!("{told} {}", paint.warn(&format!("{wait:<gap$.gap$}")))
+            let gap = 16usize.saturating_sub(told.len());
+            format!("{told}{}", paint.warn(&format!("{:<gap$.gap$}", format!("{:.1}s", age.as_secs_f64()))))
         }
     }
 }

@@ -1,18 +1,22 @@
 //! The incidents, played for real: `drill --help`.
 //!
-//! A control plane on real sockets of this machine fails in eight ways, and the same agent meets each of them twice:
-//! with a plain client that is used with care, and with unwedge. Everything that is printed was measured.
+//! A control plane on real sockets of this machine fails in the ways of the incidents, and has ordinary days. The same
+//! agent meets each of them with two plain clients that are used with care, and with unwedge. Everything that is printed
+//! was measured.
 
 mod agent;
 mod clients;
 #[path = "../common/mod.rs"]
 mod common;
+#[cfg(unix)]
+mod few_files;
 mod live;
 mod picture;
 mod promise;
 mod record;
 mod report;
 mod scenarios;
+mod site;
 
 use agent::Agent;
 use clients::Which;
@@ -27,18 +31,19 @@ use std::process::ExitCode;
 use tokio::time::Instant;
 
 const HELP: &str = "\
-Plays the incidents for real, on sockets of this machine: the same agent with a plain client and with unwedge.
+Plays the incidents and ordinary days for real, on sockets of this machine: the same agent with two plain clients and
+with unwedge.
 
 Usage: drill [options]
 
   --only NAME   this scenario; may be repeated
   --list        the scenarios and what is promised, a line each
-  --svg FILE    writes a picture of all calls of both clients
+  --svg FILE    writes a picture of all calls of all clients
   --json        one JSON object a scenario and client on standard output, and one at the end
   --help, --version
 
-The plain client is hyper-util's, with a limit on the wait for the response head and three tries. All times are scaled
-1:20, so that a deadline of 30 s is 1.5 s here.
+plain is hyper-util's client, with a limit on the wait for the response head and three tries; plain_retry is reqwest
+with a timeout and reqwest-retry. All times are scaled 1:20, so that a deadline of 30 s is 1.5 s here.
 
 Exit code: 0 when unwedge kept every promise, 1 when not, 2 for an argument that cannot work.
 ";
@@ -52,6 +57,10 @@ struct Options {
 
 fn main() -> ExitCode {
     args::run("drill", || {
+        #[cfg(unix)]
+        if let Some(ended) = few_files::agent() {
+            return ended;
+        }
         let options = options(Args::new("drill", HELP))?;
         let output = Output::new(options.json);
         if options.list {
@@ -108,8 +117,9 @@ async fn drill(options: Options, output: Output) -> Result<ExitCode, Stop> {
     let began = Instant::now();
     let mut agents = Vec::new();
     for scenario in &options.scenarios {
-        agents.push(Agent::start(scenario, Which::Plain)?);
-        agents.push(Agent::start(scenario, Which::Unwedge)?);
+        for client in Which::ALL {
+            agents.push(Agent::start(scenario, client)?);
+        }
     }
     let runs = live::play(agents).await;
     let scenarios = options.scenarios.len();

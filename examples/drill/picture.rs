@@ -15,14 +15,14 @@ type Area<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
 type Drawn = Result<(), Box<dyn Error>>;
 
 const WIDTH: i32 = 1080;
-const LEFT: i32 = 92;
+const LEFT: i32 = 110;
 const RIGHT: i32 = 840;
 const TOP: i32 = 148;
 /// One scenario: its title, a lane for each client, air.
-const ROW: i32 = 92;
+const ROW: i32 = 120;
 const TITLE: i32 = 26;
 const LANE: i32 = 22;
-/// Between the lanes, and below the second one for its circuit.
+/// Between the lanes, and below the last one for its circuit.
 const GAP: i32 = 5;
 const STRIP: i32 = 5;
 
@@ -42,9 +42,9 @@ const POLL: RGBColor = RGBColor(59, 110, 205);
 const OPEN: RGBColor = RGBColor(109, 62, 168);
 const HALF_OPEN: RGBColor = RGBColor(190, 160, 225);
 
-/// Draws the runs, which come in pairs, as SVG.
+/// Draws the runs, which come in threes, as SVG.
 pub(crate) fn draw(runs: &[Run]) -> Result<String, Box<dyn Error>> {
-    let rows = i32::try_from(runs.len() / 2)?;
+    let rows = i32::try_from(runs.len() / Which::ALL.len())?;
     let bottom = TOP + rows * ROW;
     let height = bottom + 60;
     let mut svg = String::new();
@@ -53,8 +53,8 @@ pub(crate) fn draw(runs: &[Run]) -> Result<String, Box<dyn Error>> {
         area.fill(&WHITE)?;
         head(&area, runs)?;
         axis(&area, bottom)?;
-        for (pair, row) in runs.chunks(2).zip(0..) {
-            scenario(&area, pair, TOP + row * ROW)?;
+        for (all, row) in runs.chunks(Which::ALL.len()).zip(0..) {
+            scenario(&area, all, TOP + row * ROW)?;
         }
         area.present()?;
     }
@@ -62,10 +62,10 @@ pub(crate) fn draw(runs: &[Run]) -> Result<String, Box<dyn Error>> {
 }
 
 fn head(area: &Area<'_>, runs: &[Run]) -> Drawn {
-    bold(area, "The same agent meets the same faults twice", (24, 32), 27, &INK)?;
+    bold(area, "The same agent, the same faults, three clients", (24, 32), 27, &INK)?;
     let told = format!(
-        "First with a plain client, used with care: a limit on the wait for the response head, three tries. Then with \
-         unwedge. Scaled 1:{FACTOR}."
+        "plain: hyper-util, a limit on the wait for the response head, three tries. plain_retry: reqwest, a timeout, \
+         reqwest-retry. Scaled 1:{FACTOR}."
     );
     text(area, &told, (24, 62), 15, &GREY)?;
     let calls = || runs.iter().flat_map(|run| run.calls.iter().map(move |call| (run, call)));
@@ -90,7 +90,7 @@ fn head(area: &Area<'_>, runs: &[Run]) -> Drawn {
             ("long poll", POLL, true),
             ("circuit open", OPEN, true),
             ("half-open", HALF_OPEN, true),
-            ("server out of order", OUT, true),
+            ("out of order", OUT, true),
         ],
     )
 }
@@ -125,21 +125,21 @@ fn minutes(seconds: u64) -> String {
     format!("{}:{:02} min", seconds / 60, seconds % 60)
 }
 
-fn scenario(area: &Area<'_>, pair: &[Run], top: i32) -> Drawn {
-    let Some(first) = pair.first() else { return Ok(()) };
+fn scenario(area: &Area<'_>, all: &[Run], top: i32) -> Drawn {
+    let Some(first) = all.first() else { return Ok(()) };
     let scenario = first.scenario;
     bold(area, scenario.name, (24, top + TITLE / 2 + 2), 17, &INK)?;
     let indent = 24 + 16 + 9 * i32::try_from(scenario.name.len())?;
     text(area, scenario.about, (indent, top + TITLE / 2 + 2), 15, &GREY)?;
-    for run in pair {
-        let below = run.client == Which::Unwedge;
-        let y = top + TITLE + if below { LANE + GAP } else { 0 };
-        text(area, run.client.as_str(), (24, y + LANE / 2), 15, if below { &INK } else { &GREY })?;
+    for (run, lane) in all.iter().zip(0..) {
+        let ours = run.client == Which::Unwedge;
+        let y = top + TITLE + lane * (LANE + GAP);
+        text(area, run.client.as_str(), (24, y + LANE / 2), 15, if ours { &INK } else { &GREY })?;
         rectangle(area, (LEFT, y), (RIGHT, y + LANE), &LANE_GROUND)?;
         for (from, to) in scenario.outages() {
             rectangle(area, (at(from), y), (at(to), y + LANE), &OUT)?;
         }
-        let half = if scenario.polls { LANE - 7 } else { LANE };
+        let half = if scenario.polls || scenario.watches > 0 { LANE - 7 } else { LANE };
         for call in &run.calls {
             let (from, to) = if call.poll { (y + half, y + LANE - 1) } else { (y + 2, y + half - 2) };
             bar(area, run, call, from, to)?;

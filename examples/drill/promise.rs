@@ -19,6 +19,8 @@ pub(crate) enum Clause {
     PerCall(u64),
     /// No long poll ends before the server ends it.
     NoPollCut,
+    /// The origin is never taken for dead.
+    StaysClosed,
 }
 
 impl fmt::Display for Clause {
@@ -34,6 +36,7 @@ impl fmt::Display for Clause {
             Clause::InVain(n) => write!(f, "at most {n} requests in vain"),
             Clause::PerCall(n) => write!(f, "at most {n} requests a call"),
             Clause::NoPollCut => f.write_str("no long poll is cut"),
+            Clause::StaysClosed => f.write_str("the circuit stays closed"),
         }
     }
 }
@@ -54,6 +57,7 @@ impl Clause {
             Clause::BackWithin(time) => run.back().is_some_and(|back| back <= ms(time)),
             Clause::InVain(n) => run.in_vain() <= n,
             Clause::PerCall(n) => run.requests <= n * run.calls.len() as u64,
+            Clause::StaysClosed => run.breaker.is_empty(),
             Clause::NoPollCut => {
                 let polls = || run.calls.iter().filter(|call| call.poll);
                 // One that an open circuit turned away was never in flight.

@@ -2,12 +2,12 @@
 
 use crate::clients::Which;
 use crate::scenarios::{LENGTH, Scenario, Stake};
-use std::collections::HashSet;
+use crate::site::Site;
+use std::io::{self, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 use unwedge::breaker::Phase;
-use unwedge::testing::Peer;
 
 /// How late a timer may be before a bound counts as broken.
 const SLACK: Duration = Duration::from_millis(100);
@@ -34,6 +34,17 @@ pub(crate) enum End {
     },
 }
 
+impl End {
+    const fn as_str(self) -> &'static str {
+        match self {
+            End::Running => "running",
+            End::Answered => "answered",
+            End::Failed { refused: false } => "failed",
+            End::Failed { refused: true } => "refused",
+        }
+    }
+}
+
 impl Call {
     pub(crate) fn failed(&self) -> bool {
         matches!(self.end, End::Failed { .. })
@@ -44,6 +55,8 @@ impl Call {
 #[derive(Clone)]
 pub(crate) struct Record {
     start: Instant,
+    /// Each event is told in a line on standard output.
+    told: bool,
     notes: Arc<Mutex<Notes>>,
 }
 
@@ -55,7 +68,20 @@ pub(crate) struct Notes {
 
 impl Record {
     pub(crate) fn start() -> Record {
-        Record { start: Instant::now(), notes: Arc::default() }
+        Record { start: Instant::now(), told: false, notes: Arc::default() }
+    }
+
+    /// Of an agent in a process of its own.
+    #[cfg(unix)]
+    pub(crate) fn told() -> Record {
+        Record { told: true, ..Record::start() }
+    }
+
+    fn tell(&self, line: impl FnOnce() -> String) {
+        if self.told {
+            // Nobody may be there to read it.
+            let _ = writeln!(io::stdout(), "{}", line());
+        }
     }
 
     pub(crate) fn elapsed(&self) -> Duration {
@@ -73,12 +99,14 @@ impl Record {
     /// A call begins; it is ended by its number.
     pub(crate) fn began(&self, poll: bool) -> usize {
         let mut notes = self.notes();
+        self.tell(|| format!("began {poll}"));
         notes.calls.push(Call { poll, began: self.elapsed(), ended: None, end: End::Running });
         notes.calls.len() - 1
     }
 
     pub(crate) fn ended(&self, number: usize, end: End) {
         let now = self.elapsed();
+        self.tell(|| format!("ended {number} {}", end.as_str()));
         if let Some(call) = self.notes().calls.get_mut(number) {
             call.ended = Some(now);
             call.end = end;
@@ -87,6 +115,7 @@ impl Record {
 
     pub(crate) fn breaker(&self, phase: Phase) {
         let now = self.elapsed();
+        self.tell(|| format!("circuit {}", phase.as_str()));
         self.notes().breaker.push((now, phase));
     }
 }
@@ -123,13 +152,10 @@ impl Outcome {
 }
 
 impl Run {
-    pub(crate) fn over(scenario: &'static Scenario, client: Which, record: &Record, peer: &Peer) -> Run {
+    pub(crate) fn over(scenario: &'static Scenario, client: Which, record: &Record, site: &Site) -> Run {
         let length = record.elapsed();
         let Notes { calls, breaker } = record.notes().clone();
-        let arrived = peer.requests();
-        let spoken: HashSet<u64> = arrived.iter().map(|request| request.connection).collect();
-        let unread = peer.connections().saturating_sub(spoken.len() as u64);
-        Run { scenario, client, calls, breaker, requests: peer.request_count() + unread, length }
+        Run { scenario, client, calls, breaker, requests: site.requests(), length }
     }
 
     /// All calls but the long polls.

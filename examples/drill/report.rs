@@ -1,5 +1,6 @@
 //! What came of it: a table for people, objects for programs.
 
+use crate::clients::Which;
 use crate::common::output::millis;
 use crate::common::terminal::Paint;
 use crate::common::{Object, Output, Stop};
@@ -34,37 +35,41 @@ pub(crate) fn objects(output: Output, runs: &[Run]) -> Result<(), Stop> {
     Ok(())
 }
 
-/// Two runs of a scenario in one row, then the promises.
+/// A row for each run, then the promises.
 pub(crate) fn table(runs: &[Run], paint: Paint) -> String {
     let mut text = String::new();
-    let half = format!("{:<11} {:>8} {:>8} {:>8}", "outcome", "error in", "back in", "requests");
-    let _ = writeln!(text, "{}", paint.bold(&format!("{:<15} {:<38}   unwedge", "", "plain client")));
-    let _ = writeln!(text, "{}", paint.bold(&format!("{:<15} {half}   {half}  circuit", "scenario")));
-    for pair in runs.chunks(2) {
-        let [plain, unwedge] = pair else { continue };
-        let (name, left, right) = (plain.scenario.name, half_row(plain, paint), half_row(unwedge, paint));
-        let _ = writeln!(text, "{name:<15} {left}   {right}  {}", circuit(unwedge));
+    let head = format!(
+        "{:<16} {:<12} {:<11} {:>8} {:>8} {:>7} {:>8}  circuit",
+        "scenario", "client", "outcome", "error in", "back in", "lost", "requests"
+    );
+    let _ = writeln!(text, "{}", paint.bold(&head));
+    for run in runs {
+        let first = run.client == Which::ALL[0];
+        let name = if first { run.scenario.name } else { "" };
+        let circuit = if run.client == Which::Unwedge { circuit(run) } else { String::new() };
+        let line = format!("{name:<16} {:<12} {}  {circuit}", run.client.as_str(), figures(run, paint));
+        let _ = writeln!(text, "{}", line.trim_end());
     }
     text.push('\n');
-    for run in runs.chunks(2).filter_map(|pair| pair.get(1)) {
+    for run in runs.iter().filter(|run| run.client == Which::Unwedge) {
         let broken = run.broken();
         let word = if broken.is_empty() { paint.good("kept  ") } else { paint.bad("BROKEN") };
-        let _ = writeln!(text, "{word} {:<15} {}", run.scenario.name, run.scenario.promise());
+        let _ = writeln!(text, "{word} {:<16} {}", run.scenario.name, run.scenario.promise());
         for clause in broken {
-            let _ = writeln!(text, "{:<22} {}", "", paint.bad(&format!("not: {clause}")));
+            let _ = writeln!(text, "{:<23} {}", "", paint.bad(&format!("not: {clause}")));
         }
     }
     let _ = write!(
         text,
         "\nEverything is measured, on a clock of 1:{FACTOR}: 1.5 s here are {} s outside. error in: how long the\n\
          first call that failed took to say so. back in: from the server's return to the next answer, at worst.\n\
-         requests: what arrived at the server.",
+         lost: calls that ended without an answer. requests: what arrived at the server.",
         FACTOR * 3 / 2
     );
     text
 }
 
-fn half_row(run: &Run, paint: Paint) -> String {
+fn figures(run: &Run, paint: Paint) -> String {
     let outcome = run.outcome();
     let word = format!("{:<11}", outcome.as_str().replace('_', " "));
     let word = match outcome {
@@ -80,7 +85,8 @@ fn half_row(run: &Run, paint: Paint) -> String {
         None if outcome == Outcome::Hung => "never".to_owned(),
         back => seconds(back),
     };
-    format!("{word} {error:>8} {back:>8} {:>8}", run.requests)
+    let lost = run.work().filter(|call| call.failed()).count();
+    format!("{word} {error:>8} {back:>8} {lost:>7} {:>8}", run.requests)
 }
 
 pub(crate) fn seconds(time: Option<Duration>) -> String {

@@ -17,6 +17,10 @@ async fn the_list_has_a_name_and_a_promise_a_line() {
         "broker",
         "flapping",
         "retry-after",
+        "goodbye",
+        "rolling-restart",
+        "dead-replica",
+        "quiet-watch",
     ] {
         assert!(names.contains(&name), "{name}");
     }
@@ -35,7 +39,7 @@ async fn an_argument_that_cannot_work_ends_with_two_and_nothing_on_standard_outp
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_scenario_is_measured_with_both_clients_and_drawn() {
+async fn a_scenario_is_measured_with_all_three_clients_and_drawn() {
     let svg = std::env::temp_dir().join(format!("unwedge-drill-{}.svg", std::process::id()));
     let path = svg.to_str().expect("a path in UTF-8");
     let ran = run("drill", &["--only", "headers-stall", "--json", "--svg", path]).await;
@@ -43,8 +47,8 @@ async fn a_scenario_is_measured_with_both_clients_and_drawn() {
     std::fs::remove_file(&svg).expect("it was there");
     assert_eq!(ran.code, Some(0), "{ran:?}");
     let objects = ran.objects();
-    let [plain, unwedge, done] = &objects[..] else { panic!("three objects: {ran:?}") };
-    for (run, client) in [(plain, "plain"), (unwedge, "unwedge")] {
+    let [plain, plain_retry, unwedge, done] = &objects[..] else { panic!("four objects: {ran:?}") };
+    for (run, client) in [(plain, "plain"), (plain_retry, "plain_retry"), (unwedge, "unwedge")] {
         assert_eq!((&run["scenario"], &run["client"]), (&"headers-stall".into(), &client.into()));
         for number in ["calls", "requests"] {
             assert!(run[number].as_u64().is_some_and(|n| n > 0), "{run}");
@@ -53,10 +57,32 @@ async fn a_scenario_is_measured_with_both_clients_and_drawn() {
     }
     assert_eq!((&plain["outcome"], &plain["kept"]), (&"hung".into(), &false.into()));
     assert_eq!(plain["recovered_ms"], serde_json::Value::Null);
+    assert_eq!(plain_retry["outcome"], "recovered");
     assert_eq!((&unwedge["outcome"], &unwedge["kept"]), (&"recovered".into(), &true.into()));
     assert_eq!(unwedge["breaker"][0], "open");
     assert_eq!((&done["event"], &done["exit"]), (&"done".into(), &0.into()));
     assert_eq!((&done["scenarios"], &done["kept"]), (&1.into(), &1.into()));
     assert!(picture.contains("<svg") && picture.contains("headers-stall"));
     assert!(ran.took.as_secs() < 60);
+}
+
+/// The servers behind one address and the agent with few descriptors are more than a scripted peer.
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_meets_a_balancer_and_one_without_descriptors_is_a_process_of_its_own() {
+    let ran = run("drill", &["--only", "dead-replica", "--only", "descriptors", "--json"]).await;
+    let objects = ran.objects();
+    let [replicas @ .., _, _, _, _] = &objects[..] else { panic!("seven objects: {ran:?}") };
+    for run in replicas {
+        let number = |field: &str| run[field].as_u64().expect("a number");
+        // Each third connection ends without a word, and is tried again.
+        assert!(number("requests") > number("calls") * 5 / 4, "{run}");
+        assert!(number("calls") > 50, "{run}");
+    }
+    for run in &objects[3..6] {
+        assert_eq!(run["scenario"], "descriptors");
+        // Not a single connection came for 3.5 s, though the server was there.
+        assert!(run["first_error_ms"].is_u64() && run["requests"].as_u64().expect("a number") < 40, "{run}");
+        assert!(run["calls"].as_u64().expect("a number") > 10, "{run}");
+    }
 }
