@@ -182,6 +182,12 @@ impl Settings {
         self.ratio.as_ref().map_or(Ok(()), Ratio::check)
     }
 
+    /// Open waits that can be had again where those between attempts can.
+    pub(crate) fn seeded_like(mut self, retries: &Backoff) -> Settings {
+        self.open = self.open.seeded_like(retries);
+        self
+    }
+
     /// The settings with every default that hangs on another limit filled in.
     pub(crate) fn rules(&self, attempt: Duration, health: Duration) -> Rules {
         let open_max = self.open.ceiling(u32::MAX);

@@ -123,7 +123,8 @@ impl Backoff {
         self
     }
 
-    /// Makes every series of waits the same one, for tests and replays.
+    /// Makes every series of waits the same one, for tests and replays. The seed of a stack's retries fixes the open
+    /// waits of its breakers too, unless they have one of their own.
     ///
     /// Never share a seed between clients in production: they would all come back together.
     pub fn seed(mut self, seed: u64) -> Self {
@@ -207,6 +208,12 @@ impl Backoff {
     /// The generator of one series: the same for every series when there is a seed.
     pub(crate) fn rng(&self) -> fastrand::Rng {
         self.seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed)
+    }
+
+    /// The seed of the others, where this one has none of its own.
+    pub(crate) fn seeded_like(mut self, other: &Backoff) -> Backoff {
+        self.seed = self.seed.or(other.seed);
+        self
     }
 
     /// The rules between the settings. `what` names the back-off in the message.

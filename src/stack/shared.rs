@@ -92,7 +92,7 @@ impl Hub {
         let shared = Shared {
             parts,
             rng: Mutex::new(retry.backoff.rng()),
-            rules: Arc::new(breaker.rules(bounds.attempt, health_timeout)),
+            rules: Arc::new(breaker.seeded_like(&retry.backoff).rules(bounds.attempt, health_timeout)),
             bounds,
             retry,
             health,

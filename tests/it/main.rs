@@ -51,6 +51,7 @@ mod event_streams_refused;
 mod faults_command;
 mod fetch_command;
 mod fetch_faults;
+mod goodput;
 mod groups;
 mod gzip;
 mod http2_faults;
