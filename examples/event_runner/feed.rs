@@ -19,9 +19,12 @@ const LARGEST: usize = 64 << 10;
 const REMEMBERED: usize = 10_000;
 
 /// Reads one server's events until the program ends. Where it fails for good it is started again, and goes on behind the
-/// last event that was taken over.
+/// last event that was taken over, with what the failed stream remembers: no event is handled twice.
 pub(crate) async fn follow(runner: Arc<Runner>, server: Arc<Server>, heart: Heart) -> Result<(), BoxError> {
-    let mut stream = connect(&runner, &server)?;
+    let mut stream = match server.takes_stream() {
+        Some(stream) => stream,
+        None => connect(&runner, &server)?,
+    };
     let mut status = stream.subscribe();
     let mut line = Line { runner: &runner, server: &server, last: stream.status(), since: None };
     loop {
@@ -48,7 +51,11 @@ pub(crate) async fn follow(runner: Arc<Runner>, server: Arc<Server>, heart: Hear
                 runner.book.received(&server.name, "", None);
                 runner.book.dropped(&server.name, "", Dropped::TooLarge, &error.to_string());
             }
-            Some(Err(error)) => return Err(error.into()),
+            Some(Err(error)) => {
+                stream.reopen();
+                server.keeps(stream);
+                return Err(error.into());
+            }
             None => {
                 tracing::info!(
                     cluster = server.name.as_ref(),

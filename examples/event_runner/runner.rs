@@ -17,6 +17,7 @@ use std::time::Duration;
 use tokio::sync::broadcast::{self, error::RecvError};
 use unwedge::admin::Admin;
 use unwedge::breaker::{self, Breaker};
+use unwedge::sse::EventStream;
 use unwedge::supervise::queue::{self, Queue};
 use unwedge::supervise::{Event, Heart, Supervisor};
 
@@ -50,11 +51,27 @@ pub(crate) struct Server {
     pub(crate) met: AtomicBool,
     /// The last event that is in the queue or in the books.
     position: Mutex<String>,
+    /// The stream of a feed that failed, which knows what it has handed out.
+    stream: Mutex<Option<EventStream>>,
 }
 
 impl Server {
     pub(crate) fn new(name: &str, url: String) -> Server {
-        Server { name: name.into(), url, met: AtomicBool::default(), position: Mutex::default() }
+        Server {
+            name: name.into(),
+            url,
+            met: AtomicBool::default(),
+            position: Mutex::default(),
+            stream: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn takes_stream(&self) -> Option<EventStream> {
+        self.stream.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    pub(crate) fn keeps(&self, stream: EventStream) {
+        *self.stream.lock().unwrap_or_else(PoisonError::into_inner) = Some(stream);
     }
 
     pub(crate) fn position(&self) -> String {

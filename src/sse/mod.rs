@@ -40,18 +40,34 @@
 //! [`Deadline`](crate::Deadline) among the extensions of the request. A `within` around a single
 //! [`next`](EventStream::next) ends that wait and leaves the connection as it is.
 //!
+//! # What is sent again
+//!
+//! A request that may be repeated: GET and the other idempotent methods, one with an `Idempotency-Key` or the
+//! [`Idempotent`](crate::retry::Idempotent) mark, and whatever [`reconnect(true)`](Settings::reconnect) says. Any other,
+//! such as the POST that asks a language model, is sent once, and so is a GET with [`once`](Settings::once): the end of
+//! its answer is the end of the stream, its loss and its silence are the last error. Until its response head is there,
+//! what the server has provably not processed is sent again, up to three times.
+//!
 //! # What ends it
+//!
+//! For a stream that connects again:
 //!
 //! | answer | [`Mode::Agent`] | [`Mode::Spec`] |
 //! | --- | --- | --- |
 //! | 200 and `text/event-stream` | read | read |
-//! | 200 and another type | error | error |
+//! | 200 and another type, or a coding that nobody here can undo | error | error |
 //! | 204 | the end, without an error | the end |
-//! | 5xx, 408, 425, 429 | connect again | error |
+//! | what a call repeats: 408, 425, 429, 5xx but for 501, 505 and their like | connect again | error |
 //! | any other status | error | error |
 //! | end or loss of the connection, silence, a refusal by breaker or health check | connect again | connect again |
 //! | a certificate that is refused | connect again: certificates are renewed | error |
+//! | an event with the data of [`end_at`](Settings::end_at) | the end, without an error | the end |
 //! | a setting, a redirect that is not followed, a head above its cap, shutdown | error | error |
+//!
+//! What [`on_refusal`](Reconnect::on_refusal) is for: an answer that would be an error is shown to the caller first, who
+//! may renew a token and say when to come back. The error has the status and the beginning of the body
+//! ([`Error::body`](crate::Error::body)), which no log shows. [`is_retriable`](crate::Error::is_retriable) of a status
+//! is true exactly where [`Mode::Agent`] connects again.
 //!
 //! An event above its size limit is skipped and said by an error of kind `TooLarge`; the stream goes on after it.
 //!

@@ -141,6 +141,33 @@ impl EventStream {
         self.parser.last_id()
     }
 
+    /// Makes a stream that has ended connect again at its next event. What it knows stays: the last id, the ids that
+    /// [`skip_duplicates`](super::Reconnect::skip_duplicates) remembers, and its counts. Any other stream is left as it
+    /// is.
+    ///
+    /// For a loop that is started again after an error: a new stream could hand out an event twice.
+    ///
+    /// ```no_run
+    /// # async fn run(stream: &mut unwedge::sse::EventStream) -> Result<(), unwedge::Error> {
+    /// while let Some(event) = stream.next().await {
+    ///     match event {
+    ///         Ok(event) => println!("{}", event.data),
+    ///         Err(error) if error.is_too_large() => {}
+    ///         Err(error) => {
+    ///             stream.reopen();
+    ///             return Err(error);
+    ///         }
+    ///     }
+    /// }
+    /// # Ok(()) }
+    /// ```
+    pub fn reopen(&mut self) {
+        if matches!(self.link, Link::Ended) {
+            self.link = Link::Start;
+            self.status.send_modify(|status| status.phase = Phase::Idle);
+        }
+    }
+
     /// Where the stream is.
     pub fn status(&self) -> Status {
         self.status.borrow().clone()

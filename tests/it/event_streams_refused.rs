@@ -190,3 +190,22 @@ async fn a_post_is_sent_again_where_its_caller_says_so() {
     assert!(stream.next().await.is_none());
     assert_eq!(peer.request_count(), 2);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_is_reopened_after_its_last_word_knows_what_it_has_handed_out() {
+    let peer = Peer::new()
+        .then(events("id: 1\ndata: a\n\nid: 2\ndata: b\n\n"))
+        .then(Reply::ok("<html>").header("content-type", "text/html"))
+        .forever(events_then_silence("id: 1\ndata: a\n\nid: 2\ndata: b\n\nid: 3\ndata: c\n\n"));
+    let mut stream = over(&peer, Settings::default().reconnect(waits().skip_duplicates(10)));
+    stream.reopen();
+    assert_eq!([data(&mut stream).await, data(&mut stream).await], ["a", "b"]);
+    stream.reopen();
+    assert_eq!(last_word(&mut stream).await.status().unwrap().as_u16(), 200);
+    stream.reopen();
+    assert_eq!(stream.status().phase, Phase::Idle);
+    assert_eq!(data(&mut stream).await, "c");
+    let status = stream.status();
+    assert_eq!((status.connected, status.duplicates, peer.request_count()), (2, 2, 3));
+    assert_eq!(peer.requests()[2].headers["last-event-id"], "2");
+}
