@@ -59,13 +59,27 @@ impl Meter {
         (self.0.load(Ordering::Relaxed) & !STREAMS) >> 1
     }
 
-    /// Whether the connection had answered an earlier request; false for connectors that attach no meter.
-    pub(crate) fn was_reused(connected: &Connected) -> bool {
+    /// The meter of a connection; none for connectors that attach none.
+    pub(crate) fn of(connected: &Connected) -> Option<Meter> {
         let mut extras = http::Extensions::new();
         connected.get_extras(&mut extras);
-        extras.get::<Meter>().is_some_and(|meter| meter.turns() > 0)
+        extras.remove()
+    }
+
+    /// Whether the connection had answered an earlier request.
+    pub(crate) fn was_reused(&self) -> bool {
+        self.turns() > 0
+    }
+
+    /// Whether requests share the connection (HTTP/2).
+    pub(crate) fn is_shared(&self) -> bool {
+        self.0.load(Ordering::Relaxed) & STREAMS != 0
     }
 }
+
+/// A request extension: no connection that was idle may carry this one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fresh;
 
 #[cfg(test)]
 mod tests {
@@ -74,29 +88,28 @@ mod tests {
     #[test]
     fn a_connection_counts_as_reused_from_its_second_request_on() {
         let meter = Meter::default();
-        let connected = Connected::new().extra(meter.clone());
+        let known = Meter::of(&Connected::new().extra(meter.clone())).unwrap();
         meter.wrote();
         meter.wrote();
         meter.read();
         meter.read();
-        assert!(!Meter::was_reused(&connected), "one request, one answer");
+        assert!(!known.was_reused(), "one request, one answer");
         meter.wrote();
-        assert!(Meter::was_reused(&connected));
-        assert!(!Meter::was_reused(&Connected::new()));
+        assert!(known.was_reused() && !known.is_shared());
+        assert!(Meter::of(&Connected::new()).is_none());
     }
 
     #[cfg(feature = "client")]
     #[test]
     fn a_connection_of_streams_counts_as_reused_once_a_response_arrived_on_it() {
         let meter = Meter::of_streams();
-        let connected = Connected::new().extra(meter.clone());
         for _ in 0..3 {
             meter.wrote();
             meter.read();
         }
-        assert!(!Meter::was_reused(&connected), "its settings are no request");
+        assert!(meter.is_shared() && !meter.was_reused(), "its settings are no request");
         meter.served();
         meter.served();
-        assert!(Meter::was_reused(&connected));
+        assert!(meter.was_reused());
     }
 }

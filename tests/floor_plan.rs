@@ -94,6 +94,7 @@ const PURE: &[&str] = &[
     "retry/backoff",
     "retry/budget",
     "retry/classify",
+    "retry/spared",
     "sse/cadence",
     "sse/parser",
     "sse/parser/data",

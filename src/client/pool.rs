@@ -45,12 +45,12 @@ const IN_VAIN: Duration = Duration::from_secs(1);
 type Hyper = Client<Connector, Body>;
 
 #[allow(clippy::disallowed_methods, reason = "the stack around it bounds every call")]
-fn hyper(connector: Connector) -> Hyper {
+fn hyper(connector: Connector, idle: usize) -> Hyper {
     Client::builder(TokioExecutor::new())
         .timer(TokioTimer::new())
         .pool_timer(TokioTimer::new())
         .pool_idle_timeout(IDLE)
-        .pool_max_idle_per_host(IDLE_PER_ORIGIN)
+        .pool_max_idle_per_host(idle)
         .http1_max_buf_size(HEAD as usize)
         .http2_only(connector.http2_only())
         .http2_keep_alive_interval(PING_AFTER)
@@ -68,20 +68,27 @@ fn hyper(connector: Connector) -> Hyper {
 pub(super) struct Pool {
     pub(super) connector: Connector,
     current: Mutex<Arc<Hyper>>,
+    /// Keeps no connection: for what no idle one may carry.
+    alone: Hyper,
     watch: Watch,
 }
 
 impl Pool {
     pub(super) fn new(connector: Connector, wall: Wall) -> Pool {
-        let current = Mutex::new(Arc::new(hyper(connector.clone())));
-        Pool { connector, current, watch: Watch::new(wall) }
+        let current = Mutex::new(Arc::new(hyper(connector.clone(), IDLE_PER_ORIGIN)));
+        let alone = hyper(connector.clone(), 0);
+        Pool { connector, current, alone, watch: Watch::new(wall) }
     }
 
-    pub(super) fn request(&self, request: Request<Body>) -> ResponseFuture {
+    /// `fresh` for a connection of its own.
+    pub(super) fn request(&self, request: Request<Body>, fresh: bool) -> ResponseFuture {
         if let Some(gap) = self.watch.slept() {
             telemetry::slept(gap);
             // hyper-util's pool cannot be emptied. Calls in flight keep what they use of the old one.
-            *lock(&self.current) = Arc::new(hyper(self.connector.clone()));
+            *lock(&self.current) = Arc::new(hyper(self.connector.clone(), IDLE_PER_ORIGIN));
+        }
+        if fresh {
+            return self.alone.request(request);
         }
         let current = Arc::clone(&lock(&self.current));
         current.request(request)
@@ -107,9 +114,13 @@ impl Retire {
 
     /// The call was given up in mid-wait.
     pub(super) fn given_up(&self) {
-        if self.since.elapsed() < IN_VAIN {
-            return;
+        if self.since.elapsed() >= IN_VAIN {
+            self.now();
         }
+    }
+
+    /// No further call uses the connection; those that are on it end there.
+    pub(super) fn now(&self) {
         if let Some(connected) = self.connection.connection_metadata().as_ref() {
             if connected.is_negotiated_h2() {
                 connected.poison();

@@ -7,7 +7,7 @@ use super::pool::{HEAD, Pool, Retire};
 use crate::body::Body;
 use crate::error::{BoxError, Error, ErrorKind};
 use crate::sync::{Mutex, lock};
-use crate::wire::Meter;
+use crate::wire::{Fresh, Meter};
 use http::header::{Entry, PROXY_AUTHORIZATION, USER_AGENT};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
@@ -88,7 +88,8 @@ impl Service<Request<Body>> for Transport {
         }
         let maybe_http2 = http2_only || request.uri().scheme_str() == Some("https");
         let retire = maybe_http2.then(|| Retire::with(&mut request));
-        Exchange(Doing::Running { response: self.0.pool.request(request), count, proxy, retire })
+        let fresh = request.extensions_mut().remove::<Fresh>().is_some();
+        Exchange(Doing::Running { response: self.0.pool.request(request, fresh), count, proxy, retire })
     }
 }
 
@@ -137,9 +138,18 @@ impl Future for Exchange {
                     if let Some(meter) = response.extensions().get::<Meter>() {
                         meter.served();
                     }
+                    if response.status() == StatusCode::MISDIRECTED_REQUEST {
+                        leave(retire);
+                    }
                     Ok(arriving(response, retire))
                 }
-                Poll::Ready(Err(error)) => Err(failed(error.into())),
+                Poll::Ready(Err(error)) => {
+                    let error = failed(error.into());
+                    if error.inner().fault.unprocessed {
+                        leave(retire);
+                    }
+                    Err(error)
+                }
                 Poll::Pending if count.watch(cx) => Err(too_many()),
                 Poll::Pending => return Poll::Pending,
             },
@@ -157,6 +167,13 @@ impl Drop for Exchange {
     }
 }
 
+/// The next call goes out on another connection: this one leads elsewhere, or takes no more.
+fn leave(retire: &Option<Retire>) {
+    if let Some(retire) = retire {
+        retire.now();
+    }
+}
+
 fn arriving(response: Response<Incoming>, retire: &mut Option<Retire>) -> Response<Arriving> {
     let retire = retire.take().filter(|_| response.version() == Version::HTTP_2);
     response.map(|body| Arriving::new(body, retire))
@@ -165,6 +182,8 @@ fn arriving(response: Response<Incoming>, retire: &mut Option<Retire>) -> Respon
 fn failed(error: BoxError) -> Error {
     let mut error = Error::from(error);
     let inner = error.inner_mut();
+    // Of all connections of this client it is known whether they had served before.
+    inner.fault.metered = true;
     if inner.kind == ErrorKind::TooLarge && inner.detail.is_empty() {
         inner.detail = too_large().into();
     }

@@ -59,10 +59,8 @@ pub struct Budget {
     pub enabled: bool,
     /// Held by an origin at the start and at most. Default 500.
     pub tokens: u32,
-    /// What a retry costs. Default 14.
+    /// What a retry costs. Default 4.
     pub retry_cost: u32,
-    /// What a retry costs that the server asked to wait for. Default 5.
-    pub throttled_cost: u32,
     /// What a success at the first try gives back. Default 1.
     pub refund: u32,
 }
@@ -84,7 +82,7 @@ impl Default for Retry {
 
 impl Default for Budget {
     fn default() -> Budget {
-        Budget { enabled: true, tokens: 500, retry_cost: 14, throttled_cost: 5, refund: 1 }
+        Budget { enabled: true, tokens: 500, retry_cost: 4, refund: 1 }
     }
 }
 
@@ -118,9 +116,8 @@ impl Retry {
 impl Budget {
     /// As the stack takes them; `None` where there is none.
     pub fn settings(&self) -> Option<retry::Budget> {
-        let Budget { enabled, tokens, retry_cost, throttled_cost, refund } = *self;
-        let budget = retry::Budget::default().tokens(tokens).retry_cost(retry_cost);
-        enabled.then(|| budget.throttled_cost(throttled_cost).refund(refund))
+        let Budget { enabled, tokens, retry_cost, refund } = *self;
+        enabled.then(|| retry::Budget::default().tokens(tokens).retry_cost(retry_cost).refund(refund))
     }
 }
 

@@ -70,7 +70,7 @@ fn absent_keys_are_the_defaults_of_the_crate() {
 #[test]
 fn every_setting_of_a_stack_has_its_key() {
     let text = "[limits]\nmin_progress = {bytes = 1024, per = \"10s\"}\n[retry]\njitter = 0.25\nretry_after_cap = \"5m\"\n\
-                [retry.budget]\ntokens = 9\nretry_cost = 3\nthrottled_cost = 2\nrefund = 4\n";
+                [retry.budget]\ntokens = 9\nretry_cost = 3\nrefund = 4\n";
     let file = File::new("whole.toml", text);
     let layers = Layers::new().file(&file.0).unwrap();
     let settings: Resilience = layers.load().unwrap();
@@ -80,7 +80,7 @@ fn every_setting_of_a_stack_has_its_key() {
     let jitter = crate::retry::Jitter::Proportional(0.25);
     assert_eq!(retry.backoff, crate::retry::Backoff::default().jitter(jitter));
     assert_eq!(retry.cap(), Duration::from_secs(300));
-    let budget = crate::retry::Budget::default().tokens(9).retry_cost(3).throttled_cost(2).refund(4);
+    let budget = crate::retry::Budget::default().tokens(9).retry_cost(3).refund(4);
     assert_eq!(retry.budget, Some(budget));
     let shown: Vec<String> = layers.effective(&settings).unwrap().iter().map(ToString::to_string).collect();
     let at = file.0.display();

@@ -1,7 +1,7 @@
 //! The words of an [`Error`]: one line that a person understands at 3 a.m.
 
 use super::redact::Redacted;
-use super::{Attempt, Error, ErrorKind, Inner, Phase};
+use super::{Attempt, Error, ErrorKind, Inner, Phase, of_this_machine};
 use crate::duration::human;
 use std::error::Error as StdError;
 use std::fmt::{self, Display, Formatter};
@@ -186,8 +186,12 @@ fn root(inner: &Inner, f: &mut Formatter<'_>) -> fmt::Result {
     while let Some(next) = cause.source() {
         cause = next;
     }
+    let io = cause.downcast_ref::<io::Error>();
+    if let Some(lacked) = io.and_then(of_this_machine).filter(|_| inner.kind == ErrorKind::Connect) {
+        return f.write_str(lacked);
+    }
     // The words of the system are for those who know its numbers.
-    match cause.downcast_ref::<io::Error>().map(io::Error::kind) {
+    match io.map(io::Error::kind) {
         Some(io::ErrorKind::ConnectionRefused) => f.write_str("connection refused"),
         Some(io::ErrorKind::ConnectionReset) => f.write_str("connection reset"),
         Some(io::ErrorKind::ConnectionAborted) => f.write_str("connection aborted"),

@@ -10,8 +10,18 @@ use std::io;
 pub(crate) struct Fault {
     /// The server cannot have processed the request (a remote GOAWAY or REFUSED_STREAM).
     pub(crate) unprocessed: bool,
+    /// It said so without blame: a graceful GOAWAY, or REFUSED_STREAM.
+    pub(crate) unseen: bool,
+    /// The connection ended, and nothing tells of a byte of the response.
+    pub(crate) ended: bool,
+    /// It is known whether the connection had served before.
+    pub(crate) metered: bool,
     /// A connection that had served before went away: a race, no evidence against the origin.
     pub(crate) reused: bool,
+    /// And it carried one request at a time, so that others that were idle may have gone with it.
+    pub(crate) idle: bool,
+    /// This machine had no descriptor, memory, port, route or name for the connection.
+    pub(crate) local: bool,
     /// The connection pool gave up because the caller that led a connect was dropped.
     pub(crate) pool: bool,
     /// The system, or a layer of others, gave up waiting.
@@ -53,7 +63,11 @@ fn read(error: BoxError) -> Error {
         if let Some(e) = e.downcast_ref::<hyper_util::client::legacy::Error>() {
             connect |= e.is_connect();
             canceled |= e.is_connect() && e.source().is_some_and(says_the_pool_gave_up);
-            fault.reused |= e.connect_info().is_some_and(Meter::was_reused);
+            if let Some(meter) = e.connect_info().and_then(Meter::of) {
+                fault.metered = true;
+                fault.reused |= meter.was_reused();
+                fault.idle |= !meter.is_shared();
+            }
         } else if let Some(e) = e.downcast_ref::<hyper::Error>() {
             canceled |= e.is_canceled();
             fault.timed_out |= e.is_timeout();
@@ -62,13 +76,16 @@ fn read(error: BoxError) -> Error {
             let text = e.to_string();
             let gone = text.starts_with("dispatch task is gone");
             fault.reused |= gone;
+            fault.ended |= e.is_incomplete_message() || e.is_closed() || e.is_canceled();
             fault.caller |= e.is_user() && !gone;
             told |= e.is_timeout();
             head_too_large |= e.is_parse() && text.contains("message head is too large");
         } else if let Some(e) = e.downcast_ref::<h2::Error>() {
             told |= !e.is_io();
-            fault.unprocessed |=
-                e.is_remote() && (e.is_go_away() || e.reason() == Some(h2::Reason::REFUSED_STREAM));
+            let refused = e.reason() == Some(h2::Reason::REFUSED_STREAM);
+            fault.unprocessed |= e.is_remote() && (e.is_go_away() || refused);
+            let graceful = e.is_go_away() && e.reason() == Some(h2::Reason::NO_ERROR);
+            fault.unseen |= e.is_remote() && (graceful || refused);
         } else if e.is::<tokio::time::error::Elapsed>() {
             fault.timed_out = true;
         } else if reqwest.said(e) {
@@ -78,6 +95,8 @@ fn read(error: BoxError) -> Error {
             connect |= e.kind() == io::ErrorKind::ConnectionRefused;
             fault.timed_out |= e.kind() == io::ErrorKind::TimedOut;
             fault.connection_timed_out |= e.kind() == io::ErrorKind::TimedOut;
+            fault.local |= of_this_machine(e).is_some();
+            fault.ended |= is_an_end(e.kind());
             fault.certificate |= e.kind() == io::ErrorKind::InvalidData && speaks_of_certificate(e);
             // io::Error shows a wrapped error's source, not the wrapped error itself.
             if let Some(inner) = e.get_ref() {
@@ -88,6 +107,8 @@ fn read(error: BoxError) -> Error {
         next = e.source();
     }
     fault.reused &= !told;
+    fault.idle &= fault.reused;
+    fault.ended &= !told && !fault.caller && !fault.timed_out && !head_too_large;
     if let Some(own) = own {
         let (kind, phase, limit) = (own.0.kind, own.0.phase, own.0.limit);
         let mut flat = Error::new(kind, own.0.detail.clone());
@@ -104,6 +125,8 @@ fn read(error: BoxError) -> Error {
         // What stood above it is about the connection, or about whose body it came from.
         flat.0.fault.reused |= fault.reused;
         flat.0.fault.caller |= fault.caller;
+        flat.0.fault.metered |= fault.metered;
+        flat.0.fault.idle |= fault.idle;
         flat.0.source = Some(error);
         return flat;
     }
@@ -149,6 +172,67 @@ impl Reqwest {
     fn said(&mut self, _: &(dyn StdError + 'static)) -> bool {
         false
     }
+}
+
+fn is_an_end(kind: io::ErrorKind) -> bool {
+    use io::ErrorKind as Io;
+    matches!(
+        kind,
+        Io::ConnectionReset | Io::ConnectionAborted | Io::BrokenPipe | Io::UnexpectedEof | Io::NotConnected
+    )
+}
+
+/// What this machine lacked for a connection, where the error says that it was this machine's fault.
+pub(crate) fn of_this_machine(error: &io::Error) -> Option<&'static str> {
+    use io::ErrorKind as Io;
+    match error.kind() {
+        Io::AddrNotAvailable | Io::AddrInUse => {
+            return Some("this machine has no free local port or address");
+        }
+        Io::NetworkUnreachable => return Some("network unreachable: this machine has no route"),
+        Io::NetworkDown => return Some("the network of this machine is down"),
+        Io::PermissionDenied => return Some("this machine does not permit the connection"),
+        Io::OutOfMemory => return Some(NO_MEMORY),
+        _ => {}
+    }
+    match error.raw_os_error() {
+        Some(code) if code == lacks::PER_PROCESS => Some("too many open files in this process"),
+        Some(code) if lacks::PER_MACHINE == Some(code) => Some("too many open files on this machine"),
+        Some(code) if code == lacks::BUFFERS => Some(NO_MEMORY),
+        Some(_) => None,
+        // The number is lost on the way from the resolver, so that only its words are left: of glibc and macOS, of musl, of
+        // FreeBSD.
+        None => {
+            let words = error.to_string().to_ascii_lowercase();
+            let temporary = words.contains("temporary failure in name resolution")
+                || words.ends_with("lookup address information: try again")
+                || words.contains("name could not be resolved at this time");
+            temporary
+                .then_some("the host name was not resolved: no name server answered (a temporary failure)")
+        }
+    }
+}
+
+const NO_MEMORY: &str = "this machine has no memory for another connection";
+
+/// EMFILE, ENFILE and ENOBUFS, which have no kind of their own.
+mod lacks {
+    #[cfg(not(windows))]
+    pub(super) const PER_PROCESS: i32 = 24;
+    #[cfg(not(windows))]
+    pub(super) const PER_MACHINE: Option<i32> = Some(23);
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    pub(super) const BUFFERS: i32 = 105;
+    #[cfg(not(any(target_os = "linux", target_os = "android", windows)))]
+    pub(super) const BUFFERS: i32 = 55;
+
+    // WSAEMFILE and WSAENOBUFS.
+    #[cfg(windows)]
+    pub(super) const PER_PROCESS: i32 = 10_024;
+    #[cfg(windows)]
+    pub(super) const PER_MACHINE: Option<i32> = None;
+    #[cfg(windows)]
+    pub(super) const BUFFERS: i32 = 10_055;
 }
 
 /// By its words, because hyper-util keeps the type to itself.

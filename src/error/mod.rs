@@ -5,7 +5,7 @@ mod foreign;
 mod kind;
 mod redact;
 
-pub(crate) use foreign::Fault;
+pub(crate) use foreign::{Fault, of_this_machine};
 pub use kind::{ErrorKind, Phase};
 
 use crate::origin::Target;
@@ -118,10 +118,23 @@ impl Error {
         self
     }
 
-    /// Whether it is about a connection of the pool alone, and says nothing of the server.
+    /// Whether it is about a connection of the pool alone, and says nothing of the server: another one may be tried at
+    /// once.
     pub(crate) fn is_of_the_connection(&self) -> bool {
-        (self.0.kind == ErrorKind::Transport && self.0.fault.reused)
-            || (self.0.kind == ErrorKind::Connect && self.0.fault.pool)
+        let Fault { reused, unseen, pool, .. } = self.0.fault;
+        (self.0.kind == ErrorKind::Transport && (reused || unseen))
+            || (self.0.kind == ErrorKind::Connect && pool)
+    }
+
+    /// Whether this machine had no descriptor, memory, port, route or name for it: nothing that the server did.
+    pub(crate) fn is_of_this_machine(&self) -> bool {
+        self.0.kind == ErrorKind::Connect && self.0.fault.local
+    }
+
+    #[cfg_attr(not(feature = "client"), expect(dead_code, reason = "the connectors of the client know"))]
+    pub(crate) fn of_this_machine(mut self) -> Error {
+        self.0.fault.local = true;
+        self
     }
 
     pub(crate) fn inner(&self) -> &Inner {
@@ -250,7 +263,7 @@ impl Error {
     ///
     /// False for what time does not heal: a wrong setting, a redirect that is not followed, a body above its cap, a
     /// certificate that is refused, a status that says that the request is at fault (4xx but for 408, 425 and 429) or
-    /// will not be served (501, 505), and a program that is shutting down.
+    /// will not be served (501, 505, 506, 508, 510, 511), and a program that is shutting down.
     pub fn is_retriable(&self) -> bool {
         match self.0.kind {
             ErrorKind::Deadline
@@ -268,10 +281,11 @@ impl Error {
 }
 
 /// Whether the same request may get another status later.
-fn may_pass(status: StatusCode) -> bool {
+pub(crate) fn may_pass(status: StatusCode) -> bool {
     match status.as_u16() {
         408 | 425 | 429 => true,
-        501 | 505 => false,
+        // The server is well, and will say the same again: it does not do this, or somebody has to log in first.
+        501 | 505 | 506 | 508 | 510 | 511 => false,
         code => code >= 500,
     }
 }

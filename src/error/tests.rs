@@ -17,7 +17,7 @@ fn a_status_is_retriable_where_the_same_request_may_get_another_later() {
     for code in 400..600 {
         let mut error = Error::new(ErrorKind::Transport, "");
         error.inner_mut().status = Some(StatusCode::from_u16(code).unwrap());
-        let retriable = matches!(code, 408 | 425 | 429 | 500 | 502..=504 | 506..);
+        let retriable = matches!(code, 408 | 425 | 429 | 500 | 502..=504 | 507 | 509 | 512..);
         assert_eq!(error.is_retriable(), retriable, "{code}");
     }
 }
@@ -118,7 +118,11 @@ fn every_kind_is_told_apart_by_its_predicates_and_says_what_happened() {
         ),
         (connect(io::ErrorKind::ConnectionRefused), "connect retriable", "connection refused"),
         (connect(io::ErrorKind::HostUnreachable), "connect retriable", "host unreachable"),
-        (connect(io::ErrorKind::NetworkUnreachable), "connect retriable", "network unreachable"),
+        (
+            connect(io::ErrorKind::NetworkUnreachable),
+            "connect retriable",
+            "network unreachable: this machine has no route",
+        ),
         (connect(io::ErrorKind::TimedOut), "timeout connect retriable", "connection timed out"),
         (Error::new(K::Connect, ""), "connect retriable", "no connection"),
         (

@@ -71,7 +71,6 @@ fn the_settings_of_retry_are_those_of_the_code() {
     let budget = retry.budget.expect("on by default");
     default_is("`budget` tokens", budget.tokens);
     default_is("`budget` retry cost", budget.retry_cost);
-    default_is("`budget` throttled cost", budget.throttled_cost);
     default_is("`budget` refund", budget.refund);
 }
 

@@ -63,8 +63,11 @@
 //!   `Redirect`, where `Client` leaves it behind: a request body, a header marked as sensitive, and those credentials
 //!   in the next redirect within the other origin. Headers that are set beneath the stack, by `default_headers` or
 //!   another middleware, cannot be seen: keep secrets out of them, or set a redirect policy of your own.
-//! - A pooled connection that was closed under a request cannot be told from one that never worked: the request is
-//!   repeated after a back-off, and the failure counts.
+//! - A pooled connection that was closed under a request cannot be told from one that never worked. An end before any
+//!   byte of the response is taken for the first in the first attempt of a call, where another call has heard from the
+//!   origin within the last second: it is repeated at once and does not count. Otherwise it is repeated after a back-off,
+//!   and the failure counts.
+//! - What a server refused on one HTTP/2 connection is repeated where reqwest chooses, on the same one too.
 //! - The size of a response head and the number of 1xx responses have reqwest's caps, which are higher or none.
 //! - Resolving, connecting and the TLS handshake are one phase, `connect`, once they failed, and part of `headers`
 //!   while they last.

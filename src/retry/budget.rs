@@ -1,8 +1,9 @@
-//! How many retries an origin is worth: a bucket of tokens that retries empty and successes fill.
+//! How many retries an origin is worth: a bucket of tokens that retries empty and successes and time fill.
 //!
-//! Integers only and no clock: an origin that nobody calls neither gains nor loses.
+//! Integers only, and `now` is an argument.
 
-use crate::sync::atomic::{AtomicU32, Ordering};
+use crate::sync::atomic::{AtomicU64, Ordering};
+use tokio::time::Instant;
 
 #[cfg(all(test, unwedge_loom))]
 mod loom_models;
@@ -13,16 +14,18 @@ mod tests;
 ///
 /// Each origin has a bucket of tokens, full at first. A retry takes its cost out before it is made, and is not made when
 /// the bucket holds less; then the last outcome is returned as it is. A success at the first try puts the refund back,
-/// a success after a retry puts back what that retry cost.
+/// a success after a retry puts back what that retry cost, and one token comes back with every second, so that a
+/// program that seldom calls is not without retries for hours. A retry that was sent and did not succeed has spent its
+/// cost, also where its caller gave it up; one that was never sent has not.
 ///
 /// | setting | default | why |
 /// | --- | --- | --- |
-/// | [`tokens`](Budget::tokens) | 500 | 35 retries in a row to an origin that answers nothing |
-/// | [`retry_cost`](Budget::retry_cost) | 14 | in the long run at most one retry to 14 successes: 7 % more load |
-/// | [`throttled_cost`](Budget::throttled_cost) | 5 | 429, or 503 with `Retry-After`: the server is alive and says when |
+/// | [`tokens`](Budget::tokens) | 500 | 125 retries in a row to an origin that answers nothing |
+/// | [`retry_cost`](Budget::retry_cost) | 4 | the most that lets calls outlive one failure in three; an origin that is down gets a quarter more requests in the long run |
 /// | [`refund`](Budget::refund) | 1 | what a success at the first try earns |
 ///
-/// A cost of 0 makes these retries free; a cost above the tokens means that none is ever made.
+/// A cost of 0 makes retries free; a cost above the tokens means that none is ever made. What is repeated at once
+/// because a connection was stale or the server had not looked at the request moves no token.
 ///
 /// ```
 /// use unwedge::retry::Budget;
@@ -36,14 +39,13 @@ mod tests;
 pub struct Budget {
     pub(crate) tokens: u32,
     pub(crate) retry_cost: u32,
-    pub(crate) throttled_cost: u32,
     pub(crate) refund: u32,
 }
 
 impl Default for Budget {
-    /// 500 tokens; a retry costs 14, a throttled one 5; a success at the first try gives back 1.
+    /// 500 tokens; a retry costs 4; a success at the first try gives back 1.
     fn default() -> Self {
-        Budget { tokens: 500, retry_cost: 14, throttled_cost: 5, refund: 1 }
+        Budget { tokens: 500, retry_cost: 4, refund: 1 }
     }
 }
 
@@ -55,15 +57,9 @@ impl Budget {
         self
     }
 
-    /// What a retry costs. Default 14.
+    /// What a retry costs. Default 4.
     pub fn retry_cost(mut self, cost: u32) -> Self {
         self.retry_cost = cost;
-        self
-    }
-
-    /// What a retry costs after the server asked for patience: 429, or 503 with `Retry-After`. Default 5.
-    pub fn throttled_cost(mut self, cost: u32) -> Self {
-        self.throttled_cost = cost;
         self
     }
 
@@ -76,44 +72,56 @@ impl Budget {
 
 /// The tokens of one origin, shared by all its calls.
 ///
-/// The number is all that is shared, so relaxed ordering is enough; every change is one compare-and-swap, so no token is
-/// lost or made however many calls move them at once.
+/// Tokens and the seconds that were paid out are one number and all that is shared, so relaxed ordering is enough; every
+/// change is one compare-and-swap, so no token is lost or made however many calls move them at once.
 #[derive(Debug)]
 pub(crate) struct Bucket {
-    left: AtomicU32,
+    /// The tokens in the lower half; in the upper half the whole seconds since the start whose tokens are among them.
+    state: AtomicU64,
     capacity: u32,
+    start: Instant,
 }
 
 impl Bucket {
     /// A full bucket.
-    pub(crate) fn new(budget: &Budget) -> Bucket {
-        Bucket { left: AtomicU32::new(budget.tokens), capacity: budget.tokens }
+    pub(crate) fn new(budget: &Budget, now: Instant) -> Bucket {
+        Bucket { state: AtomicU64::new(u64::from(budget.tokens)), capacity: budget.tokens, start: now }
     }
 
-    /// Takes `cost` tokens, or none and says `false` when there are fewer.
+    /// Takes `cost` tokens, or none and says `false` when there are fewer. What time has brought is put in first.
     #[must_use = "false means that the retry must not be made"]
-    pub(crate) fn withdraw(&self, cost: u32) -> bool {
-        self.change(|left| left.checked_sub(cost)).is_some()
+    pub(crate) fn withdraw(&self, cost: u32, now: Instant) -> bool {
+        let seconds = now.saturating_duration_since(self.start).as_secs();
+        let seconds = u32::try_from(seconds).unwrap_or(u32::MAX);
+        self.change(|left, paid| {
+            // Whoever read the clock earlier may come later.
+            let left = left.saturating_add(seconds.saturating_sub(paid)).min(self.capacity);
+            Some((left.checked_sub(cost)?, paid.max(seconds)))
+        })
     }
 
     /// Puts `tokens` back, up to the capacity. One load when the bucket is full, as it is while nothing goes wrong.
     pub(crate) fn deposit(&self, tokens: u32) {
-        self.change(|left| (left < self.capacity).then(|| left.saturating_add(tokens).min(self.capacity)));
+        // Those of time may follow: no order of additions changes what there is in the end.
+        self.change(|left, paid| {
+            (left < self.capacity).then(|| (left.saturating_add(tokens).min(self.capacity), paid))
+        });
     }
 
-    /// How many tokens there are at this moment.
+    /// How many tokens there were when they were last moved.
     pub(crate) fn left(&self) -> u32 {
-        self.left.load(Ordering::Relaxed)
+        self.state.load(Ordering::Relaxed) as u32
     }
 
-    /// Stores what `next` makes of the tokens, once no other call came between. `None` leaves them alone.
-    fn change(&self, next: impl Fn(u32) -> Option<u32>) -> Option<u32> {
-        let mut left = self.left.load(Ordering::Relaxed);
+    /// Stores what `next` makes of tokens and seconds, once no other call came between. `None` leaves them alone.
+    fn change(&self, next: impl Fn(u32, u32) -> Option<(u32, u32)>) -> bool {
+        let mut state = self.state.load(Ordering::Relaxed);
         loop {
-            let wanted = next(left)?;
-            match self.left.compare_exchange_weak(left, wanted, Ordering::Relaxed, Ordering::Relaxed) {
-                Ok(_) => return Some(wanted),
-                Err(actual) => left = actual,
+            let Some((left, paid)) = next(state as u32, (state >> 32) as u32) else { return false };
+            let wanted = u64::from(paid) << 32 | u64::from(left);
+            match self.state.compare_exchange_weak(state, wanted, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => return true,
+                Err(actual) => state = actual,
             }
         }
     }

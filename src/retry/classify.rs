@@ -1,7 +1,7 @@
 //! What an outcome means: whether it is worth repeating, and what it says about the origin. Pure.
 
 use crate::deadline::Late;
-use crate::error::{Error, ErrorKind, Phase};
+use crate::error::{Error, ErrorKind, Phase, may_pass};
 use http::{Extensions, HeaderMap, Method, StatusCode};
 
 /// What one attempt means for retry and circuit breaker.
@@ -24,7 +24,7 @@ pub enum Repeat {
     IfIdempotent,
     /// Repeat any request: the server has provably not processed this one.
     Always,
-    /// Like `IfIdempotent`, at once: the connection was at fault, not the server.
+    /// Like `IfIdempotent`, at once and free of the budget: the connection was at fault, not the server.
     AtOnce,
 }
 
@@ -39,6 +39,21 @@ pub enum Evidence {
     Throttled,
     /// Nothing.
     None,
+}
+
+/// Why an outcome says nothing about the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Excuse {
+    /// There is none, or a repetition has to wait all the same.
+    None,
+    /// A connection that had served before went away.
+    Stale,
+    /// Nobody looked at the request: the server said so, or was closing an idle connection.
+    Unseen,
+    /// A connection that leads elsewhere (421).
+    Misdirected,
+    /// The connection pool gave up, before anything was sent.
+    Pool,
 }
 
 /// What is to be classified: see `StackBuilder::classify`.
@@ -67,15 +82,35 @@ impl Outcome<'_> {
             Outcome::Error(error) => of_error(error),
         }
     }
+
+    /// Why it says nothing about the server, where the rules of this crate say so and it is not the server that a
+    /// repetition has to wait for.
+    pub(crate) fn excuse(&self) -> Excuse {
+        let error = match self {
+            Outcome::Head(head) if head.status == 421 => return Excuse::Misdirected,
+            Outcome::Head(_) => return Excuse::None,
+            Outcome::Error(error) => error,
+        };
+        let fault = error.inner().fault;
+        match error.kind() {
+            _ if fault.caller => Excuse::None,
+            ErrorKind::Connect if fault.pool => Excuse::Pool,
+            ErrorKind::Transport if fault.unseen => Excuse::Unseen,
+            ErrorKind::Transport if fault.unprocessed => Excuse::None,
+            ErrorKind::Transport if fault.reused => Excuse::Stale,
+            ErrorKind::Unhealthy { .. } if fault.probe && fault.reused => Excuse::Pool,
+            _ => Excuse::None,
+        }
+    }
 }
 
 fn of_status(status: StatusCode) -> Class {
     match status.as_u16() {
         429 | 425 => class(Repeat::Always, Evidence::Throttled),
-        408 | 500 | 502 | 503 | 504 => class(Repeat::IfIdempotent, Evidence::Failure),
-        // Not implemented, version not supported: the server is well, and will say the same again.
-        501 | 505 => class(Repeat::Never, Evidence::Success),
-        500.. => class(Repeat::Never, Evidence::Failure),
+        // It came on a connection that leads elsewhere; another one may lead to the right place.
+        421 => class(Repeat::Always, Evidence::None),
+        600.. => class(Repeat::Never, Evidence::Failure),
+        _ if may_pass(status) => class(Repeat::IfIdempotent, Evidence::Failure),
         _ => class(Repeat::Never, Evidence::Success),
     }
 }
@@ -86,19 +121,22 @@ fn of_error(error: &Error) -> Class {
     match error.kind() {
         // Also a stall or a deadline, where the request's body is another call's response.
         _ if fault.caller => nothing,
-        ErrorKind::Connect if fault.pool => class(Repeat::Always, Evidence::None),
+        ErrorKind::Connect if fault.pool || fault.local => class(Repeat::Always, Evidence::None),
         ErrorKind::Connect | ErrorKind::Transport if fault.certificate => {
             class(Repeat::Never, Evidence::Failure)
         }
         // A proxy that says so once will say so again.
         ErrorKind::Connect if !error.is_retriable() => class(Repeat::Never, Evidence::Failure),
         ErrorKind::Connect => class(Repeat::Always, Evidence::Failure),
+        ErrorKind::Transport if fault.unseen => class(Repeat::Always, Evidence::None),
         ErrorKind::Transport if fault.unprocessed => class(Repeat::Always, Evidence::Failure),
         ErrorKind::Transport if fault.reused => class(Repeat::AtOnce, Evidence::None),
         ErrorKind::Transport | ErrorKind::Stall => class(Repeat::IfIdempotent, Evidence::Failure),
         ErrorKind::Attempt => class(Repeat::IfIdempotent, Evidence::Failure),
         // Nothing of the request was sent, so that a POST may follow as well.
-        ErrorKind::Unhealthy { .. } if fault.probe && fault.reused => class(Repeat::Always, Evidence::None),
+        ErrorKind::Unhealthy { .. } if fault.probe && (fault.reused || fault.local) => {
+            class(Repeat::Always, Evidence::None)
+        }
         ErrorKind::Unhealthy { .. } if fault.probe => class(Repeat::Always, Evidence::Failure),
         ErrorKind::TooLarge if error.phase() != Some(Phase::Body) => class(Repeat::Never, Evidence::Failure),
         _ => nothing,
@@ -127,8 +165,10 @@ mod tests {
             let class = of_status(StatusCode::from_u16(code).unwrap());
             let (repeat, evidence) = match code {
                 429 | 425 => (Repeat::Always, Evidence::Throttled),
-                408 | 500 | 502 | 503 | 504 => (Repeat::IfIdempotent, Evidence::Failure),
-                501 | 505 | 100..=499 => (Repeat::Never, Evidence::Success),
+                421 => (Repeat::Always, Evidence::None),
+                501 | 505 | 506 | 508 | 510 | 511 => (Repeat::Never, Evidence::Success),
+                408 | 500..=599 => (Repeat::IfIdempotent, Evidence::Failure),
+                100..=499 => (Repeat::Never, Evidence::Success),
                 _ => (Repeat::Never, Evidence::Failure),
             };
             assert_eq!((class.repeat, class.evidence), (repeat, evidence), "{code}");
@@ -177,10 +217,13 @@ mod tests {
         for (kind, fault, expected) in [
             (ErrorKind::Connect, (|_| ()) as fn(&mut Fault), (R::Always, E::Failure)),
             (ErrorKind::Connect, |f| f.pool = true, (R::Always, E::None)),
+            (ErrorKind::Connect, |f| f.local = true, (R::Always, E::None)),
             (ErrorKind::Connect, |f| f.certificate = true, (R::Never, E::Failure)),
             (ErrorKind::Transport, |_| (), (R::IfIdempotent, E::Failure)),
             (ErrorKind::Transport, |f| f.certificate = true, (R::Never, E::Failure)),
             (ErrorKind::Transport, |f| f.unprocessed = true, (R::Always, E::Failure)),
+            (ErrorKind::Transport, |f| (f.unprocessed, f.unseen) = (true, true), (R::Always, E::None)),
+            (ErrorKind::Transport, |f| f.local = true, (R::IfIdempotent, E::Failure)),
             (ErrorKind::Transport, |f| f.reused = true, (R::AtOnce, E::None)),
             (ErrorKind::Stall, |_| (), (R::IfIdempotent, E::Failure)),
             (ErrorKind::Stall, |f| f.reused = true, (R::IfIdempotent, E::Failure)),
@@ -189,6 +232,7 @@ mod tests {
             (unhealthy, |f| f.reused = true, (R::Never, E::None)),
             (unhealthy, |f| f.probe = true, (R::Always, E::Failure)),
             (unhealthy, |f| (f.probe, f.reused) = (true, true), (R::Always, E::None)),
+            (unhealthy, |f| (f.probe, f.local) = (true, true), (R::Always, E::None)),
             (ErrorKind::TooLarge, |_| (), (R::Never, E::Failure)),
             (ErrorKind::Deadline, |_| (), (R::Never, E::None)),
             (ErrorKind::Open { retry_in: WAIT }, |_| (), (R::Never, E::None)),

@@ -4,6 +4,7 @@ pub(crate) mod after;
 pub(crate) mod backoff;
 pub(crate) mod budget;
 pub(crate) mod classify;
+pub(crate) mod spared;
 
 pub use backoff::{Backoff, Delays, Jitter};
 pub use budget::Budget;
@@ -22,7 +23,7 @@ use std::time::Duration;
 /// | --- | --- | --- |
 /// | [`max_retries`](Settings::max_retries) | 3 | four attempts outlast a short restart; more belong to a longer total |
 /// | [`backoff`](Settings::backoff) | full jitter over 500 ms, doubling, at most 10 s | spreads the clients of a server that comes back (AWS, "Exponential Backoff and Jitter") |
-/// | [`budget`](Settings::budget) | 500 tokens, a retry costs 14 | retries cannot multiply the load of an outage |
+/// | [`budget`](Settings::budget) | 500 tokens, a retry costs 4, one token a second comes back | retries cannot multiply the load of an outage |
 /// | [`retry_after_cap`](Settings::retry_after_cap) | 60 s, or the cap of the back-off if that is longer | a longer wait is the caller's decision |
 /// | [`wait_when_refused`](Settings::wait_when_refused) | off | an open circuit answers at once |
 #[derive(Clone, Debug)]

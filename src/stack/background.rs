@@ -65,6 +65,10 @@ where
                 match verdict {
                     // Dropped without a verdict: the next round checks again, on another connection.
                     Ok(Err(Broke::Connection)) => {}
+                    Ok(Err(Broke::Machine)) => {
+                        drop(lead);
+                        sleep(LOOK_AGAIN).await;
+                    }
                     Ok(Err(Broke::Server(cause))) => lead.finish(&lane, Err(cause)),
                     Ok(Ok(())) => lead.finish(&lane, Ok(())),
                     Err(_) => lead.finish(&lane, Err("no answer in time".to_owned())),
@@ -78,6 +82,8 @@ where
 enum Broke {
     /// A connection of the pool that was gone: no evidence.
     Connection,
+    /// What this machine lacked: no evidence either, and not over at once.
+    Machine,
     Server(String),
 }
 
@@ -90,6 +96,7 @@ where
 {
     let said = |error: S::Error| match Error::from(error.into()) {
         error if error.is_of_the_connection() => Broke::Connection,
+        error if error.is_of_this_machine() => Broke::Machine,
         error => Broke::Server(error.cause()),
     };
     let unknown = || Broke::Server("it is not known how an empty body of this type is made".to_owned());

@@ -29,6 +29,7 @@ pub(crate) struct Lane {
     pub(crate) health: Option<Arc<preflight::Flight>>,
     pub(crate) gaps: Gaps,
     pub(crate) warned: Warned,
+    pub(crate) heard: Heard,
     pub(crate) meter: Meter,
 }
 
@@ -111,6 +112,41 @@ impl Warned {
     }
 }
 
+/// When a byte of a response last came from the origin.
+pub(crate) struct Heard {
+    epoch: Instant,
+    /// Nanoseconds since the epoch, plus one; 0 before the first.
+    last: AtomicU64,
+}
+
+impl Heard {
+    /// So long a moment stands for all in it: a busy origin is not written to with each response.
+    const MOMENT: u64 = 10_000_000;
+
+    pub(crate) fn new(now: Instant) -> Heard {
+        Heard { epoch: now, last: AtomicU64::new(0) }
+    }
+
+    #[inline]
+    pub(crate) fn note(&self, now: Instant) {
+        let at = self.nanos(now);
+        let last = self.last.load(Ordering::Relaxed);
+        if last == 0 || at > last.saturating_add(Self::MOMENT) {
+            self.last.store(at, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether something came within this time, to 10 ms.
+    pub(crate) fn within(&self, time: Duration, now: Instant) -> bool {
+        let last = self.last.load(Ordering::Relaxed);
+        last != 0 && self.nanos(now).saturating_sub(last) < time.as_nanos() as u64
+    }
+
+    fn nanos(&self, now: Instant) -> u64 {
+        now.saturating_duration_since(self.epoch).as_nanos() as u64 + 1
+    }
+}
+
 /// A handle to the circuit breakers of one stack.
 #[derive(Clone)]
 pub struct Breakers(Arc<Hub>);
@@ -187,6 +223,23 @@ mod tests {
             assert_eq!(warned.due(start + Duration::from_millis(ms)), None);
         }
         assert_eq!(warned.due(start + Duration::from_millis(1000)), Some(3));
+    }
+
+    #[test]
+    fn what_was_heard_is_known_for_as_long_as_is_asked() {
+        let start = Instant::now();
+        let (heard, second) = (Heard::new(start), Duration::from_secs(1));
+        assert!(!heard.within(second, start), "nothing yet");
+        heard.note(start);
+        assert!(heard.within(second, start + Duration::from_millis(999)));
+        assert!(!heard.within(second, start + second));
+        heard.note(start + second / 2);
+        heard.note(start);
+        assert!(
+            heard.within(second, start + second),
+            "the last counts, whoever comes later with an earlier one"
+        );
+        assert!(!heard.within(second, start + 2 * second));
     }
 
     #[test]

@@ -4,6 +4,7 @@ use super::life::Life;
 use crate::body::{Replay, empty};
 use crate::deadline::Deadline;
 use crate::error::Error;
+use crate::wire::Fresh;
 use http::{Extensions, HeaderMap, Request, Version};
 #[cfg(feature = "client")]
 use http::{Method, Uri, request};
@@ -52,6 +53,9 @@ impl<B: 'static> Outgoing<B> {
         }
         if let Some(request) = &mut self.next {
             self.kept = keep(life, request);
+            if life.fresh {
+                request.extensions_mut().insert(Fresh);
+            }
             propagate(life, request, now);
         }
     }

@@ -2,7 +2,7 @@
 
 use super::bounds::WorstCase;
 use super::builder::{Classify, StackBuilder};
-use super::lane::{Gaps, Lane, Warned};
+use super::lane::{Gaps, Heard, Lane, Warned};
 use super::wishes::Asked;
 use crate::breaker::{Breaker, Rules, Transition};
 use crate::deadline::{Bounds, Headers};
@@ -156,10 +156,11 @@ impl Lane {
             origins_own: own.is_none(),
             siblings: own.map(|own| Arc::clone(&own.siblings)).unwrap_or_default(),
             breaker,
-            budget: shared.retry.budget.as_ref().map(Bucket::new),
+            budget: shared.retry.budget.as_ref().map(|budget| Bucket::new(budget, Instant::now())),
             health: own.map_or_else(flight, |own| own.health.clone()),
             gaps: Gaps::default(),
             warned: Warned::new(Instant::now()),
+            heard: Heard::new(Instant::now()),
             meter: Meter::new(origin, subject),
             shared: Arc::clone(shared),
         }

@@ -52,7 +52,7 @@ async fn each_fault_has_a_sentence_that_says_where() {
 #[tokio::test(start_paused = true)]
 async fn the_story_of_the_attempts_stands_in_one_bracket() {
     let peer = Peer::new()
-        .then(Reply::status(502).after(12 * MS))
+        .then(Reply::status(502).after(12 * MS).closing())
         .times(3, Reply::reset())
         .forever(Reply::ok("x").hang_after(0));
     let error = error_of(&peer, 4).await;

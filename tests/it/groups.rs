@@ -71,7 +71,7 @@ async fn a_transition_names_the_group() {
 
 #[tokio::test(start_paused = true)]
 async fn each_group_has_a_budget_of_its_own() {
-    let budget = retry::Budget::default().tokens(4).retry_cost(4).throttled_cost(4);
+    let budget = retry::Budget::default().tokens(4).retry_cost(4);
     let retry = every(MS).budget(budget);
     let layer = built(StackLayer::builder().retry(retry));
     let peer = Peer::new().forever(Reply::status(500));

@@ -41,7 +41,8 @@ async fn two_bad_gateways_are_outlived_by_three_requests() {
 
 #[tokio::test(start_paused = true)]
 async fn statuses_of_a_passing_trouble_are_repeated() {
-    for status in [408, 425, 429, 500, 502, 503, 504] {
+    let all = [408, 421, 425, 429, 500, 502, 503, 504, 507, 509, 529, 598, 599];
+    for status in all.into_iter().chain(520..=530) {
         let peer = Peer::new().then(Reply::status(status)).forever(Reply::ok("x"));
         let answer = call(&stack(&peer, &built(exact())), get("/")).await.unwrap();
         assert_eq!((answer.status().as_u16(), peer.request_count()), (200, 2), "{status}");
@@ -50,7 +51,9 @@ async fn statuses_of_a_passing_trouble_are_repeated() {
 
 #[tokio::test(start_paused = true)]
 async fn statuses_that_would_be_the_same_again_are_not_repeated() {
-    for status in [301, 400, 401, 403, 404, 405, 409, 410, 413, 418, 422, 426, 451, 501, 505, 507, 511] {
+    for status in
+        [301, 400, 401, 403, 404, 405, 409, 410, 413, 418, 422, 426, 451, 501, 505, 506, 508, 510, 511, 600]
+    {
         let peer = Peer::new().forever(Reply::status(status).body("why"));
         let (seen, body) = whole(call(&stack(&peer, &built(exact())), get("/")).await).await.unwrap();
         assert_eq!((seen, &body[..], peer.request_count()), (status, &b"why"[..], 1), "{status}");

@@ -148,7 +148,9 @@ async fn bounded<E: Into<BoxError>>(
         report(phase);
         timer.as_mut().poll(ends, cx).map(|fired| {
             fired?;
-            Err(Error::new(ErrorKind::Connect, "").at(phase).limit(limit))
+            let slow = Error::new(ErrorKind::Connect, "").at(phase).limit(limit);
+            // A resolver that does not answer, or waits for a thread: no server has been asked for anything.
+            Err(if phase == Phase::Resolve { slow.of_this_machine() } else { slow })
         })
     })
     .await

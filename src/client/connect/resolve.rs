@@ -1,6 +1,6 @@
 //! Names to addresses: the resolver of the system on a few threads of our own.
 
-use crate::error::{Error, ErrorKind, Phase};
+use crate::error::{BoxError, Error, ErrorKind, Phase};
 use crate::inflight::report;
 use crate::sync::{Mutex, lock};
 use hyper_util::client::legacy::connect::dns::Name;
@@ -24,7 +24,7 @@ const THREADS: usize = 4;
 const WAITING: usize = 256;
 
 type LookUp = dyn Fn(&str) -> io::Result<Vec<SocketAddr>> + Send + Sync;
-type Answer = Result<Vec<SocketAddr>, (io::ErrorKind, Arc<str>)>;
+type Answer = Result<Vec<SocketAddr>, Arc<io::Error>>;
 /// One name being looked up for all who asked meanwhile. Nobody listens any more where all of them have left.
 type Flight = Arc<watch::Sender<Option<Answer>>>;
 
@@ -71,15 +71,16 @@ impl Resolver {
         if busy && state.waiting.len() >= WAITING {
             state.forget_the_left();
             if state.waiting.len() >= WAITING {
-                return Err(failed(io::Error::other(format!(
+                let crowd = io::Error::other(format!(
                     "{THREADS} host names are being resolved and {WAITING} wait: the resolver is dead or slow"
-                ))));
+                ));
+                return Err(failed(crowd).of_this_machine());
             }
         }
         if !busy {
             let desk = Arc::clone(&self.0);
             let thread = std::thread::Builder::new().name("unwedge-resolver".to_owned());
-            thread.spawn(move || work(&desk)).map_err(failed)?;
+            thread.spawn(move || work(&desk)).map_err(|none| failed(none).of_this_machine())?;
             state.threads += 1;
         }
         let (flight, answer) = watch::channel(None);
@@ -109,7 +110,7 @@ fn work(desk: &Desk) {
         let looked = catch_unwind(AssertUnwindSafe(|| (desk.look_up)(&host)));
         let looked = looked.unwrap_or_else(|_| Err(io::Error::other("the resolver panicked")));
         lock(&desk.state).flights.remove(&host);
-        flight.send_replace(Some(looked.map_err(|e| (e.kind(), e.to_string().into()))));
+        flight.send_replace(Some(looked.map_err(Arc::new)));
     }
 }
 
@@ -148,7 +149,7 @@ impl Service<Name> for Resolver {
             });
             match answered.await.ok().and_then(|answer| answer.clone()) {
                 Some(Ok(addresses)) => Ok(addresses.into_iter()),
-                Some(Err((kind, text))) => Err(failed(io::Error::new(kind, &*text))),
+                Some(Err(why)) => Err(failed(Shared(why))),
                 None => Err(failed(io::Error::other("the resolver gave no answer"))),
             }
         })
@@ -161,6 +162,25 @@ impl fmt::Debug for Resolver {
     }
 }
 
-fn failed(error: io::Error) -> Error {
-    Error::new(ErrorKind::Connect, "").at(Phase::Resolve).with_source(error)
+/// What the system said, to all who had asked.
+#[derive(Debug)]
+struct Shared(Arc<io::Error>);
+
+impl fmt::Display for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for Shared {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&*self.0)
+    }
+}
+
+fn failed(why: impl Into<BoxError>) -> Error {
+    // Read as any other: what this machine lacked stands in it.
+    let mut failed = Error::from(why.into()).at(Phase::Resolve);
+    failed.inner_mut().kind = ErrorKind::Connect;
+    failed
 }

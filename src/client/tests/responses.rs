@@ -130,7 +130,7 @@ async fn a_bad_status_is_an_error_with_the_beginning_of_the_body() {
         .then(Reply::status(404).body("no such\r\njob \u{1b}[31m"))
         .then(Reply::status(501))
         .then(Reply::status(400).body(long))
-        .then(Reply::status(599).body("?"));
+        .then(Reply::status(600).body("?"));
     let client = client(&peer);
     let mut told = Vec::new();
     for retriable in [false, false, false, true] {
@@ -143,7 +143,7 @@ async fn a_bad_status_is_an_error_with_the_beginning_of_the_body() {
     assert_eq!(told[0], (404, format!("{at}404 Not Found: no such  job \\u{{1b}}[31m")));
     assert_eq!(told[1], (501, format!("{at}501 Not Implemented")));
     assert_eq!(told[2], (400, format!("{at}400 Bad Request: {}...", "x".repeat(1024))));
-    assert_eq!(told[3], (599, format!("{at}599: ?")));
+    assert_eq!(told[3], (600, format!("{at}600: ?")));
 }
 
 #[tokio::test(start_paused = true)]

@@ -62,6 +62,71 @@ fn a_date_that_has_passed_asks_for_no_wait() {
     }
 }
 
+/// What a response with these headers asks for, where the clock here shows `now`.
+fn of_response(headers: &[(&str, &str)], now: SystemTime) -> Option<Duration> {
+    let mut map = HeaderMap::new();
+    for (name, value) in headers {
+        map.append(
+            http::HeaderName::from_bytes(name.as_bytes()).expect("a name"),
+            HeaderValue::from_str(value).expect("a header value"),
+        );
+    }
+    retry_after(&map, now)
+}
+
+#[test]
+fn a_date_counts_from_the_date_of_its_response_whatever_the_clock_here_shows() {
+    let headers =
+        [("date", "Fri, 31 Dec 1999 23:59:56 GMT"), ("retry-after", "Fri, 31 Dec 1999 23:59:59 GMT")];
+    for minutes in [0, 10, 600] {
+        let off = Duration::from_secs(60 * minutes);
+        assert_eq!(of_response(&headers, now() + off), seconds(3), "{minutes} min ahead");
+        assert_eq!(of_response(&headers, now() - off), seconds(3), "{minutes} min behind");
+    }
+    let seconds_stay = [("date", "Fri, 31 Dec 1999 23:00:00 GMT"), ("retry-after", "7")];
+    assert_eq!(of_response(&seconds_stay, now()), seconds(7));
+    let past = [("date", "Sat, 01 Jan 2000 00:00:00 GMT"), ("retry-after", "Fri, 31 Dec 1999 23:59:59 GMT")];
+    assert_eq!(of_response(&past, now()), Some(Duration::ZERO));
+}
+
+#[test]
+fn a_response_out_of_a_cache_or_without_a_date_counts_from_now() {
+    let after = ("retry-after", "Fri, 31 Dec 1999 23:59:59 GMT");
+    let old = ("date", "Fri, 31 Dec 1999 22:00:00 GMT");
+    assert_eq!(of_response(&[old, ("age", "7197"), after], now()), seconds(2));
+    assert_eq!(of_response(&[("date", "yesterday"), after], now()), seconds(2));
+    assert_eq!(of_response(&[after], now()), seconds(2));
+}
+
+#[test]
+fn a_year_of_two_digits_is_at_most_fifty_years_ahead() {
+    // It is the last second but three of 1999.
+    for (value, ahead) in [
+        // 50 years of 365 days, and the twelve or thirteen leap days in them.
+        ("Thursday, 30-Dec-49 00:00:00 GMT", Some(18_261 * 86_400 + 3)),
+        ("Sunday, 01-Jan-50 12:00:00 GMT", None),
+        ("Saturday, 01-Jan-50 12:00:00 GMT", None),
+        ("Tuesday, 31-Dec-69 00:00:00 GMT", None),
+        ("Thursday, 01-Jan-70 00:00:00 GMT", None),
+        ("Saturday, 01-Jan-00 00:00:57 GMT", Some(60)),
+        ("Tuesday, 29-Feb-00 00:00:00 GMT", Some(59 * 86_400 + 3)),
+    ] {
+        let wait = asked(&[value]);
+        assert_eq!(wait, Some(ahead.map_or(Duration::ZERO, Duration::from_secs)), "{value}");
+    }
+    // In 2026 the years up to 76 are to come.
+    let later = SystemTime::UNIX_EPOCH + Duration::from_secs(1_790_000_000);
+    for (value, to_come) in [
+        ("Wednesday, 01-Jan-70 00:00:00 GMT", true),
+        ("Wednesday, 01-Jan-76 00:00:00 GMT", true),
+        ("Friday, 01-Jan-77 00:00:00 GMT", false),
+        ("Sunday, 06-Nov-94 08:49:37 GMT", false),
+    ] {
+        let wait = of_response(&[("retry-after", value)], later).expect(value);
+        assert_eq!(wait > Duration::ZERO, to_come, "{value}");
+    }
+}
+
 #[test]
 fn no_header_asks_for_nothing() {
     assert_eq!(asked(&[]), None);
@@ -93,6 +158,12 @@ fn garbage_signs_fractions_and_overflow_are_as_absent() {
         "Fri, 31 Dec 1999 23:59:59 CET",
         "Fri, 32 Dec 1999 23:59:59 GMT",
         "Mon, 31 Dec 1999 23:59:59 GMT",
+        "Someday, 31-Dec-99 23:59:59 GMT",
+        "Friday, 32-Dec-99 23:59:59 GMT",
+        "Friday, 31-Dec-99 24:00:00 GMT",
+        "Friday, 31-Dec-99",
+        "Friday, 31-Dec-9x 23:59:59 GMT",
+        "Friday, -99 23:59:59 GMT",
         "Fri, 31 Dec 1999 24:00:00 GMT",
         "Fri, 31 Dec 10000 23:59:59 GMT",
         "fri, 31 dec 1999 23:59:59 gmt",

@@ -19,6 +19,7 @@ impl Life {
     pub(in crate::stack) fn got(&mut self, bytes: usize, clock: &mut Clock) {
         let waited = self.flow.is_waiting();
         self.flow.got(bytes, clock.now());
+        self.lane.heard.note(clock.now());
         if let Some(permit) = self.permit.as_mut().filter(|_| waited) {
             permit.heard_at(clock.now());
         }
@@ -40,7 +41,8 @@ impl Life {
     /// How the response came about; it settles the budget.
     pub(in crate::stack) fn attempts(&mut self, head: &mut response::Parts, now: Instant) -> Attempts {
         let earned = match &self.lane.shared.retry.budget {
-            Some(budget) if self.attempt <= 1 => budget.refund,
+            // What was repeated for free is as good as a first try.
+            Some(budget) if self.retries == 0 => budget.refund,
             _ => self.paid,
         };
         self.end.status = Some(head.status);

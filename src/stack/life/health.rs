@@ -98,7 +98,8 @@ impl Life {
     /// The health check that this call made ended with an error.
     pub(in crate::stack) fn probe_broke(&mut self, error: BoxError, now: Instant) -> Result<(), Error> {
         let error = Error::from(error);
-        if !error.is_of_the_connection() {
+        let local = error.is_of_this_machine();
+        if !error.is_of_the_connection() && !local {
             return self.probed(Err(error.cause()), now);
         }
         // What is known of the server stays as it was; whoever needs to know more checks again.
@@ -109,7 +110,8 @@ impl Life {
             }
         }
         let mut failed = self.unhealthy(error.cause());
-        failed.inner_mut().fault.reused = true;
+        let fault = &mut failed.inner_mut().fault;
+        (fault.reused, fault.local) = (!local, local);
         Err(failed)
     }
 

@@ -2,7 +2,9 @@
 
 use super::Life;
 use crate::deadline::{Bounds, Deadline};
+use crate::error::Error;
 use crate::retry::{Class, Outcome};
+use crate::stack::wait::Bound;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -41,5 +43,42 @@ impl Life {
     pub(in crate::stack) fn probe_ends(&self) -> Option<Instant> {
         self.lane.shared.health.as_ref()?;
         Some(self.began + self.lane.shared.check_limit())
+    }
+
+    pub(in crate::stack) fn overdue_at(&self) -> Option<Instant> {
+        self.permit.as_ref()?.overdue_at(&self.lane.breaker)
+    }
+
+    pub(in crate::stack) fn overdue(&mut self, now: Instant) {
+        if let Some(permit) = &mut self.permit {
+            permit.note_overdue(&self.lane.breaker, now);
+        }
+    }
+
+    /// A bound was reached: `Some` where that ends the attempt.
+    pub(in crate::stack) fn expired(
+        &mut self,
+        bound: Bound,
+        copy: bool,
+        now: Instant,
+    ) -> Option<Result<Instant, Error>> {
+        let error = match bound {
+            Bound::Wake => return None,
+            Bound::Overdue => {
+                self.overdue(now);
+                return None;
+            }
+            Bound::Deadline => {
+                let error = self.out_of_time(now);
+                return Some(Err(self.finally(error, now)));
+            }
+            Bound::Attempt(limit) => self.too_slow(limit),
+            Bound::Stall(stall) => stall.error(self.flow.received()),
+            Bound::Probe => match self.probe_timed_out(now) {
+                Ok(()) => return None,
+                Err(error) => return Some(self.failed(error, true, now)),
+            },
+        };
+        Some(self.failed(error, copy, now))
     }
 }

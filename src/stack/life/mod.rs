@@ -28,9 +28,9 @@ use crate::origin::Label;
 use crate::origin::Target;
 use crate::preflight::Waiting;
 use crate::retry::classify::is_idempotent;
+use crate::retry::spared::Spared;
 use crate::stack::hop::Hop;
 use crate::stack::lane::Lane;
-use crate::stack::wait::Bound;
 use crate::stack::wait::Clock;
 use crate::stack::wishes::KeptHead;
 use crate::stall::Flow;
@@ -72,8 +72,13 @@ pub(super) struct Life {
     allowed: u32,
     retries: u32,
     last_wait: Option<Duration>,
-    /// What the retry under way cost the budget: given back when it succeeds, and when it is given up.
+    /// What the retry under way cost the budget: given back when it succeeds, and when it never leaves.
     paid: u32,
+    /// It has left.
+    left: bool,
+    spared: Spared,
+    /// What comes next is to go out on a connection that was not idle.
+    pub(super) fresh: bool,
     wanted: Option<Duration>,
     pub(super) phase: Phase,
     pub(super) flow: Flow,
@@ -194,6 +199,9 @@ impl Life {
             retries: 0,
             last_wait: None,
             paid: 0,
+            left: false,
+            spared: Spared::default(),
+            fresh: false,
             wanted: None,
             phase: Phase::Headers,
             flow: Flow::new(None, None),
@@ -247,6 +255,8 @@ impl Life {
     /// The request is on its way: from now on its silence counts.
     pub(super) fn sent(&mut self, now: Instant) {
         self.began = now;
+        // A health check goes before it.
+        self.left |= !matches!(self.probe, Probe::Leading(_));
         if self.attempt > 1 || self.phase != Phase::Headers {
             self.enter(Phase::Headers, now);
         }
@@ -273,43 +283,6 @@ impl Life {
         }
         done
     }
-
-    pub(in crate::stack) fn overdue_at(&self) -> Option<Instant> {
-        self.permit.as_ref()?.overdue_at(&self.lane.breaker)
-    }
-
-    pub(in crate::stack) fn overdue(&mut self, now: Instant) {
-        if let Some(permit) = &mut self.permit {
-            permit.note_overdue(&self.lane.breaker, now);
-        }
-    }
-
-    /// A bound was reached: `Some` where that ends the attempt.
-    pub(in crate::stack) fn expired(
-        &mut self,
-        bound: Bound,
-        copy: bool,
-        now: Instant,
-    ) -> Option<Result<Instant, Error>> {
-        let error = match bound {
-            Bound::Wake => return None,
-            Bound::Overdue => {
-                self.overdue(now);
-                return None;
-            }
-            Bound::Deadline => {
-                let error = self.out_of_time(now);
-                return Some(Err(self.finally(error, now)));
-            }
-            Bound::Attempt(limit) => self.too_slow(limit),
-            Bound::Stall(stall) => stall.error(self.flow.received()),
-            Bound::Probe => match self.probe_timed_out(now) {
-                Ok(()) => return None,
-                Err(error) => return Some(self.failed(error, true, now)),
-            },
-        };
-        Some(self.failed(error, copy, now))
-    }
 }
 
 impl Drop for Life {
@@ -319,9 +292,7 @@ impl Drop for Life {
         if let Some(slot) = self.slot.take() {
             self.lane.shared.table.leave(slot);
         }
-        if self.paid > 0 {
-            self.deposit(self.paid);
-        }
+        self.give_back();
         match self.permit.take() {
             // What a shutdown cuts off was not hung.
             Some(permit) if member::is_ending() => {

@@ -14,11 +14,18 @@ use crate::retry::Evidence;
 use crate::retry::Outcome;
 use crate::retry::Repeat;
 use crate::retry::after::retry_after;
+use crate::retry::classify::Excuse;
+use crate::retry::spared::Price;
+use crate::retry::spared::STALE;
+use crate::retry::spared::UNSEEN;
+use crate::retry::spared::closes_idle;
 use crate::stack::hop::is_redirect;
 use crate::stall::Flow;
 use crate::sync::lock;
 use crate::telemetry;
+use crate::wire::Meter;
 use http::StatusCode;
+use http::Version;
 use http::response;
 use std::borrow::Cow;
 use std::task::Context;
@@ -28,6 +35,8 @@ use tokio::time::Instant;
 
 /// A long poll that answers with nothing in less than this is one that does not park.
 const AT_ONCE: Duration = Duration::from_millis(100);
+/// An origin that was heard so lately is alive: a connection that ends without a byte was idle for too long.
+const LATELY: Duration = Duration::from_secs(1);
 /// Jitter on waits that somebody else named, so that not all callers come back together.
 const SPREAD: f64 = 0.1;
 
@@ -71,7 +80,12 @@ impl Life {
         copy: bool,
         now: Instant,
     ) -> Result<Plan, Instant> {
-        let class = self.class(&Outcome::Head(head));
+        self.lane.heard.note(now);
+        let mut class = self.class(&Outcome::Head(head));
+        let mut price = Price::Full;
+        if class.repeat != Repeat::Never {
+            (class, price) = self.weigh_head(head, class, now);
+        }
         let stall = self.lane.shared.parts.stall && !self.endless;
         self.flow = Flow::new(stall.then_some(self.bounds().idle), self.least());
         if let Some(permit) = &mut self.permit {
@@ -94,9 +108,7 @@ impl Life {
         #[expect(clippy::disallowed_methods, reason = "a date in Retry-After is wall-clock time")]
         let asked = retry_after(&head.headers, SystemTime::now());
         self.record(class.evidence, asked, now);
-        let throttled = head.status == StatusCode::TOO_MANY_REQUESTS
-            || (head.status == StatusCode::SERVICE_UNAVAILABLE && asked.is_some());
-        match self.next(class, asked, throttled, copy, now) {
+        match self.next(class, price, asked, copy, now) {
             Some(until) => {
                 let cause = Cow::Owned(head.status.as_u16().to_string());
                 self.remember(Some(head.status), None, cause, until, now);
@@ -126,10 +138,11 @@ impl Life {
             if let Some(until) = self.sit_out(&error, now) {
                 self.settle(breaker::Outcome::Nothing, now);
                 self.attempt -= 1;
+                self.left = false;
                 return Ok(until);
             }
         }
-        let mut class = self.class(&Outcome::Error(&error));
+        let (mut class, price) = self.weigh_error(&error, now);
         if self.long_poll.is_some() && error.kind() == ErrorKind::Attempt {
             class = Class { repeat: Repeat::Never, evidence: Evidence::None };
         }
@@ -140,7 +153,7 @@ impl Life {
             let base = self.lane.shared.retry.backoff.ceiling(0);
             self.gap(base, now);
         }
-        match self.next(class, None, false, copy, now) {
+        match self.next(class, price, None, copy, now) {
             Some(until) => {
                 let cause = Cow::Owned(error.cause());
                 self.remember(None, Some(&error), cause, until, now);
@@ -150,29 +163,74 @@ impl Life {
         }
     }
 
+    /// What an answer that is worth repeating means in this call, and what the repetition costs. A classifier of the
+    /// user's that sees it in another way has its will.
+    #[cold]
+    fn weigh_head(&mut self, head: &response::Parts, class: Class, now: Instant) -> (Class, Price) {
+        let outcome = Outcome::Head(head);
+        let served_before = || head.extensions.get::<Meter>().is_some_and(Meter::was_reused);
+        let (class, excuse) = if class != outcome.class() {
+            (class, Excuse::None)
+        } else if head.status == 408 && closes_idle(head, served_before(), now - self.began) {
+            (UNSEEN, Excuse::Unseen)
+        } else {
+            (class, outcome.excuse())
+        };
+        self.fresh = excuse == Excuse::Misdirected && head.version < Version::HTTP_2;
+        self.spared.judge(class, excuse)
+    }
+
+    /// As [`weigh_head`](Life::weigh_head), of an error.
+    fn weigh_error(&mut self, error: &Error, now: Instant) -> (Class, Price) {
+        let outcome = Outcome::Error(error);
+        let class = self.class(&outcome);
+        let fault = error.inner().fault;
+        // Not every client tells whether a connection had served before.
+        let unknown = error.kind() == ErrorKind::Transport && fault.ended && !fault.metered;
+        let (class, excuse) = if class != outcome.class() {
+            (class, Excuse::None)
+        } else if unknown
+            && class.repeat == Repeat::IfIdempotent
+            && error.phase() != Some(Phase::Body)
+            && self.attempt == 1
+            && self.lane.heard.within(LATELY, now)
+        {
+            (STALE, Excuse::Stale)
+        } else {
+            (class, outcome.excuse())
+        };
+        self.fresh = excuse == Excuse::Stale && fault.idle;
+        self.spared.judge(class, excuse)
+    }
+
     /// When the next attempt may leave, if there is to be one.
     pub(super) fn next(
         &mut self,
         class: Class,
+        price: Price,
         asked: Option<Duration>,
-        throttled: bool,
         copy: bool,
         now: Instant,
     ) -> Option<Instant> {
-        let free = class.repeat == Repeat::AtOnce
-            || (class.repeat == Repeat::Always && class.evidence == Evidence::None);
         let allowed = match class.repeat {
             Repeat::Never => false,
             Repeat::IfIdempotent | Repeat::AtOnce => self.idempotent,
             Repeat::Always => true,
         };
-        if !allowed || !copy || self.attempt >= self.allowed {
+        if !allowed || !copy {
             return None;
         }
-        if free {
-            self.paid = 0;
+        if price == Price::Nothing {
+            self.allowed = self.allowed.saturating_add(1);
+        }
+        if self.attempt >= self.allowed {
+            return None;
+        }
+        if price != Price::Full {
             return Some(now);
         }
+        // What the one before cost, where it never left.
+        self.give_back();
         let settings = &self.lane.shared.retry;
         let mut wait = {
             let mut rng = lock(&self.lane.shared.rng);
@@ -192,12 +250,11 @@ impl Life {
             return None;
         }
         if let (Some(bucket), Some(budget)) = (&self.lane.budget, &settings.budget) {
-            let cost = if throttled { budget.throttled_cost } else { budget.retry_cost };
-            if !bucket.withdraw(cost) {
+            if !bucket.withdraw(budget.retry_cost, now) {
                 return None;
             }
             self.lane.meter.budget(|| bucket.left());
-            self.paid = cost;
+            (self.paid, self.left) = (budget.retry_cost, false);
         }
         self.retries += 1;
         Some(until)
@@ -266,6 +323,14 @@ impl Life {
         self.end.error = Some(error.kind().as_str());
         self.tell(&mut error);
         Some(error)
+    }
+
+    /// What a retry cost that never left.
+    pub(super) fn give_back(&mut self) {
+        let paid = std::mem::take(&mut self.paid);
+        if paid > 0 && !self.left {
+            self.deposit(paid);
+        }
     }
 
     pub(super) fn deposit(&self, tokens: u32) {

@@ -56,10 +56,6 @@ impl Life {
 
     /// The error that the caller gets, with target and story.
     pub(in crate::stack) fn finally(&mut self, mut error: Error, now: Instant) -> Error {
-        if self.phase != Phase::BackOff {
-            // The retry was made and failed; one that was refused is given back when this is dropped.
-            self.paid = 0;
-        }
         self.end.error = Some(error.kind().as_str());
         let attempting = !matches!(self.phase, Phase::BackOff | Phase::Ready) && !self.streaming;
         self.tell(&mut error);
