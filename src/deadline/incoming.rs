@@ -1,9 +1,11 @@
 //! The server side: a scope from the time that the caller says is left.
 
 use super::header::{Headers, LATE, Late};
+use super::turn::{Fastest, Turn, begins};
 use super::{Deadline, Within};
 use crate::Error;
 use crate::duration::{LONGEST, check, human};
+use crate::sync::{Mutex, lock};
 use http::{Request, Response, StatusCode};
 use pin_project_lite::pin_project;
 use std::future::Future;
@@ -87,14 +89,20 @@ impl Incoming {
 ///
 /// | answer | when | `x-request-late` |
 /// | --- | --- | --- |
-/// | 504, the inner service is not called | no time was left, or less than [`refuse_below`](Incoming::refuse_below) | `refused; left-ms=3; least-ms=20` |
+/// | 504, the inner service is not called | no time was left, or less than [`refuse_below`](Incoming::refuse_below), on arrival or when its turn came | `refused; left-ms=3; least-ms=20` |
+/// | 504 of a handler that asked for its [`turn`](super::turn()) | the same, behind the handler's own wait | `refused; left-ms=3; least-ms=20` |
 /// | 504, the inner future is dropped where it stands | the time ran out before there was a response head | `cut-off; limit-ms=500` |
 /// | 500 | the time had to be kept outside of a tokio runtime | |
 ///
 /// The body of these answers is the default of its type, an empty one; the error type stays that of the inner service,
 /// so that the layer fits where only [`Infallible`](std::convert::Infallible) does. A body that streams after its head
-/// was given is not cut off. The time counts from the moment this layer sees the request: put it outside of what
-/// queues.
+/// was given is not cut off.
+///
+/// # Queues
+/// The time counts from the moment this layer sees the request: put it outside of what queues, or the wait is not
+/// counted. In an overload it must be asked again when the turn of the request comes, or most work is done for callers
+/// that have gone: the layer asks when an inner service that was busy becomes ready, a second layer placed behind a
+/// queue asks when it is called, and a handler that waits by itself asks with [`turn`](super::turn()).
 ///
 /// A client of this crate takes `refused` for what it is: nothing is held against the server, and nothing is repeated,
 /// since the next attempt has no more time.
@@ -125,7 +133,36 @@ impl Incoming {
 /// # Ok(()) }
 /// ```
 #[derive(Clone, Debug, Default)]
-pub struct IncomingLayer(Arc<Incoming>);
+pub struct IncomingLayer(Arc<Shared>);
+
+/// The settings, and what all services of one layer have learned.
+#[derive(Debug)]
+struct Shared {
+    settings: Incoming,
+    began: Instant,
+    fastest: Mutex<Fastest>,
+}
+
+impl Default for Shared {
+    fn default() -> Shared {
+        Shared { settings: Incoming::default(), began: Instant::now(), fastest: Mutex::default() }
+    }
+}
+
+impl Shared {
+    fn turn(&self, arrived: Instant, now: Instant) -> Turn {
+        let fastest = lock(&self.fastest).get(now.saturating_duration_since(self.began));
+        Turn::new(arrived, now, self.settings.least, fastest)
+    }
+
+    fn answered(&self, took: Duration, now: Instant) {
+        lock(&self.fastest).note(now.saturating_duration_since(self.began), took);
+    }
+}
+
+/// When the first of these layers saw the request.
+#[derive(Clone, Copy)]
+struct Arrived(Instant);
 
 impl IncomingLayer {
     /// A layer by these settings.
@@ -135,7 +172,7 @@ impl IncomingLayer {
     /// name. The message names the values and the rule.
     pub fn new(settings: Incoming) -> Result<IncomingLayer, Error> {
         settings.check()?;
-        Ok(IncomingLayer(Arc::new(settings)))
+        Ok(IncomingLayer(Arc::new(Shared { settings, ..Shared::default() })))
     }
 }
 
@@ -143,7 +180,7 @@ impl<S> Layer<S> for IncomingLayer {
     type Service = IncomingService<S>;
 
     fn layer(&self, inner: S) -> IncomingService<S> {
-        IncomingService { inner, settings: Arc::clone(&self.0) }
+        IncomingService { inner, shared: Arc::clone(&self.0) }
     }
 }
 
@@ -152,7 +189,7 @@ impl<S> Layer<S> for IncomingLayer {
 #[derive(Clone, Debug)]
 pub struct IncomingService<S> {
     inner: S,
-    settings: Arc<Incoming>,
+    shared: Arc<Shared>,
 }
 
 impl<S, B, R> Service<Request<B>> for IncomingService<S>
@@ -169,27 +206,36 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let Incoming { headers, least, most } = &*self.settings;
+        let Incoming { headers, most, .. } = &self.shared.settings;
+        let now = Instant::now();
         if let Some(number) = headers.number(request.headers()) {
             request.extensions_mut().insert(AttemptNumber(number));
         }
+        let Arrived(arrived) = *request.extensions_mut().get_or_insert_with(|| Arrived(now));
         let said = headers.left(request.headers());
-        let limit = match (said, *most) {
+        let own = match (said, *most) {
             (Some(said), Some(most)) => Some(said.min(most)),
             (said, most) => said.or(most),
         };
-        let doing = match limit {
-            Some(left) if left.is_zero() || left < *least => {
-                Doing::Refused { late: Late::Refused { left, least: *least } }
-            }
-            Some(limit) => {
-                let deadline = Deadline::at(Instant::now() + limit);
-                request.extensions_mut().insert(deadline);
-                Doing::Scoped { within: deadline.scope(Oneshot::new(self.inner.clone(), request)), limit }
-            }
+        // What a layer in front of a queue found counts on, as does a scope: time spent waiting is not given back.
+        let earlier = Deadline::earlier(request.extensions().get().copied(), Deadline::current());
+        let deadline = Deadline::earlier(own.map(|own| Deadline::at(now + own)), earlier);
+        let turn = self.shared.turn(arrived, now);
+        let doing = match deadline {
             None => Doing::Free { call: Oneshot::new(self.inner.clone(), request) },
+            Some(deadline) => {
+                let limit = deadline.instant().saturating_duration_since(now);
+                match turn.late(limit, now) {
+                    Some(late) => Doing::Refused { late },
+                    None => {
+                        request.extensions_mut().insert(deadline);
+                        let call = Oneshot::new(self.inner.clone(), request);
+                        Doing::Scoped { within: deadline.scope(call), limit }
+                    }
+                }
+            }
         };
-        IncomingFuture { doing, body: PhantomData }
+        IncomingFuture { doing, turn, shared: Arc::clone(&self.shared), body: PhantomData }
     }
 }
 
@@ -202,6 +248,8 @@ pin_project! {
     {
         #[pin]
         doing: Doing<S, B>,
+        turn: Turn,
+        shared: Arc<Shared>,
         body: PhantomData<fn() -> R>,
     }
 }
@@ -226,14 +274,31 @@ where
     type Output = Result<Response<R>, S::Error>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let late = match self.project().doing.project() {
+        let this = self.project();
+        let turn = this.turn;
+        let late = match this.doing.project() {
             DoingProj::Refused { late } => *late,
-            DoingProj::Scoped { within, limit } => match ready!(within.poll(cx)) {
-                Ok(done) => return Poll::Ready(done),
+            DoingProj::Scoped { within, limit } => match ready!(turn.during(|| within.poll(cx))) {
+                Ok(Ended::Done(done)) => {
+                    let now = Instant::now();
+                    let mut done = done?;
+                    match turn.refused {
+                        Some(late) if done.status() == StatusCode::GATEWAY_TIMEOUT => {
+                            done.headers_mut().insert(LATE, late.value());
+                        }
+                        Some(_) => {}
+                        None => this.shared.answered(turn.took(now), now),
+                    }
+                    return Poll::Ready(Ok(done));
+                }
+                Ok(Ended::Late(late)) => late,
                 Err(error) if error.is_deadline() => Late::CutOff { limit: *limit },
                 Err(_) => return Poll::Ready(Ok(answer(StatusCode::INTERNAL_SERVER_ERROR))),
             },
-            DoingProj::Free { call } => return call.poll(cx),
+            DoingProj::Free { call } => match ready!(turn.during(|| call.poll(cx))) {
+                Ended::Done(done) => return Poll::Ready(done),
+                Ended::Late(late) => late,
+            },
         };
         let mut response = answer(StatusCode::GATEWAY_TIMEOUT);
         response.headers_mut().insert(LATE, late.value());
@@ -245,6 +310,13 @@ fn answer<R: Default>(status: StatusCode) -> Response<R> {
     let mut response = Response::new(R::default());
     *response.status_mut() = status;
     response
+}
+
+/// What a call of the inner service came to.
+enum Ended<T> {
+    Done(T),
+    /// When its turn came there was no time left for it.
+    Late(Late),
 }
 
 pin_project! {
@@ -272,14 +344,20 @@ impl<S, B> Future for Oneshot<S, B>
 where
     S: Service<Request<B>>,
 {
-    type Output = Result<S::Response, S::Error>;
+    type Output = Ended<Result<S::Response, S::Error>>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         loop {
             let future = match self.as_mut().project() {
-                OneshotProj::Called { future } => return future.poll(cx),
+                OneshotProj::Called { future } => return future.poll(cx).map(Ended::Done),
                 OneshotProj::Ready { inner, request } => {
-                    ready!(inner.poll_ready(cx))?;
+                    if let Err(error) = ready!(inner.poll_ready(cx)) {
+                        return Poll::Ready(Ended::Done(Err(error)));
+                    }
+                    // It may have been a long wait: the permit goes to somebody who has the time.
+                    if let Some(late) = begins() {
+                        return Poll::Ready(Ended::Late(late));
+                    }
                     match request.take() {
                         Some(request) => inner.call(request),
                         None => panic!("a call was polled after it had ended"),

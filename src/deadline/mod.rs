@@ -6,6 +6,7 @@ mod incoming;
 mod limits;
 mod scope;
 mod timer;
+mod turn;
 
 pub use header::Headers;
 pub(crate) use header::Late;
@@ -15,3 +16,6 @@ pub use limits::Limits;
 pub use scope::{Deadline, Within, within};
 pub(crate) use scope::{outside, under};
 pub(crate) use timer::Timer;
+pub use turn::turn;
+#[cfg(feature = "supervise")]
+pub(crate) use timer::sleep_until;

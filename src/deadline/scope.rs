@@ -129,10 +129,14 @@ pub(crate) fn under<T>(deadline: Deadline, work: impl FnOnce() -> T) -> T {
 /// The time runs from this call on. The limit must be more than zero and at most 10 years.
 ///
 /// # Errors
-/// Kind `Deadline` when the time is up, `Config` where the limit cannot work or there is no tokio runtime.
+/// Kind `Deadline` when the time is up. Kind `Config` where the limit cannot work, where there is no tokio runtime or
+/// one without its timer, and once, where the runtime ends while somebody waits on its handle: tokio's timers panic
+/// then, and the panic hook sees up to two of those panics. Under `panic = "abort"` they end the process, as tokio's own
+/// timers do.
 ///
-/// # Panics
-/// On a runtime that was built without its timer, as tokio's own timers do.
+/// It also ends work that always has something ready, as long as that work asks tokio (a channel that is never empty, a
+/// socket that is flooded): at the latest where the task has used up its cooperative budget the clock is looked at. Code
+/// that never returns from a poll cannot be ended by anybody.
 ///
 /// # Cancellation safety
 /// The future inside is dropped where it stands when the time is up, and when the returned future is dropped.

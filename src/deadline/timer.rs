@@ -2,10 +2,12 @@
 
 use crate::Error;
 use pin_project_lite::pin_project;
+use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::task::coop::has_budget_remaining;
+use tokio::time::{Instant, Sleep};
 
 pin_project! {
     /// A timer that is registered with the runtime only when something has to be waited for, and that is moved only
@@ -19,11 +21,21 @@ pin_project! {
 
 impl Timer {
     /// Ready once `at` has passed. Call it only after the work itself was polled and is pending.
+    ///
+    /// # Errors
+    /// Kind `Config` where the runtime that polls has no clock, or has ended.
     pub(crate) fn poll(self: Pin<&mut Self>, at: Instant, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        // Once a task has spent its cooperative budget tokio answers "pending" for every resource, a `Sleep` too. Work
+        // that always has something ready spends it in each poll and would never be ended: then the clock is asked.
+        if !has_budget_remaining() && Instant::now() >= at {
+            return Poll::Ready(Ok(()));
+        }
         let mut slot = self.project().sleep;
+        let mut fresh = false;
         loop {
             let Some(mut sleep) = slot.as_mut().as_pin_mut() else {
                 slot.set(Some(registered(at)?));
+                fresh = true;
                 continue;
             };
             let polled = caught(|| {
@@ -37,8 +49,12 @@ impl Timer {
                 Some(Poll::Ready(())) if sleep.deadline() == at => return Poll::Ready(Ok(())),
                 // It was set for a bound that has since moved away.
                 Some(Poll::Ready(())) => sleep.reset(at),
-                // The runtime it was registered with is gone; the one that polls now has a clock of its own.
-                None => slot.set(Some(registered(at)?)),
+                None if fresh => return Poll::Ready(Err(ended())),
+                // The runtime it was registered with is gone; the one that polls now may have a clock of its own.
+                None => {
+                    slot.set(Some(registered(at)?));
+                    fresh = true;
+                }
             }
         }
     }
@@ -50,11 +66,24 @@ fn registered(at: Instant) -> Result<Sleep, Error> {
     if tokio::runtime::Handle::try_current().is_err() {
         return Err(Error::config("no tokio runtime: nothing could bound this wait, run it inside one"));
     }
-    caught(|| sleep_until(at)).ok_or_else(|| {
+    caught(|| tokio::time::sleep_until(at)).ok_or_else(|| {
         Error::config(
             "the tokio runtime has no clock: nothing could bound this wait, build it with enable_time()",
         )
     })
+}
+
+/// Of a runtime that was shut down while somebody waited on its handle. Each further poll would panic inside tokio.
+fn ended() -> Error {
+    Error::config("the tokio runtime has ended: nothing can bound this wait any more")
+}
+
+/// tokio's `sleep_until`, ready also in a task whose other work spends the whole cooperative budget of each poll. For
+/// `select!` and the like, where it is polled after that work. Without a clock it is ready at once.
+pub(crate) async fn sleep_until(at: Instant) {
+    let mut timer = pin!(Timer::default());
+    // An error says that nothing bounds this wait: to go on is then all that is left.
+    let _ = poll_fn(|cx| timer.as_mut().poll(at, cx)).await;
 }
 
 fn caught<T>(work: impl FnOnce() -> T) -> Option<T> {
@@ -64,8 +93,6 @@ fn caught<T>(work: impl FnOnce() -> T) -> Option<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::future::poll_fn;
-    use std::pin::pin;
     use std::time::Duration;
 
     #[tokio::test(start_paused = true)]

@@ -7,7 +7,8 @@ use std::borrow::Cow;
 use std::fmt;
 use std::future::Future;
 use std::time::Duration;
-use tokio::time::{Instant, sleep_until};
+use crate::deadline::sleep_until;
+use tokio::time::Instant;
 
 /// The handle that a supervised loop gets: with it, it shows that it is alive, gets on, or waits. Clones share it.
 #[derive(Clone)]

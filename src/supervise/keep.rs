@@ -14,7 +14,8 @@ use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::atomic::Ordering;
 use std::task::Poll;
-use tokio::time::{Instant, sleep, sleep_until};
+use crate::deadline::sleep_until;
+use tokio::time::{Instant, sleep};
 
 /// All that a subsystem needs to run.
 pub(crate) struct Run {

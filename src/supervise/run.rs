@@ -7,6 +7,7 @@ use super::report::{Event, Recorder, Report};
 use super::signal::Asked;
 use super::watchdog::{Watchdog, Watched};
 use super::{Supervisor, panics, systemd};
+use crate::deadline::sleep_until;
 use crate::duration::check;
 use crate::error::Error;
 use crate::sync::Arc;
@@ -17,7 +18,7 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, Interval, MissedTickBehavior, Sleep, interval, sleep};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 
 /// How long it may take a task that was aborted to be gone. One that blocks its thread never is.
 const GONE: Duration = Duration::from_millis(200);
@@ -104,7 +105,7 @@ impl Supervisor {
             Asked::from(())
         });
         // Whatever happens next, the time of those that are left is over.
-        let _ = crew.next(again, Some(pin!(sleep(grace)))).await;
+        let _ = crew.next(again, Some(began + grace)).await;
         let stragglers = abort(&self.liveness, &mut crew.tasks, &cells).await;
         drop(crew);
         let report = Report {
@@ -189,9 +190,10 @@ impl Crew<'_> {
     async fn next(
         &mut self,
         mut signal: Pin<&mut impl Future<Output = Asked>>,
-        mut until: Option<Pin<&mut Sleep>>,
+        until: Option<Instant>,
     ) -> Happened {
         let mut exits = pin!(self.shared.exits.notified());
+        let mut until = pin!(until.map(sleep_until));
         let watched: &Watched = &self.watchdog.watched;
         let (tasks, ticker) = (&mut self.tasks, &mut self.ticker);
         poll_fn(|cx: &mut Context<'_>| {
@@ -202,16 +204,17 @@ impl Crew<'_> {
                     Poll::Pending => break,
                 }
             }
+            // Before the signal, which is the user's and may spend the whole budget of each poll.
+            while ticker.poll_tick(cx).is_ready() {
+                watched.looks_inside(Instant::now());
+            }
             if let Poll::Ready(asked) = signal.as_mut().poll(cx) {
                 return Poll::Ready(Happened::Asked(asked));
             }
             if until.is_none() && exits.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(Happened::Exit);
             }
-            while ticker.poll_tick(cx).is_ready() {
-                watched.looks_inside(Instant::now());
-            }
-            match until.as_mut().map(|until| until.as_mut().poll(cx)) {
+            match until.as_mut().as_pin_mut().map(|until| until.poll(cx)) {
                 Some(Poll::Ready(())) => Poll::Ready(Happened::TimeIsUp),
                 _ => Poll::Pending,
             }

@@ -56,6 +56,7 @@ mod groups;
 mod gzip;
 mod http2_faults;
 mod incoming;
+mod incoming_turn;
 mod lint_command;
 mod log_words;
 mod long_poll;
@@ -86,6 +87,8 @@ mod retry_after;
 mod running;
 #[cfg(target_os = "linux")]
 mod servers;
+mod runtime_end;
+mod scheduler_budget;
 mod soak;
 mod stalls;
 mod streams;

@@ -10,7 +10,8 @@ use std::pin::pin;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
-use tokio::time::{Instant, sleep_until, timeout};
+use crate::deadline::sleep_until;
+use tokio::time::{Instant, timeout};
 
 /// For how long output is read after the process is gone: a process that left the group may hold its pipes.
 const LAST_WORDS: Duration = Duration::from_secs(1);

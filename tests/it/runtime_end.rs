@@ -1,0 +1,102 @@
+//! The end of the runtime, in the middle of a wait.
+
+use crate::support::*;
+use std::future::pending;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+use tower_layer::Layer;
+use unwedge::testing::{Peer, Reply};
+use unwedge::{Error, StackLayer, within};
+
+/// Room for a loaded machine; a wait that spins or hangs never gets here.
+const SOON: Duration = Duration::from_secs(20);
+
+/// Waits on the handle of a runtime that is shut down meanwhile.
+fn waits_on_a_runtime_that_ends<F, Fut, T>(wait: F) -> Result<T, Error>
+where
+    F: FnOnce() -> Fut + Send + 'static,
+    Fut: Future<Output = Result<T, Error>>,
+    T: Send + 'static,
+{
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let handle = runtime.handle().clone();
+    let (begun, begins) = mpsc::channel();
+    let (tell, told) = mpsc::channel();
+    std::thread::spawn(move || {
+        let waited = handle.block_on(async {
+            let mut wait = std::pin::pin!(wait());
+            let mut begun = Some(begun);
+            std::future::poll_fn(|cx| {
+                let polled = wait.as_mut().poll(cx);
+                if let Some(begun) = begun.take() {
+                    let _ = begun.send(());
+                }
+                polled
+            })
+            .await
+        });
+        let _ = tell.send(waited);
+    });
+    begins.recv_timeout(SOON).expect("the wait begins");
+    runtime.shutdown_background();
+    told.recv_timeout(SOON).expect("the wait ends with the runtime")
+}
+
+#[test]
+fn a_scope_on_a_runtime_that_ends_is_one_configuration_error_and_no_loop() {
+    let error = waits_on_a_runtime_that_ends(|| within(Duration::from_secs(3600), pending::<()>())).unwrap_err();
+    assert!(error.is_config() && error.to_string().contains("runtime has ended"), "{error}");
+}
+
+#[test]
+fn a_call_on_a_runtime_that_ends_is_one_configuration_error_and_no_loop() {
+    let peer = Peer::new().forever(Reply::hang());
+    let error = waits_on_a_runtime_that_ends(move || async move {
+        let service = StackLayer::default().layer(Silent);
+        let _peer = peer;
+        call(&service, get("/")).await.map(drop)
+    })
+    .unwrap_err();
+    assert!(error.is_config(), "{error}");
+}
+
+/// A service without any resource of the runtime.
+#[derive(Clone)]
+struct Silent;
+
+impl<B> tower_service::Service<http::Request<B>> for Silent {
+    type Response = http::Response<http_body_util::Empty<bytes::Bytes>>;
+    type Error = std::convert::Infallible;
+    type Future = std::future::Pending<Result<Self::Response, Self::Error>>;
+
+    fn poll_ready(&mut self, _: &mut std::task::Context<'_>) -> std::task::Poll<Result<(), Self::Error>> {
+        std::task::Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: http::Request<B>) -> Self::Future {
+        pending()
+    }
+}
+
+#[test]
+fn the_end_of_a_runtime_reaches_the_panic_hook_at_most_twice() {
+    // A process of its own, since the hook is the process's: this test again, with the word to do it.
+    const WORD: &str = "UNWEDGE_TEST_COUNTS_PANICS";
+    if std::env::var_os(WORD).is_none() {
+        let own = std::env::current_exe().unwrap();
+        let name = "runtime_end::the_end_of_a_runtime_reaches_the_panic_hook_at_most_twice";
+        let status = std::process::Command::new(own).args([name, "--exact"]).env(WORD, "1").status().unwrap();
+        assert!(status.success());
+        return;
+    }
+    let panics = Arc::new(AtomicU32::new(0));
+    let counted = Arc::clone(&panics);
+    std::panic::set_hook(Box::new(move |_| {
+        counted.fetch_add(1, Ordering::SeqCst);
+    }));
+    let ended = waits_on_a_runtime_that_ends(|| within(Duration::from_secs(3600), pending::<()>()));
+    drop(std::panic::take_hook());
+    assert!(ended.unwrap_err().is_config());
+    assert!(panics.load(Ordering::SeqCst) <= 2, "{panics:?}");
+}
