@@ -1,6 +1,7 @@
 //! Calls that come and go while an operator looks, in every interleaving.
 
 use super::*;
+use crate::inflight::InFlight;
 use crate::sync::explore;
 use loom::thread;
 
@@ -53,10 +54,7 @@ fn no_phase_is_shown_as_older_than_it_is() {
             }
         });
         let now = table.epoch + 10 * SECOND;
-        let slab = lock(&table.slab);
-        let seen = slab.entries.first().and_then(Option::as_ref).map(|details| table.show(0, details, now));
-        drop(slab);
-        if let Some(call) = seen {
+        for call in table.copied().iter().map(|seen| seen.call(now)) {
             let age = match call.phase {
                 Phase::Headers => 10,
                 Phase::Connect => 9,

@@ -3,6 +3,7 @@
 //! A supervised task carries its member as a task-local. A call looks once, when it begins; the member remembers which
 //! tables its calls stand in, so that nobody has to tell the watchdog where to look.
 
+use super::table::Seen;
 use super::{Call, Details, Table};
 use crate::sync::{Arc, Mutex, lock};
 use std::collections::HashMap;
@@ -103,19 +104,16 @@ impl Cancelled {
 impl Table {
     /// The oldest call of each subsystem, by the address of its member.
     pub(crate) fn oldest(&self, now: Instant, into: &mut HashMap<usize, Call>) {
-        let slab = lock(&self.slab);
-        let mut first: HashMap<usize, (Instant, usize)> = HashMap::new();
-        for (at, entry) in slab.entries.iter().enumerate() {
-            let Some(details) = entry else { continue };
-            let Some(member) = &details.subsystem else { continue };
-            let oldest = first.entry(Arc::as_ptr(member).addr()).or_insert((details.started, at));
-            if details.started < oldest.0 {
-                *oldest = (details.started, at);
+        let mut first: HashMap<usize, (Instant, Seen)> = HashMap::new();
+        self.pieces(|at, details| {
+            let Some(member) = &details.subsystem else { return };
+            let member = Arc::as_ptr(member).addr();
+            if first.get(&member).is_none_or(|(oldest, _)| details.started < *oldest) {
+                first.insert(member, (details.started, self.seen(at, details)));
             }
-        }
-        for (member, (_, at)) in first {
-            let Some(details) = &slab.entries[at] else { continue };
-            let call = self.show(at, details, now);
+        });
+        for (member, (_, seen)) in first {
+            let call = seen.call(now);
             match into.get(&member) {
                 Some(other) if other.age >= call.age => {}
                 _ => drop(into.insert(member, call)),
@@ -126,16 +124,12 @@ impl Table {
     /// The oldest call that lives on although its deadline passed, or the hold of its long poll and the grace after it:
     /// nobody polls it.
     pub(crate) fn overdue(&self, now: Instant) -> Option<Call> {
-        let slab = lock(&self.slab);
-        let late = |details: &&Details| {
+        let late = |details: &Details| {
             let hold = details.long_poll.as_ref().and_then(|poll| poll.bound(crate::duration::LONGEST));
             // A body may stream for longer than the head was held back.
             let end = details.deadline.or_else(|| Some(details.started + hold?));
-            end.is_some_and(|end| now > end + LATE)
+            end.is_some_and(|end| now > end + LATE).then_some(details.started)
         };
-        let entries = slab.entries.iter().enumerate();
-        let late = entries.filter_map(|(at, entry)| Some((at, entry.as_ref().filter(late)?)));
-        let (at, details) = late.min_by_key(|(_, details)| details.started)?;
-        Some(self.show(at, details, now))
+        self.least(late).map(|seen| seen.call(now))
     }
 }

@@ -1,0 +1,340 @@
+//! The table itself: a slab of calls behind one short lock, and beside it what changes in mid-call.
+
+use super::Call;
+use super::member::Member;
+use crate::LongPoll;
+use crate::error::Phase;
+use crate::origin::Target;
+use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use crate::sync::{Arc, Mutex, MutexGuard, lock};
+use std::sync::OnceLock;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// What does not change while a call runs.
+#[derive(Clone)]
+pub(crate) struct Details {
+    pub(crate) target: Target,
+    pub(crate) started: Instant,
+    pub(crate) deadline: Option<Instant>,
+    pub(crate) attempts_allowed: u32,
+    pub(crate) long_poll: Option<LongPoll>,
+    pub(crate) subsystem: Option<Arc<Member>>,
+}
+
+/// Entries behind one short lock; what changes in mid-call is written to atomics beside them.
+///
+/// Under the lock entries are moved, counted and copied, and nothing else: no text is made and nothing of the user's is
+/// dropped, since every call that begins or ends would wait for it.
+pub(crate) struct Table {
+    epoch: Instant,
+    slab: Mutex<Slab>,
+    /// Rows never move, so that they are reached without the lock: chunk n holds 64 << n of them.
+    chunks: [OnceLock<Box<[Row]>>; 20],
+}
+
+#[derive(Default)]
+struct Slab {
+    entries: Vec<Option<Details>>,
+    free: Vec<u32>,
+    /// The call that stands in the way of giving memory back, since it is not tried again before that one ends.
+    last_used: Option<u32>,
+}
+
+/// A table is not made smaller below this many places.
+const FEW: usize = 1024;
+/// So many entries are looked at under the lock at a time: some microseconds.
+const PIECE: usize = 256;
+
+impl Slab {
+    fn len(&self) -> usize {
+        self.entries.len() - self.free.len()
+    }
+
+    /// Takes an entry out; the caller drops it when the lock is given back, since it may hold values of the user's.
+    fn take(&mut self, slot: u32) -> Option<Details> {
+        self.free.push(slot);
+        let details = self.entries[slot as usize].take();
+        if self.entries.len() > FEW && self.len() < self.entries.len() / 4 {
+            if self.last_used.is_none_or(|last| last == slot) {
+                self.shrink();
+            }
+        }
+        details
+    }
+
+    /// Gives the memory of a peak back, as far as it is free at the end, and leaves room for twice as many as there are, so
+    /// that this happens seldom.
+    #[cold]
+    fn shrink(&mut self) {
+        let used = self.entries.iter().rposition(Option::is_some).map_or(0, |last| last + 1);
+        let keep = (FEW / 2).max(self.len() * 2);
+        self.last_used = (used > keep).then(|| used as u32 - 1);
+        let keep = keep.max(used);
+        if keep < self.entries.len() {
+            self.entries.truncate(keep);
+            self.entries.shrink_to_fit();
+            self.free.retain(|at| (*at as usize) < keep);
+            self.free.shrink_to(self.entries.len());
+        }
+        // The lowest places are taken first from now on, so that the end becomes free.
+        self.free.sort_unstable_by(|a, b| b.cmp(a));
+        // Leaving must never allocate.
+        self.free.reserve(self.entries.len() - self.free.len());
+    }
+}
+
+#[derive(Default)]
+struct Row {
+    /// Phase in the low 8 bits, attempt above.
+    at: AtomicU32,
+    /// When the phase began, in nanoseconds since the epoch of the table; or [`SINCE_START`].
+    since: AtomicU64,
+}
+
+impl Row {
+    fn set(&self, since: u64, phase: Phase, attempt: u32) {
+        self.since.store(since, Ordering::Relaxed);
+        // Whoever sees the phase sees when it began, or when a later one did: no phase is taken for older than it is.
+        self.at.store(attempt << 8 | phase as u32, Ordering::Release);
+    }
+
+    fn get(&self) -> (u32, u64) {
+        (self.at.load(Ordering::Acquire), self.since.load(Ordering::Relaxed))
+    }
+}
+
+/// The phase began when the call did.
+const SINCE_START: u64 = u64::MAX;
+
+/// A place in the table. Whoever holds it gives it back with [`Table::leave`].
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct Slot(u32);
+
+/// A call as it was when somebody looked.
+pub(super) struct Seen {
+    details: Details,
+    state: u32,
+    in_phase_since: Instant,
+}
+
+impl Seen {
+    /// In words.
+    pub(super) fn call(&self, now: Instant) -> Call {
+        let details = &self.details;
+        Call {
+            method: details.target.method.clone(),
+            url: details.target.url(),
+            phase: Phase::from_u8(self.state as u8),
+            in_phase: now.saturating_duration_since(self.in_phase_since),
+            attempt: self.state >> 8,
+            attempts_allowed: details.attempts_allowed,
+            age: now.saturating_duration_since(details.started),
+            deadline_in: details.deadline.map(|at| at.saturating_duration_since(now)),
+            long_poll: details.long_poll.as_ref().map(|poll| poll.reason().to_owned()),
+            unbounded: details.long_poll.as_ref().is_some_and(LongPoll::is_unbounded),
+            subsystem: details.subsystem.as_ref().map(|member| member.name().to_owned()),
+        }
+    }
+}
+
+// Few in a model, where each row is a thing to keep track of.
+const FIRST: usize = if cfg!(all(test, unwedge_loom)) { 1 } else { 64 };
+
+impl Default for Table {
+    fn default() -> Table {
+        Table { epoch: Instant::now(), slab: Mutex::default(), chunks: Default::default() }
+    }
+}
+
+impl Table {
+    pub(crate) fn enter(&self, details: Details) -> Slot {
+        let mut slab = lock(&self.slab);
+        let at = slab.free.pop();
+        // Under the lock, or an operator who looks now would see the new call do what the last one in this place did.
+        // As a call that is answered at once will be: anything else is written when it has to wait.
+        self.row(at.map_or(slab.entries.len(), |at| at as usize)).set(SINCE_START, Phase::Headers, 1);
+        match at {
+            Some(at) => {
+                slab.entries[at as usize] = Some(details);
+                Slot(at)
+            }
+            None => {
+                slab.entries.push(Some(details));
+                slab.last_used = None;
+                // As many free places as entries are reserved now, so that leaving never allocates.
+                let more = slab.entries.len() - slab.free.len();
+                slab.free.reserve(more);
+                Slot((slab.entries.len() - 1) as u32)
+            }
+        }
+    }
+
+    /// What was known of the call, for the error that ends it.
+    pub(crate) fn take(&self, slot: Slot) -> Option<Details> {
+        lock(&self.slab).take(slot.0)
+    }
+
+    pub(crate) fn leave(&self, slot: Slot) {
+        // The lock is given back before what stood there is dropped.
+        drop(self.take(slot));
+    }
+
+    /// Looks at an entry. Under the lock: `look` copies something out of it, and no more.
+    pub(crate) fn with(&self, slot: &Slot, look: impl FnOnce(&Details)) {
+        if let Some(details) = &lock(&self.slab).entries[slot.0 as usize] {
+            look(details);
+        }
+    }
+
+    /// Another deadline than the one it began with: a body that streams has bounds of its own.
+    pub(crate) fn ends(&self, slot: &Slot, deadline: Option<Instant>) {
+        if let Some(details) = &mut lock(&self.slab).entries[slot.0 as usize] {
+            details.deadline = deadline;
+        }
+    }
+
+    pub(crate) fn phase(&self, slot: &Slot, phase: Phase, attempt: u32, now: Instant) {
+        let since = now.saturating_duration_since(self.epoch).as_nanos() as u64;
+        self.row(slot.0 as usize).set(since, phase, attempt);
+    }
+
+    pub(super) fn len(&self) -> usize {
+        lock(&self.slab).len()
+    }
+
+    /// How many calls there are, and when the oldest began.
+    pub(super) fn oldest_start(&self) -> (usize, Option<Instant>) {
+        let (mut calls, mut oldest) = (0, None::<Instant>);
+        self.pieces(|_, details| {
+            calls += 1;
+            oldest = Some(oldest.map_or(details.started, |oldest| oldest.min(details.started)));
+        });
+        (calls, oldest)
+    }
+
+    /// All calls, copied.
+    pub(super) fn copied(&self) -> Vec<Seen> {
+        let mut seen = Vec::with_capacity(self.len());
+        self.pieces(|at, details| seen.push(self.seen(at, details)));
+        seen
+    }
+
+    /// The call for which `rank` is least, copied; those without a rank are passed over.
+    pub(super) fn least<R: Ord>(&self, rank: impl Fn(&Details) -> Option<R>) -> Option<Seen> {
+        let mut least = None::<(R, Seen)>;
+        self.pieces(|at, details| {
+            let Some(rank) = rank(details) else { return };
+            if least.as_ref().is_none_or(|(before, _)| rank < *before) {
+                least = Some((rank, self.seen(at, details)));
+            }
+        });
+        least.map(|(_, seen)| seen)
+    }
+
+    /// Shows every entry to `look`, some at a time, so that nobody who begins or ends a call waits for all of it.
+    pub(super) fn pieces(&self, mut look: impl FnMut(usize, &Details)) {
+        let mut begin = 0;
+        loop {
+            let slab: MutexGuard<'_, Slab> = lock(&self.slab);
+            let end = slab.entries.len().min(begin + PIECE);
+            for at in begin..end {
+                if let Some(details) = &slab.entries[at] {
+                    look(at, details);
+                }
+            }
+            if end <= begin || end == slab.entries.len() {
+                return;
+            }
+            begin = end;
+        }
+    }
+
+    /// Under the lock, with which alone entry and row belong together.
+    pub(super) fn seen(&self, at: usize, details: &Details) -> Seen {
+        let (state, since) = self.row(at).get();
+        let in_phase_since =
+            if since == SINCE_START { details.started } else { self.epoch + Duration::from_nanos(since) };
+        Seen { details: details.clone(), state, in_phase_since }
+    }
+
+    fn row(&self, at: usize) -> &Row {
+        // Chunk n begins at place FIRST * (2^n - 1).
+        let chunk = ((at / FIRST + 1).ilog2() as usize).min(self.chunks.len() - 1);
+        let begins = FIRST * ((1 << chunk) - 1);
+        let rows = self.chunks[chunk].get_or_init(|| (0..FIRST << chunk).map(|_| Row::default()).collect());
+        &rows[(at - begins) % rows.len()]
+    }
+}
+
+#[cfg(all(test, unwedge_loom))]
+#[path = "loom_models.rs"]
+mod loom_models;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn details() -> Details {
+        Details {
+            target: Target { method: http::Method::GET, uri: http::Uri::from_static("http://a/"), label: None },
+            started: Instant::now(),
+            deadline: None,
+            attempts_allowed: 4,
+            long_poll: None,
+            subsystem: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn rows_beyond_the_first_chunk_are_distinct() {
+        let table = Table::default();
+        let slots: Vec<Slot> = (0..5000).map(|_| table.enter(details())).collect();
+        for (n, slot) in slots.iter().enumerate() {
+            table.phase(slot, Phase::Body, n as u32, Instant::now());
+        }
+        for (n, slot) in slots.iter().enumerate() {
+            assert_eq!(table.row(slot.0 as usize).at.load(Ordering::Relaxed) >> 8, n as u32);
+        }
+    }
+
+    #[test]
+    fn the_memory_of_a_peak_is_given_back_also_around_calls_that_stay() {
+        let table = Table::default();
+        let mut slots: Vec<Slot> = (0..20_000).map(|_| table.enter(details())).collect();
+        // One that was there before the peak and one that came in the middle of it.
+        let stays = [slots.swap_remove(9_000), slots.swap_remove(0)];
+        slots.into_iter().for_each(|slot| table.leave(slot));
+        assert!(lock(&table.slab).entries.capacity() < 10_000, "{}", lock(&table.slab).entries.capacity());
+        for slot in stays {
+            assert!(table.take(slot).is_some());
+        }
+        // Ordinary traffic after the peak.
+        for _ in 0..3 {
+            let some: Vec<Slot> = (0..10).map(|_| table.enter(details())).collect();
+            some.into_iter().for_each(|slot| table.leave(slot));
+        }
+        let slab = lock(&table.slab);
+        assert!(slab.entries.capacity() <= FEW && slab.free.capacity() <= 4 * FEW);
+        assert_eq!(slab.len(), 0);
+    }
+
+    #[test]
+    fn places_stay_distinct_where_the_table_shrinks_and_grows() {
+        let table = Table::default();
+        let mut held = Vec::new();
+        for round in 0..6 {
+            held.extend((0..3_000).map(|_| table.enter(details())));
+            let leave = if round % 2 == 0 { held.len() - 7 } else { held.len() / 2 };
+            held.drain(..leave).for_each(|slot| table.leave(slot));
+            let mut places: Vec<u32> = held.iter().map(|slot| slot.0).collect();
+            places.sort_unstable();
+            places.dedup();
+            assert_eq!((places.len(), table.len()), (held.len(), held.len()));
+            assert_eq!(table.copied().len(), held.len());
+        }
+        held.into_iter().for_each(|slot| table.leave(slot));
+        assert_eq!(table.len(), 0);
+    }
+}
