@@ -1,5 +1,6 @@
 //! Arguments, and how a program ends.
 
+use super::sink::is_closed;
 use std::fmt::Display;
 use std::io::{self, Write};
 use std::net::SocketAddr;
@@ -29,10 +30,7 @@ impl Stop {
 
 impl From<io::Error> for Stop {
     fn from(error: io::Error) -> Stop {
-        match error.kind() {
-            io::ErrorKind::BrokenPipe => Stop::Closed,
-            _ => Stop::Failed(error.to_string()),
-        }
+        if is_closed(&error) { Stop::Closed } else { Stop::Failed(error.to_string()) }
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! The contract: `--json` makes standard output one object a line; text for people goes to standard error. Exit code 0
 //! for a promise kept, 1 for one that was not, 2 for an argument or a setting that cannot work: then its value and the
-//! rule stand on standard error, and nothing on standard output. A standard output that is closed ends a program quietly.
+//! rule stand on standard error, and nothing on standard output. A standard output that is closed ends a program quietly; one
+//! whose disk is full loses lines, which are counted, and ends nothing.
 
 // Every example is a program of its own and uses its part of this.
 #![allow(dead_code, unused_imports, unused_macros, reason = "no example uses all of it")]
@@ -12,6 +13,7 @@ pub(crate) mod daemon;
 pub(crate) mod duration;
 pub(crate) mod output;
 pub(crate) mod signals;
+pub(crate) mod sink;
 pub(crate) mod terminal;
 
 pub(crate) use args::{Args, Stop};

@@ -1,8 +1,10 @@
 //! Standard output: text for people, or one JSON object a line.
 
 use super::Stop;
+use super::sink::{self, Sink, Wrote};
 use serde_json::Value;
 use std::io::{self, Write};
+use std::sync::{Mutex, PoisonError};
 
 /// Where results go.
 #[derive(Clone, Copy, Debug)]
@@ -21,20 +23,47 @@ impl Output {
 
     /// One object on a line of its own, at once; nothing without `--json`.
     pub(crate) fn object(self, object: &Object) -> Result<(), Stop> {
-        if self.json { write(io::stdout(), &object.line()) } else { Ok(()) }
+        match self.json {
+            true if object.is_done() => write(&object.clone().with_known("lost_lines", lost()).line()),
+            true => write(&object.line()),
+            false => Ok(()),
+        }
     }
 
     /// A result for people: to standard error with `--json`.
     pub(crate) fn text(self, text: &str) -> Result<(), Stop> {
         let line = format!("{text}\n");
-        if self.json { write(io::stderr(), &line) } else { write(io::stdout(), &line) }
+        if !self.json {
+            return write(&line);
+        }
+        // Nobody counts on it: what is lost there is lost.
+        let _ = io::stderr().write_all(line.as_bytes());
+        Ok(())
     }
 }
 
-/// In one write, so that lines of several tasks do not mix.
-fn write(mut to: impl Write, line: &str) -> Result<(), Stop> {
-    to.write_all(line.as_bytes())?;
-    Ok(to.flush()?)
+static STDOUT: Mutex<Option<Sink<Box<dyn Write + Send>>>> = Mutex::new(None);
+
+/// How many lines of standard output were lost; none where all were written.
+fn lost() -> Option<u64> {
+    let stdout = STDOUT.lock().unwrap_or_else(PoisonError::into_inner);
+    stdout.as_ref().map(Sink::lost).filter(|lost| *lost > 0)
+}
+
+fn write(line: &str) -> Result<(), Stop> {
+    let mut stdout = STDOUT.lock().unwrap_or_else(PoisonError::into_inner);
+    let sink = match &mut *stdout {
+        Some(sink) => sink,
+        none => none.insert(Sink::new(Box::new(sink::stdout()?))),
+    };
+    match sink.line(line.as_bytes()) {
+        Ok(Wrote::AfterLoss(lost)) => {
+            let _ = writeln!(io::stderr(), "standard output has room again: {lost} lines were lost");
+            Ok(())
+        }
+        Ok(_) => Ok(()),
+        Err(sink::Closed) => Err(Stop::Closed),
+    }
 }
 
 /// A JSON object that keeps its fields in the order in which they were written.
@@ -67,6 +96,11 @@ impl Object {
             Some(value) => self.with(key, value),
             None => self,
         }
+    }
+
+    /// Whether it is the last one of a program.
+    fn is_done(&self) -> bool {
+        self.0.starts_with(r#""event":"done""#)
     }
 
     /// The object as a line, with its line feed.

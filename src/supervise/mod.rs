@@ -52,6 +52,8 @@ pub mod queue;
 mod readiness;
 mod report;
 mod restart;
+#[cfg(unix)]
+mod reaper;
 mod run;
 mod settings;
 mod signal;
@@ -68,7 +70,7 @@ pub use readiness::{Escalation, Readiness};
 pub use report::{Event, Outcome, Report};
 pub use restart::{OnReturn, Policy, Reason};
 pub use settings::Task;
-pub use signal::{Asked, ctrl_c};
+pub use signal::{Asked, Hangups, Signals, ctrl_c};
 pub use snapshot::{State, Subsystem};
 pub use verdict::Verdict;
 pub use watchdog::Watch;
@@ -95,6 +97,7 @@ pub struct Supervisor {
     calls: Vec<InFlight>,
     seed: Option<u64>,
     exit: fn(i32),
+    reap: bool,
 }
 
 impl Default for Supervisor {
@@ -105,7 +108,14 @@ impl Default for Supervisor {
 
 impl Supervisor {
     /// A supervisor of nobody yet.
+    ///
+    /// As process 1 of a container it listens to [`Signals`] from here on, since a signal without a handler has no effect
+    /// there.
     pub fn new() -> Supervisor {
+        if std::process::id() == 1 {
+            // Without a handler the program is as deaf as it was; run_until says so where it waits for a signal.
+            let _ = Signals::install();
+        }
         Supervisor {
             liveness: Liveness::new(),
             shared: Arc::default(),
@@ -114,6 +124,7 @@ impl Supervisor {
             calls: Vec::new(),
             seed: None,
             exit: |code| std::process::exit(code),
+            reap: true,
         }
     }
 
@@ -221,6 +232,15 @@ impl Supervisor {
     /// themselves.
     pub fn calls(&mut self, calls: InFlight) -> &mut Supervisor {
         self.calls.push(calls);
+        self
+    }
+
+    /// Whether, as process 1 of a container, zombies are reaped that nobody waited for within 10 s and that were not
+    /// started through the library: what lost its parent becomes a child of process 1, and would stay a zombie for as long
+    /// as that lives. Default true. A `std::process::Child` whose status is taken later than that is then lost; an init
+    /// (`tini`, `docker run --init`) as process 1 makes this superfluous. On other systems than Linux nothing is reaped.
+    pub fn reap(&mut self, reap: bool) -> &mut Supervisor {
+        self.reap = reap;
         self
     }
 

@@ -70,6 +70,8 @@ impl Supervisor {
         // Also where this future is dropped: probes and tasks of the subsystems live on, and have to know.
         let _told = self.shared.cancel.clone().drop_guard();
         let calls = std::mem::take(&mut self.calls);
+        #[cfg(unix)]
+        let _reaper = self.reap.then(super::reaper::Reaper::start);
         let watchdog = Watchdog::start(&self.liveness.0, calls, self.period)?;
         let mut tasks = JoinSet::new();
         for (task, cell) in std::mem::take(&mut self.tasks).into_iter().zip(&cells) {

@@ -6,6 +6,10 @@ use std::fmt::Display;
 use std::time::Duration;
 
 pub(crate) fn panicked(subsystem: &str, panic: &str, backtrace: &str) {
+    // A filter of tracing-subscriber remembers for each thread that its layer refused the event under way. Where the
+    // arguments of that event panic it is never cleared, and the next event, this one, would be refused in its place. To
+    // ask anew overwrites it.
+    let _ = tracing::enabled!(tracing::Level::ERROR);
     tracing::error!(subsystem, panic, backtrace, "panicked, loop will continue");
 }
 
@@ -126,6 +130,18 @@ pub(crate) fn straggler(subsystem: &str, told: &dyn Display) {
 
 pub(crate) fn shut_down(signal: Option<&str>, killed: usize, clean: bool, took: Duration) {
     tracing::info!(signal, killed, clean, took = %human(took), "shutdown complete");
+}
+
+pub(crate) fn signal_not_taken(signal: &str) {
+    tracing::error!(signal, "asked to end and nobody waits for a signal, ending at once");
+}
+
+pub(crate) fn reaped(pid: u32) {
+    tracing::debug!(pid, "reaped a process that nobody waited for");
+}
+
+pub(crate) fn no_reaper(error: &dyn Display) {
+    tracing::warn!("processes that lost their parent stay zombies: {error}");
 }
 
 pub(crate) fn systemd(error: &dyn Display) {

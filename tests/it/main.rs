@@ -58,6 +58,7 @@ mod http2_faults;
 mod incoming;
 mod incoming_turn;
 mod lint_command;
+mod log_panics;
 mod log_words;
 mod long_poll;
 mod long_poll_loop;
@@ -71,6 +72,8 @@ mod patrol_loop;
 mod preflight;
 mod preflight_lead;
 mod preflight_modes;
+#[cfg(unix)]
+mod processes;
 mod program;
 mod queue_hostile;
 mod redirected;

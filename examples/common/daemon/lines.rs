@@ -1,6 +1,7 @@
 //! Lines of a program that must not stand still because nobody reads them: a thread of its own writes them, from a
 //! queue with a bound. What does not fit is counted and left out.
 
+use crate::common::sink::{self, Closed, Sink, Wrote};
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -32,8 +33,13 @@ impl Lines {
     pub(crate) fn start() -> io::Result<Lines> {
         let (queue, lines) = mpsc::channel(QUEUE);
         let (close, closed) = watch::channel(false);
-        std::thread::Builder::new().name("lines".to_owned()).spawn(move || write(lines, &close))?;
-        Ok(Lines { queue, lost: Arc::default(), closed })
+        let lost = Arc::<AtomicU64>::default();
+        let to = (Sink::new(sink::stdout()?), Sink::new(sink::stderr()?));
+        let counted = Arc::clone(&lost);
+        std::thread::Builder::new()
+            .name("lines".to_owned())
+            .spawn(move || write(lines, to, &counted, &close))?;
+        Ok(Lines { queue, lost, closed })
     }
 
     /// A line on standard output, soon.
@@ -75,18 +81,34 @@ impl Lines {
     }
 }
 
-fn write(mut lines: mpsc::Receiver<Line>, closed: &watch::Sender<bool>) {
+fn write(
+    mut lines: mpsc::Receiver<Line>,
+    (mut stdout, mut stderr): (Sink<impl Write>, Sink<impl Write>),
+    lost: &AtomicU64,
+    closed: &watch::Sender<bool>,
+) {
     while let Some(line) = lines.blocking_recv() {
-        match line {
-            Line::Out(line) => {
-                let mut stdout = io::stdout().lock();
-                if stdout.write_all(&line).and_then(|()| stdout.flush()).is_err() {
+        let wrote = match line {
+            // An empty line is none: what is said last, where nothing is left to be said.
+            Line::Out(line) if line.is_empty() => continue,
+            Line::Out(line) => match stdout.line(&line) {
+                Err(Closed) => {
                     closed.send_replace(true);
+                    continue;
                 }
+                Ok(wrote) => wrote,
+            },
+            // Without a reader of the log there is nobody to tell, and no reason to end.
+            Line::Err(line) => stderr.line(&line).unwrap_or(Wrote::Lost),
+            Line::Flush(done) => {
+                let _ = done.send(());
+                continue;
             }
-            // Without a reader of the log there is nobody to tell.
-            Line::Err(line) => drop(io::stderr().write_all(&line)),
-            Line::Flush(done) => drop(done.send(())),
+        };
+        match wrote {
+            Wrote::Line => {}
+            Wrote::Lost => drop(lost.fetch_add(1, Ordering::Relaxed)),
+            Wrote::AfterLoss(lines) => tracing::warn!(lines, "there is room again: lines were lost"),
         }
     }
 }

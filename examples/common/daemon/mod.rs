@@ -2,7 +2,8 @@
 //!
 //! With `--json` standard output is one object an event, each with `event` and `t_ms`: first `ready`, last `done`.
 //! Without it the log of `tracing` is what people read there. SIGTERM, SIGINT, `--for` and a standard output that nobody
-//! reads any more ask for the end, which the program itself brings about; a second signal ends it on the spot.
+//! reads any more ask for the end, which the program itself brings about; a second signal kills what was started and ends
+//! it on the spot. A full disk behind its output ends nothing: lines are lost, and counted.
 
 mod crew;
 mod lines;
@@ -223,7 +224,7 @@ impl Daemon {
             object = object.with("error", &**why);
         }
         if self.lines.lost() > 0 {
-            object = object.with("lines_lost", self.lines.lost());
+            object = object.with("lost_lines", self.lines.lost());
         }
         self.lines.last(if self.json { object.line() } else { String::new() }).await;
         ended.map(|_| ExitCode::from(exit))
@@ -231,7 +232,7 @@ impl Daemon {
 }
 
 async fn until_ended(
-    mut signals: Signals,
+    signals: Signals,
     run_for: Option<Duration>,
     lines: Lines,
     say: watch::Sender<Option<End>>,
@@ -243,15 +244,15 @@ async fn until_ended(
         }
     };
     let end = tokio::select! {
-        signal = signals.next() => End::Signal(signal),
+        asked = signals.asked() => End::Signal(asked.name()),
         () = over => End::TimeOver,
         () = lines.closed() => End::Closed,
     };
     tracing::info!(by = end.as_str(), "asked to end");
     say.send_replace(Some(end));
     // Whoever asks twice does not want to wait.
-    let signal = signals.next().await;
-    tracing::warn!(signal, "asked again, ending at once");
+    signals.asked_again().await;
+    tracing::warn!("asked again, ending at once");
     lines.last(String::new()).await;
     std::process::exit(1);
 }

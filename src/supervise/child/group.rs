@@ -1,6 +1,7 @@
 //! A process with all that it starts: a process group on Unix, a job object on Windows. What differs between systems
 //! stands here alone.
 
+use super::groups::Registered;
 use process_wrap::tokio::{ChildWrapper, CommandWrap};
 use std::io;
 use std::process::ExitStatus;
@@ -16,6 +17,8 @@ pub(super) struct Group {
     child: Box<dyn ChildWrapper>,
     pub(super) pid: u32,
     over: bool,
+    /// Until the process was waited for: then its number may be another's.
+    living: Option<Registered>,
 }
 
 impl Group {
@@ -27,7 +30,12 @@ impl Group {
         command.wrap(process_wrap::tokio::JobObject);
         let child = command.spawn()?;
         let pid = child.id().unwrap_or_default();
-        Ok(Group { child, pid, over: false })
+        let mut group = Group { child, pid, over: false, living: Registered::new(pid) };
+        if group.living.is_none() {
+            group.kill();
+            return Err(io::Error::other("the program ends, and starts no more processes"));
+        }
+        Ok(group)
     }
 
     pub(super) fn pipes(&mut self) -> (Option<ChildStdin>, Option<ChildStdout>, Option<ChildStderr>) {
@@ -40,6 +48,7 @@ impl Group {
         let status = self.child.inner_mut().wait().await?;
         self.kill();
         self.over = true;
+        self.living = None;
         Ok(status)
     }
 

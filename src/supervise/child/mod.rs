@@ -2,9 +2,12 @@
 
 mod capture;
 mod group;
+mod groups;
 mod run;
 
 pub use capture::Output;
+#[cfg(unix)]
+pub(crate) use groups::{is_ours, kill_all};
 
 use crate::Error;
 use crate::duration::{LONGEST, check, human};

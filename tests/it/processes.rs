@@ -1,0 +1,284 @@
+//! The process around the loops: a full disk behind its output, a second signal, a hang-up, an end before it began, and
+//! process 1 of a container.
+
+use crate::event_runner::{Notes, events, runner};
+use crate::program::{CEILING, example, finish, signal};
+use crate::running::Running;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+use tokio::io::AsyncBufReadExt;
+use tokio::process::Command;
+use tokio::time::{Instant, sleep, timeout};
+
+#[path = "../../examples/common/sink.rs"]
+#[allow(dead_code, reason = "what the examples alone use")]
+mod sink;
+
+use sink::{Closed, Sink, Wrote};
+
+/// A disk with so many bytes of room.
+struct Disk {
+    room: usize,
+    written: Vec<u8>,
+    fails: std::io::ErrorKind,
+}
+
+impl std::io::Write for &mut Disk {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        if self.room == 0 {
+            return Err(self.fails.into());
+        }
+        let n = bytes.len().min(self.room);
+        self.room -= n;
+        self.written.extend_from_slice(&bytes[..n]);
+        Ok(n)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_full_disk_loses_lines_and_a_torn_one_is_ended_before_the_next() {
+    let mut disk = Disk { room: 8, written: Vec::new(), fails: std::io::ErrorKind::StorageFull };
+    {
+        let mut sink = Sink::new(&mut disk);
+        assert_eq!(sink.line(b"one\n").unwrap(), Wrote::Line);
+        assert_eq!(sink.line(b"second\n").unwrap(), Wrote::Lost);
+        assert_eq!(sink.line(b"third\n").unwrap(), Wrote::Lost);
+        assert_eq!(sink.lost(), 2);
+    }
+    assert_eq!(disk.written, b"one\nseco");
+}
+
+#[test]
+fn a_line_that_was_torn_is_ended_when_there_is_room_again() {
+    use std::io::Write;
+    use std::sync::{Arc, Mutex};
+    #[derive(Clone)]
+    struct Shared(Arc<Mutex<Disk>>);
+    impl Write for Shared {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            (&mut *self.0.lock().unwrap()).write(bytes)
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let disk = Disk { room: 2, written: Vec::new(), fails: std::io::ErrorKind::StorageFull };
+    let disk = Shared(Arc::new(Mutex::new(disk)));
+    let mut sink = Sink::new(disk.clone());
+    assert_eq!(sink.line(b"torn\n").unwrap(), Wrote::Lost);
+    disk.0.lock().unwrap().room = 100;
+    assert_eq!(sink.line(b"whole\n").unwrap(), Wrote::AfterLoss(1));
+    assert_eq!(disk.0.lock().unwrap().written, b"to\nwhole\n");
+}
+
+#[test]
+fn what_is_written_after_a_loss_says_how_many_lines_were_lost() {
+    /// Full for the second and third write.
+    #[derive(Default)]
+    struct Sometimes(u32, Vec<u8>);
+    impl std::io::Write for &mut Sometimes {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0 += 1;
+            if let 2 | 3 = self.0 {
+                return Err(std::io::ErrorKind::StorageFull.into());
+            }
+            self.1.extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut disk = Sometimes::default();
+    let mut sink = Sink::new(&mut disk);
+    let wrote: Vec<Wrote> = ["a\n", "b\n", "c\n", "d\n", "e\n"].map(|l| sink.line(l.as_bytes()).unwrap()).into();
+    assert_eq!(wrote, [Wrote::Line, Wrote::Lost, Wrote::Lost, Wrote::AfterLoss(2), Wrote::Line]);
+    drop(sink);
+    assert_eq!(disk.1, b"a\nd\ne\n");
+}
+
+#[test]
+fn only_a_reader_that_has_gone_ends_a_program() {
+    use std::io::ErrorKind::*;
+    for (fails, ends) in [(BrokenPipe, true), (StorageFull, false), (QuotaExceeded, false), (Other, false)] {
+        let mut disk = Disk { room: 0, written: Vec::new(), fails };
+        let closed = matches!(Sink::new(&mut disk).line(b"x\n"), Err(Closed));
+        assert_eq!(closed, ends, "{fails:?}");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_daemon_whose_standard_output_is_on_a_full_disk_goes_on_to_its_end() {
+    for name in ["patrol_loop", "supervised_platform", "checkin_agent", "broker_listener"] {
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let began = Instant::now();
+        let mut daemon = example(name);
+        daemon.args(["--json", "--for", "2s"]).stdout(Stdio::from(full));
+        let ran = finish(daemon.spawn().unwrap(), began).await;
+        assert_eq!(ran.code, Some(0), "{name}: {ran:?}");
+        assert!(ran.took >= Duration::from_secs(2), "{name} ended early: {ran:?}");
+    }
+}
+
+/// Whether this process does anything: a zombie does not.
+fn is_alive(pid: &str) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit(") ").next().is_some_and(|rest| !rest.is_empty() && !rest.starts_with('Z'))
+}
+
+async fn until(what: &str, mut met: impl FnMut() -> bool) {
+    let ends = Instant::now() + CEILING;
+    while !met() {
+        assert!(Instant::now() < ends, "{what}: not within {CEILING:?}");
+        sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_signal_leaves_no_child_alive_also_in_groups_of_their_own_that_ignore_the_first() {
+    let notes = Notes::new("second");
+    let server = events("127.0.0.1:0", 4, "1ms").await;
+    let script = r#"trap '' TERM HUP INT; echo $$ >> "$0"; while :; do sleep 0.2; done"#;
+    let args = ["--agents", "4", "--shutdown-timeout", "300"];
+    let runner = runner(&server.server(), &args, script, notes.path()).await;
+    until("four agents", || notes.lines().len() == 4).await;
+    runner.signal("TERM").await;
+    sleep(Duration::from_millis(200)).await;
+    runner.signal("TERM").await;
+    let ran = runner.end().await;
+    server.stop().await;
+    assert_ne!(ran.code, Some(0), "{ran:?}");
+    for pid in notes.lines() {
+        until("an agent is gone", || !is_alive(&pid)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_hang_up_is_an_orderly_end() {
+    let daemon = Running::start("patrol_loop", &["--every", "1s", "--limit", "500ms"]).await;
+    daemon.signal("HUP").await;
+    let ran = daemon.end().await;
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert_eq!(ran.objects().pop().unwrap()["event"], "done");
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_hang_up_that_was_ignored_at_the_start_stays_ignored() {
+    let path = example("patrol_loop").as_std().get_program().to_owned();
+    let mut nohup = Command::new("sh");
+    nohup.args(["-c", r#"trap '' HUP; exec "$0" --json --for 3s --every 1s --limit 500ms"#]).arg(path);
+    nohup.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    let began = Instant::now();
+    let mut daemon = nohup.spawn().unwrap();
+    let mut lines = tokio::io::BufReader::new(daemon.stdout.take().unwrap()).lines();
+    let mut last = lines.next_line().await.unwrap().expect("it says that it is ready");
+    signal(&daemon, "HUP").await;
+    while let Some(line) = timeout(CEILING, lines.next_line()).await.expect("it ends").unwrap() {
+        last = line;
+    }
+    assert!(last.contains(r#""event":"done","#) && began.elapsed() >= Duration::from_secs(3), "{last}");
+}
+
+/// A program of its own in which the library listens to signals and nobody takes them: this test binary again.
+fn deaf(name: &str) -> Option<Command> {
+    const WORD: &str = "UNWEDGE_TEST_IS_DEAF";
+    if std::env::var_os(WORD).is_some() {
+        let _signals = unwedge::supervise::Signals::install().unwrap();
+        println!("starting");
+        loop {
+            std::thread::park();
+        }
+    }
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args([&format!("processes::{name}"), "--exact", "--nocapture"]).env(WORD, "1");
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    Some(command)
+}
+
+#[tokio::test]
+async fn a_signal_during_a_slow_start_that_nobody_takes_has_its_default_effect() {
+    use std::os::unix::process::ExitStatusExt;
+    let Some(mut deaf) = deaf("a_signal_during_a_slow_start_that_nobody_takes_has_its_default_effect") else { return };
+    let mut starting = deaf.spawn().unwrap();
+    let mut lines = tokio::io::BufReader::new(starting.stdout.take().unwrap()).lines();
+    while !lines.next_line().await.unwrap().expect("it says that it starts").contains("starting") {}
+    signal(&starting, "TERM").await;
+    let status = timeout(CEILING, starting.wait()).await.expect("it ends").unwrap();
+    assert_eq!(status.signal(), Some(15), "{status:?}");
+}
+
+/// A process 1 of its own, where this machine allows it.
+#[cfg(target_os = "linux")]
+fn as_process_one(script: &str) -> Option<Command> {
+    let mut can = std::process::Command::new("unshare");
+    can.args(["--pid", "--fork", "--mount-proc", "true"]);
+    if !can.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success()) {
+        println!("skipped: no process namespace of its own can be had here");
+        return None;
+    }
+    let path = example("supervised_platform").as_std().get_program().to_owned();
+    let mut command = Command::new("unshare");
+    command.args(["--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", script]).arg(path);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    Some(command)
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn process_one_reaps_what_was_left_to_it_within_fifteen_seconds() {
+    // The shell leaves a process behind, whose number it writes down, and becomes the program.
+    let Some(mut command) = as_process_one(r#"sleep 1 & exec "$0" --json --for 18s"#) else { return };
+    let began = Instant::now();
+    let one = command.spawn().unwrap();
+    let outer = one.id().unwrap();
+    let zombies = || {
+        let children = |pid: &str| {
+            std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default()
+        };
+        let first = children(&outer.to_string());
+        let Some(first) = first.split_ascii_whitespace().next().map(str::to_owned) else { return 0 };
+        let of_first = children(&first);
+        of_first.split_ascii_whitespace().filter(|pid| Path::new("/proc").join(pid).exists() && !is_alive(pid)).count()
+    };
+    until("a zombie", || zombies() == 1).await;
+    let since = Instant::now();
+    until("nobody is left", || zombies() == 0).await;
+    let left = since.elapsed();
+    assert!(left < Duration::from_secs(15), "{left:?}");
+    let ran = finish(one, began).await;
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn process_one_ends_at_a_signal_that_came_before_its_loops_ran() {
+    let Some(mut command) = as_process_one(r#"exec "$0" --json --for 60s"#) else { return };
+    let began = Instant::now();
+    let one = command.spawn().unwrap();
+    let children = || {
+        let outer = one.id().unwrap_or_default();
+        std::fs::read_to_string(format!("/proc/{outer}/task/{outer}/children")).unwrap_or_default()
+    };
+    let is_the_program = |pid: &str| {
+        let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+        name.starts_with("supervised_plat")
+    };
+    until("the program", || children().split_ascii_whitespace().any(is_the_program)).await;
+    // As early as it can be caught: once per try, until it has a handler.
+    let first = children().split_ascii_whitespace().next().unwrap().to_owned();
+    while is_alive(&first) {
+        let _ = Command::new("kill").args(["-TERM", &first]).stderr(Stdio::null()).status().await;
+        sleep(Duration::from_millis(20)).await;
+        assert!(began.elapsed() < CEILING, "it does not hear");
+    }
+    let ran = finish(one, began).await;
+    assert!(ran.took < Duration::from_secs(60), "{ran:?}");
+}
