@@ -16,6 +16,6 @@ pub use limits::Limits;
 pub use scope::{Deadline, Within, within};
 pub(crate) use scope::{outside, under};
 pub(crate) use timer::Timer;
-pub use turn::turn;
 #[cfg(feature = "supervise")]
 pub(crate) use timer::sleep_until;
+pub use turn::turn;

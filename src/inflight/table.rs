@@ -278,7 +278,11 @@ mod tests {
 
     fn details() -> Details {
         Details {
-            target: Target { method: http::Method::GET, uri: http::Uri::from_static("http://a/"), label: None },
+            target: Target {
+                method: http::Method::GET,
+                uri: http::Uri::from_static("http://a/"),
+                label: None,
+            },
             started: Instant::now(),
             deadline: None,
             attempts_allowed: 4,

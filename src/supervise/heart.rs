@@ -2,12 +2,12 @@
 
 use super::cell::Cell;
 use super::verdict::Activity;
+use crate::deadline::sleep_until;
 use crate::sync::Arc;
 use std::borrow::Cow;
 use std::fmt;
 use std::future::Future;
 use std::time::Duration;
-use crate::deadline::sleep_until;
 use tokio::time::Instant;
 
 /// The handle that a supervised loop gets: with it, it shows that it is alive, gets on, or waits. Clones share it.

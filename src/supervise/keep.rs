@@ -8,13 +8,13 @@ use super::readiness::Shared;
 use super::report::{Event, Recorder};
 use super::restart::{Decision, Policy, Reason, Restarts};
 use super::verdict::Activity;
+use crate::deadline::sleep_until;
 use crate::sync::Arc;
 use crate::telemetry::crew;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::atomic::Ordering;
 use std::task::Poll;
-use crate::deadline::sleep_until;
 use tokio::time::{Instant, sleep};
 
 /// All that a subsystem needs to run.

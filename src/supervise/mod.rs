@@ -50,10 +50,10 @@ mod panics;
 mod patrol;
 pub mod queue;
 mod readiness;
-mod report;
-mod restart;
 #[cfg(unix)]
 mod reaper;
+mod report;
+mod restart;
 mod run;
 mod settings;
 mod signal;

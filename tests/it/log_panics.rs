@@ -62,12 +62,12 @@ async fn a_panic_in_a_line_that_a_filter_drops_does_not_swallow_the_one_that_tel
         }
     });
     let mut events = crew.events();
-    let restarted = async move {
-        while !matches!(events.recv().await, Ok(Event::Restart { .. })) {}
-    };
+    let restarted = async move { while !matches!(events.recv().await, Ok(Event::Restart { .. })) {} };
     crew.run_until(restarted, SECOND).await.unwrap();
     let told = told.text();
-    for line in ["panicked, loop will continue", "a tenant without a name", "backtrace", "loop failed, restarting"] {
+    for line in
+        ["panicked, loop will continue", "a tenant without a name", "backtrace", "loop failed, restarting"]
+    {
         assert!(told.contains(line), "{line:?} is missing in:\n{told}");
     }
 }

@@ -88,10 +88,10 @@ mod reqwest_support;
 mod retry_after;
 #[cfg(unix)]
 mod running;
-#[cfg(target_os = "linux")]
-mod servers;
 mod runtime_end;
 mod scheduler_budget;
+#[cfg(target_os = "linux")]
+mod servers;
 mod soak;
 mod stalls;
 mod streams;

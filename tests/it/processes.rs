@@ -96,7 +96,8 @@ fn what_is_written_after_a_loss_says_how_many_lines_were_lost() {
     }
     let mut disk = Sometimes::default();
     let mut sink = Sink::new(&mut disk);
-    let wrote: Vec<Wrote> = ["a\n", "b\n", "c\n", "d\n", "e\n"].map(|l| sink.line(l.as_bytes()).unwrap()).into();
+    let wrote: Vec<Wrote> =
+        ["a\n", "b\n", "c\n", "d\n", "e\n"].map(|l| sink.line(l.as_bytes()).unwrap()).into();
     assert_eq!(wrote, [Wrote::Line, Wrote::Lost, Wrote::Lost, Wrote::AfterLoss(2), Wrote::Line]);
     drop(sink);
     assert_eq!(disk.1, b"a\nd\ne\n");
@@ -206,7 +207,9 @@ fn deaf(name: &str) -> Option<Command> {
 #[tokio::test]
 async fn a_signal_during_a_slow_start_that_nobody_takes_has_its_default_effect() {
     use std::os::unix::process::ExitStatusExt;
-    let Some(mut deaf) = deaf("a_signal_during_a_slow_start_that_nobody_takes_has_its_default_effect") else { return };
+    let Some(mut deaf) = deaf("a_signal_during_a_slow_start_that_nobody_takes_has_its_default_effect") else {
+        return;
+    };
     let mut starting = deaf.spawn().unwrap();
     let mut lines = tokio::io::BufReader::new(starting.stdout.take().unwrap()).lines();
     while !lines.next_line().await.unwrap().expect("it says that it starts").contains("starting") {}
@@ -246,7 +249,10 @@ async fn process_one_reaps_what_was_left_to_it_within_fifteen_seconds() {
         let first = children(&outer.to_string());
         let Some(first) = first.split_ascii_whitespace().next().map(str::to_owned) else { return 0 };
         let of_first = children(&first);
-        of_first.split_ascii_whitespace().filter(|pid| Path::new("/proc").join(pid).exists() && !is_alive(pid)).count()
+        of_first
+            .split_ascii_whitespace()
+            .filter(|pid| Path::new("/proc").join(pid).exists() && !is_alive(pid))
+            .count()
     };
     until("a zombie", || zombies() == 1).await;
     let since = Instant::now();

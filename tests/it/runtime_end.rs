@@ -45,7 +45,8 @@ where
 
 #[test]
 fn a_scope_on_a_runtime_that_ends_is_one_configuration_error_and_no_loop() {
-    let error = waits_on_a_runtime_that_ends(|| within(Duration::from_secs(3600), pending::<()>())).unwrap_err();
+    let error =
+        waits_on_a_runtime_that_ends(|| within(Duration::from_secs(3600), pending::<()>())).unwrap_err();
     assert!(error.is_config() && error.to_string().contains("runtime has ended"), "{error}");
 }
 

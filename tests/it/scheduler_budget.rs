@@ -113,7 +113,10 @@ async fn the_total_of_a_stack_ends_a_service_and_a_body_that_are_always_busy() {
     for head in [false, true] {
         let answer = soon(call(&layer.layer(Busy { head }), get("/"))).await;
         let error = answer.map(drop).unwrap_err();
-        assert!(matches!(error.kind(), ErrorKind::Deadline | ErrorKind::Attempt | ErrorKind::Stall), "{error}");
+        assert!(
+            matches!(error.kind(), ErrorKind::Deadline | ErrorKind::Attempt | ErrorKind::Stall),
+            "{error}"
+        );
     }
 }
 

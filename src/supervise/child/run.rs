@@ -3,6 +3,7 @@
 use super::capture::Capture;
 use super::group::Group;
 use super::{Command, Ended, Outcome};
+use crate::deadline::sleep_until;
 use crate::{Deadline, Error, ErrorKind, telemetry};
 use std::future::{Future, pending};
 use std::io;
@@ -10,7 +11,6 @@ use std::pin::pin;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
-use crate::deadline::sleep_until;
 use tokio::time::{Instant, timeout};
 
 /// For how long output is read after the process is gone: a process that left the group may hold its pipes.
