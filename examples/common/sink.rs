@@ -59,6 +59,7 @@ impl<W: Write> Sink<W> {
     }
 
     /// False where it does not fit.
+    #[allow(clippy::disallowed_methods, reason = "the thread that writes lines does nothing else")]
     fn all(&mut self, mut bytes: &[u8]) -> Result<bool, Closed> {
         let mut tries = 0;
         while !bytes.is_empty() {

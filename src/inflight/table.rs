@@ -55,10 +55,9 @@ impl Slab {
     fn take(&mut self, slot: u32) -> Option<Details> {
         self.free.push(slot);
         let details = self.entries[slot as usize].take();
-        if self.entries.len() > FEW && self.len() < self.entries.len() / 4 {
-            if self.last_used.is_none_or(|last| last == slot) {
-                self.shrink();
-            }
+        let is_peak_over = self.entries.len() > FEW && self.len() < self.entries.len() / 4;
+        if is_peak_over && self.last_used.is_none_or(|last| last == slot) {
+            self.shrink();
         }
         details
     }

@@ -7,7 +7,7 @@ use nix::errno::Errno;
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::Pid;
 use std::collections::HashMap;
-use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -18,7 +18,7 @@ const LEAVE: Duration = Duration::from_secs(10);
 
 /// A thread that reaps, until this is dropped.
 pub(super) struct Reaper {
-    _stop: Sender<()>,
+    _stop: SyncSender<()>,
 }
 
 impl Reaper {
@@ -27,7 +27,7 @@ impl Reaper {
         if std::process::id() != 1 {
             return None;
         }
-        let (stop, stopped) = channel::<()>();
+        let (stop, stopped) = sync_channel::<()>(0);
         let reaps = move || {
             let mut zombies = Zombies::default();
             while stopped.recv_timeout(EVERY) == Err(RecvTimeoutError::Timeout) {

@@ -99,7 +99,6 @@ fn what_is_written_after_a_loss_says_how_many_lines_were_lost() {
     let wrote: Vec<Wrote> =
         ["a\n", "b\n", "c\n", "d\n", "e\n"].map(|l| sink.line(l.as_bytes()).unwrap()).into();
     assert_eq!(wrote, [Wrote::Line, Wrote::Lost, Wrote::Lost, Wrote::AfterLoss(2), Wrote::Line]);
-    drop(sink);
     assert_eq!(disk.1, b"a\nd\ne\n");
 }
 

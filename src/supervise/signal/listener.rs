@@ -6,7 +6,7 @@ use crate::supervise::child;
 use crate::telemetry::crew;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::low_level::emulate_default_handler;
-use std::future::{Future, pending};
+use std::future::pending;
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -72,7 +72,7 @@ impl Listener {
         });
         match count {
             1 => self.later(signal, |listener, signal| {
-                if listener.is_taken_within(PATIENCE) {
+                if listener.wait(PATIENCE, || listener.taken.load(Ordering::SeqCst) > 0) {
                     return;
                 }
                 crew::signal_not_taken(name(signal));
@@ -80,8 +80,8 @@ impl Listener {
             }),
             2 => {
                 child::kill_all();
-                self.later(signal, |_, signal| {
-                    std::thread::sleep(PATIENCE);
+                self.later(signal, |listener, signal| {
+                    listener.wait(PATIENCE, || false);
                     exit(signal);
                 });
             }
@@ -99,12 +99,12 @@ impl Listener {
         }
     }
 
-    fn is_taken_within(&self, patience: Duration) -> bool {
+    /// Waits until this is `met`, but no longer than that; whether it is.
+    fn wait(&self, patience: Duration, met: impl Fn() -> bool) -> bool {
         let (lock, news) = &self.news;
         let guard = lock.lock().unwrap_or_else(PoisonError::into_inner);
-        let waits = |_: &mut ()| self.taken.load(Ordering::SeqCst) == 0;
-        drop(news.wait_timeout_while(guard, patience, waits));
-        self.taken.load(Ordering::SeqCst) > 0
+        drop(news.wait_timeout_while(guard, patience, |()| !met()));
+        met()
     }
 }
 
@@ -132,23 +132,19 @@ impl Drop for Taker {
     }
 }
 
-pub(super) fn asked(listener: Handle) -> impl Future<Output = Asked> + Send + use<> {
-    async move {
-        let mut signals = listener.asked.subscribe();
-        let mut taker = Taker::new(listener);
-        let name = nth(&mut signals, 0).await;
-        taker.told = true;
-        let again = Box::pin(async move {
-            nth(&mut signals, 1).await;
-        });
-        Asked { name, failed: None, again: Some(again) }
-    }
+pub(super) async fn asked(listener: Handle) -> Asked {
+    let mut signals = listener.asked.subscribe();
+    let mut taker = Taker::new(listener);
+    let name = nth(&mut signals, 0).await;
+    taker.told = true;
+    let again = Box::pin(async move {
+        nth(&mut signals, 1).await;
+    });
+    Asked { name, failed: None, again: Some(again) }
 }
 
-pub(super) fn asked_again(listener: Handle) -> impl Future<Output = ()> + Send + use<> {
-    async move {
-        nth(&mut listener.asked.subscribe(), 1).await;
-    }
+pub(super) async fn asked_again(listener: Handle) {
+    nth(&mut listener.asked.subscribe(), 1).await;
 }
 
 async fn nth(signals: &mut watch::Receiver<Vec<&'static str>>, n: usize) -> &'static str {
