@@ -1,7 +1,8 @@
 //! The server side: a scope from the time that the caller says is left.
 
 use super::header::{Headers, LATE, Late};
-use super::turn::{Fastest, Turn, begins};
+use super::oneshot::{Ended, Oneshot};
+use super::turn::{Fastest, Turn};
 use super::{Deadline, Within};
 use crate::Error;
 use crate::duration::{LONGEST, check, human};
@@ -310,61 +311,4 @@ fn answer<R: Default>(status: StatusCode) -> Response<R> {
     let mut response = Response::new(R::default());
     *response.status_mut() = status;
     response
-}
-
-/// What a call of the inner service came to.
-enum Ended<T> {
-    Done(T),
-    /// When its turn came there was no time left for it.
-    Late(Late),
-}
-
-pin_project! {
-    /// One call of a service that has yet to become ready.
-    #[project = OneshotProj]
-    enum Oneshot<S, B>
-    where
-        S: Service<Request<B>>,
-    {
-        Ready { inner: S, request: Option<Request<B>> },
-        Called { #[pin] future: S::Future },
-    }
-}
-
-impl<S, B> Oneshot<S, B>
-where
-    S: Service<Request<B>>,
-{
-    fn new(inner: S, request: Request<B>) -> Oneshot<S, B> {
-        Oneshot::Ready { inner, request: Some(request) }
-    }
-}
-
-impl<S, B> Future for Oneshot<S, B>
-where
-    S: Service<Request<B>>,
-{
-    type Output = Ended<Result<S::Response, S::Error>>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        loop {
-            let future = match self.as_mut().project() {
-                OneshotProj::Called { future } => return future.poll(cx).map(Ended::Done),
-                OneshotProj::Ready { inner, request } => {
-                    if let Err(error) = ready!(inner.poll_ready(cx)) {
-                        return Poll::Ready(Ended::Done(Err(error)));
-                    }
-                    // It may have been a long wait: the permit goes to somebody who has the time.
-                    if let Some(late) = begins() {
-                        return Poll::Ready(Ended::Late(late));
-                    }
-                    match request.take() {
-                        Some(request) => inner.call(request),
-                        None => panic!("a call was polled after it had ended"),
-                    }
-                }
-            };
-            self.set(Oneshot::Called { future });
-        }
-    }
 }

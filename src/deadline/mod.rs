@@ -4,6 +4,7 @@
 mod header;
 mod incoming;
 mod limits;
+mod oneshot;
 mod scope;
 mod timer;
 mod turn;
