@@ -127,10 +127,10 @@ fn list(output: Output, days: &[&Day]) -> Result<ExitCode, Stop> {
 
 async fn goodput(options: Options, output: Output) -> Result<ExitCode, Stop> {
     let began = Instant::now();
-    let mut signals = Signals::install()?;
+    let signals = Signals::install()?;
     let mut over = Vec::new();
     let signal = tokio::select! {
-        signal = signals.next() => Some(signal),
+        asked = signals.asked() => Some(asked.name()),
         played = play(&options, output, &mut over) => {
             played?;
             None
