@@ -4,6 +4,7 @@ mod broken;
 mod connecting;
 mod floods;
 mod http2;
+mod local;
 mod pooled;
 mod proxies;
 mod requests;

@@ -65,6 +65,7 @@ mod long_poll_loop;
 mod manual;
 mod metrics;
 mod neighbours;
+mod no_evidence;
 mod outcomes;
 mod package;
 #[cfg(unix)]

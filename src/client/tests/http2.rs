@@ -261,5 +261,7 @@ async fn when_the_leader_of_ten_connects_is_dropped_the_nine_others_succeed_and_
     for other in others {
         assert_eq!(other.ended().await.unwrap().status(), StatusCode::OK);
     }
-    assert_eq!(client.breakers().snapshot()[0].consecutive_failures, 0);
+    let seen = client.breakers().snapshot().remove(0);
+    assert_eq!((seen.calls, seen.failures, seen.consecutive_failures), (9, 0, 0));
+    assert_eq!(peer.request_count(), 9);
 }

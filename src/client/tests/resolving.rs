@@ -9,7 +9,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use tokio::time::Instant;
 
-fn resolving(look_up: impl Fn(&str) -> io::Result<Vec<SocketAddr>> + Send + Sync + 'static) -> ClientBuilder {
+pub(super) fn resolving(
+    look_up: impl Fn(&str) -> io::Result<Vec<SocketAddr>> + Send + Sync + 'static,
+) -> ClientBuilder {
     let mut client = Client::builder().network(Network::default().no_proxy());
     client.resolver = Some(Resolver::new(look_up));
     client.retry(retry::Settings::default().max_retries(0))

@@ -181,6 +181,7 @@ impl Life {
     }
 
     /// As [`weigh_head`](Life::weigh_head), of an error.
+    #[cold]
     fn weigh_error(&mut self, error: &Error, now: Instant) -> (Class, Price) {
         let outcome = Outcome::Error(error);
         let class = self.class(&outcome);
