@@ -84,7 +84,9 @@ const NEIGHBOURS: &[(&str, &str, &str)] = &[
 
 /// Decisions are values and `now` is an argument: no clock, wait, lock, task, log or I/O. A directory counts whole.
 const PURE: &[&str] = &[
+    "breaker/chance",
     "breaker/machine",
+    "breaker/machine/judge",
     "breaker/window",
     "client/redirect/location",
     "client/redirect/next",

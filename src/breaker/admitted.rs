@@ -48,6 +48,17 @@ impl Admitted {
         (self.quiet, self.outside) = (true, true);
     }
 
+    /// The request is handed over now, and the lease of a probe begins. False where the circuit has changed since this
+    /// call was admitted as a probe, or its place is gone: it has to ask again.
+    #[inline]
+    pub(crate) fn hand_over(&mut self, breaker: &Breaker, now: Instant) -> bool {
+        let may = self.ticket.slot == 0 || breaker.hand_over(&self.ticket, now);
+        if may {
+            self.sent_at(now);
+        }
+        may
+    }
+
     /// The call goes out now: how long it takes, and the server's silence, are counted from here on.
     #[inline]
     pub(crate) fn sent_at(&mut self, now: Instant) {
@@ -61,9 +72,13 @@ impl Admitted {
         self.outside = !inside;
     }
 
-    /// How long this call takes says nothing about the server: a stream lives as long as there is something to say.
+    /// The answer is handed over while it streams, which is all that is asked of a probe. How long it takes says nothing
+    /// about the server: a stream lives as long as there is something to say.
     #[inline]
-    pub(crate) fn untimed(&mut self) {
+    pub(crate) fn streams(&mut self, breaker: &Breaker, now: Instant) {
+        if self.ticket.slot != 0 {
+            breaker.pass_probe(&mut self.ticket, now);
+        }
         self.ticket.timed = false;
     }
 

@@ -3,10 +3,13 @@
 //! What falls due between two questions (the end of the open wait, the end of a lease) is made up for at the next
 //! one, as of the moment at which it was due.
 
+mod judge;
+
+use super::chance::Chance;
 use super::pace::Pace;
 use super::rules::Rules;
 use super::slots::{Due, Slots};
-use super::values::{Change, Changes, Lease, Outcome, Refused, State, Ticket};
+use super::values::{Change, Changes, Lease, Outcome, PARKED, Place, Refused, State, Ticket};
 use super::window::{Totals, Window};
 use super::{Phase, Reason};
 use crate::sync::Arc;
@@ -25,6 +28,11 @@ pub(crate) struct Machine {
     since: Instant,
     opened: Option<Instant>,
     run: u32,
+    /// Of all generations, until a reset.
+    chance: Chance,
+    last_success: Option<Instant>,
+    /// The first failure of the last event.
+    event: Option<Instant>,
     /// Only with the ratio rule.
     window: Option<Window>,
     /// Without it: everything since the circuit closed.
@@ -49,6 +57,9 @@ impl Machine {
             since: now,
             opened: None,
             run: 0,
+            chance: Chance::new(now),
+            last_success: None,
+            event: None,
             totals: Totals::default(),
             until: now,
             reopenings: 0,
@@ -82,24 +93,35 @@ impl Machine {
         self.phase == Phase::Closed && self.run == 0 && self.window.is_none()
     }
 
-    /// Successes that were counted elsewhere while [`is_quiet`](Machine::is_quiet) was true.
-    pub(crate) fn add_successes(&mut self, n: u64) {
+    /// Successes that were counted elsewhere while [`is_quiet`](Machine::is_quiet) was true, and the moment of the last.
+    pub(crate) fn add_successes(&mut self, n: u64, last: Instant) {
         self.totals.calls += n;
+        self.chance.add_successes(n, last);
+        self.last_success = self.last_success.max(Some(last));
     }
 
     /// # Errors
     /// When the circuit is open, or all places for probes are taken.
     pub(crate) fn admit(&mut self, now: Instant, lease: Lease, out: &mut Changes) -> Result<Ticket, Refused> {
         self.advance(now, out);
-        let mut ticket = Ticket::new(now, self.generation, lease);
-        match (self.phase, self.retry_in(now)) {
-            (Phase::Closed | Phase::Disabled, _) => Ok(ticket),
-            (Phase::HalfOpen, None) => {
-                ticket.slot = self.slots.take(later(now, lease.length), lease.records);
-                Ok(ticket)
-            }
-            (_, retry_in) => Err(Refused { retry_in: retry_in.unwrap_or(BUSY_MAX) }),
+        if let Some(retry_in) = self.retry_in(now, lease.place == Place::Poll) {
+            return Err(Refused { retry_in });
         }
+        let mut ticket = Ticket::new(now, self.generation, lease);
+        if self.phase == Phase::HalfOpen {
+            ticket.slot = self.slots.take(later(now, lease.length), lease.place);
+        }
+        Ok(ticket)
+    }
+
+    /// The request of a call that was admitted while half-open goes out. False where its place is gone.
+    pub(crate) fn hand_over(&mut self, ticket: &Ticket, now: Instant, out: &mut Changes) -> bool {
+        self.advance(now, out);
+        if ticket.generation != self.generation {
+            return false;
+        }
+        let length = if ticket.records { self.rules.lease } else { PARKED };
+        self.slots.hand_over(ticket.slot, later(now, length)) || !ticket.records
     }
 
     pub(crate) fn record(&mut self, ticket: &Ticket, outcome: Outcome, now: Instant, out: &mut Changes) {
@@ -151,6 +173,8 @@ impl Machine {
     pub(crate) fn reset(&mut self, now: Instant, out: &mut Changes) {
         self.advance(now, out);
         self.enter(Phase::Closed, now, Reason::Manual, None, out);
+        self.chance = Chance::new(now);
+        self.last_success = None;
     }
 
     pub(crate) fn state(&mut self, now: Instant, out: &mut Changes) -> State {
@@ -162,25 +186,31 @@ impl Machine {
             totals: self.window.as_mut().map_or(self.totals, |window| window.totals(now)),
             in_phase_for: now.saturating_duration_since(self.since),
             opened_for: self.opened.map(|opened| now.saturating_duration_since(opened)),
-            retry_in: self.retry_in(now),
-            probes_in_flight: self.slots.len(),
+            retry_in: self.retry_in(now, false),
+            probes_in_flight: self.slots.probes(),
             probes_passed: self.passed,
             expired_leases: self.expired_leases,
         }
     }
 
     /// For how long a call would be refused; `None` where it would not.
-    fn retry_in(&self, now: Instant) -> Option<Duration> {
+    fn retry_in(&self, now: Instant, poll: bool) -> Option<Duration> {
         match self.phase {
             Phase::Closed | Phase::Disabled => None,
             Phase::Open => Some(self.until.saturating_duration_since(now)),
             Phase::ForcedOpen => Some(self.rules.open_max),
-            Phase::HalfOpen if self.slots.len() < self.rules.probes => None,
+            Phase::HalfOpen if !poll && self.slots.probes() < self.places() => None,
             Phase::HalfOpen => {
-                let free = self.slots.earliest_end().unwrap_or(now).saturating_duration_since(now);
+                // One poll at a time, until it is parked.
+                let free = self.slots.earliest_end(poll)?.saturating_duration_since(now);
                 Some(free.min(BUSY_MAX))
             }
         }
+    }
+
+    /// The first probe goes alone.
+    fn places(&self) -> usize {
+        if self.passed == 0 { 1 } else { self.rules.probes }
     }
 
     pub(super) fn expired_leases(&self) -> u64 {
@@ -199,86 +229,14 @@ impl Machine {
         }
     }
 
-    fn judge(&mut self, ticket: &Ticket, outcome: Outcome, now: Instant, out: &mut Changes) {
-        let run = if ticket.overdue { self.run } else { self.run.saturating_add(1) };
-        let (failed, retry_after) = match outcome {
-            Outcome::Nothing => return,
-            Outcome::Hang => {
-                self.run = run;
-                return self.judge_run(now, None, out);
-            }
-            Outcome::Success => {
-                self.run = 0;
-                (false, None)
-            }
-            Outcome::TimedOut => {
-                self.run = run;
-                (true, None)
-            }
-            Outcome::Failure { retry_after } => {
-                self.run = run;
-                (true, retry_after)
-            }
-            Outcome::Neutral { retry_after } => (true, retry_after),
-        };
-        let took = now.saturating_duration_since(ticket.admitted);
-        if !failed && ticket.timed {
-            self.pace.note(now, took);
-        }
-        let (Some(rule), Some(window)) = (&self.rules.ratio, &mut self.window) else {
-            self.totals.add(failed, false);
-            return self.judge_run(now, retry_after, out);
-        };
-        let totals = window.record(now, failed, ticket.timed && took > rule.slow_after);
-        let Totals { calls, failures, slow } = totals;
-        // Divided, not multiplied: 3 of 10 is then the same number as a ratio written as 0.3.
-        let too_many = |part: u64, ratio: f64| part as f64 / calls as f64 >= ratio;
-        let ratio = if calls < rule.min_calls {
-            None
-        } else if too_many(failures, rule.failure_ratio) {
-            Some(Reason::FailureRatio { failures, calls })
-        } else if too_many(slow, rule.slow_ratio) {
-            Some(Reason::SlowRatio { slow, calls })
-        } else {
-            None
-        };
-        match ratio {
-            Some(reason) if self.run < self.rules.failures => self.open(now, reason, retry_after, out),
-            _ => self.judge_run(now, retry_after, out),
-        }
-    }
-
-    fn judge_run(&mut self, now: Instant, retry_after: Option<Duration>, out: &mut Changes) {
-        if self.run >= self.rules.failures {
-            self.open(now, Reason::Consecutive { failures: self.run }, retry_after, out);
-        }
-    }
-
-    fn judge_probe(&mut self, ticket: &Ticket, outcome: Outcome, now: Instant, out: &mut Changes) {
-        if !self.slots.free(ticket.slot) {
-            // Its lease is over: what it says now was settled then.
-            return;
-        }
-        match outcome {
-            Outcome::Nothing | Outcome::Neutral { .. } => {}
-            Outcome::Success => {
-                if ticket.timed {
-                    self.pace.note(now, now.saturating_duration_since(ticket.admitted));
-                }
-                self.passed += 1;
-                if self.passed >= self.rules.close_after {
-                    self.enter(Phase::Closed, now, Reason::ProbesPassed, None, out);
-                }
-            }
-            Outcome::Hang => self.open(now, Reason::ProbeHung, None, out),
-            Outcome::TimedOut => self.open(now, Reason::ProbeFailed, None, out),
-            Outcome::Failure { retry_after } => self.open(now, Reason::ProbeFailed, retry_after, out),
-        }
-    }
-
     fn open(&mut self, at: Instant, reason: Reason, retry_after: Option<Duration>, out: &mut Changes) {
         let again = self.phase == Phase::HalfOpen;
-        self.reopenings = if again { self.reopenings.saturating_add(1) } else { 0 };
+        self.reopenings = match (again, self.passed) {
+            (false, _) => 0,
+            (true, 0) => self.reopenings.saturating_add(1),
+            // It answers some of the calls: no reason to leave it alone for longer.
+            (true, _) => self.reopenings,
+        };
         let wait = self.rules.open.draw(self.reopenings, again.then_some(self.last_wait), &mut self.rng);
         self.last_wait = wait;
         let asked = retry_after.unwrap_or_default().min(self.rules.retry_after_max);
@@ -293,6 +251,8 @@ impl Machine {
         self.phase = to;
         self.since = at;
         self.run = 0;
+        self.chance.drop_run();
+        self.event = None;
         self.totals = Totals::default();
         if let Some(window) = &mut self.window {
             window.clear();

@@ -1,14 +1,19 @@
 //! The circuit breaker: stops calling a server that does not answer, and finds out by itself when it does again.
 //!
 //! ```text
-//!            5 failures in a row, or the ratio rule
-//!   Closed ------------------------------------------> Open <--.
-//!     ^                                                 |      | one failure, or a lease that ends:
-//!     |                                      wait is over      | twice the wait, up to 60 s
-//!     |        3 successes                              v      |
-//!     '---------------------------------------------- HalfOpen-'
+//!            a run of failures that is no chance, and no success
+//!            for 1 s; or the ratio rule
+//!   Closed ------------------------------------------------> Open <--.
+//!     ^                                                       |      | a failure, or a lease that
+//!     |                                         the wait (1 s) is over | ends: half as long again,
+//!     |        one success                                    v      | up to 15 s
+//!     '---------------------------------------------------- HalfOpen-'
 //! ```
 //!
+//! * A run of 5 opens the circuit of an origin that is usually well. The more calls of the last minutes failed by chance,
+//!   the longer it has to be, up to 60: of five replicas one may be dead, and four calls of five are answered.
+//! * A run counts events: what comes within 100 ms of a failure, of a call that was under way before it, is the same
+//!   fault once more. Time-outs count each.
 //! * A call that its caller gives up counts too: a [`Permit`] dropped after a long silence is a hang.
 //! * A probe holds a lease. One that never returns cannot keep the circuit from closing.
 //! * Every transition begins a new generation, and the results of calls that were admitted before it are dropped.
@@ -35,6 +40,7 @@
 //! ```
 
 mod admitted;
+mod chance;
 #[cfg(all(test, unwedge_loom))]
 mod loom_models;
 mod machine;
@@ -128,6 +134,8 @@ pub enum Reason {
     },
     /// A probe failed.
     ProbeFailed,
+    /// A probe succeeded, but slower than the ratio rule allows.
+    ProbeSlow,
     /// A probe was silent for too long, or its lease ran out.
     ProbeHung,
     /// The open wait was over.
@@ -148,6 +156,7 @@ impl fmt::Display for Reason {
             }
             Reason::SlowRatio { slow, calls } => write!(f, "{slow} of {calls} calls were slow"),
             Reason::ProbeFailed => f.write_str("a failed probe"),
+            Reason::ProbeSlow => f.write_str("a slow probe"),
             Reason::ProbeHung => f.write_str("a probe that hung"),
             Reason::WaitOver => f.write_str("the open wait"),
             Reason::ProbesPassed => f.write_str("the probes passed"),
@@ -195,12 +204,12 @@ pub struct Snapshot {
     pub opened_for: Option<Duration>,
     /// How long a call would be told to wait; `None` where it would be admitted.
     pub retry_in: Option<Duration>,
-    /// Failures since the last success, hangs and overdue calls included.
+    /// Failures since the last success, hangs and overdue calls included; those of one event are one.
     pub consecutive_failures: u32,
     /// Results that came in: with the ratio rule those in the window, otherwise all since the circuit closed. Hangs
     /// are not among them, since nothing came in.
     pub calls: u64,
-    /// Those of `calls` that failed, 429 and 425 included.
+    /// Those of `calls` that failed, 429 and 425 included. What is left out as more of one event is in neither.
     pub failures: u64,
     /// Those of `calls` that were slow; 0 without the ratio rule.
     pub slow: u64,

@@ -2,25 +2,39 @@
 //! whole history each time. [`check`] plays one history on it and on the machine and compares them after each step.
 
 mod history;
+mod play;
+
+pub use play::check;
 
 use super::Phase;
-use super::machine::Machine;
-use super::settings::{ATTEMPT, HEALTH};
-use super::values::{Change, Changes, Lease, Outcome, Refused, State, Ticket};
+use super::values::{Outcome, Place, Refused, State};
 use super::window::Totals;
-use history::{Op, Plan, TICK, decode, ticks};
-use std::sync::Arc;
+use history::{Plan, TICK, ticks};
 use std::time::Duration;
-use tokio::time::Instant;
+
+/// A second, and the tenth of it that an event lasts.
+const SECOND: u64 = 10;
+const EVENT: u64 = 1;
+/// How long a call that is not sent yet keeps its place.
+const UNSENT: u64 = 15;
 
 #[derive(Clone, Copy, Debug)]
 struct Call {
     generation: u32,
-    admitted: u64,
-    lease_end: u64,
-    long_poll: bool,
+    /// Admitted while half-open.
+    probing: bool,
+    place: Place,
+    sent: u64,
+    /// When its place is free at the latest.
+    end: u64,
     over: bool,
     overdue: bool,
+}
+
+impl Call {
+    fn is_poll(&self) -> bool {
+        self.place == Place::Poll
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -28,14 +42,14 @@ enum What {
     Success,
     Failure { in_run: bool },
     Neutral,
-    Hang,
+    Hang { in_run: bool },
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Event {
     at: u64,
     took: u64,
-    long_poll: bool,
+    poll: bool,
     what: What,
 }
 
@@ -52,6 +66,11 @@ struct Reference {
     calls: Vec<Call>,
     /// Of this generation.
     events: Vec<Event>,
+    /// The first failure of the last that were one.
+    one_event: Option<u64>,
+    /// When, and whether it failed: since the last reset, without the present run and those that opened the circuit.
+    record: Vec<(u64, bool)>,
+    last_success: Option<u64>,
     /// When, and how long each took; of all generations.
     successes: Vec<(u64, u64)>,
     changes: Vec<(Phase, Phase, u32)>,
@@ -61,8 +80,8 @@ impl Reference {
     fn wait(&mut self, n: u64) {
         for _ in 0..n {
             self.now += 1;
-            let over = |c: &Call| c.lease_end == self.now && !c.long_poll;
-            let hung = self.probes().filter(|c| over(c)).count() as u64;
+            let over = |c: &Call| c.end == self.now && c.place == Place::Sent;
+            let hung = self.probes(false).filter(|c| over(c)).count() as u64;
             if hung > 0 {
                 self.expired += hung;
                 self.open(0);
@@ -73,72 +92,132 @@ impl Reference {
         }
     }
 
-    /// In flight. One whose lease ends in this very tick is still there for `wait` to find; a long poll just leaves.
-    fn probes(&self) -> impl Iterator<Item = &Call> {
+    /// In flight. One whose lease ends in this very tick is still there for `wait` to find; the others just leave.
+    fn probes(&self, polls: bool) -> impl Iterator<Item = &Call> {
         let half_open = self.phase == Phase::HalfOpen;
         let in_flight = move |c: &&Call| half_open && c.generation == self.generation && !c.over;
-        self.calls.iter().filter(in_flight).filter(|c| c.lease_end + u64::from(!c.long_poll) > self.now)
+        let there = |c: &&Call| c.end + u64::from(c.place == Place::Sent) > self.now;
+        self.calls.iter().filter(in_flight).filter(there).filter(move |c| c.is_poll() == polls)
     }
 
-    fn retry_in(&self) -> Option<Duration> {
+    fn retry_in(&self, poll: bool) -> Option<Duration> {
+        let places = if poll || self.passed() == 0 { 1 } else { self.plan.probes };
         match self.phase {
             Phase::Open => Some(ticks(self.until - self.now)),
             Phase::ForcedOpen => Some(ticks(self.plan.open_max)),
-            Phase::HalfOpen if self.probes().count() >= self.plan.probes => {
-                self.probes().map(|c| ticks(c.lease_end - self.now).min(Duration::from_secs(1))).min()
+            Phase::HalfOpen if self.probes(poll).count() >= places => {
+                self.probes(poll).map(|c| ticks((c.end - self.now).min(SECOND))).min()
             }
             _ => None,
         }
     }
 
-    fn admit(&mut self, long_poll: bool) -> Result<(), Refused> {
-        if let Some(retry_in) = self.retry_in() {
+    fn admit(&mut self, place: Place) -> Result<(), Refused> {
+        if let Some(retry_in) = self.retry_in(place == Place::Poll) {
             return Err(Refused { retry_in });
         }
-        let lease_end = self.now + self.plan.lease;
-        let generation = self.generation;
+        let length = match place {
+            Place::Sent => self.plan.lease,
+            Place::Unsent => UNSENT,
+            Place::Poll => SECOND,
+        };
         self.calls.push(Call {
-            generation,
-            admitted: self.now,
-            lease_end,
-            long_poll,
+            generation: self.generation,
+            probing: self.phase == Phase::HalfOpen,
+            place,
+            sent: self.now,
+            end: self.now + length,
             over: false,
             overdue: false,
         });
         Ok(())
     }
 
+    fn hand_over(&mut self, call: usize) -> bool {
+        let (now, lease) = (self.now, self.plan.lease);
+        let current = self.calls[call].generation == self.generation;
+        let c = &mut self.calls[call];
+        let there = c.end > now;
+        if c.probing && !(current && (there || c.is_poll())) {
+            return false;
+        }
+        c.sent = now;
+        if c.probing && there {
+            c.end = now + if c.is_poll() { SECOND } else { lease };
+            c.place = if c.is_poll() { Place::Poll } else { Place::Sent };
+        }
+        true
+    }
+
     fn record(&mut self, call: usize, outcome: Outcome) {
-        let Call { admitted, long_poll, overdue, over, generation, .. } = self.calls[call];
-        let late = self.phase == Phase::HalfOpen && self.calls[call].lease_end <= self.now;
+        let c = self.calls[call];
+        let (poll, took) = (c.is_poll(), self.now - c.sent);
+        let late = self.phase == Phase::HalfOpen && !poll && c.end <= self.now;
+        let parked = self.phase == Phase::HalfOpen && poll && took >= SECOND;
         self.calls[call].over = true;
-        if over || late || generation != self.generation || matches!(self.phase, Phase::Disabled) {
+        if c.over || late || c.generation != self.generation || matches!(self.phase, Phase::Disabled) {
             return;
         }
         let (what, retry_after) = match outcome {
             Outcome::Success => (What::Success, None),
-            Outcome::TimedOut => (What::Failure { in_run: !overdue }, None),
-            Outcome::Failure { retry_after } => (What::Failure { in_run: !overdue }, retry_after),
+            Outcome::TimedOut => (What::Failure { in_run: !c.overdue }, None),
+            Outcome::Failure { .. } if self.phase == Phase::Closed && self.is_one_event(c.sent) => return,
+            Outcome::Failure { retry_after } => (What::Failure { in_run: !c.overdue }, retry_after),
             Outcome::Neutral { retry_after } => (What::Neutral, retry_after),
-            Outcome::Hang if overdue && self.phase == Phase::Closed => return,
-            Outcome::Hang => (What::Hang, None),
+            Outcome::Hang => (What::Hang { in_run: !c.overdue }, None),
             Outcome::Nothing => return,
         };
-        let took = self.now - admitted;
-        self.events.push(Event { at: self.now, took, long_poll, what });
-        if what == What::Success && !long_poll {
-            self.successes.push((self.now, took));
+        let failed = matches!(what, What::Failure { .. } | What::Hang { .. });
+        if failed && parked {
+            return;
         }
+        let slow = !poll && self.plan.ratio.as_ref().is_some_and(|r| took > r.slow_after);
+        if what == What::Success {
+            self.last_success = Some(self.now);
+            if !poll {
+                self.successes.push((self.now, took));
+            }
+            if self.phase == Phase::HalfOpen && slow {
+                return self.open(0);
+            }
+            if self.phase == Phase::Closed {
+                let run = self.present_run().map(|e| (e.at, true)).collect::<Vec<_>>();
+                self.record.extend(run);
+                self.record.push((self.now, false));
+            }
+        }
+        self.events.push(Event { at: self.now, took, poll, what });
         let retry_after = retry_after.map_or(0, |d| (d.as_millis() / TICK.as_millis()) as u64);
-        let passed = self.passed();
         match (self.phase, what) {
-            (Phase::Closed, _) if self.run() >= self.plan.failures => self.open(retry_after),
-            (Phase::Closed, What::Hang) => {}
+            (Phase::Closed, _) if failed && self.is_down() => self.open(retry_after),
+            (Phase::Closed, What::Hang { .. }) => {}
             (Phase::Closed, _) if self.ratio_says_open() => self.open(retry_after),
-            (Phase::HalfOpen, What::Failure { .. } | What::Hang) => self.open(retry_after),
-            (Phase::HalfOpen, What::Success) if passed >= self.plan.close_after => self.enter(Phase::Closed),
+            (Phase::HalfOpen, _) if failed => self.open(retry_after),
+            (Phase::HalfOpen, What::Success) if self.passed() >= self.plan.close_after => {
+                self.enter(Phase::Closed);
+            }
             _ => {}
         }
+    }
+
+    fn is_one_event(&mut self, sent: u64) -> bool {
+        let one = self.one_event.is_some_and(|first| sent < first && self.now - first <= EVENT);
+        if !one {
+            self.one_event = Some(self.now);
+        }
+        one
+    }
+
+    /// Longer than chance explains: what happens by chance once in a million times is no chance.
+    fn is_down(&self) -> bool {
+        let weight = |at: &u64| (-(ticks(self.now - at).as_secs_f64()) / 60.0).exp();
+        let all: f64 = self.record.iter().map(|(at, _)| weight(at)).sum();
+        let failed: f64 = self.record.iter().filter(|(_, failed)| *failed).map(|(at, _)| weight(at)).sum();
+        let share = failed / (all + 10.0);
+        let run = self.run();
+        let explained = share.powf(run as f64) > 1e-6 * (1.0 + 1e-12);
+        let quiet = self.last_success.is_none_or(|last| self.now - last >= SECOND);
+        quiet && run >= self.plan.failures && (!explained || run >= 60.max(self.plan.failures))
     }
 
     fn drop_call(&mut self, call: usize, heard: u64) {
@@ -147,7 +226,7 @@ impl Reference {
         let step = |tick: u64| ticks(tick).as_secs() / 4;
         let recent = self.successes.iter().filter(|(at, _)| step(self.now) - step(*at) < 16);
         let slowest = recent.map(|(_, took)| *took).max().unwrap_or(0);
-        let hang = !self.calls[call].long_poll && silent >= self.plan.hang_after.max(2 * slowest);
+        let hang = !self.calls[call].is_poll() && silent >= self.plan.hang_after.max(2 * slowest);
         self.record(call, if hang { Outcome::Hang } else { Outcome::Nothing });
     }
 
@@ -156,11 +235,7 @@ impl Reference {
             return;
         };
         let c = self.calls[call];
-        if c.over
-            || c.overdue
-            || c.long_poll
-            || c.generation != self.generation
-            || self.now < c.admitted + after
+        if c.over || c.overdue || c.is_poll() || c.generation != self.generation || self.now < c.sent + after
         {
             return;
         }
@@ -169,9 +244,14 @@ impl Reference {
         self.calls[call].overdue = true;
     }
 
-    fn run(&self) -> u64 {
+    fn present_run(&self) -> impl Iterator<Item = &Event> {
         let since_success = self.events.iter().rev().take_while(|e| e.what != What::Success);
-        since_success.filter(|e| matches!(e.what, What::Hang | What::Failure { in_run: true })).count() as u64
+        since_success
+            .filter(|e| matches!(e.what, What::Hang { in_run: true } | What::Failure { in_run: true }))
+    }
+
+    fn run(&self) -> u64 {
+        self.present_run().count() as u64
     }
 
     fn passed(&self) -> u64 {
@@ -180,7 +260,7 @@ impl Reference {
     }
 
     fn totals(&self) -> Totals {
-        let results: Vec<_> = self.events.iter().filter(|e| e.what != What::Hang).collect();
+        let results: Vec<_> = self.events.iter().filter(|e| !matches!(e.what, What::Hang { .. })).collect();
         let mut totals = Totals::default();
         if self.phase != Phase::Closed {
             return totals;
@@ -200,7 +280,7 @@ impl Reference {
         }
         let recent = |group: &Vec<&Event>| nanos(self.now - group[0].at) < step * r.buckets;
         for event in groups.iter().filter(|group| recent(group)).flatten() {
-            totals.add(event.what != What::Success, event.took > r.slow_after && !event.long_poll);
+            totals.add(event.what != What::Success, event.took > r.slow_after && !event.poll);
         }
         totals
     }
@@ -215,7 +295,11 @@ impl Reference {
     }
 
     fn open(&mut self, retry_after: u64) {
-        self.openings = if self.phase == Phase::HalfOpen { self.openings + 1 } else { 0 };
+        self.openings = match (self.phase, self.passed()) {
+            (Phase::HalfOpen, 0) => self.openings + 1,
+            (Phase::HalfOpen, _) => self.openings,
+            _ => 0,
+        };
         let wait = (0..self.openings).fold(self.plan.open, |wait, _| (wait * 2).min(self.plan.open_max));
         let wait = wait.min(self.plan.open_max);
         self.until = self.now + wait.max(retry_after.min(self.plan.open_max.max(3_000)));
@@ -234,6 +318,13 @@ impl Reference {
             _ => Some(self.opened.unwrap_or(self.now)),
         };
         self.events.clear();
+        self.one_event = None;
+    }
+
+    fn reset(&mut self) {
+        self.enter(Phase::Closed);
+        self.record.clear();
+        self.last_success = None;
     }
 
     fn state(&self) -> State {
@@ -244,107 +335,10 @@ impl Reference {
             totals: self.totals(),
             in_phase_for: ticks(self.now - self.since),
             opened_for: self.opened.map(|opened| ticks(self.now - opened)),
-            retry_in: self.retry_in(),
-            probes_in_flight: self.probes().count(),
+            retry_in: self.retry_in(false),
+            probes_in_flight: self.probes(false).count(),
             probes_passed: self.passed() as u32,
             expired_leases: self.expired,
         }
     }
-}
-
-/// Plays the history that `bytes` stand for on both.
-///
-/// # Panics
-/// Where they differ.
-pub fn check(bytes: &[u8]) {
-    let (plan, ops) = decode(bytes);
-    let start = Instant::now();
-    let settings = plan.settings();
-    settings.check_alone().expect("valid settings");
-    let rules = Arc::new(settings.rules(ATTEMPT, HEALTH));
-    let mut machine = Machine::new(rules, fastrand::Rng::with_seed(0), start);
-    let lease = ticks(plan.lease);
-    let mut reference = Reference {
-        plan,
-        now: 0,
-        phase: Phase::Closed,
-        generation: 0,
-        since: 0,
-        opened: None,
-        until: 0,
-        openings: 0,
-        expired: 0,
-        calls: Vec::new(),
-        events: Vec::new(),
-        successes: Vec::new(),
-        changes: Vec::new(),
-    };
-    // With its place in the reference; taken out when the call is over.
-    let mut tickets: Vec<(usize, Ticket)> = Vec::new();
-    let mut changes = Vec::new();
-    for (n, op) in ops.iter().enumerate() {
-        let mut out = Changes::default();
-        let now = start + ticks(reference.now);
-        // Mostly a young one: the old ones are of another generation.
-        let pick = |call: usize, tickets: &Vec<_>| {
-            let among = if call.is_multiple_of(4) { tickets.len() } else { tickets.len().min(3) };
-            (among > 0).then(|| tickets.len() - 1 - call / 4 % among)
-        };
-        match *op {
-            Op::Wait(n) => reference.wait(n),
-            Op::Admit { long_poll } => {
-                let answer = machine.admit(now, Lease { length: lease, records: !long_poll }, &mut out);
-                assert_eq!(
-                    answer.as_ref().map(drop),
-                    reference.admit(long_poll).as_ref().map(drop),
-                    "{n}: {op:?}"
-                );
-                if let Ok(ticket) = answer {
-                    tickets.push((reference.calls.len() - 1, ticket));
-                }
-            }
-            Op::Record(call, outcome) => {
-                if let Some(at) = pick(call, &tickets) {
-                    let (call, ticket) = tickets.swap_remove(at);
-                    machine.record(&ticket, outcome, now, &mut out);
-                    reference.record(call, outcome);
-                }
-            }
-            Op::Drop { call, heard_after } => {
-                if let Some(at) = pick(call, &tickets) {
-                    let (call, ticket) = tickets.swap_remove(at);
-                    let heard = (reference.calls[call].admitted + heard_after).min(reference.now);
-                    machine.dropped(&ticket, ticks(reference.now - heard), now, &mut out);
-                    reference.drop_call(call, heard);
-                }
-            }
-            Op::Overdue(call) => {
-                if let Some(at) = pick(call, &tickets) {
-                    machine.overdue(&mut tickets[at].1, now, &mut out);
-                    reference.overdue(tickets[at].0);
-                }
-            }
-            Op::Force(to) => {
-                machine.force(to, now, &mut out);
-                if reference.phase != to {
-                    reference.enter(to);
-                }
-            }
-            Op::Reset => {
-                machine.reset(now, &mut out);
-                reference.enter(Phase::Closed);
-            }
-        }
-        // Half of the time the machine is not asked, and has to make up for it later.
-        if n % 2 == 0 {
-            let state = machine.state(start + ticks(reference.now), &mut out);
-            assert_eq!(state, reference.state(), "{n}: {op:?}");
-            assert_eq!(machine.expired_leases(), state.expired_leases);
-        }
-        changes.extend(out.iter().map(|Change { from, to, generation, .. }| (*from, *to, *generation)));
-    }
-    let mut out = Changes::default();
-    assert_eq!(machine.state(start + ticks(reference.now), &mut out), reference.state());
-    changes.extend(out.iter().map(|Change { from, to, generation, .. }| (*from, *to, *generation)));
-    assert_eq!(changes, reference.changes);
 }

@@ -4,7 +4,7 @@ mod handle;
 
 use super::machine::Machine;
 use super::pace::{self, Hint};
-use super::settings::{ATTEMPT, HEALTH};
+use super::settings::ATTEMPT;
 use super::tally::Tally;
 use super::values::{Changes, Lease, Outcome, Refused, Ticket};
 use super::word::Word;
@@ -57,7 +57,7 @@ impl Breaker {
     /// Kind `Config` for a setting of zero, a duration above 10 years, a ratio outside (0, 1].
     pub fn new(name: impl Into<std::sync::Arc<str>>, settings: Settings) -> Result<Breaker, Error> {
         settings.check_alone()?;
-        let rules = Arc::new(settings.rules(ATTEMPT, HEALTH));
+        let rules = Arc::new(settings.rules(ATTEMPT));
         Ok(Breaker::make(Subject::named(name.into()), &rules, None))
     }
 
@@ -145,10 +145,10 @@ impl Breaker {
         if word.admits_all() { None } else { self.still_refused(word, now) }
     }
 
-    /// The lease of an ordinary call.
+    /// The lease of a call that goes out with its admission.
     #[inline]
     pub(crate) fn lease(&self) -> Lease {
-        Lease { length: self.0.rules.lease, records: true }
+        Lease::sent(self.0.rules.lease)
     }
 
     /// The origin, or the name given to [`new`](Breaker::new).
@@ -179,7 +179,7 @@ impl Breaker {
         let counts_only = outcome == Outcome::Success && word.is_quiet() && self.is_known(ticket, now);
         if !counts_only {
             self.record_locked(*ticket, outcome, now);
-        } else if !self.0.successes.add(ticket.generation) {
+        } else if !self.0.successes.add(ticket.generation, self.nanos(now)) {
             self.ask(|machine, _| self.collect_successes(machine));
             self.record_locked(*ticket, outcome, now);
         }
@@ -187,19 +187,44 @@ impl Breaker {
 
     #[inline(never)]
     fn record_locked(&self, ticket: Ticket, outcome: Outcome, now: Instant) {
-        self.ask(|machine, out| machine.record(&ticket, outcome, now, out));
+        self.ask(|machine, out| {
+            // What is judged is judged by all that came before it.
+            if outcome != Outcome::Success {
+                self.collect_successes(machine);
+            }
+            machine.record(&ticket, outcome, now, out);
+        });
+    }
+
+    /// The call goes out; false where it has lost its place meanwhile.
+    #[cold]
+    pub(super) fn hand_over(&self, ticket: &Ticket, now: Instant) -> bool {
+        self.ask(|machine, out| machine.hand_over(ticket, now, out))
+    }
+
+    /// The answer is being handed over: a probe has passed, and what comes later counts as for any other call.
+    #[cold]
+    pub(super) fn pass_probe(&self, ticket: &mut Ticket, now: Instant) {
+        self.record(ticket, Outcome::Success, now);
+        (ticket.slot, ticket.generation) = (0, self.word().generation());
     }
 
     #[cold]
     pub(super) fn dropped(&self, ticket: &Ticket, silent: Duration, now: Instant) {
         if ticket.slot != 0 || silent >= self.0.hang_after {
-            self.ask(|machine, out| machine.dropped(ticket, silent, now, out));
+            self.ask(|machine, out| {
+                self.collect_successes(machine);
+                machine.dropped(ticket, silent, now, out);
+            });
         }
     }
 
     #[cold]
     pub(super) fn overdue(&self, ticket: &mut Ticket, now: Instant) {
-        self.ask(|machine, out| machine.overdue(ticket, now, out));
+        self.ask(|machine, out| {
+            self.collect_successes(machine);
+            machine.overdue(ticket, now, out);
+        });
     }
 
     pub(crate) fn overdue_after(&self) -> Option<Duration> {
@@ -223,6 +248,11 @@ impl Breaker {
             || hint.covers(pace::step_of(self.0.start, now), now.saturating_duration_since(ticket.admitted))
     }
 
+    #[inline]
+    fn nanos(&self, now: Instant) -> u64 {
+        pace::nanos(now.saturating_duration_since(self.0.start))
+    }
+
     /// Lets a crowd in front of an open circuit be sent away without queueing for the lock.
     #[inline]
     fn still_refused(&self, word: Word, now: Instant) -> Option<Duration> {
@@ -231,7 +261,7 @@ impl Breaker {
         }
         // Read after the word and stored before it: no older than what the word says.
         let until = self.0.until.load(Ordering::Acquire);
-        let left = until.checked_sub(pace::nanos(now.saturating_duration_since(self.0.start)))?;
+        let left = until.checked_sub(self.nanos(now))?;
         // 584 years after the start the nanoseconds run out, and the machine has to answer.
         (word.is_open() && left > 0 && until < u64::MAX).then(|| Duration::from_nanos(left))
     }
@@ -270,7 +300,7 @@ impl Breaker {
         let new = Word::new(machine.generation(), machine.phase(), machine.is_quiet());
         let old = self.word();
         if new.is_open() && new.generation() != old.generation() {
-            let until = pace::nanos(machine.until().saturating_duration_since(self.0.start));
+            let until = self.nanos(machine.until());
             self.0.until.store(until, Ordering::Release);
         }
         if old != new {
@@ -282,33 +312,14 @@ impl Breaker {
     #[cfg(all(test, unwedge_loom))]
     pub(super) fn is_mirrored(&self) -> bool {
         let machine = self.lock();
-        let until = pace::nanos(machine.until().saturating_duration_since(self.0.start));
+        let until = self.nanos(machine.until());
         self.word() == Word::new(machine.generation(), machine.phase(), machine.is_quiet())
             && (!self.word().is_open() || self.0.until.load(Ordering::Relaxed) == until)
     }
 
     fn collect_successes(&self, machine: &mut Machine) {
-        machine.add_successes(self.0.successes.take(machine.generation()));
-    }
-
-    #[cold]
-    fn publish(&self, changes: &Changes) {
-        for change in changes.iter() {
-            let transition = Transition {
-                origin: std::sync::Arc::clone(&self.0.of.origin),
-                group: self.0.of.group.clone(),
-                from: change.from,
-                to: change.to,
-                reason: change.reason,
-                generation: u64::from(change.generation),
-                wait: change.wait,
-                opened_for: change.opened_for,
-            };
-            telemetry::breaker(&self.0.of, change.from.as_str(), change.to.as_str(), &change.reason);
-            for channel in [self.0.own.get(), self.0.shared.as_ref()].into_iter().flatten() {
-                // An error says that nobody listens.
-                let _ = channel.send(transition.clone());
-            }
+        for (n, last) in self.0.successes.take(machine.generation()) {
+            machine.add_successes(n, self.0.start + Duration::from_nanos(last));
         }
     }
 }

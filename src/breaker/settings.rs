@@ -8,8 +8,8 @@ use std::time::Duration;
 
 /// The attempt limit that a breaker assumes where no stack tells it one.
 pub(crate) const ATTEMPT: Duration = Duration::from_secs(10);
-/// The health-check timeout that the default lease leaves room for, also where no health check is set.
-pub(crate) const HEALTH: Duration = Duration::from_secs(5);
+pub(crate) const OPEN: Duration = Duration::from_secs(1);
+pub(crate) const OPEN_MAX: Duration = Duration::from_secs(15);
 const LEASE_GRACE: Duration = Duration::from_secs(1);
 /// A Retry-After may hold a circuit open for this long even where `open` alone never would.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(300);
@@ -19,14 +19,17 @@ const MAX_BUCKETS: u32 = 3_600;
 ///
 /// | setting | default | why |
 /// | --- | --- | --- |
-/// | [`failures`](Settings::failures) | 5 | fewer open on a blip, more keep callers waiting on a dead server |
+/// | [`failures`](Settings::failures) | 5, or as many more as chance explains, up to 60 | a server of which one replica is dead is not down; one that fails every call is, after five |
 /// | [`ratio`](Settings::ratio) | off | at low traffic a ratio says little; the run of failures is enough to see an outage |
-/// | [`open`](Settings::open) | 5 s, doubling to 60 s, +-10 % | a short restart costs seconds; a long outage is asked once a minute; clients do not return in step |
-/// | [`half_open`](Settings::half_open) | 3 in flight, 3 successes | a server that has just come back gets no stampede |
-/// | [`lease`](Settings::lease) | health timeout + attempt + 1 s (16 s) | a probe that never returns cannot keep its place for ever |
+/// | [`open`](Settings::open) | 1 s, growing by half to 15 s, +-10 % | tried again within a third of the time it was away, some 20 requests in two minutes; clients do not return in step |
+/// | [`half_open`](Settings::half_open) | 1 success; 3 in flight after the first of several | one answer shows that it is back; what is worse than before opens it again |
+/// | [`lease`](Settings::lease) | attempt + 1 s (11 s) | a probe that never returns cannot keep its place for ever |
 /// | [`hang_after`](Settings::hang_after) | 1 s | silence shorter than this is latency, not a hang |
 /// | [`overdue_after`](Settings::overdue_after) | off | only the caller knows what is too late before the timeout |
 /// | [`disabled`](Settings::disabled) | false | |
+///
+/// Unlike these, two things are fixed: the circuit stays closed for 1 s after each success, and what comes within 100 ms
+/// of a failure is the same event.
 ///
 /// ```
 /// use std::time::Duration;
@@ -52,13 +55,13 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        let open = Backoff::exponential(Duration::from_secs(5)).cap(Duration::from_secs(60));
+        let open = Backoff::exponential(OPEN).multiplier(1.5).cap(OPEN_MAX);
         Settings {
             failures: 5,
             ratio: None,
             open: open.jitter(Jitter::Proportional(0.1)),
             probes: 3,
-            close_after: 3,
+            close_after: 1,
             lease: None,
             hang_after: Duration::from_secs(1),
             overdue_after: None,
@@ -68,8 +71,16 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Opens after this many failures in a row. Default 5. 429 and 425 are neutral: they neither add to the run nor
-    /// end it.
+    /// The least number of failures in a row that opens the circuit. Default 5. 429 and 425 are neutral: they neither add
+    /// to the run nor end it.
+    ///
+    /// The least, never a promise. An origin that fails now and then makes such a run by chance: the circuit opens only
+    /// when chance would make the run less than once in a million, at the share of failures of about the last minute
+    /// (each result weighted by `exp(-age / 60 s)`), and when nothing has succeeded for 1 s. That takes 5 where all was
+    /// well, 11 where every third call fails, and at most 60, or as many as are set here.
+    ///
+    /// Failures that come within 100 ms of another, of calls that were sent before that one was counted, are the same
+    /// event and count once; time-outs count each.
     pub fn failures(mut self, in_a_row: u32) -> Settings {
         self.failures = in_a_row;
         self
@@ -83,25 +94,35 @@ impl Settings {
 
     /// How long the circuit stays open before the first probe, and how that grows with each failed round of probes.
     ///
-    /// Default: 5 s, doubling to 60 s, +-10 % but never above 60 s. A `Duration` makes it constant, without jitter.
-    /// A Retry-After on the failure that opens the circuit makes it longer, up to the greater of the cap and 5 min.
+    /// Default: 1 s, growing by half up to 15 s, +-10 % but never above 15 s. A `Duration` makes it constant, up to 10 %
+    /// shorter at random; [`Backoff::constant`] is exact. A Retry-After on the failure that opens the circuit makes it
+    /// longer, up to the greater of the cap and 5 min.
+    ///
+    /// A round of probes of which one succeeded before another failed does not make it grow.
     pub fn open(mut self, wait: impl Into<Backoff>) -> Settings {
         self.open = wait.into();
         self
     }
 
     /// How many probes may be in flight at once while half-open, and how many have to succeed to close the circuit.
-    /// Default 3 and 3. One failure opens it again.
+    /// Default 3 and 1. The first goes alone, the others after its success. One failure opens it again, and with the
+    /// ratio rule a slow success too.
+    ///
+    /// A long poll is no probe: one at a time goes beside them, and the next once that is answered or has been parked for
+    /// 1 s. Its answer counts as a success, its failure only within that first second.
     pub fn half_open(mut self, max_calls: u32, close_after: u32) -> Settings {
         self.probes = max_calls;
         self.close_after = close_after;
         self
     }
 
-    /// How long a probe may keep its place. When it runs out the probe counts as a hang: the circuit opens again and
-    /// whatever the probe reports later is ignored. Must be longer than the attempt limit.
+    /// How long a probe may keep its place, from the moment its request is handed to the service beneath. When it runs
+    /// out the probe counts as a hang: the circuit opens again and whatever the probe reports later is ignored. Must be
+    /// longer than the attempt limit. A response that streams has passed once it is handed over.
     ///
-    /// Default: health-check timeout + attempt limit + 1 s, which is 16 s where neither is changed.
+    /// A call that cannot be handed over within 1 s, since a pool of the caller's own is full, gives its place back.
+    ///
+    /// Default: attempt limit + 1 s, which is 11 s where that is not changed, and for a breaker used alone.
     pub fn lease(mut self, limit: Duration) -> Settings {
         self.lease = Some(limit);
         self
@@ -189,16 +210,17 @@ impl Settings {
     }
 
     /// The settings with every default that hangs on another limit filled in.
-    pub(crate) fn rules(&self, attempt: Duration, health: Duration) -> Rules {
+    pub(crate) fn rules(&self, attempt: Duration) -> Rules {
         let open_max = self.open.ceiling(u32::MAX);
         Rules {
             failures: self.failures,
-            open: self.open.clone(),
+            // The jitter of a constant wait stays below it, too.
+            open: self.open.clone().cap(open_max),
             open_max,
             retry_after_max: open_max.max(RETRY_AFTER_MAX),
             probes: self.probes as usize,
             close_after: self.close_after,
-            lease: self.lease.unwrap_or_else(|| health.saturating_add(attempt).saturating_add(LEASE_GRACE)),
+            lease: self.lease.unwrap_or_else(|| attempt.saturating_add(LEASE_GRACE)),
             hang_after: self.hang_after,
             overdue_after: self.overdue_after,
             ratio: self.ratio.as_ref().map(|r| RatioRule {

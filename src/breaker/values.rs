@@ -5,21 +5,53 @@ use super::{Phase, Reason};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// What an admitted call is entitled to should it turn out to be a probe.
+/// A long poll that has waited for this long is parked.
+pub(crate) const PARKED: Duration = Duration::from_secs(1);
+
+/// What an admitted call is entitled to should it meet a half-open circuit.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Lease {
-    pub(crate) length: Duration,
-    /// False for a long poll: its silence is no evidence, and neither is how long it took.
-    pub(crate) records: bool,
+    pub(super) length: Duration,
+    pub(super) place: Place,
+}
+
+/// What a call holds while half-open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// One of the probes, which hangs if it does not return in time.
+    Sent,
+    /// One of the probes, of a call that waits for something else than the server: it leaves without a word.
+    Unsent,
+    /// None of them: a long poll goes beside the probes, and the next may follow once it is parked. Its silence is no
+    /// evidence, and neither is how long it took.
+    Poll,
+}
+
+impl Lease {
+    /// For a call that goes out with its admission.
+    pub(crate) fn sent(length: Duration) -> Lease {
+        Lease { length, place: Place::Sent }
+    }
+
+    /// For a call that is handed over within this time, or gives its place back.
+    pub(crate) fn unsent(length: Duration) -> Lease {
+        Lease { length, place: Place::Unsent }
+    }
+
+    pub(crate) fn poll() -> Lease {
+        Lease { length: PARKED, place: Place::Poll }
+    }
 }
 
 /// Admission of one call.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ticket {
+    /// When the request was handed over, or the call admitted where that comes first.
     pub(crate) admitted: Instant,
     pub(crate) generation: u32,
-    /// The place among the probes; 0 where the circuit was closed.
+    /// The place while half-open; 0 where the circuit was closed.
     pub(crate) slot: u32,
+    /// False for a long poll.
     pub(crate) records: bool,
     /// Whether the time it takes says how fast the server is.
     pub(crate) timed: bool,
@@ -28,7 +60,7 @@ pub(crate) struct Ticket {
 
 impl Ticket {
     pub(crate) fn new(now: Instant, generation: u32, lease: Lease) -> Ticket {
-        let records = lease.records;
+        let records = lease.place != Place::Poll;
         Ticket { admitted: now, generation, slot: 0, records, timed: records, overdue: false }
     }
 }
@@ -55,6 +87,15 @@ pub(crate) enum Outcome {
     },
     /// The place is given back; there is no evidence.
     Nothing,
+}
+
+impl Outcome {
+    pub(super) fn retry_after(self) -> Option<Duration> {
+        match self {
+            Outcome::Failure { retry_after } | Outcome::Neutral { retry_after } => retry_after,
+            Outcome::Success | Outcome::TimedOut | Outcome::Hang | Outcome::Nothing => None,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -79,20 +79,20 @@ pub struct MinProgress {
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct CircuitBreaker {
-    /// Opens after this many failures in a row. Default 5.
+    /// Opens after this many failures in a row, or more where failures are usual. Default 5.
     pub failure_threshold: u32,
-    /// How long it stays open at first. Default 5 s.
+    /// How long it stays open at first. Default 1 s.
     #[serde(with = "period")]
     pub timeout: Duration,
-    /// How long it stays open at most, doubling up to it. Default 60 s, or the timeout if that is longer; equal to the
-    /// timeout keeps it constant.
+    /// How long it stays open at most, growing by half up to it. Default 15 s, or the timeout if that is longer; equal to
+    /// the timeout keeps it constant.
     #[serde(with = "period::maybe")]
     pub max_timeout: Option<Duration>,
     /// The share by which that is longer or shorter at random. Default 0.1; 0 for none.
     pub jitter: f64,
-    /// How many calls try a half-open circuit at once. Default 3.
+    /// How many calls try a half-open circuit at once, after the first has succeeded. Default 3.
     pub half_open_max_calls: u32,
-    /// How many of them have to succeed. Default 3.
+    /// How many of them have to succeed. Default 1.
     pub close_after: u32,
 }
 
@@ -117,11 +117,11 @@ impl Default for CircuitBreaker {
     fn default() -> CircuitBreaker {
         CircuitBreaker {
             failure_threshold: 5,
-            timeout: Duration::from_secs(5),
+            timeout: Duration::from_secs(1),
             max_timeout: None,
             jitter: 0.1,
             half_open_max_calls: 3,
-            close_after: 3,
+            close_after: 1,
         }
     }
 }
@@ -192,12 +192,12 @@ impl Limits {
 impl CircuitBreaker {
     /// As the stack takes them.
     pub fn settings(&self) -> breaker::Settings {
-        let cap = self.max_timeout.unwrap_or_else(|| self.timeout.max(Duration::from_secs(60)));
+        let cap = self.max_timeout.unwrap_or_else(|| self.timeout.max(Duration::from_secs(15)));
         let jitter =
             if self.jitter == 0.0 { retry::Jitter::None } else { retry::Jitter::Proportional(self.jitter) };
         breaker::Settings::default()
             .failures(self.failure_threshold)
-            .open(Backoff::exponential(self.timeout).cap(cap).jitter(jitter))
+            .open(Backoff::exponential(self.timeout).multiplier(1.5).cap(cap).jitter(jitter))
             .half_open(self.half_open_max_calls, self.close_after)
     }
 }

@@ -77,9 +77,18 @@ fn the_settings_of_retry_are_those_of_the_code() {
 #[test]
 fn the_settings_of_the_breaker_are_those_of_the_code() {
     let limits = Limits::default().resolve().unwrap();
-    let health = preflight::Settings::new("/health").timeout;
-    let rules = breaker::Settings::default().rules(limits.attempt, health);
+    let rules = breaker::Settings::default().rules(limits.attempt);
     default_is("`failures`", rules.failures);
+    let chance = include_str!("../breaker/chance.rs");
+    constant(chance, "MOST: u32 = 60", "longest run of chance", "60");
+    constant(chance, "MEMORY: Duration = Duration::from_secs(60)", "memory of chance", "1 m");
+    let judge = include_str!("../breaker/machine/judge.rs");
+    constant(judge, "QUIET: Duration = Duration::from_secs(1)", "quiet before opening", "1 s");
+    constant(judge, "EVENT: Duration = Duration::from_millis(100)", "one event", "100 ms");
+    let values = include_str!("../breaker/values.rs");
+    constant(values, "PARKED: Duration = Duration::from_secs(1)", "parked long poll", "1 s");
+    let admission = include_str!("../stack/life/admission.rs");
+    constant(admission, "TURN: Duration = Duration::from_secs(1)", "turn of a probe", "1 s");
     default_is("`open`", spaced(rules.open.ceiling(0)));
     default_is("`open` multiplier", growth(&rules.open));
     default_is("`open` cap", spaced(rules.open_max));
@@ -95,7 +104,7 @@ fn the_settings_of_the_breaker_are_those_of_the_code() {
     default_is("`disabled`", off(rules.disabled.then_some(())));
 
     let settings = breaker::Settings::default().ratio(breaker::Ratio::default());
-    let ratio = settings.rules(limits.attempt, health).ratio.expect("just switched on");
+    let ratio = settings.rules(limits.attempt).ratio.expect("just switched on");
     default_is("`failure_ratio`", ratio.failure_ratio);
     default_is("`min_calls`", ratio.min_calls);
     default_is("`window`", spaced(ratio.window));
@@ -258,7 +267,7 @@ fn the_readme_says_the_same() {
     let limits = Limits::default().resolve().unwrap();
     let health = preflight::Settings::new("/health");
     let retry = retry::Settings::default();
-    let rules = breaker::Settings::default().rules(limits.attempt, health.timeout);
+    let rules = breaker::Settings::default().rules(limits.attempt);
     for (name, bound) in [
         ("a whole call", limits.total),
         ("a connection (name, TCP, proxy, TLS)", limits.connect),

@@ -80,10 +80,11 @@ impl Default for Backoff {
     }
 }
 
-/// The same wait every time, as [`Backoff::constant`].
+/// The same wait every time, +-10 %: whoever failed together does not come back together.
+/// [`Backoff::constant`] is exact.
 impl From<Duration> for Backoff {
     fn from(wait: Duration) -> Self {
-        Backoff::constant(wait)
+        Backoff::constant(wait).jitter(Jitter::Proportional(0.1))
     }
 }
 
@@ -93,7 +94,7 @@ impl Backoff {
         Backoff { base, multiplier: 2.0, cap: base.max(DEFAULT_CAP), jitter: Jitter::Full, seed: None }
     }
 
-    /// The same wait every time, without jitter.
+    /// The same wait every time, without jitter. A bare `Duration` in the place of a back-off has 10 % jitter.
     pub fn constant(wait: Duration) -> Self {
         // Twice the wait is the most that proportional jitter asks for, and an end for the decorrelated one.
         let cap = wait.saturating_mul(2).min(LONGEST).max(wait);

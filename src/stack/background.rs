@@ -128,7 +128,7 @@ impl Lead<'_> {
             telemetry::recovered(&lane.origin, Some(down_for));
         }
         // As a check that a caller makes: a failed one is evidence, a passed one is not.
-        let lease = Lease { length: lane.shared.rules.lease, records: true };
+        let lease = Lease::sent(lane.shared.rules.lease);
         match lane.breaker.admit(now, lease) {
             Ok(admitted) if failed => {
                 admitted.record(&lane.breaker, Outcome::Failure { retry_after: None }, now);

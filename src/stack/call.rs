@@ -132,8 +132,8 @@ where
             let next = match this.state.as_mut().project() {
                 StateProj::Start => {
                     match life.admit(clock.now()) {
-                        Admission::Go => this.state.set(State::Ready { probe: false }),
-                        Admission::Lead => this.state.set(State::Ready { probe: true }),
+                        Admission::Go => this.state.set(State::ready(false, clock.now())),
+                        Admission::Lead => this.state.set(State::ready(true, clock.now())),
                         Admission::Wait => this.state.set(State::Health),
                         Admission::Later(until) => this.state.set(State::wait(until, None)),
                         Admission::Refused(error) => break Err(life.finally(error, clock.now())),
@@ -148,7 +148,7 @@ where
                         None if clock.now() >= *until => {
                             match then {
                                 Then::Start => this.state.set(State::Start),
-                                Then::Send => this.state.set(State::Ready { probe: false }),
+                                Then::Send => this.state.set(State::ready(false, clock.now())),
                             }
                             continue;
                         }
@@ -163,23 +163,28 @@ where
                         Next::Pending(bounds.at(life.leader_ends(), Bound::Wake))
                     }
                     Poll::Ready(Ok(lead)) => {
-                        this.state.set(State::Ready { probe: lead });
+                        this.state.set(State::ready(lead, clock.now()));
                         continue;
                     }
                     Poll::Ready(Err(error)) => Next::Failed(life.failed(error, true, clock.now()), None),
                 },
-                StateProj::Ready { probe } => {
-                    let probe = *probe;
+                StateProj::Ready { probe, since } => {
+                    let (probe, since) = (*probe, *since);
                     match life.inside(|| this.inner.poll_ready(cx)) {
                         Poll::Pending => {
                             life.idle(Phase::Ready, &mut clock);
                             // A full pool of the caller's own says nothing about the health of the server.
-                            Next::Pending(bounds.at(life.waits_until(), Bound::Deadline))
+                            let bounds = bounds.at(life.waits_until(), Bound::Deadline);
+                            Next::Pending(bounds.at(life.place_ends(since), Bound::Place))
                         }
                         Poll::Ready(Err(error)) => {
                             // A service that failed to become ready is not asked again.
                             let error = Error::from(error.into()).at(Phase::Ready);
                             break Err(life.finally(error, clock.now()));
+                        }
+                        Poll::Ready(Ok(())) if !life.may_send(probe, clock.now()) => {
+                            this.state.set(State::Start);
+                            continue;
                         }
                         Poll::Ready(Ok(())) if probe => {
                             let request = match this.request.health_check(life) {

@@ -88,11 +88,10 @@ impl Hub {
         if let Some(headers) = &propagate {
             headers.check()?;
         }
-        let health_timeout = health.as_ref().map_or(Duration::from_secs(5), |health| health.timeout);
         let shared = Shared {
             parts,
             rng: Mutex::new(retry.backoff.rng()),
-            rules: Arc::new(breaker.seeded_like(&retry.backoff).rules(bounds.attempt, health_timeout)),
+            rules: Arc::new(breaker.seeded_like(&retry.backoff).rules(bounds.attempt)),
             bounds,
             retry,
             health,

@@ -18,7 +18,7 @@ pin_project! {
         // Waits for another caller's health check.
         Health,
         // Waits until the inner service is ready.
-        Ready { probe: bool },
+        Ready { probe: bool, since: Instant },
         // Waits for the answer to its own health check.
         Probe { #[pin] future: F },
         // Waits for a response head.
@@ -37,6 +37,10 @@ pub(super) enum Then {
 }
 
 impl<F, R> State<F, R> {
+    pub(super) fn ready(probe: bool, since: Instant) -> State<F, R> {
+        State::Ready { probe, since }
+    }
+
     pub(super) fn wait(until: Instant, drain: Option<Drain<R>>) -> State<F, R> {
         State::Wait { until, drain, then: Then::Start }
     }

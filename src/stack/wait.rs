@@ -16,6 +16,8 @@ pub(super) enum Bound {
     Stall(Stall),
     Overdue,
     Probe,
+    /// A probe of the circuit that waits for a pool of the caller's own.
+    Place,
     /// Not a limit: a wait that is over.
     Wake,
 }

@@ -269,7 +269,7 @@ async fn breakers_of_several_stacks_are_listed_together() {
     for _ in 0..2 {
         let _ = client.get("http://api.example/").send().await;
     }
-    advance(SECOND).await;
+    advance(SECOND / 2).await;
     let body = json_of(&router, "/admin/breakers").await;
     let rows = body["breakers"].as_array().unwrap();
     assert_eq!((&rows[0]["origin"], &rows[0]["phase"]), (&json!("http://api.example"), &json!("open")));

@@ -14,6 +14,7 @@ mod background;
 mod bad_input;
 mod bounded;
 mod breaker;
+mod breaker_half_open;
 mod breaker_hangs;
 mod breaker_panics;
 mod breaker_stack;

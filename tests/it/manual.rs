@@ -73,7 +73,8 @@ async fn the_words_of_calls_that_never_got_out_are_on_the_page() {
     let late = request("/session", Deadline::after(Duration::ZERO));
     is_on_the_page(&error(Reply::hang(), once(), late).await);
 
-    let constant = once().breaker(unwedge::breaker::Settings::default().open(5 * SECOND));
+    let constant = once()
+        .breaker(unwedge::breaker::Settings::default().open(unwedge::retry::Backoff::constant(5 * SECOND)));
     let peer = Peer::new().forever(Reply::status(500));
     let service = stack(&peer, &constant.build().expect("settings that fit together"));
     for _ in 0..5 {

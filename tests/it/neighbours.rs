@@ -112,7 +112,7 @@ async fn all_parts_as_layers_of_their_own_are_a_stack() {
     let peer = Peer::new().then(Reply::hang()).then(Reply::status(502)).forever(Reply::ok("x"));
     let parts = ServiceBuilder::new()
         .layer(DeadlineLayer::new(30 * SECOND).unwrap())
-        .layer(RetryLayer::new(retry::Settings::default().backoff(SECOND)).unwrap())
+        .layer(RetryLayer::new(retry::Settings::default().backoff(retry::Backoff::constant(SECOND))).unwrap())
         .layer(CircuitBreakerLayer::new(breaker::Settings::default()).unwrap())
         .layer(AttemptLayer::new(10 * SECOND).unwrap())
         .layer(StallLayer::new(Limits::default()).unwrap())

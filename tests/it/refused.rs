@@ -11,7 +11,7 @@ use unwedge::{Deadline, ErrorKind, Limits, Phase, StackLayer, breaker, retry, wi
 
 /// Opens after two failures for exactly five seconds.
 fn quick() -> breaker::Settings {
-    breaker::Settings::default().failures(2).open(5 * SECOND).half_open(3, 1)
+    breaker::Settings::default().failures(2).open(retry::Backoff::constant(5 * SECOND)).half_open(3, 1)
 }
 
 /// No retries and not a token to spend, but patience.

@@ -209,7 +209,7 @@ async fn a_stale_subsystem_is_shown_with_the_call_that_it_waits_in() {
     let limits = Limits::default().total(DAY).attempt(330 * SECOND);
     let layer = StackLayer::builder()
         .limits(limits)
-        .retry(retry::Settings::default().backoff(290 * SECOND))
+        .retry(retry::Settings::default().backoff(retry::Backoff::constant(290 * SECOND)))
         .build()
         .unwrap();
     let mut crew = Supervisor::new();

@@ -1,6 +1,6 @@
 //! Settings and steps, from any bytes: what a property test or a fuzzer makes up.
 
-use super::super::values::Outcome;
+use super::super::values::{Outcome, Place};
 use super::super::{Phase, Ratio, Settings};
 use crate::retry::{Backoff, Jitter};
 use std::time::Duration;
@@ -38,7 +38,8 @@ pub(super) struct RatioPlan {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Op {
     Wait(u64),
-    Admit { long_poll: bool },
+    Admit(Place),
+    HandOver(usize),
     Record(usize, Outcome),
     Drop { call: usize, heard_after: u64 },
     Overdue(usize),
@@ -83,7 +84,12 @@ pub(super) fn decode(bytes: &[u8]) -> (Plan, Vec<Op>) {
             0..=7 => Op::Wait(1 + a % 10),
             8..=11 => Op::Wait(1 + a * 3),
             12 => Op::Wait(a * b),
-            13..=29 => Op::Admit { long_poll: a % 8 == 0 },
+            13..=27 => match a % 8 {
+                0 => Op::Admit(Place::Poll),
+                1..=2 => Op::Admit(Place::Unsent),
+                _ => Op::Admit(Place::Sent),
+            },
+            28..=29 => Op::HandOver(call),
             30..=39 => Op::Record(call, Outcome::Success),
             40..=45 => Op::Record(call, Outcome::Failure { retry_after }),
             46..=49 => Op::Record(call, Outcome::TimedOut),
@@ -93,7 +99,7 @@ pub(super) fn decode(bytes: &[u8]) -> (Plan, Vec<Op>) {
             58..=61 => Op::Overdue(call),
             62 if a % 4 == 0 => Op::Reset,
             63 if a % 4 == 0 => Op::Force([Phase::ForcedOpen, Phase::Disabled, Phase::Closed][call / 4 % 3]),
-            _ => Op::Admit { long_poll: false },
+            _ => Op::Admit(Place::Sent),
         });
     }
     (plan, ops)

@@ -4,6 +4,7 @@ use super::{BACKLOG, Breaker};
 use crate::breaker::machine::Machine;
 use crate::breaker::values::Changes;
 use crate::breaker::{Phase, Snapshot, Transition};
+use crate::telemetry;
 use tokio::sync::broadcast;
 use tokio::time::Instant;
 
@@ -64,13 +65,37 @@ impl Breaker {
         self.command(|machine, now, out| machine.force(Phase::Disabled, now, out));
     }
 
-    /// Closed, with all counts at zero, whatever it was before. Results of calls that are in flight are dropped.
+    /// Closed, with all counts at zero and nothing remembered of earlier failures, whatever it was before. Results of calls that are in flight are dropped.
     pub fn reset(&self) {
         self.command(|machine, now, out| machine.reset(now, out));
     }
 
     fn command(&self, command: impl FnOnce(&mut Machine, Instant, &mut Changes)) {
         let now = Instant::now();
-        self.ask(|machine, out| command(machine, now, out));
+        self.ask(|machine, out| {
+            self.collect_successes(machine);
+            command(machine, now, out);
+        });
+    }
+
+    #[cold]
+    pub(super) fn publish(&self, changes: &Changes) {
+        for change in changes.iter() {
+            let transition = Transition {
+                origin: std::sync::Arc::clone(&self.0.of.origin),
+                group: self.0.of.group.clone(),
+                from: change.from,
+                to: change.to,
+                reason: change.reason,
+                generation: u64::from(change.generation),
+                wait: change.wait,
+                opened_for: change.opened_for,
+            };
+            telemetry::breaker(&self.0.of, change.from.as_str(), change.to.as_str(), &change.reason);
+            for channel in [self.0.own.get(), self.0.shared.as_ref()].into_iter().flatten() {
+                // An error says that nobody listens.
+                let _ = channel.send(transition.clone());
+            }
+        }
     }
 }

@@ -166,16 +166,14 @@ async fn silence_that_nobody_listens_to_is_not_the_servers() {
 async fn a_long_poll_may_be_silent_for_as_long_as_it_likes() {
     let b = breaker(Settings::default().overdue_after(secs(3)));
     for _ in 0..5 {
-        let lease = Lease { length: secs(600), records: false };
-        let mut poll = b.admit(Instant::now(), lease).expect("admitted");
+        let mut poll = b.admit(Instant::now(), Lease::poll()).expect("admitted");
         assert_eq!(poll.overdue_at(&b), None);
         advance(secs(30)).await;
         poll.note_overdue(&b, Instant::now());
         poll.abandon(&b);
     }
     assert_eq!(b.snapshot().consecutive_failures, 0);
-    let lease = Lease { length: secs(600), records: false };
-    let poll = b.admit(Instant::now(), lease).expect("admitted");
+    let poll = b.admit(Instant::now(), Lease::poll()).expect("admitted");
     advance(secs(30)).await;
     poll.record(&b, Outcome::Success, Instant::now());
     assert_eq!(b.hang_threshold(Instant::now()), secs(1), "its hold is not the pace of the server");
@@ -240,7 +238,7 @@ async fn an_overdue_call_that_fails_does_not_count_again_and_one_that_succeeds_e
         }
     };
     for call in late(2).await {
-        call.failure();
+        call.timed_out();
     }
     assert_eq!((b.snapshot().consecutive_failures, b.snapshot().calls), (2, 2));
     drop(late(1).await);

@@ -1,10 +1,12 @@
 //! What the breaker promises, on a paused clock.
 
 mod abandoned;
+mod chance;
 mod concurrent;
 mod manual;
 mod models;
 mod opening;
+mod polls;
 mod probing;
 mod settings;
 
@@ -25,7 +27,7 @@ fn breaker(settings: Settings) -> Breaker {
     Breaker::new("https://api.example.com", settings).expect("valid settings")
 }
 
-/// Opens after 5 failures for 5 s, without jitter.
+/// Opens for 5 s, then twice as long each time, without jitter.
 fn steady() -> Settings {
     use crate::retry::{Backoff, Jitter};
     Settings::default().open(Backoff::exponential(secs(5)).cap(secs(60)).jitter(Jitter::None))
@@ -35,12 +37,13 @@ fn permit(breaker: &Breaker) -> Permit {
     breaker.acquire_owned().expect("admitted")
 }
 
-/// `"SSF"`: calls one after the other, each over at once. X is neutral.
+/// `"SSF"`: calls one after the other, each over at once. X is neutral, T timed out.
 fn play(breaker: &Breaker, calls: &str) {
     for call in calls.chars() {
         match call {
             'S' => permit(breaker).success(),
             'F' => permit(breaker).failure(),
+            'T' => permit(breaker).timed_out(),
             'X' => permit(breaker).neutral(),
             other => panic!("{other}"),
         }
@@ -59,9 +62,17 @@ fn refused(breaker: &Breaker) -> Duration {
     error.retry_in().expect("a refusal says when")
 }
 
+/// A second after the last success as many failures as it takes.
+async fn open(breaker: &Breaker) {
+    advance(secs(1)).await;
+    while phase(breaker) == Phase::Closed {
+        play(breaker, "F");
+    }
+}
+
 /// Open for 5 s, and those over: the next call is a probe.
 async fn half_open(breaker: &Breaker) {
-    play(breaker, "FFFFF");
+    open(breaker).await;
     advance(refused(breaker)).await;
     assert_eq!(phase(breaker), Phase::HalfOpen);
 }

@@ -27,15 +27,16 @@ async fn five_failures_in_a_row_open_the_circuit_and_clear_the_counts() {
 #[tokio::test(start_paused = true)]
 async fn one_success_ends_the_run_of_failures() {
     let b = breaker(Settings::default());
-    play(&b, "FFFFSFFFF");
-    assert_eq!(phase(&b), Phase::Closed);
-    play(&b, "F");
-    assert_eq!(phase(&b), Phase::Open);
+    play(&b, "FFFFS");
+    assert_eq!(b.snapshot().consecutive_failures, 0);
+    advance(secs(1)).await;
+    play(&b, "FFFF");
+    assert_eq!((phase(&b), b.snapshot().consecutive_failures), (Phase::Closed, 4));
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_open_circuit_refuses_until_the_very_millisecond_its_wait_is_over() {
-    let b = breaker(Settings::default().open(secs(30)));
+    let b = breaker(Settings::default().open(Backoff::constant(secs(30))));
     play(&b, "FFFFF");
     assert_eq!(refused(&b), secs(30));
     advance(secs(30) - millis(1)).await;
@@ -58,12 +59,7 @@ async fn the_tenth_call_trips_the_ratio_whether_it_is_a_success_or_a_failure() {
         play(&b, &last.to_string());
         assert_eq!(phase(&b), Phase::Open);
         let (failures, calls) = reason;
-        // The fifth failure in a row is the plainer reason.
-        let expected = if last == 'F' {
-            Reason::Consecutive { failures: 5 }
-        } else {
-            Reason::FailureRatio { failures, calls }
-        };
+        let expected = Reason::FailureRatio { failures, calls };
         assert_eq!(events.try_recv().expect("opened").reason, expected);
     }
 }
@@ -146,7 +142,7 @@ async fn without_a_limit_slow_is_more_than_half_the_attempt() {
 async fn how_long_a_stream_lived_is_neither_slow_nor_a_measure_of_silence() {
     let b = breaker(Settings::default().ratio(Ratio::default()));
     let mut stream = permit(&b);
-    stream.call().untimed();
+    stream.call().streams(&b, Instant::now());
     advance(secs(50)).await;
     stream.success();
     assert_eq!((b.snapshot().calls, b.snapshot().slow), (1, 0));
@@ -178,11 +174,11 @@ async fn with_the_ratio_rule_too_many_requests_count_as_failures() {
 
 #[tokio::test(start_paused = true)]
 async fn a_retry_after_on_the_opening_failure_holds_the_circuit_open_for_up_to_five_minutes() {
-    let hour = Backoff::from(secs(3_600));
+    let hour = Backoff::constant(secs(3_600));
     for (open, asked, kept) in [
-        (Backoff::from(secs(5)), 120, 120),
-        (Backoff::from(secs(5)), 86_400, 300),
-        (Backoff::from(secs(5)), 1, 5),
+        (Backoff::constant(secs(5)), 120, 120),
+        (Backoff::constant(secs(5)), 86_400, 300),
+        (Backoff::constant(secs(5)), 1, 5),
         (hour.clone(), 86_400, 3_600),
         (hour, 1, 3_600),
     ] {
@@ -228,6 +224,29 @@ async fn jitter_stays_within_a_tenth_never_above_the_cap_and_never_below_a_retry
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_duration_is_a_constant_wait_of_which_up_to_a_tenth_is_left_out_at_random() {
+    let (mut least, mut most) = (Duration::MAX, Duration::ZERO);
+    for _ in 0..200 {
+        let b = breaker(Settings::default().failures(1).open(secs(30)));
+        play(&b, "F");
+        (least, most) = (least.min(refused(&b)), most.max(refused(&b)));
+    }
+    assert!(secs(27) <= least && least < millis(27_300) && millis(29_700) < most && most <= secs(30));
+    let exact = breaker(Settings::default().failures(1).open(Backoff::constant(secs(30))));
+    play(&exact, "F");
+    assert_eq!(refused(&exact), secs(30));
+}
+
+#[tokio::test(start_paused = true)]
+async fn by_default_an_open_circuit_waits_a_second_give_or_take_a_tenth() {
+    for _ in 0..50 {
+        let b = breaker(Settings::default());
+        play(&b, "FFFFF");
+        assert!((millis(900)..=millis(1_100)).contains(&refused(&b)), "{:?}", refused(&b));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn failures_while_open_neither_extend_it_nor_tell_anybody() {
     let b = breaker(steady());
     let mut events = b.subscribe();
@@ -240,10 +259,11 @@ async fn failures_while_open_neither_extend_it_nor_tell_anybody() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_breaker_that_saw_ten_thousand_successes_opens_as_fast_as_a_new_one() {
+async fn a_breaker_that_saw_ten_thousand_successes_opens_as_fast_as_a_new_one_once_they_are_a_second_old() {
     let b = breaker(Settings::default());
     play(&b, &"S".repeat(10_000));
     assert_eq!(b.snapshot().calls, 10_000);
+    advance(secs(1)).await;
     play(&b, "FFFFF");
     assert_eq!(phase(&b), Phase::Open);
 
@@ -261,7 +281,7 @@ async fn a_breaker_that_saw_ten_thousand_successes_opens_as_fast_as_a_new_one() 
 #[tokio::test(start_paused = true)]
 async fn the_longest_waits_are_clamped_and_panic_nowhere() {
     let years = secs(10 * 365 * 24 * 60 * 60);
-    let b = breaker(Settings::default().failures(1).open(years));
+    let b = breaker(Settings::default().failures(1).open(Backoff::constant(years)));
     for _ in 0..40 {
         play(&b, "F");
         assert_eq!(refused(&b), years);

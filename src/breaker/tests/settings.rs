@@ -99,10 +99,10 @@ fn complaint_free(ratio: Ratio) {
 
 #[test]
 fn what_was_not_set_follows_from_the_other_limits() {
-    let Rules { lease, open_max, .. } = Settings::default().rules(secs(10), secs(5));
-    assert_eq!((lease, open_max), (secs(16), secs(60)));
-    assert_eq!(Settings::default().rules(secs(30), secs(2)).lease, secs(33));
-    assert_eq!(Settings::default().lease(secs(12)).rules(secs(10), secs(5)).lease, secs(12));
-    let ratio = Settings::default().ratio(Ratio::default()).rules(secs(30), secs(5)).ratio.expect("on");
+    let Rules { lease, open_max, .. } = Settings::default().rules(secs(10));
+    assert_eq!((lease, open_max), (secs(11), secs(15)));
+    assert_eq!(Settings::default().rules(secs(30)).lease, secs(31));
+    assert_eq!(Settings::default().lease(secs(12)).rules(secs(10)).lease, secs(12));
+    let ratio = Settings::default().ratio(Ratio::default()).rules(secs(30)).ratio.expect("on");
     assert_eq!((ratio.slow_after, ratio.window, ratio.min_calls), (secs(15), secs(30), 10));
 }

@@ -19,6 +19,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
+/// How long a probe of the circuit may wait for its turn.
+const TURN: Duration = Duration::from_secs(1);
+
 /// What [`Life::admit`] would tell a call in front of an open circuit, where it is certain before the call has a life:
 /// nothing is entered anywhere for a crowd that is only sent away.
 #[inline]
@@ -120,16 +123,43 @@ impl Life {
         Some(until)
     }
 
-    pub(super) fn lease(&self) -> breaker::Lease {
-        let bounds = &self.lane.shared.bounds;
-        match &self.long_poll {
-            None => breaker::Lease { length: self.lane.shared.rules.lease, records: true },
-            Some(poll) => {
-                let health = self.lane.shared.health.as_ref().map_or(Duration::from_secs(5), |h| h.timeout);
-                let own = poll.bound(bounds.long_poll).unwrap_or(Duration::from_secs(600));
-                let length = health + bounds.connect + own + Duration::from_secs(1);
-                breaker::Lease { length, records: false }
-            }
+    fn lease(&self) -> breaker::Lease {
+        if self.long_poll.is_some() {
+            return breaker::Lease::poll();
         }
+        let shared = &self.lane.shared;
+        let check = if shared.parts.health { TURN + shared.check_limit() } else { Duration::ZERO };
+        breaker::Lease::unsent(TURN + check)
+    }
+
+    /// When a call that is to be a probe has waited for its turn for too long: a full pool of the caller's own says
+    /// nothing about the server, and must not keep others from asking it.
+    pub(in crate::stack) fn place_ends(&self, since: Instant) -> Option<Instant> {
+        self.permit.as_ref()?.half_open_generation().map(|_| since + TURN)
+    }
+
+    pub(super) fn give_place_back(&mut self, now: Instant) {
+        self.settle(breaker::Outcome::Nothing, now);
+        self.attempt -= 1;
+        if let (Probe::Leading(number), Some(flight)) = (&self.probe, &self.lane.health) {
+            flight.abandon(*number);
+        }
+        self.probe = Probe::None;
+    }
+
+    /// It is the turn of this call. False where it has to ask for admission again, since it is no longer admitted.
+    #[inline]
+    pub(in crate::stack) fn may_send(&mut self, probe: bool, now: Instant) -> bool {
+        let Some(permit) = &mut self.permit else { return !self.lane.shared.parts.breaker };
+        if probe {
+            // The lease of a probe begins with its own request.
+            permit.sent_at(now);
+            return true;
+        }
+        let may = permit.hand_over(&self.lane.breaker, now);
+        if !may {
+            self.give_place_back(now);
+        }
+        may
     }
 }

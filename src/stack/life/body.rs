@@ -80,7 +80,7 @@ impl Life {
         self.enter(Phase::Body, now);
         self.consumer_has_it();
         if let Some(permit) = &mut self.permit {
-            permit.untimed();
+            permit.streams(&self.lane.breaker, now);
         }
     }
 

@@ -64,6 +64,10 @@ impl Life {
     ) -> Option<Result<Instant, Error>> {
         let error = match bound {
             Bound::Wake => return None,
+            Bound::Place => {
+                self.give_place_back(now);
+                return None;
+            }
             Bound::Overdue => {
                 self.overdue(now);
                 return None;

@@ -260,9 +260,6 @@ impl Life {
         if self.attempt > 1 || self.phase != Phase::Headers {
             self.enter(Phase::Headers, now);
         }
-        if let Some(permit) = &mut self.permit {
-            permit.sent_at(now);
-        }
     }
 
     /// Runs code of the inner service: only there a panic is its own.
