@@ -106,14 +106,15 @@ impl Caller {
 /// No answer, for whatever reason.
 struct Failed;
 
-/// The defaults of the crate, or for a patient agent those of one that checks in every few minutes, both at 1:20. Its
+/// The defaults of the crate, or for a patient agent those of one that checks in every few minutes, both at 1:20 but for
+/// the second of quiet before a circuit opens, which is no setting. Its
 /// back-off ends at 20 s instead of 5 min, for which the drill is too short.
 fn unwedge(manner: Manner, http2: bool) -> Result<Client, Error> {
     let limits =
         Limits::default().total(manner.total()).attempt(outside(10)).connect(outside(5)).idle(outside(10));
     let backoff = |base, cap| Backoff::exponential(outside(base)).cap(outside(cap));
-    let breaker = breaker::Settings::default().hang_after(outside(1)).lease(outside(16));
-    let open = backoff(5, 60).jitter(Jitter::Proportional(0.1));
+    let breaker = breaker::Settings::default().hang_after(outside(1)).lease(outside(11));
+    let open = backoff(1, 15).multiplier(1.5).jitter(Jitter::Proportional(0.1));
     let network = Network::default().no_proxy();
     let network = if http2 { network.http2_only() } else { network };
     let client = Client::builder().limits(limits).network(network);
@@ -126,7 +127,10 @@ fn unwedge(manner: Manner, http2: bool) -> Result<Client, Error> {
             let patient = backoff(5, 20).jitter(Jitter::None);
             let retry = retry::Settings::default().max_retries(10).backoff(patient).wait_when_refused(true);
             let health = preflight::Settings::new("/health").interval(outside(30)).timeout(outside(5));
-            client.retry(retry).breaker(breaker.open(outside(30)).half_open(3, 1)).health(health)
+            client
+                .retry(retry)
+                .breaker(breaker.open(Backoff::constant(outside(30))).half_open(3, 1))
+                .health(health)
         }
     }
     .build()

@@ -69,6 +69,7 @@ async fn handle(runner: &Runner, heart: &Heart, cluster: Arc<str>, incident: Inc
             match ended.outcome {
                 Outcome::Completed => permit.success(),
                 Outcome::Killed => permit.neutral(),
+                Outcome::TimedOut => permit.timed_out(),
                 _ => permit.failure(),
             }
             if ended.outcome == Outcome::TimedOut {

@@ -38,12 +38,13 @@ impl<B: Borrow<Breaker>> Permit<B> {
         self.record(Outcome::Success, Instant::now());
     }
 
-    /// The call failed, and the server is the likely cause.
+    /// The call failed, and the server is the likely cause. Failures that come within 100 ms of another, of calls that were
+    /// sent before that one was told, are one event and count once.
     pub fn failure(self) {
         self.record(Outcome::Failure { retry_after: None }, Instant::now());
     }
 
-    /// The call ran out of time, and the server is the likely cause.
+    /// The call ran out of time, and the server is the likely cause. Time-outs count each, however close they are.
     pub fn timed_out(self) {
         self.record(Outcome::TimedOut, Instant::now());
     }
