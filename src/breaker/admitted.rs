@@ -49,10 +49,11 @@ impl Admitted {
     }
 
     /// The request is handed over now, and the lease of a probe begins. False where the circuit has changed since this
-    /// call was admitted as a probe, or its place is gone: it has to ask again.
+    /// call was admitted as a probe, or its place is gone: it has to ask again. An attempt of its own limit has a lease that
+    /// is longer.
     #[inline]
-    pub(crate) fn hand_over(&mut self, breaker: &Breaker, now: Instant) -> bool {
-        let may = self.ticket.slot == 0 || breaker.hand_over(&self.ticket, now);
+    pub(crate) fn hand_over(&mut self, breaker: &Breaker, attempt: Duration, now: Instant) -> bool {
+        let may = self.ticket.slot == 0 || breaker.hand_over(&self.ticket, attempt, now);
         if may {
             self.sent_at(now);
         }

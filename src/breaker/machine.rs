@@ -114,13 +114,20 @@ impl Machine {
         Ok(ticket)
     }
 
-    /// The request of a call that was admitted while half-open goes out. False where its place is gone.
-    pub(crate) fn hand_over(&mut self, ticket: &Ticket, now: Instant, out: &mut Changes) -> bool {
+    /// The request of a call that was admitted while half-open goes out, and its lease begins. False where its place is
+    /// gone.
+    pub(crate) fn hand_over(
+        &mut self,
+        ticket: &Ticket,
+        lease: Duration,
+        now: Instant,
+        out: &mut Changes,
+    ) -> bool {
         self.advance(now, out);
         if ticket.generation != self.generation {
             return false;
         }
-        let length = if ticket.records { self.rules.lease } else { PARKED };
+        let length = if ticket.records { lease } else { PARKED };
         self.slots.hand_over(ticket.slot, later(now, length)) || !ticket.records
     }
 

@@ -198,8 +198,9 @@ impl Breaker {
 
     /// The call goes out; false where it has lost its place meanwhile.
     #[cold]
-    pub(super) fn hand_over(&self, ticket: &Ticket, now: Instant) -> bool {
-        self.ask(|machine, out| machine.hand_over(ticket, now, out))
+    pub(super) fn hand_over(&self, ticket: &Ticket, attempt: Duration, now: Instant) -> bool {
+        let lease = self.0.rules.lease_of(attempt);
+        self.ask(|machine, out| machine.hand_over(ticket, lease, now, out))
     }
 
     /// The answer is being handed over: a probe has passed, and what comes later counts as for any other call.

@@ -19,6 +19,16 @@ pub(crate) struct Rules {
     pub(crate) disabled: bool,
 }
 
+/// A lease that ended with the attempt would call it a hang.
+pub(super) const LEASE_GRACE: Duration = Duration::from_secs(1);
+
+impl Rules {
+    /// The lease of a probe with this attempt limit, which a call may have for itself.
+    pub(super) fn lease_of(&self, attempt: Duration) -> Duration {
+        if attempt < self.lease { self.lease } else { attempt.saturating_add(LEASE_GRACE) }
+    }
+}
+
 #[derive(Clone, Debug)]
 pub(crate) struct RatioRule {
     pub(crate) failure_ratio: f64,

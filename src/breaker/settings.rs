@@ -4,7 +4,7 @@ mod ratio;
 
 pub use ratio::Ratio;
 
-use super::rules::{RatioRule, Rules};
+use super::rules::{LEASE_GRACE, RatioRule, Rules};
 use crate::Error;
 use crate::duration::{LONGEST, human};
 use crate::retry::{Backoff, Jitter};
@@ -14,7 +14,6 @@ use std::time::Duration;
 pub(crate) const ATTEMPT: Duration = Duration::from_secs(10);
 pub(crate) const OPEN: Duration = Duration::from_secs(1);
 pub(crate) const OPEN_MAX: Duration = Duration::from_secs(15);
-const LEASE_GRACE: Duration = Duration::from_secs(1);
 /// A Retry-After may hold a circuit open for this long even where `open` alone never would.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(300);
 

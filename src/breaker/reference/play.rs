@@ -67,7 +67,7 @@ pub fn check(bytes: &[u8]) {
             Op::HandOver(call) => {
                 if let Some(at) = pick(call, &tickets) {
                     let (call, ticket) = &mut tickets[at];
-                    let may = ticket.slot == 0 || machine.hand_over(ticket, now, &mut out);
+                    let may = ticket.slot == 0 || machine.hand_over(ticket, lease, now, &mut out);
                     assert_eq!(may, reference.hand_over(*call), "{n}: {op:?}");
                     if may {
                         ticket.admitted = now;

@@ -89,7 +89,7 @@ async fn the_second_of_a_poll_begins_when_it_goes_out() {
     half_open(&b).await;
     let mut late = poll(&b).expect("beside the probes");
     advance(millis(900)).await;
-    assert!(late.hand_over(&b, Instant::now()));
+    assert!(late.hand_over(&b, secs(10), Instant::now()));
     advance(millis(900)).await;
     assert!(poll(&b).is_none(), "not parked yet");
     late.record(&b, FAILED, Instant::now());
@@ -99,7 +99,7 @@ async fn the_second_of_a_poll_begins_when_it_goes_out() {
     half_open(&b).await;
     let mut late = poll(&b).expect("beside the probes");
     advance(secs(5)).await;
-    assert!(late.hand_over(&b, Instant::now()), "it has no place to lose");
+    assert!(late.hand_over(&b, secs(10), Instant::now()), "it has no place to lose");
     end(&b, late, millis(500), FAILED).await;
     assert_eq!(phase(&b), Phase::Open);
 }

@@ -130,20 +130,35 @@ async fn a_probe_that_waits_for_its_turn_is_no_hang_and_its_lease_begins_when_it
     assert_eq!(refused(&b), secs(1));
     advance(secs(1)).await;
     assert_eq!((phase(&b), b.snapshot().probes_in_flight), (Phase::HalfOpen, 0));
-    assert!(!waiting.hand_over(&b, Instant::now()), "its place is gone");
+    assert!(!waiting.hand_over(&b, secs(10), Instant::now()), "its place is gone");
     waiting.record(&b, Outcome::Nothing, Instant::now());
     assert_eq!(b.snapshot().expired_leases, 0);
 
     let mut probe = unsent().expect("a probe");
     advance(millis(999)).await;
-    assert!(probe.hand_over(&b, Instant::now()));
+    assert!(probe.hand_over(&b, secs(10), Instant::now()));
     advance(secs(11) - millis(1)).await;
     assert_eq!((phase(&b), b.snapshot().probes_in_flight), (Phase::HalfOpen, 1));
     advance(millis(1)).await;
     assert_eq!((phase(&b), b.snapshot().expired_leases), (Phase::Open, 1));
-    assert!(!probe.hand_over(&b, Instant::now()), "of another round");
+    assert!(!probe.hand_over(&b, secs(10), Instant::now()), "of another round");
     probe.record(&b, Outcome::Success, Instant::now());
     assert_eq!(phase(&b), Phase::Open);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_with_a_longer_attempt_than_the_others_has_a_longer_lease() {
+    for (attempt, lease) in [(5, 11), (10, 11), (11, 12), (60, 61)] {
+        let b = breaker(steady());
+        half_open(&b).await;
+        let mut probe = b.admit(Instant::now(), Lease::unsent(secs(1))).expect("a probe");
+        assert!(probe.hand_over(&b, secs(attempt), Instant::now()));
+        advance(secs(lease) - millis(1)).await;
+        assert_eq!(phase(&b), Phase::HalfOpen, "{attempt}");
+        advance(millis(1)).await;
+        assert_eq!((phase(&b), b.snapshot().expired_leases), (Phase::Open, 1));
+        probe.record(&b, Outcome::Nothing, Instant::now());
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -156,7 +156,8 @@ impl Life {
             permit.sent_at(now);
             return true;
         }
-        let may = permit.hand_over(&self.lane.breaker, now);
+        let attempt = self.own.as_deref().unwrap_or(&self.lane.shared.bounds).attempt;
+        let may = permit.hand_over(&self.lane.breaker, attempt, now);
         if !may {
             self.give_place_back(now);
         }
