@@ -51,8 +51,9 @@ impl Chance {
         self.run = 0.0;
     }
 
-    /// The shortest run that is longer than chance explains, as of the last result; `least` or more.
-    pub(crate) fn needed(&self, least: u32) -> u32 {
+    /// The shortest run that is longer than chance explains; `least` or more.
+    pub(crate) fn needed(&mut self, least: u32, now: Instant) -> u32 {
+        self.age(now);
         let share = self.failed / (self.all + CALM);
         // Never 1, since some never failed. No failure at all has a logarithm of minus infinity, and a run of 0.
         let run = (RARE.ln() / share.ln()).ceil();
@@ -96,16 +97,16 @@ mod tests {
 
     #[test]
     fn the_more_calls_fail_the_longer_a_run_has_to_be_up_to_sixty() {
-        for (chance, needed) in [
-            (minutes(|_| true).0, 5),
-            (minutes(|n| n % 10 != 0).0, 6),
-            (minutes(|n| n % 3 != 0).0, 11),
-            (minutes(|n| n % 2 != 0).0, 17),
-            (minutes(|n| n % 10 == 9).0, 52),
-            (minutes(|n| n % 50 == 49).0, 60),
+        for ((mut chance, now), needed) in [
+            (minutes(|_| true), 5),
+            (minutes(|n| n % 10 != 0), 6),
+            (minutes(|n| n % 3 != 0), 11),
+            (minutes(|n| n % 2 != 0), 17),
+            (minutes(|n| n % 10 == 9), 52),
+            (minutes(|n| n % 50 == 49), 60),
         ] {
-            assert_eq!(chance.needed(5), needed, "{chance:?}");
-            assert_eq!(chance.needed(100), 100);
+            assert_eq!(chance.needed(5, now), needed, "{chance:?}");
+            assert_eq!(chance.needed(100, now), 100);
         }
     }
 
@@ -113,12 +114,11 @@ mod tests {
     fn a_run_counts_once_it_has_ended_and_an_hour_of_silence_forgets_all() {
         let (mut chance, mut now) = minutes(|n| n != 299);
         (0..100).for_each(|_| chance.failed(now));
-        assert_eq!(chance.needed(5), 5);
+        assert_eq!(chance.needed(5, now), 5);
         chance.succeeded(now);
-        assert!(chance.needed(5) > 20);
+        assert!(chance.needed(5, now) > 20);
         now += secs(3_600);
-        chance.failed(now);
-        assert_eq!(chance.needed(5), 5);
+        assert_eq!(chance.needed(5, now), 5);
     }
 
     #[test]

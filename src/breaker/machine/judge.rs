@@ -56,11 +56,11 @@ impl Machine {
     }
 
     /// Whether the run is longer than chance explains, and nothing else came for a while.
-    fn is_down(&self, now: Instant) -> bool {
+    fn is_down(&mut self, now: Instant) -> bool {
         let quiet = |last: Instant| now.saturating_duration_since(last) >= QUIET;
         self.run >= self.rules.failures
             && self.last_success.is_none_or(quiet)
-            && self.run >= self.chance.needed(self.rules.failures)
+            && self.run >= self.chance.needed(self.rules.failures, now)
     }
 
     fn answered(&mut self, ticket: &Ticket, now: Instant) {
