@@ -75,7 +75,7 @@ async fn a_request_that_never_reached_the_wire_is_sent_again_by_the_pool() {
 #[tokio::test(start_paused = true)]
 async fn a_reset_on_a_fresh_connection_is_a_failure_and_is_waited_for() {
     let peer = Peer::new().then(Reply::reset()).forever(Reply::ok("2"));
-    let settings = retry::Settings::default().backoff(SEC);
+    let settings = retry::Settings::default().backoff(retry::Backoff::constant(SEC));
     let client =
         piped(&peer).retry(settings).breaker(breaker::Settings::default().failures(2)).build().unwrap();
     let start = Instant::now();

@@ -165,10 +165,14 @@ fn a_base_of_zero_never_waits() {
 }
 
 #[test]
-fn a_plain_duration_is_a_constant_wait() {
+fn a_plain_duration_is_a_constant_wait_give_or_take_a_tenth() {
     let backoff = Backoff::from(7 * SECOND);
-    assert_eq!(backoff, Backoff::constant(7 * SECOND));
-    assert!(backoff.delays().take(100).all(|wait| wait == 7 * SECOND));
+    assert_eq!(backoff, Backoff::constant(7 * SECOND).jitter(Jitter::Proportional(0.1)));
+    let waits: Vec<_> = backoff.delays().take(1_000).collect();
+    let (least, most) = (*waits.iter().min().unwrap(), *waits.iter().max().unwrap());
+    assert!(least >= 7 * SECOND * 9 / 10 && least < 7 * SECOND * 92 / 100, "{least:?}");
+    assert!(most <= 7 * SECOND * 11 / 10 && most > 7 * SECOND * 108 / 100, "{most:?}");
+    assert!(Backoff::constant(7 * SECOND).delays().take(100).all(|wait| wait == 7 * SECOND));
     assert_eq!(backoff.ceiling(u32::MAX), 7 * SECOND);
 }
 
