@@ -1,6 +1,8 @@
 //! The words, levels and names of everything that is logged, traced and measured.
 
 #[cfg(feature = "metrics")]
+mod causes;
+#[cfg(feature = "metrics")]
 mod handles;
 mod meter;
 #[cfg(feature = "metrics")]
@@ -101,6 +103,13 @@ pub(crate) fn breaker(of: &Subject, from: &'static str, to: &'static str, reason
         "closed" => tracing::info!(origin, group, from, to, "circuit closed"),
         _ => tracing::info!(origin, group, from, to, "circuit breaker disabled"),
     }
+}
+
+/// A 429, or a quota that is used up: calls like it do not leave for so long.
+pub(crate) fn gate_closed(origin: &Origin, group: Option<&Group>, wait: Duration) {
+    let group = group.map(Group::as_str);
+    let wait = human(wait);
+    tracing::info!(%origin, group, %wait, "quota used up, calls like this one wait for {wait:#}");
 }
 
 /// Requests name more groups of an origin than have state of their own. Said once for an origin.

@@ -96,6 +96,8 @@ const PURE: &[&str] = &[
     "retry/backoff",
     "retry/budget",
     "retry/classify",
+    "retry/gate",
+    "retry/quota",
     "retry/spared",
     "sse/cadence",
     "sse/parser",

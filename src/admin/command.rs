@@ -50,8 +50,10 @@ pub(super) async fn command(
     let group = field("group").map(|(_, group)| group);
     let found = state.find(&origin, group.as_deref());
     if found.is_empty() {
-        let unknown = "there is no circuit breaker of this name";
-        let unknown = json!({ "error": unknown, "origin": origin, "group": group });
+        let mut unknown = json!({ "error": "there is no circuit breaker of this name", "origin": origin });
+        if let Some(group) = group {
+            unknown["group"] = group.into_owned().into();
+        }
         return json(StatusCode::NOT_FOUND, &unknown);
     }
     for breaker in &found {
@@ -63,7 +65,11 @@ pub(super) async fn command(
     let phase = found[0].phase().as_str();
     let group = group.as_deref();
     tracing::warn!(origin = &*origin, group, command = what, phase, "circuit breaker commanded from outside");
-    json(StatusCode::OK, &json!({ "origin": &**found[0].name(), "group": group, "phase": phase }))
+    let mut done = json!({ "origin": &**found[0].name(), "phase": phase });
+    if let Some(group) = group {
+        done["group"] = group.into();
+    }
+    json(StatusCode::OK, &done)
 }
 
 /// How long it takes tells nothing of the token but its length.

@@ -80,6 +80,8 @@ fn breaker(shown: &Snapshot) -> Value {
         "probes_passed": shown.probes_passed,
         "expired_leases": shown.expired_leases,
         "generation": shown.generation,
+        "gates": shown.gates,
+        "gate_opens_in_seconds": maybe(shown.gate_opens_in),
     })
 }
 

@@ -221,4 +221,9 @@ pub struct Snapshot {
     pub expired_leases: u64,
     /// Counts up with every transition and reset.
     pub generation: u64,
+    /// Gates that a 429 has closed for calls of one path and credential; 0 outside of a stack. See
+    /// [`Remember`](crate::retry::Remember).
+    pub gates: usize,
+    /// When the first of them opens.
+    pub gate_opens_in: Option<Duration>,
 }

@@ -29,6 +29,8 @@ pub struct Retry {
     /// The longest `Retry-After` that is waited for. Default 60 s, or the longest wait if that is longer.
     #[serde(with = "period::maybe")]
     pub retry_after_cap: Option<Duration>,
+    /// What is remembered of a 429: `path`, `origin`, `headers` or `off`. Default `path`.
+    pub remember: retry::Remember,
     /// What retries may cost an origin.
     pub budget: Budget,
 }
@@ -75,6 +77,7 @@ impl Default for Retry {
             jitter: Jitter::Full,
             wait_when_refused: false,
             retry_after_cap: None,
+            remember: retry::Remember::Path,
             budget: Budget::default(),
         }
     }
@@ -105,6 +108,7 @@ impl Retry {
             .max_retries(self.max_retries)
             .backoff(waits)
             .wait_when_refused(self.wait_when_refused)
+            .remember(self.remember)
             .budget(self.budget.settings());
         match self.retry_after_cap {
             Some(cap) => settings.retry_after_cap(cap),

@@ -89,6 +89,8 @@ fn every_setting_of_a_stack_has_its_key() {
     }
     let off: Resilience = Layers::new().flag("-b", "retry.budget.enabled", false).load().unwrap();
     assert_eq!(off.retry.settings().budget, None);
+    let off: Resilience = Layers::new().flag("-r", "retry.remember", "off").load().unwrap();
+    assert_eq!(off.retry.settings().remember, crate::retry::Remember::Off);
     let flag: Resilience = Layers::new().flag("-j", "retry.jitter", "0.5").load().unwrap();
     assert_eq!(flag.retry.jitter, Jitter::Proportional(0.5));
 }

@@ -28,6 +28,8 @@ pub(crate) struct Fault {
     pub(crate) timed_out: bool,
     /// .. on a connection that many calls may share.
     pub(crate) connection_timed_out: bool,
+    /// A gate that an earlier 429 had closed turned the call away.
+    pub(crate) gate: bool,
     /// A certificate was refused.
     pub(crate) certificate: bool,
     /// The caller's request or body is at fault.

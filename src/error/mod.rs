@@ -236,7 +236,7 @@ impl Error {
 
     /// Whether this call was turned away because of what was known before, without anything being sent for it.
     pub fn is_refused(&self) -> bool {
-        self.is_open() || (self.is_unhealthy() && !self.0.fault.probe)
+        self.is_open() || (self.is_unhealthy() && !self.0.fault.probe) || self.0.fault.gate
     }
 
     /// Whether a head or body was above its cap.

@@ -67,6 +67,12 @@ fn the_settings_of_retry_are_those_of_the_code() {
     default_is("`backoff` jitter", "full");
     default_is("`retry_after_cap`", spaced(retry.cap()));
     default_is("`wait_when_refused`", off(retry.wait_when_refused.then_some(())));
+    assert_eq!(retry.remember, retry::Remember::Path);
+    default_is("`remember`", "path");
+    let gate = include_str!("../retry/gate.rs");
+    constant(gate, "LONGEST: Duration = Duration::from_secs(300)", "longest gate after a 429", "5 m");
+    constant(gate, "SPREAD: Duration = Duration::from_secs(1)", "spread when a gate opens", "1 s");
+    constant(gate, "MOST: usize = 1024", "gates of an origin or group", "1024");
     default_is("gap after an error", spaced(retry.backoff.ceiling(0)));
     let budget = retry.budget.expect("on by default");
     default_is("`budget` tokens", budget.tokens);

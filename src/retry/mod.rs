@@ -4,6 +4,8 @@ pub(crate) mod after;
 pub(crate) mod backoff;
 pub(crate) mod budget;
 pub(crate) mod classify;
+pub(crate) mod gate;
+pub(crate) mod quota;
 pub(crate) mod spared;
 
 pub use backoff::{Backoff, Delays, Jitter};
@@ -17,6 +19,46 @@ use crate::body::Replay;
 use crate::duration::check;
 use std::time::Duration;
 
+/// What is remembered of a server that asks for patience.
+///
+/// A 429 with `Retry-After`, or where that is missing with the reset of `RateLimit`, closes a gate for calls of the same
+/// origin, [`Group`](crate::Group), path (without query) and credential (`Authorization`, of which a keyed hash is kept)
+/// until then, at most for 5 min, after which one call goes to ask. A call that meets a closed gate waits where that fits
+/// its deadline, in phase `back_off`, without that it costs an attempt or budget; else it is refused at once, with kind
+/// [`RetryAfter`](crate::ErrorKind::RetryAfter) and the time to come back. Those that waited are let through over a
+/// second, or a tenth of the wait if that is longer, the nearest deadline first.
+///
+/// A 503 closes no gate: one replica speaks for itself. A gate is no failure for the circuit breaker. An origin, or a
+/// group of it, has at most 1 024 gates; of more the soonest to open is dropped.
+///
+/// ```
+/// use unwedge::retry::{Remember, Settings};
+///
+/// // An API that says on each answer what is left of a quota.
+/// let settings = Settings::default().remember(Remember::Headers);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "config",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
+#[non_exhaustive]
+pub enum Remember {
+    /// Nothing: each call finds out by itself.
+    Off,
+    /// What a 429 says, for its path and credential.
+    #[default]
+    Path,
+    /// What a 429 says, for its whole origin and group, whatever path and credential: for a server that counts by
+    /// address.
+    Origin,
+    /// As `Path`, and what a good response says of a quota of which nothing remains: `RateLimit`, `RateLimit-Remaining`
+    /// and `RateLimit-Reset`, or the same with `X-`, in seconds from now or from 1970. A reset above 5 min, and what
+    /// cannot be read, is ignored.
+    Headers,
+}
+
 /// How calls are repeated.
 ///
 /// | setting | default | why |
@@ -26,6 +68,7 @@ use std::time::Duration;
 /// | [`budget`](Settings::budget) | 500 tokens, a retry costs 4, one token a second comes back | retries cannot multiply the load of an outage |
 /// | [`retry_after_cap`](Settings::retry_after_cap) | 60 s, or the cap of the back-off if that is longer | a longer wait is the caller's decision |
 /// | [`wait_when_refused`](Settings::wait_when_refused) | off | an open circuit answers at once |
+/// | [`remember`](Settings::remember) | of a path and credential | who asks again before the time only uses up the quota of others |
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Settings {
@@ -34,6 +77,7 @@ pub struct Settings {
     pub(crate) budget: Option<Budget>,
     pub(crate) retry_after_cap: Option<Duration>,
     pub(crate) wait_when_refused: bool,
+    pub(crate) remember: Remember,
     pub(crate) replay: Replay,
 }
 
@@ -45,6 +89,7 @@ impl Default for Settings {
             budget: Some(Budget::default()),
             retry_after_cap: None,
             wait_when_refused: false,
+            remember: Remember::default(),
             replay: Replay::default(),
         }
     }
@@ -80,6 +125,12 @@ impl Settings {
     /// costs no attempt and no budget. Default off.
     pub fn wait_when_refused(mut self, wait: bool) -> Settings {
         self.wait_when_refused = wait;
+        self
+    }
+
+    /// What is remembered of a 429, and for whom. Default for its path and credential; see [`Remember`].
+    pub fn remember(mut self, remember: Remember) -> Settings {
+        self.remember = remember;
         self
     }
 

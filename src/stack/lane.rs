@@ -1,5 +1,6 @@
 //! What is kept for one origin: breaker, retry budget, health verdict; and the handle to all breakers.
 
+use super::gated::Gated;
 use super::shared::{Hub, Shared};
 use crate::breaker::{Breaker, Phase, Snapshot, Transition};
 use crate::options::Group;
@@ -28,6 +29,7 @@ pub(crate) struct Lane {
     /// The verdict of the origin, shared by its groups.
     pub(crate) health: Option<Arc<preflight::Flight>>,
     pub(crate) gaps: Gaps,
+    pub(crate) gates: Gated,
     pub(crate) warned: Warned,
     pub(crate) heard: Heard,
     pub(crate) meter: Meter,
@@ -35,7 +37,7 @@ pub(crate) struct Lane {
 
 impl Keep for Lane {
     fn keep(&self) -> bool {
-        !matches!(self.breaker.phase(), Phase::Closed)
+        !matches!(self.breaker.phase(), Phase::Closed) || self.gates.any()
     }
 
     fn is_shared(&self) -> bool {
@@ -165,7 +167,13 @@ impl Breakers {
     /// }
     /// ```
     pub fn snapshot(&self) -> Vec<Snapshot> {
-        self.0.origins.all().iter().map(|entry| entry.breaker.snapshot()).collect()
+        let now = Instant::now();
+        let seen = |entry: &Arc<crate::origin::Entry<Lane>>| {
+            let mut seen = entry.breaker.snapshot();
+            (seen.gates, seen.gate_opens_in) = entry.gates.closed(now);
+            seen
+        };
+        self.0.origins.all().iter().map(seen).collect()
     }
 
     /// All there are.

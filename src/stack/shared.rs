@@ -2,6 +2,7 @@
 
 use super::bounds::WorstCase;
 use super::builder::{Classify, StackBuilder};
+use super::gated::Gated;
 use super::lane::{Gaps, Heard, Lane, Warned};
 use super::wishes::Asked;
 use crate::breaker::{Breaker, Rules, Transition};
@@ -158,6 +159,7 @@ impl Lane {
             budget: shared.retry.budget.as_ref().map(|budget| Bucket::new(budget, Instant::now())),
             health: own.map_or_else(flight, |own| own.health.clone()),
             gaps: Gaps::default(),
+            gates: Gated::default(),
             warned: Warned::new(Instant::now()),
             heard: Heard::new(Instant::now()),
             meter: Meter::new(origin, subject),

@@ -1,6 +1,8 @@
 //! What is counted, and where. Every function does nothing without the feature `metrics`, and while nobody records.
 
 #[cfg(feature = "metrics")]
+use super::causes::{connect_cause, outcome};
+#[cfg(feature = "metrics")]
 use super::handles::{Handles, Known};
 #[cfg(feature = "metrics")]
 use super::names;
@@ -125,6 +127,24 @@ impl Meter {
                 &names::RETRIES,
                 vec![("origin", self.handles.of.label.to_string()), ("cause", cause)],
             );
+        }
+    }
+
+    /// A call came to a gate that a 429 had closed: it `waited`, or was `refused`.
+    pub(crate) fn gate(&self, outcome: &'static str) {
+        #[cfg(feature = "metrics")]
+        if names::is_recorded() {
+            let mut labels = self.handles.of.labels();
+            labels.push(("outcome", outcome.to_owned()));
+            names::count(&names::GATE_CALLS, labels);
+        }
+    }
+
+    /// A response closed a gate.
+    pub(crate) fn gate_closed(&self) {
+        #[cfg(feature = "metrics")]
+        if names::is_recorded() {
+            names::count(&names::GATES_CLOSED, self.handles.of.labels());
         }
     }
 
@@ -285,53 +305,4 @@ pub(crate) fn watchdog_lag(lag: Duration) {
 pub(crate) fn in_flight(calls: usize, oldest: Duration) {
     names::set(&names::IN_FLIGHT, Vec::new(), calls as f64);
     names::set(&names::OLDEST, Vec::new(), oldest.as_secs_f64());
-}
-
-#[cfg(feature = "metrics")]
-fn outcome(status: Option<StatusCode>, error: Option<&Error>) -> &'static str {
-    match (error, status.map(|status| status.as_u16())) {
-        (Some(error), _) => error.kind().as_str(),
-        (None, Some(200..300)) => "2xx",
-        (None, Some(300..400)) => "3xx",
-        (None, Some(400..500)) => "4xx",
-        (None, Some(500..600)) => "5xx",
-        (None, _) => "other",
-    }
-}
-
-/// Why there was no connection, in a few words that do not multiply.
-#[cfg(feature = "metrics")]
-fn connect_cause(error: &Error) -> &'static str {
-    use std::io::ErrorKind as Io;
-    let fault = error.inner().fault;
-    if fault.certificate {
-        return "certificate";
-    }
-    if fault.pool {
-        return "pool";
-    }
-    let mut next = std::error::Error::source(error);
-    while let Some(cause) = next {
-        let io = cause.downcast_ref::<std::io::Error>();
-        match io.map(std::io::Error::kind) {
-            Some(Io::ConnectionRefused) => return "refused",
-            Some(Io::ConnectionReset | Io::ConnectionAborted | Io::BrokenPipe | Io::UnexpectedEof) => {
-                return "reset";
-            }
-            Some(Io::HostUnreachable | Io::NetworkUnreachable | Io::NetworkDown) => return "unreachable",
-            Some(Io::TimedOut) => return "timeout",
-            _ => {}
-        }
-        // io::Error shows the source of what it wraps, not what it wraps.
-        next = match io.and_then(std::io::Error::get_ref) {
-            Some(inner) => Some(inner),
-            None => cause.source(),
-        };
-    }
-    match error.phase() {
-        _ if fault.timed_out || error.is_timeout() => "timeout",
-        Some(Phase::Resolve) => "resolve",
-        Some(Phase::Tls) => "tls",
-        _ => "other",
-    }
 }

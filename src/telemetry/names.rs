@@ -61,6 +61,8 @@ metrics! {
     PHASE Gauge "unwedge_breaker_phase" ["origin" "group"] &[], "Phase of the circuit breaker: 0 closed, 1 open, 2 half-open, 3 forced open, 4 disabled.";
     TRANSITIONS Counter "unwedge_breaker_transitions_total" ["origin" "group" "from" "to"] &[], "Changes of phase of the circuit breaker.";
     EXPIRED_LEASES Counter "unwedge_breaker_expired_leases_total" ["origin" "group"] &[], "Probes of a half-open circuit that did not return within their lease.";
+    GATES_CLOSED Counter "unwedge_gates_closed_total" ["origin" "group"] &[], "Gates that were closed for calls of one path and credential, by a 429 or a quota of which nothing remained.";
+    GATE_CALLS Counter "unwedge_gate_calls_total" ["origin" "group" "outcome"] &[], "Calls that came to a closed gate: those that waited for it, and those that were refused since it opens too late for them.";
     FOLDED Counter "unwedge_groups_folded_total" ["origin"] &[], "Calls whose group shares the state of others, since their origin has too many groups.";
     HEALTH_CHECKS Counter "unwedge_health_checks_total" ["origin" "outcome"] &[], "Health checks, passed and failed.";
     CONNECTION_FAILURES Counter "unwedge_connection_failures_total" ["origin" "cause"] &[], "Connections that could not be had, by cause.";

@@ -52,6 +52,7 @@ mod event_streams_refused;
 mod faults_command;
 mod fetch_command;
 mod fetch_faults;
+mod gates;
 mod goodput;
 mod groups;
 mod gzip;

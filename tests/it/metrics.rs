@@ -340,6 +340,10 @@ async fn a_full_run_emits_every_metric_of_the_table_and_no_other() {
         assert!(polled_once(poll.as_mut()).await.is_none());
         service.in_flight().publish();
     }
+    let told = Peer::new().then(Reply::status(429).retry_after("100")).forever(Reply::ok(""));
+    let throttled = stack(&told, &built(StackLayer::builder()));
+    call(&throttled, get("/")).await.unwrap();
+    assert!(call(&throttled, get("/")).await.unwrap_err().is_refused());
     for n in 0..=1024 {
         let group = format!("one of many {n}");
         service.breakers().of_group(&"http://peer.test".parse().unwrap(), group).unwrap();

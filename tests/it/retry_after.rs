@@ -81,7 +81,8 @@ async fn beyond_a_scope_or_the_requests_own_deadline_it_comes_back_at_once_too()
     let service = stack(&peer, &built(exact()));
     let start = Instant::now();
     let scoped = within(3 * SECOND, call(&service, get("/"))).await.unwrap().unwrap();
-    let own = call(&service, with(get("/"), Deadline::after(3 * SECOND))).await.unwrap();
+    // On another path: this one is remembered.
+    let own = call(&service, with(get("/own"), Deadline::after(3 * SECOND))).await.unwrap();
     for answer in [scoped, own] {
         assert_eq!(answer.status(), 429);
         assert_eq!(answer.body().attempts().retry_after, Some(5 * SECOND));

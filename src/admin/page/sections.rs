@@ -164,6 +164,10 @@ fn breaker(shown: &Snapshot) -> String {
     if let (Some(down), true) = (shown.opened_for, shown.phase != Phase::Closed) {
         let _ = write!(text, " \u{b7} not closed for {}", brief(down));
     }
+    if let Some(opens) = shown.gate_opens_in {
+        let _ =
+            write!(text, " \u{b7} {} gates closed by a 429, the next opens in {}", shown.gates, brief(opens));
+    }
     if shown.expired_leases > 0 {
         let _ = write!(text, " \u{b7} {} probes never returned", shown.expired_leases);
     }

@@ -31,6 +31,8 @@ impl Breaker {
             probes_passed: state.probes_passed,
             expired_leases: state.expired_leases,
             generation: u64::from(state.generation),
+            gates: 0,
+            gate_opens_in: None,
         }
     }
 

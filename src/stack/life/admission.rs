@@ -56,6 +56,11 @@ impl Life {
             let phase = if self.attempt == 0 { Phase::Ready } else { Phase::BackOff };
             return Admission::Refused(error.at(phase));
         }
+        if self.heeds_gates() {
+            if let Some(stopped) = self.pass_gate(now) {
+                return stopped;
+            }
+        }
         if self.long_poll.is_some() {
             if let Some(until) = self.lane.gaps.until(&self.lane.shared.hasher, &self.uri(), now) {
                 self.enter(Phase::BackOff, now);

@@ -3,6 +3,7 @@
 
 mod admission;
 mod body;
+mod gate;
 mod health;
 mod limits;
 mod outcome;
@@ -29,6 +30,7 @@ use crate::origin::Target;
 use crate::preflight::Waiting;
 use crate::retry::classify::is_idempotent;
 use crate::retry::spared::Spared;
+use crate::stack::gated::{Place, credential};
 use crate::stack::hop::Hop;
 use crate::stack::lane::Lane;
 use crate::stack::wait::Clock;
@@ -57,6 +59,10 @@ pub(super) struct Life {
     endless: bool,
     /// The limits of this call, where its request has some of its own.
     own: Option<Box<Bounds>>,
+    /// What stands for its credential at a gate.
+    credential: u64,
+    /// Where it waits at one.
+    place: Option<Box<Place>>,
     /// For a classifier of the user's.
     head: Option<Box<KeptHead>>,
     pub(super) started: Instant,
@@ -189,6 +195,8 @@ impl Life {
             endless,
             own,
             head,
+            credential: credential(&shared.hasher, request.headers()),
+            place: None,
             started,
             asked: now,
             deadline,
@@ -290,6 +298,7 @@ impl Drop for Life {
             self.lane.shared.table.leave(slot);
         }
         self.give_back();
+        self.leave_gate();
         match self.permit.take() {
             // What a shutdown cuts off was not hung.
             Some(permit) if member::is_ending() => {

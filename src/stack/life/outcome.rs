@@ -93,6 +93,9 @@ impl Life {
         }
         self.good = class.evidence == Evidence::Success;
         self.note_gap(head, class, now);
+        if self.speaks_of_quota(head) {
+            self.note_quota(head, class.evidence, now);
+        }
         if class.repeat == Repeat::Never {
             let mut plan = plan(&self.method, head, self.collect);
             if self.follows && is_redirect(head) {
