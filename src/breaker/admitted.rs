@@ -80,7 +80,7 @@ impl Admitted {
         if self.ticket.slot != 0 {
             breaker.pass_probe(&mut self.ticket, now);
         }
-        self.ticket.timed = false;
+        (self.ticket.timed, self.ticket.streams) = (false, true);
     }
 
     /// The generation of a half-open admission; `None` where the circuit was closed.

@@ -1,6 +1,7 @@
 //! The breaker once more, written for reading: time goes on tick by tick, and what counts is counted anew from the
 //! whole history each time. [`check`] plays one history on it and on the machine and compares them after each step.
 
+mod counts;
 mod history;
 mod play;
 
@@ -8,7 +9,6 @@ pub use play::check;
 
 use super::Phase;
 use super::values::{Outcome, Place, Refused, State};
-use super::window::Totals;
 use history::{Plan, TICK, ticks};
 use std::time::Duration;
 
@@ -29,6 +29,7 @@ struct Call {
     end: u64,
     over: bool,
     overdue: bool,
+    streams: bool,
 }
 
 impl Call {
@@ -49,7 +50,7 @@ enum What {
 struct Event {
     at: u64,
     took: u64,
-    poll: bool,
+    timed: bool,
     what: What,
 }
 
@@ -95,7 +96,7 @@ impl Reference {
     /// In flight. One whose lease ends in this very tick is still there for `wait` to find; the others just leave.
     fn probes(&self, polls: bool) -> impl Iterator<Item = &Call> {
         let half_open = self.phase == Phase::HalfOpen;
-        let in_flight = move |c: &&Call| half_open && c.generation == self.generation && !c.over;
+        let in_flight = move |c: &&Call| half_open && c.probing && c.generation == self.generation && !c.over;
         let there = |c: &&Call| c.end + u64::from(c.place == Place::Sent) > self.now;
         self.calls.iter().filter(in_flight).filter(there).filter(move |c| c.is_poll() == polls)
     }
@@ -129,6 +130,7 @@ impl Reference {
             end: self.now + length,
             over: false,
             overdue: false,
+            streams: false,
         });
         Ok(())
     }
@@ -149,10 +151,22 @@ impl Reference {
         true
     }
 
+    fn stream(&mut self, call: usize) {
+        if self.calls[call].probing {
+            self.record(call, Outcome::Success);
+        }
+        let generation = self.generation;
+        let c = &mut self.calls[call];
+        if c.probing {
+            (c.generation, c.probing, c.over) = (generation, false, false);
+        }
+        c.streams = true;
+    }
+
     fn record(&mut self, call: usize, outcome: Outcome) {
         let c = self.calls[call];
         let (poll, took) = (c.is_poll(), self.now - c.sent);
-        let late = self.phase == Phase::HalfOpen && !poll && c.end <= self.now;
+        let late = self.phase == Phase::HalfOpen && !poll && (c.end <= self.now || !c.probing);
         let parked = self.phase == Phase::HalfOpen && poll && took >= SECOND;
         self.calls[call].over = true;
         if c.over || late || c.generation != self.generation || matches!(self.phase, Phase::Disabled) {
@@ -162,6 +176,7 @@ impl Reference {
             Outcome::Success => (What::Success, None),
             Outcome::TimedOut => (What::Failure { in_run: !c.overdue }, None),
             Outcome::Failure { .. } if self.phase == Phase::Closed && self.is_one_event(c.sent) => return,
+            Outcome::Hang if c.streams && self.phase == Phase::Closed && self.is_one_event(c.sent) => return,
             Outcome::Failure { retry_after } => (What::Failure { in_run: !c.overdue }, retry_after),
             Outcome::Neutral { retry_after } => (What::Neutral, retry_after),
             Outcome::Hang => (What::Hang { in_run: !c.overdue }, None),
@@ -171,10 +186,11 @@ impl Reference {
         if failed && parked {
             return;
         }
-        let slow = !poll && self.plan.ratio.as_ref().is_some_and(|r| took > r.slow_after);
+        let timed = !poll && !c.streams;
+        let slow = timed && self.plan.ratio.as_ref().is_some_and(|r| took > r.slow_after);
         if what == What::Success {
             self.last_success = Some(self.now);
-            if !poll {
+            if timed {
                 self.successes.push((self.now, took));
             }
             if self.phase == Phase::HalfOpen && slow {
@@ -186,7 +202,7 @@ impl Reference {
                 self.record.push((self.now, false));
             }
         }
-        self.events.push(Event { at: self.now, took, poll, what });
+        self.events.push(Event { at: self.now, took, timed, what });
         let retry_after = retry_after.map_or(0, |d| (d.as_millis() / TICK.as_millis()) as u64);
         match (self.phase, what) {
             (Phase::Closed, _) if failed && self.is_down() => self.open(retry_after),
@@ -257,41 +273,6 @@ impl Reference {
     fn passed(&self) -> u64 {
         let half_open = self.phase == Phase::HalfOpen;
         self.events.iter().filter(|e| half_open && e.what == What::Success).count() as u64
-    }
-
-    fn totals(&self) -> Totals {
-        let results: Vec<_> = self.events.iter().filter(|e| !matches!(e.what, What::Hang { .. })).collect();
-        let mut totals = Totals::default();
-        if self.phase != Phase::Closed {
-            return totals;
-        }
-        let Some(r) = &self.plan.ratio else {
-            results.iter().for_each(|e| totals.add(e.what != What::Success, false));
-            return totals;
-        };
-        let nanos = |tick: u64| tick * TICK.as_nanos() as u64;
-        let step = nanos(r.window).div_ceil(r.buckets);
-        let mut groups: Vec<Vec<&Event>> = Vec::new();
-        for event in results {
-            match groups.last_mut() {
-                Some(group) if nanos(event.at - group[0].at) < step => group.push(event),
-                _ => groups.push(vec![event]),
-            }
-        }
-        let recent = |group: &Vec<&Event>| nanos(self.now - group[0].at) < step * r.buckets;
-        for event in groups.iter().filter(|group| recent(group)).flatten() {
-            totals.add(event.what != What::Success, event.took > r.slow_after && !event.poll);
-        }
-        totals
-    }
-
-    fn ratio_says_open(&self) -> bool {
-        let Totals { calls, failures, slow } = self.totals();
-        let Some(r) = &self.plan.ratio else {
-            return false;
-        };
-        calls >= r.min_calls
-            && (failures * 100 >= calls * r.failed_percent || slow * 100 >= calls * r.slow_percent)
     }
 
     fn open(&mut self, retry_after: u64) {

@@ -56,12 +56,14 @@ pub(crate) struct Ticket {
     /// Whether the time it takes says how fast the server is.
     pub(crate) timed: bool,
     pub(crate) overdue: bool,
+    /// Its answer was handed over.
+    pub(crate) streams: bool,
 }
 
 impl Ticket {
     pub(crate) fn new(now: Instant, generation: u32, lease: Lease) -> Ticket {
         let records = lease.place != Place::Poll;
-        Ticket { admitted: now, generation, slot: 0, records, timed: records, overdue: false }
+        Ticket { admitted: now, generation, slot: 0, records, timed: records, overdue: false, streams: false }
     }
 }
 

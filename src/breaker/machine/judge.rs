@@ -17,6 +17,8 @@ impl Machine {
         let in_run = match outcome {
             Outcome::Nothing => return,
             Outcome::Failure { .. } if self.is_of_an_event(ticket, now) => return,
+            // Streams stall together, and their readers leave together.
+            Outcome::Hang if ticket.streams && self.is_of_an_event(ticket, now) => return,
             Outcome::Failure { .. } | Outcome::TimedOut | Outcome::Hang => {
                 if !ticket.overdue {
                     self.run = self.run.saturating_add(1);

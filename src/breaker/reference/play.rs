@@ -78,6 +78,17 @@ pub fn check(bytes: &[u8]) {
                     }
                 }
             }
+            Op::Stream(call) => {
+                if let Some(at) = pick(call, &tickets).filter(|at| tickets[*at].1.records) {
+                    let (call, ticket) = &mut tickets[at];
+                    if ticket.slot != 0 {
+                        machine.record(ticket, Outcome::Success, now, &mut out);
+                        (ticket.slot, ticket.generation) = (0, machine.generation());
+                    }
+                    (ticket.timed, ticket.streams) = (false, true);
+                    reference.stream(*call);
+                }
+            }
             Op::Record(call, outcome) => {
                 if let Some(at) = pick(call, &tickets) {
                     let (call, ticket) = tickets.swap_remove(at);

@@ -214,6 +214,24 @@ async fn an_answer_in_the_midst_of_an_event_does_not_make_it_two() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn readers_that_leave_streams_which_stalled_together_tell_of_one_event() {
+    let b = breaker(steady());
+    let mut crowd: Vec<_> = (0..16).map(|_| permit(&b)).collect();
+    advance(secs(1)).await;
+    for stream in &mut crowd {
+        stream.call().streams(&b, Instant::now());
+        stream.heard();
+    }
+    advance(secs(5)).await;
+    drop(crowd);
+    assert_eq!((phase(&b), b.snapshot().consecutive_failures), (Phase::Closed, 1));
+    let silent: Vec<_> = (0..16).map(|_| permit(&b)).collect();
+    advance(secs(5)).await;
+    drop(silent);
+    assert_eq!(phase(&b), Phase::Open, "calls without an answer hang each for itself");
+}
+
+#[tokio::test(start_paused = true)]
 async fn time_outs_count_each_however_close_they_are() {
     let b = breaker(steady());
     let crowd: Vec<_> = (0..4).map(|_| permit(&b)).collect();
