@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{MissedTickBehavior, interval};
 
 /// So many calls at once, again and again.
 #[derive(Clone, Copy, Debug)]
@@ -45,9 +45,11 @@ impl Tally {
 pub(crate) async fn offer(caller: Caller, load: Load, url: String) -> Tally {
     let (caller, url) = (Arc::new(caller), Arc::new(url));
     let mut calls = JoinSet::new();
-    let start = Instant::now();
-    for round in 0..load.rounds {
-        sleep_until(start + load.every * round).await;
+    let mut tick = interval(load.every);
+    // Where the machine itself was away for a moment, the calls of that moment do not all come at once.
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    for _ in 0..load.rounds {
+        tick.tick().await;
         for _ in 0..load.burst {
             let (caller, url) = (Arc::clone(&caller), Arc::clone(&url));
             calls.spawn(async move { caller.get(&url).await });
