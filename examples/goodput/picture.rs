@@ -14,6 +14,7 @@ const WIDTH: i32 = 1080;
 const LEFT: i32 = 170;
 const RIGHT: i32 = 640;
 const WORDS: i32 = 664;
+const SENT: i32 = 900;
 const TOP: i32 = 148;
 const ROW: i32 = 26;
 
@@ -61,11 +62,13 @@ fn head(area: &Area<'_>) -> Drawn {
         ("unwedge without its breaker", NO_BREAKER),
         ("unwedge", UNWEDGE),
     ] {
-        mark(area, (x + 7, 94), &colour, colour == UNWEDGE)?;
+        mark(area, (x + 7, 94), &colour)?;
         text(area, word, (x + 22, 94), 15, &INK)?;
         x += 22 + 30 + 7 * i32::try_from(word.len())?;
     }
-    text(area, "requests a call, retries and unwedge", (WORDS + 170, TOP - 12), 13, &GREY)
+    text(area, "requests a call:", (SENT - 90, TOP - 12), 13, &GREY)?;
+    text(area, "retries", (SENT + 18, TOP - 12), 13, &GREY)?;
+    text(area, "unwedge", (SENT + 88, TOP - 12), 13, &GREY)
 }
 
 fn axis(area: &Area<'_>, bottom: i32) -> Drawn {
@@ -81,27 +84,31 @@ fn day(area: &Area<'_>, over: &Over, y: i32) -> Drawn {
     let lost = |client: Client| over.of(client).map_or(0.0, |score| 100.0 * (1.0 - score.success()));
     text(area, over.day.name, (24, y), 15, &INK)?;
     area.draw(&Rectangle::new([(LEFT, y - 7), (RIGHT, y + 7)], GROUND.filled()))?;
-    // Without the breaker last of the others: where two meet, the nearer rival is seen.
+    // The wider ones first: where several meet, all are seen.
     for (client, colour) in
         [(Client::None, NONE), (Client::Retries, RETRIES), (Client::NoBreaker, NO_BREAKER)]
     {
-        mark(area, (at(lost(client)), y), &colour, false)?;
+        mark(area, (at(lost(client)), y), &colour)?;
     }
     let colour = if over.worse.is_empty() { UNWEDGE } else { WORSE };
-    mark(area, (at(lost(Client::Unwedge)), y), &colour, true)?;
+    mark(area, (at(lost(Client::Unwedge)), y), &colour)?;
     let told = format!("{:.2} % lost", lost(Client::Unwedge));
     bold(area, &told, (WORDS, y), 14, &colour)?;
     let sent = |client: Client| over.of(client).map_or(0.0, Score::sent_per_call);
-    let told = format!("{:.2}   {:.2}", sent(Client::Retries), sent(Client::Unwedge));
-    text(area, &told, (WORDS + 170, y), 14, &GREY)
+    for (client, x) in [(Client::Retries, SENT + 18), (Client::Unwedge, SENT + 88)] {
+        text(area, &format!("{:.2}", sent(client)), (x, y), 14, &GREY)?;
+    }
+    Ok(())
 }
 
 /// A dot, or for the stack a ring around where the others may be.
-fn mark(area: &Area<'_>, at: (i32, i32), colour: &RGBColor, ring: bool) -> Drawn {
-    if ring {
-        area.draw(&Circle::new(at, 8, colour.stroke_width(3)))?;
-    } else {
-        area.draw(&Circle::new(at, 5, colour.filled()))?;
+fn mark(area: &Area<'_>, at: (i32, i32), colour: &RGBColor) -> Drawn {
+    let dot = |size: i32| Circle::new(at, size, colour.filled());
+    match *colour {
+        UNWEDGE | WORSE => area.draw(&Circle::new(at, 8, colour.stroke_width(3)))?,
+        RETRIES => area.draw(&dot(6))?,
+        NO_BREAKER => area.draw(&dot(3))?,
+        _ => area.draw(&dot(5))?,
     }
     Ok(())
 }

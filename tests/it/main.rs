@@ -68,6 +68,7 @@ mod manual;
 mod metrics;
 mod neighbours;
 mod no_evidence;
+mod ordinary_days;
 mod outcomes;
 mod package;
 #[cfg(unix)]
