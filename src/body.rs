@@ -40,7 +40,8 @@ enum Kind {
     },
 }
 
-/// How a response came about: carried by its [`Body`], and a response extension where there was more than one attempt.
+/// How a response came about: carried by its [`Body`], and a response extension where there was more than one attempt or
+/// it is known when to come back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Attempts {
@@ -51,11 +52,17 @@ pub struct Attempts {
     /// What the server asked to wait, in full, where the call did not wait for it: because it was too long, or because
     /// the request was not to be sent again.
     pub retry_after: Option<Duration>,
+    /// When a new call has a chance, where that is known: the circuit of the origin is open or its health check stands
+    /// against it until then. At least `retry_after`.
+    pub retry_in: Option<Duration>,
+    /// Whether the body is only the beginning of what the server sent: the call was turned away after this response,
+    /// when no more of it than its first 4 KiB, or what came within 100 ms, had been kept.
+    pub cut: bool,
 }
 
 impl Default for Attempts {
     fn default() -> Attempts {
-        Attempts { count: 1, elapsed: Duration::ZERO, retry_after: None }
+        Attempts { count: 1, elapsed: Duration::ZERO, retry_after: None, retry_in: None, cut: false }
     }
 }
 

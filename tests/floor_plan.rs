@@ -118,10 +118,16 @@ const PURE: &[&str] = &[
 ];
 
 /// (file, why) of what may box a future although it is a part or the stack.
-const BOXES: &[(&str, &str)] = &[(
-    "src/stack/stream.rs",
-    "a response body has one type over every inner service: boxed once, when it streams",
-)];
+const BOXES: &[(&str, &str)] = &[
+    (
+        "src/stack/stream.rs",
+        "a response body has one type over every inner service: boxed once, when it streams",
+    ),
+    (
+        "src/stack/life/refusal.rs",
+        "what wakes a call in its back-off stays where it is put; made after a failure, and no part of a call before",
+    ),
+];
 
 const PLAN: Plan = Plan {
     floors: FLOORS,

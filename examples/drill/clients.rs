@@ -125,7 +125,8 @@ fn unwedge(manner: Manner, http2: bool) -> Result<Client, Error> {
         }
         Manner::Patient => {
             let patient = backoff(5, 20).jitter(Jitter::None);
-            let retry = retry::Settings::default().max_retries(10).backoff(patient).wait_when_refused(true);
+            let retry =
+                retry::Settings::default().max_retries(10).backoff(patient).wait_when_refused(outside(1800));
             let health = preflight::Settings::new("/health").interval(outside(30)).timeout(outside(5));
             client
                 .retry(retry)
@@ -148,7 +149,7 @@ async fn call(client: &Client, ask: Ask, url: &str) -> Result<(), Trouble> {
     let (status, attempts) = (response.status(), response.attempts());
     response.bytes().await.map_err(trouble)?;
     if says_no(status) {
-        return Err(Trouble { refused: false, retry_in: attempts.retry_after });
+        return Err(Trouble { refused: false, retry_in: attempts.retry_in });
     }
     Ok(())
 }

@@ -107,7 +107,7 @@ impl<'a> Fetch<'a> {
                 told.status = Some(response.status());
                 let attempts = response.body().attempts();
                 told.attempts = attempts.count;
-                told.retry_in = attempts.retry_after;
+                told.retry_in = attempts.retry_in;
                 let until = deadline.map(|deadline| began + deadline);
                 self.read(response.into_body(), until, &mut told.bytes).await
             }

@@ -17,7 +17,7 @@ use crate::telemetry::{self, Subject};
 use std::fmt;
 use std::sync::{OnceLock, PoisonError};
 use std::time::Duration;
-use tokio::sync::broadcast;
+use tokio::sync::{Notify, broadcast};
 use tokio::time::Instant;
 
 /// A subscriber that falls this far behind is told how many it missed.
@@ -46,6 +46,10 @@ struct Cell {
     /// Made by the first subscriber.
     own: OnceLock<broadcast::Sender<Transition>>,
     shared: Option<broadcast::Sender<Transition>>,
+    /// Told of every change of phase.
+    changed: Notify,
+    /// Told when calls are let through again.
+    better: Arc<Notify>,
 }
 
 impl Breaker {
@@ -86,6 +90,8 @@ impl Breaker {
             rules: Arc::clone(rules),
             own: OnceLock::new(),
             shared,
+            changed: Notify::new(),
+            better: Arc::default(),
         }))
     }
 

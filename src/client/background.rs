@@ -6,6 +6,7 @@ use crate::error::Error;
 use crate::origin::Origin;
 use crate::stack::Stack;
 use crate::sync::{Mutex, lock};
+use http::Uri;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
@@ -20,29 +21,87 @@ const ORIGINS: usize = 64;
 pub(super) struct Background(Arc<Tasks>);
 
 #[derive(Default)]
-struct Tasks(Mutex<HashMap<Origin, AbortHandle>>);
+struct Tasks(Mutex<HashMap<Origin, Watched>>);
+
+struct Watched {
+    uri: Uri,
+    /// None while it is being started.
+    task: Option<AbortHandle>,
+}
+
+impl Watched {
+    /// A task ends only with its runtime.
+    fn is_gone(&self) -> bool {
+        self.task.as_ref().is_some_and(AbortHandle::is_finished)
+    }
+}
 
 impl Background {
-    /// Sees to it that the origin of this URL is checked. A task that ended with its runtime is started anew.
-    pub(super) fn watch(&self, stack: &Stack<Decoding>, uri: &http::Uri) {
+    /// Sees to it that the origin of this URL is checked, and all others whose tasks ended with their runtime.
+    pub(super) fn watch(&self, stack: &Stack<Decoding>, uri: &Uri) {
         let (Ok(origin), Ok(runtime)) = (Origin::of(uri), Handle::try_current()) else { return };
-        let mut tasks = lock(&self.0.0);
-        if tasks.get(&origin).is_some_and(|task| !task.is_finished()) || tasks.len() >= ORIGINS {
-            return;
+        let mut starting = Starting { tasks: &self.0, left: Vec::new() };
+        {
+            let mut tasks = lock(&self.0.0);
+            let known = tasks.get(&origin);
+            if known.is_some_and(|watched| !watched.is_gone()) {
+                return;
+            }
+            let new = known.is_none();
+            for (origin, watched) in tasks.iter_mut().filter(|(_, watched)| watched.is_gone()) {
+                watched.task = None;
+                starting.left.push((origin.clone(), watched.uri.clone()));
+            }
+            if new && tasks.len() < ORIGINS {
+                tasks.insert(origin.clone(), Watched { uri: uri.clone(), task: None });
+                starting.left.push((origin, uri.clone()));
+            }
         }
-        let checks = stack.keep_health_fresh::<Body, Decoded>(uri.clone());
-        #[expect(clippy::disallowed_methods, reason = "its owner is the client: aborted with the last clone")]
-        let task = runtime.spawn(async {
-            // It ends only where there is nothing to check; the calls find that out by themselves.
-            let _: Result<(), Error> = checks.await;
-        });
-        tasks.insert(origin, task.abort_handle());
+        // Outside of the lock: the service that is cloned may be a user's.
+        while let Some((_, uri)) = starting.left.last() {
+            let checks = stack.keep_health_fresh::<Body, Decoded>(uri.clone());
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "its owner is the client: aborted with the last clone"
+            )]
+            let task = runtime.spawn(async {
+                // It ends only where there is nothing to check; the calls find that out by themselves.
+                let _: Result<(), Error> = checks.await;
+            });
+            starting.started(task.abort_handle());
+        }
+    }
+}
+
+/// Places that are taken; given back where their tasks cannot be started.
+struct Starting<'a> {
+    tasks: &'a Tasks,
+    left: Vec<(Origin, Uri)>,
+}
+
+impl Starting<'_> {
+    fn started(&mut self, task: AbortHandle) {
+        let Some((origin, _)) = self.left.pop() else { return };
+        if let Some(watched) = lock(&self.tasks.0).get_mut(&origin) {
+            watched.task = Some(task);
+        }
+    }
+}
+
+impl Drop for Starting<'_> {
+    fn drop(&mut self) {
+        if !self.left.is_empty() {
+            let mut tasks = lock(&self.tasks.0);
+            for (origin, _) in self.left.drain(..) {
+                tasks.remove(&origin);
+            }
+        }
     }
 }
 
 impl Drop for Tasks {
     fn drop(&mut self) {
-        for task in lock(&self.0).values() {
+        for task in lock(&self.0).values().filter_map(|watched| watched.task.as_ref()) {
             task.abort();
         }
     }

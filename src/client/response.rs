@@ -196,6 +196,8 @@ impl Response {
         inner.target = Some(target);
         inner.status = Some(status);
         inner.attempt = attempts.count;
+        // The wait that the server asks for is in the sentence already.
+        inner.retry_in = attempts.retry_in.filter(|in_all| retry_in.is_none_or(|asked| *in_all > asked));
         if let Some(story) = head.extensions.remove::<Story>() {
             inner.attempts_allowed = story.attempts_allowed;
             inner.journal = story.journal;

@@ -24,8 +24,9 @@ pub struct Retry {
     pub backoff_multiplier: f64,
     /// How waits are spread. Default full.
     pub jitter: Jitter,
-    /// Whether a refusal is waited out. Default false.
-    pub wait_when_refused: bool,
+    /// The longest refusal that is waited out; `0s` for none. Default 3 s.
+    #[serde(with = "period")]
+    pub wait_when_refused: Duration,
     /// The longest `Retry-After` that is waited for. Default 60 s, or the longest wait if that is longer.
     #[serde(with = "period::maybe")]
     pub retry_after_cap: Option<Duration>,
@@ -75,7 +76,7 @@ impl Default for Retry {
             max_retries: 3,
             backoff_multiplier: 2.0,
             jitter: Jitter::Full,
-            wait_when_refused: false,
+            wait_when_refused: Duration::from_secs(3),
             retry_after_cap: None,
             remember: retry::Remember::Path,
             budget: Budget::default(),

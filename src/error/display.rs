@@ -238,6 +238,10 @@ fn story(inner: &Inner, f: &mut Formatter<'_>) -> fmt::Result {
         write!(f, "{}{}", if gap == " (" { gap } else { "; " }, Redirected(inner.redirects))?;
         gap = "; ";
     }
+    if let Some(retry_in) = inner.retry_in {
+        write!(f, "{}next try in {:#}", if gap == " (" { gap } else { "; " }, human(retry_in))?;
+        gap = "; ";
+    }
     f.write_str(if gap == " (" { "" } else { ")" })
 }
 

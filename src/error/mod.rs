@@ -48,6 +48,8 @@ pub(crate) struct Inner {
     pub(crate) body: bytes::Bytes,
     /// How many redirects were followed before.
     pub(crate) redirects: u32,
+    /// For how long the circuit is open, or the health check stands against a new call, where that is not its kind.
+    pub(crate) retry_in: Option<Duration>,
     pub(crate) fault: Fault,
     pub(crate) source: Option<BoxError>,
 }
@@ -84,6 +86,7 @@ impl Error {
             #[cfg(feature = "sse")]
             body: bytes::Bytes::new(),
             redirects: 0,
+            retry_in: None,
             fault: Fault::default(),
             source: None,
         }))
@@ -155,15 +158,16 @@ impl Error {
         self.0.phase
     }
 
-    /// When a new call has a chance, where the failure says so: a refusal by breaker or health check, or a
-    /// `Retry-After` that was too long to wait for.
+    /// When a new call has a chance, where that is known: a refusal by breaker or health check, a `Retry-After` that was
+    /// too long to wait for, or a failure after which the circuit is open.
     pub fn retry_in(&self) -> Option<Duration> {
-        match self.0.kind {
+        let told = match self.0.kind {
             ErrorKind::Open { retry_in }
             | ErrorKind::Unhealthy { retry_in, .. }
             | ErrorKind::RetryAfter { retry_in } => Some(retry_in),
             _ => None,
-        }
+        };
+        told.max(self.0.retry_in)
     }
 
     /// How many attempts began, this one included; 0 where the call was refused before the first.

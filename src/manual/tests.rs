@@ -66,7 +66,7 @@ fn the_settings_of_retry_are_those_of_the_code() {
     assert_eq!(retry.backoff, retry.backoff.clone().jitter(retry::Jitter::Full));
     default_is("`backoff` jitter", "full");
     default_is("`retry_after_cap`", spaced(retry.cap()));
-    default_is("`wait_when_refused`", off(retry.wait_when_refused.then_some(())));
+    default_is("`wait_when_refused`", spaced(retry.wait_when_refused));
     assert_eq!(retry.remember, retry::Remember::Path);
     default_is("`remember`", "path");
     let gate = include_str!("../retry/gate.rs");
@@ -124,7 +124,7 @@ fn the_settings_of_the_health_check_are_those_of_the_code() {
     let health = preflight::Settings::new("/health");
     default_is("`interval`", spaced(health.interval));
     default_is("`timeout`", spaced(health.timeout));
-    let accepted = |code| http::StatusCode::from_u16(code).is_ok_and(health.accept);
+    let accepted = |code| http::StatusCode::from_u16(code).is_ok_and(|status| (health.accept)(status));
     assert!((100..=999).all(|code| accepted(code) == (200..300).contains(&code)));
     default_is("`accept`", "2xx");
     assert_eq!(health.mode, preflight::Mode::OnDemand);

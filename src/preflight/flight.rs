@@ -101,6 +101,25 @@ impl Flight {
         }
     }
 
+    /// For a check that is a probe of a half-open circuit: `Some(number)` to send it, however fresh the verdict is, unless
+    /// another is under way.
+    pub(crate) fn probe(&self, generation: u64, now: Instant) -> Option<u64> {
+        let state = &mut *lock(&self.0);
+        if state.under_way.is_some_and(|(_, ends)| now < ends) {
+            return None;
+        }
+        state.generation = generation;
+        state.doubt();
+        Some(state.begin(now))
+    }
+
+    /// Whether nobody has to check now: the verdict is fresh, or a check is under way.
+    pub(crate) fn rests(&self, now: Instant) -> bool {
+        let state = lock(&self.0);
+        let checking = state.under_way.is_some_and(|(_, ends)| now < ends);
+        checking || state.trusted == Some(true) || state.verdict.ask(now) != Advice::Check
+    }
+
     /// While this is pending, ask again at [`leader_ends`](Flight::leader_ends).
     pub(crate) fn poll(&self, waiting: &Waiting, now: Instant, cx: &mut Context<'_>) -> Poll<Ended> {
         let state = &mut *lock(&self.0);
@@ -212,115 +231,4 @@ fn wake(waiters: Vec<(u64, Waker)>) {
 mod loom_models;
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const LEASE: Duration = Duration::from_secs(6);
-
-    fn poll(flight: &Flight, waiting: &Waiting, now: Instant) -> Poll<Ended> {
-        flight.poll(waiting, now, &mut Context::from_waker(Waker::noop()))
-    }
-
-    /// The probe under way, or a new one, ends like this.
-    fn verdict(flight: &Flight, result: Result<(), Arc<str>>, now: Instant) -> Option<Duration> {
-        let under_way = lock(&flight.0).under_way;
-        let number = under_way.map_or_else(|| lock(&flight.0).begin(now), |(number, _)| number);
-        flight.finish(number, result, now)
-    }
-
-    fn wait(flight: &Flight, now: Instant) -> Waiting {
-        match flight.ask(None, now) {
-            Answer::Wait(waiting) => waiting,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn one_caller_leads_and_the_others_share_its_verdict() {
-        let now = Instant::now();
-        let flight = Flight::new(Duration::from_secs(30), LEASE, Mode::OnDemand);
-        assert!(matches!(flight.ask(None, now), Answer::Lead(_)));
-        let (a, b) = (wait(&flight, now), wait(&flight, now));
-        assert!(poll(&flight, &a, now).is_pending());
-        verdict(&flight, Err("503".into()), now);
-        assert!(matches!(poll(&flight, &a, now), Poll::Ready(Ended::Failed(cause)) if &*cause == "503"));
-        assert!(matches!(poll(&flight, &b, now), Poll::Ready(Ended::Failed(_))));
-        assert!(matches!(flight.ask(None, now), Answer::Refuse { .. }));
-    }
-
-    #[test]
-    fn a_leader_that_leaves_makes_one_waiter_lead_and_the_verdict_stays_unknown() {
-        let now = Instant::now();
-        let flight = Flight::new(Duration::from_secs(30), LEASE, Mode::OnDemand);
-        assert!(matches!(flight.ask(None, now), Answer::Lead(_)));
-        let (a, b) = (wait(&flight, now), wait(&flight, now));
-        flight.abandon(1);
-        assert_eq!(flight.next_check(), None);
-        assert!(matches!(poll(&flight, &a, now), Poll::Ready(Ended::Lead(_))));
-        assert!(poll(&flight, &b, now).is_pending(), "one probe on the wire");
-        verdict(&flight, Ok(()), now);
-        assert!(matches!(poll(&flight, &b, now), Poll::Ready(Ended::Passed)));
-    }
-
-    #[test]
-    fn a_waiter_that_leaves_is_forgotten() {
-        let now = Instant::now();
-        let flight = Flight::new(Duration::from_secs(30), LEASE, Mode::OnDemand);
-        assert!(matches!(flight.ask(None, now), Answer::Lead(_)));
-        let waiting = wait(&flight, now);
-        assert!(poll(&flight, &waiting, now).is_pending());
-        flight.leave(&waiting);
-        assert!(lock(&flight.0).waiters.is_empty());
-    }
-
-    #[test]
-    fn a_new_half_open_generation_makes_the_verdict_stale_once() {
-        let now = Instant::now();
-        let flight = Flight::new(Duration::from_secs(30), LEASE, Mode::OnDemand);
-        verdict(&flight, Ok(()), now);
-        assert!(matches!(flight.ask(None, now), Answer::Go));
-        assert!(matches!(flight.ask(Some(2), now), Answer::Lead(_)));
-        verdict(&flight, Ok(()), now);
-        assert!(matches!(flight.ask(Some(2), now), Answer::Go));
-    }
-
-    #[test]
-    fn after_failure_means_no_check_before_the_first_failure_and_none_after_the_next_success() {
-        let now = Instant::now();
-        let flight = Flight::new(Duration::from_secs(30), LEASE, Mode::AfterFailure);
-        assert!(matches!(flight.ask(None, now + Duration::from_secs(3600)), Answer::Go));
-        flight.doubt();
-        assert!(matches!(flight.ask(None, now), Answer::Lead(_)));
-        verdict(&flight, Ok(()), now);
-        assert!(matches!(flight.ask(None, now + Duration::from_secs(3600)), Answer::Go));
-    }
-
-    #[test]
-    fn an_outage_that_ends_says_how_long_it_was() {
-        let now = Instant::now();
-        let flight = Flight::new(Duration::from_secs(30), LEASE, Mode::OnDemand);
-        assert_eq!(verdict(&flight, Ok(()), now), None);
-        assert_eq!(verdict(&flight, Err("503".into()), now), None);
-        let later = now + Duration::from_secs(7);
-        assert_eq!(verdict(&flight, Ok(()), later), Some(Duration::from_secs(7)));
-    }
-
-    #[test]
-    fn a_leader_that_nobody_polls_any_more_loses_its_lead_and_its_late_verdict_is_no_news() {
-        let now = Instant::now();
-        let flight = Flight::new(Duration::from_secs(30), LEASE, Mode::OnDemand);
-        assert!(matches!(flight.ask(None, now), Answer::Lead(1)));
-        let waiting = wait(&flight, now);
-        assert_eq!(flight.leader_ends(), Some(now + LEASE));
-        assert!(poll(&flight, &waiting, now + LEASE - Duration::from_millis(1)).is_pending());
-        assert!(matches!(poll(&flight, &waiting, now + LEASE), Poll::Ready(Ended::Lead(2))));
-        assert_eq!(flight.finish(1, Err("late".into()), now + LEASE), None);
-        flight.abandon(1);
-        assert!(
-            matches!(flight.ask(None, now + LEASE), Answer::Wait(_)),
-            "the second probe is still on the wire"
-        );
-        flight.finish(2, Ok(()), now + LEASE);
-        assert!(matches!(flight.ask(None, now + LEASE), Answer::Go));
-    }
-}
+mod tests;

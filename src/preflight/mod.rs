@@ -32,7 +32,7 @@ pub struct Settings {
     pub(crate) path: Arc<str>,
     pub(crate) interval: Duration,
     pub(crate) timeout: Duration,
-    pub(crate) accept: fn(StatusCode) -> bool,
+    pub(crate) accept: Arc<dyn Fn(StatusCode) -> bool + Send + Sync>,
     pub(crate) mode: Mode,
 }
 
@@ -45,7 +45,9 @@ pub enum Mode {
     OnDemand,
     /// The same, but an origin counts as healthy until an attempt fails.
     AfterFailure,
-    /// By a task of the client, one for each origin it was called with, so that no caller waits for a check. A stack
+    /// By a task of the client, one for each origin it was called with, so that no caller waits for a check, and that a
+    /// circuit which nobody calls closes again: while it is half-open the checks are its probes. At most 64 origins; the
+    /// others are checked on demand. Tasks that ended with their runtime begin anew with the next call. A stack
     /// without a `Client` runs `Stack::keep_health_fresh` for that; until it does, callers check as on demand.
     Background,
 }
@@ -57,7 +59,7 @@ impl Settings {
             path: path.into(),
             interval: Duration::from_secs(30),
             timeout: Duration::from_secs(5),
-            accept: |status| status.is_success(),
+            accept: Arc::new(|status| status.is_success()),
             mode: Mode::OnDemand,
         }
     }
@@ -75,8 +77,8 @@ impl Settings {
     }
 
     /// Which statuses are healthy. Default any 2xx.
-    pub fn accept(mut self, accept: fn(StatusCode) -> bool) -> Settings {
-        self.accept = accept;
+    pub fn accept(mut self, accept: impl Fn(StatusCode) -> bool + Send + Sync + 'static) -> Settings {
+        self.accept = Arc::new(accept);
         self
     }
 
@@ -101,6 +103,16 @@ impl Settings {
         }
         check("the interval of the health check", self.interval)?;
         check("the timeout of the health check", self.timeout)
+    }
+
+    /// What this status says: `Err` with the cause where it is not healthy.
+    pub(crate) fn judge(&self, status: StatusCode) -> Result<(), String> {
+        match status {
+            _ if (self.accept)(status) => Ok(()),
+            // Not a server that is down, but a setting that is wrong.
+            StatusCode::NOT_FOUND => Err("404, the path is not there".to_owned()),
+            _ => Err(status.as_u16().to_string()),
+        }
     }
 
     /// The health URL beside the one that is called.

@@ -67,7 +67,7 @@ pub enum Remember {
 /// | [`backoff`](Settings::backoff) | full jitter over 500 ms, doubling, at most 10 s | spreads the clients of a server that comes back (AWS, "Exponential Backoff and Jitter") |
 /// | [`budget`](Settings::budget) | 500 tokens, a retry costs 4, one token a second comes back | retries cannot multiply the load of an outage |
 /// | [`retry_after_cap`](Settings::retry_after_cap) | 60 s, or the cap of the back-off if that is longer | a longer wait is the caller's decision |
-/// | [`wait_when_refused`](Settings::wait_when_refused) | off | an open circuit answers at once |
+/// | [`wait_when_refused`](Settings::wait_when_refused) | 3 s | the open waits of a short restart are over by then; a longer outage answers at once |
 /// | [`remember`](Settings::remember) | of a path and credential | who asks again before the time only uses up the quota of others |
 #[derive(Clone, Debug)]
 #[must_use]
@@ -76,7 +76,7 @@ pub struct Settings {
     pub(crate) backoff: Backoff,
     pub(crate) budget: Option<Budget>,
     pub(crate) retry_after_cap: Option<Duration>,
-    pub(crate) wait_when_refused: bool,
+    pub(crate) wait_when_refused: Duration,
     pub(crate) remember: Remember,
     pub(crate) replay: Replay,
 }
@@ -88,7 +88,7 @@ impl Default for Settings {
             backoff: Backoff::default(),
             budget: Some(Budget::default()),
             retry_after_cap: None,
-            wait_when_refused: false,
+            wait_when_refused: Duration::from_secs(3),
             remember: Remember::default(),
             replay: Replay::default(),
         }
@@ -121,10 +121,29 @@ impl Settings {
         self
     }
 
-    /// Whether a refusal by breaker or health check is waited out under the deadline instead of ending the call. It
-    /// costs no attempt and no budget. Default off.
-    pub fn wait_when_refused(mut self, wait: bool) -> Settings {
-        self.wait_when_refused = wait;
+    /// The longest refusal that is waited out. Default 3 s; zero for none, a long one (10 years) for all that fit the
+    /// deadline.
+    ///
+    /// A call that meets an open circuit or a bad health verdict waits until that is over, plus up to 10 %, where that
+    /// is at most this long and ends before its deadline; so does a call that may be repeated and whose own failure has
+    /// opened the circuit, in place of its back-off. It waits as often as that holds, and spends no attempt and no
+    /// budget on it. Any other call ends at once: one that was never admitted with the refusal, one that had an attempt
+    /// with what that came to, and [`Attempts::retry_in`](crate::Attempts::retry_in) or
+    /// [`Error::retry_in`](crate::Error::retry_in) say when to come back.
+    ///
+    /// 3 s is as long as the second open wait of a breaker with its defaults (1 s, then half as much more each time), so
+    /// that a restart of a few seconds costs no call; waiting for longer saves hardly any more calls and keeps callers
+    /// of a dead server waiting.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// // An agent that has half an hour for each call.
+    /// let patient = unwedge::retry::Settings::default().wait_when_refused(Duration::from_secs(1800));
+    /// let never = unwedge::retry::Settings::default().wait_when_refused(Duration::ZERO);
+    /// ```
+    pub fn wait_when_refused(mut self, longest: Duration) -> Settings {
+        self.wait_when_refused = longest;
         self
     }
 
@@ -132,6 +151,11 @@ impl Settings {
     pub fn remember(mut self, remember: Remember) -> Settings {
         self.remember = remember;
         self
+    }
+
+    /// Whether a refusal that lasts so long is waited out.
+    pub(crate) fn waits_out(&self, retry_in: Duration) -> bool {
+        !self.wait_when_refused.is_zero() && retry_in <= self.wait_when_refused
     }
 
     /// How a request body of your own type is made a second time. Bodies in memory need no help.
@@ -152,6 +176,9 @@ impl Settings {
 
     pub(crate) fn check(&self) -> Result<(), Error> {
         self.backoff.check("the back-off of retries")?;
+        if !self.wait_when_refused.is_zero() {
+            check("the longest refusal that is waited out", self.wait_when_refused)?;
+        }
         match self.retry_after_cap {
             Some(cap) => check("the cap on Retry-After", cap),
             None => Ok(()),

@@ -87,11 +87,16 @@ fn is_unprocessed(error: &Error) -> bool {
 pub(crate) fn cause(error: &Error) -> Cause {
     if error.is_timeout() {
         Cause::Timeout
-    } else if error.status().is_some() || error.retry_in().is_some() {
+    } else if error.status().is_some() || says_when(error.kind()) {
         Cause::Server
     } else {
         Cause::Network
     }
+}
+
+/// Refusals; the circuit may be open after any failure, which then has a time as well.
+fn says_when(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::Open { .. } | ErrorKind::Unhealthy { .. } | ErrorKind::RetryAfter { .. })
 }
 
 fn status(code: StatusCode, asked: Option<Duration>, detail: String) -> Error {

@@ -1,9 +1,10 @@
-//! Health checks beside the calls: keeps the verdict on one origin fresh, so that no caller waits for it.
+//! Health checks beside the calls: keeps the verdict on one origin fresh, so that no caller waits for it, and closes the
+//! circuit of an origin that nobody calls.
 
 use super::lane::Lane;
 use super::wait::Drain;
 use crate::body::empty;
-use crate::breaker::{Lease, Outcome, Phase};
+use crate::breaker::{Admitted, Outcome, Phase};
 use crate::deadline::outside;
 use crate::error::{BoxError, Error};
 use crate::origin::Entry;
@@ -11,23 +12,25 @@ use crate::preflight::{Answer, Flight, Settings};
 use crate::telemetry;
 use http::{Request, Response, Uri};
 use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tower_service::Service;
 
-/// How often an open circuit, or a check that a caller makes, is looked at again.
+/// How often a check that somebody else makes is looked at again, and a service that cannot be used.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// So many checks in a row that died of their connection are made again at once: as many as a pool may hold that has
+/// gone stale.
+const STALE: u32 = 32;
+const FAILED: Outcome = Outcome::Failure { retry_after: None };
 
 /// Runs for as long as it is polled. Dropped in mid-check it leaves the verdict unknown, and the next caller checks.
-pub(super) async fn keep_fresh<S, B, R>(
-    mut service: S,
-    lane: Arc<Entry<Lane>>,
-    called: Uri,
-) -> Result<(), Error>
+pub(super) async fn keep_fresh<S, B, R>(service: S, lane: Arc<Entry<Lane>>, called: Uri) -> Result<(), Error>
 where
-    S: Service<Request<B>, Response = Response<R>>,
+    S: Service<Request<B>, Response = Response<R>> + Clone,
     S::Error: Into<BoxError>,
     B: 'static,
     R: http_body::Body + Unpin,
@@ -36,46 +39,69 @@ where
         return Err(Error::config("there is no health check to keep fresh: it needs a path"));
     };
     let uri = health.uri(&called)?;
+    let (mut stale, mut told) = (0, None);
     loop {
-        // While the circuit is open nothing is sent; the first half-open call brings its own check.
-        if !matches!(lane.breaker.phase(), Phase::Closed | Phase::Disabled) {
-            sleep(LOOK_AGAIN).await;
+        // From before the look at it, so that no change of the circuit is missed.
+        let mut changed = pin!(lane.breaker.changed().notified());
+        changed.as_mut().enable();
+        if let Some(until) = not_before(&lane, flight, Instant::now()) {
+            let _ = timeout_at(until, changed).await;
             continue;
         }
-        match flight.ask(None, Instant::now()) {
-            Answer::Go => {
-                sleep_until(flight.next_check().unwrap_or_else(|| Instant::now() + LOOK_AGAIN)).await
+        // A clone for each check: it holds no place in a pool between two of them, and one that broke is not used again.
+        let mut service = service.clone();
+        // A full pool of the caller's own says nothing about the server, and takes no place of a probe; whoever needs
+        // the verdict meanwhile checks by itself.
+        if poll_fn(|cx| outside(|| service.poll_ready(cx))).await.is_err() {
+            sleep(LOOK_AGAIN.max(health.interval)).await;
+            continue;
+        }
+        let lead = match Lead::take(&lane, flight, Instant::now()) {
+            Ok(lead) => lead,
+            Err(until) => {
+                drop(service);
+                let _ = timeout_at(until, changed).await;
+                continue;
             }
-            Answer::Refuse { retry_in, .. } => sleep(retry_in).await,
-            Answer::Wait(waiting) => {
-                flight.leave(&waiting);
+        };
+        let checked = caught(check(&mut service, health, uri.clone()));
+        match timeout(lane.shared.check_limit(), checked).await {
+            // Dropped without a verdict: the next round checks again, on another connection.
+            Ok(Err(Broke::Connection)) => {
+                drop(lead);
+                stale += 1;
+                if stale % STALE == 0 {
+                    sleep(LOOK_AGAIN).await;
+                }
+                continue;
+            }
+            Ok(Err(Broke::Machine)) => {
+                drop(lead);
                 sleep(LOOK_AGAIN).await;
+                continue;
             }
-            Answer::Lead(number) => {
-                let lead = Lead(Some((flight, number)));
-                // A full pool of the caller's own says nothing about the server; whoever needs the verdict meanwhile
-                // takes the lead over.
-                if poll_fn(|cx| outside(|| service.poll_ready(cx))).await.is_err() {
-                    return Err(Error::config(
-                        "the service beneath failed to become ready: it cannot be used again",
-                    ));
-                }
-                let verdict =
-                    timeout(lane.shared.check_limit(), check(&mut service, health, uri.clone())).await;
-                match verdict {
-                    // Dropped without a verdict: the next round checks again, on another connection.
-                    Ok(Err(Broke::Connection)) => {}
-                    Ok(Err(Broke::Machine)) => {
-                        drop(lead);
-                        sleep(LOOK_AGAIN).await;
-                    }
-                    Ok(Err(Broke::Server(cause))) => lead.finish(&lane, Err(cause)),
-                    Ok(Ok(())) => lead.finish(&lane, Ok(())),
-                    Err(_) => lead.finish(&lane, Err("no answer in time".to_owned())),
-                }
-            }
+            Ok(Err(Broke::Server(cause))) => lead.finish(Err((cause, FAILED)), &mut told),
+            Ok(Ok(())) => lead.finish(Ok(()), &mut told),
+            Err(_) => lead.finish(Err(("no answer in time".to_owned(), Outcome::TimedOut)), &mut told),
+        }
+        stale = 0;
+    }
+}
+
+/// When the next check may begin; `None` where that is now.
+///
+/// While the circuit is open nothing is sent. While it is half-open checks are its probes: they follow each other until
+/// they have closed or re-opened it, however fresh the verdict is.
+fn not_before(lane: &Lane, flight: &Flight, now: Instant) -> Option<Instant> {
+    if lane.shared.parts.breaker {
+        let circuit = lane.breaker.snapshot();
+        match (circuit.phase, circuit.retry_in) {
+            (Phase::Closed | Phase::Disabled, _) => {}
+            (_, Some(retry_in)) => return Some(now + retry_in),
+            (_, None) => return None,
         }
     }
+    flight.rests(now).then(|| flight.next_check().filter(|at| *at > now).unwrap_or(now + LOOK_AGAIN))
 }
 
 /// What a check failed of.
@@ -109,40 +135,92 @@ where
     let mut rest = Drain::new(answer.into_body(), Instant::now());
     let until = rest.until;
     // Read what there is, so that the connection can be used again; too much of it is left alone.
-    let _ = tokio::time::timeout_at(until, poll_fn(|cx| rest.poll(cx))).await;
-    if (health.accept)(status) { Ok(()) } else { Err(Broke::Server(status.as_u16().to_string())) }
+    let _ = timeout_at(until, poll_fn(|cx| rest.poll(cx))).await;
+    health.judge(status).map_err(Broke::Server)
 }
 
-/// The place of the one who checks; given back when it is dropped.
-struct Lead<'a>(Option<(&'a Flight, u64)>);
+/// A panic of the service ends its check and no other.
+async fn caught(check: impl Future<Output = Result<(), Broke>>) -> Result<(), Broke> {
+    let mut check = pin!(check);
+    poll_fn(|cx| {
+        let polled = catch_unwind(AssertUnwindSafe(|| check.as_mut().poll(cx)));
+        polled.unwrap_or_else(|_| Poll::Ready(Err(Broke::Server("the check panicked".to_owned()))))
+    })
+    .await
+}
 
-impl Lead<'_> {
-    fn finish(mut self, lane: &Entry<Lane>, verdict: Result<(), String>) {
-        let Some((flight, number)) = self.0.take() else { return };
-        let now = Instant::now();
-        let failed = verdict.is_err();
-        lane.meter.checked(!failed);
-        let down_for = flight.finish(number, verdict.map_err(Arc::from), now);
-        if let Some(down_for) = down_for {
-            lane.meter.recovered(Some(down_for));
-            telemetry::recovered(&lane.origin, Some(down_for));
+/// The place of the one who checks, and the admission of the breaker; given back when it is dropped.
+struct Lead<'a> {
+    lane: &'a Entry<Lane>,
+    flight: &'a Flight,
+    number: Option<u64>,
+    /// None where the layer has no breaker.
+    permit: Option<Admitted>,
+}
+
+impl<'a> Lead<'a> {
+    /// # Errors
+    /// When to ask again.
+    fn take(lane: &'a Entry<Lane>, flight: &'a Flight, now: Instant) -> Result<Lead<'a>, Instant> {
+        let mut lead = Lead { lane, flight, number: None, permit: None };
+        if lane.shared.parts.breaker {
+            let admitted = lane.breaker.admit(now, lane.breaker.lease());
+            let mut permit = admitted.map_err(|refused| now + refused.retry_in.min(LOOK_AGAIN))?;
+            permit.sent_at(now);
+            lead.permit = Some(permit);
         }
-        // As a check that a caller makes: a failed one is evidence, a passed one is not.
-        let lease = Lease::sent(lane.shared.rules.lease);
-        match lane.breaker.admit(now, lease) {
-            Ok(admitted) if failed => {
-                admitted.record(&lane.breaker, Outcome::Failure { retry_after: None }, now);
-            }
-            Ok(admitted) => admitted.record(&lane.breaker, Outcome::Nothing, now),
-            Err(_) => {}
+        lead.number = match lead.half_open() {
+            Some(generation) => flight.probe(generation, now),
+            None => match flight.ask(None, now) {
+                Answer::Lead(number) => Some(number),
+                Answer::Wait(waiting) => {
+                    flight.leave(&waiting);
+                    None
+                }
+                Answer::Go | Answer::Refuse { .. } => None,
+            },
+        };
+        if lead.number.is_some() { Ok(lead) } else { Err(now + LOOK_AGAIN) }
+    }
+
+    fn half_open(&self) -> Option<u64> {
+        self.permit.as_ref().and_then(Admitted::half_open_generation)
+    }
+
+    /// `told` is the round of probes in which a recovery was told last.
+    fn finish(mut self, verdict: Result<(), (String, Outcome)>, told: &mut Option<u64>) {
+        let Some(number) = self.number.take() else { return };
+        let (lane, now) = (self.lane, Instant::now());
+        let round = self.half_open();
+        let (outcome, verdict) = match verdict {
+            Err((cause, outcome)) => (outcome, Err(Arc::from(cause))),
+            // As a check that goes before a call: while the circuit is closed the calls speak for themselves.
+            Ok(()) if round.is_none() => (Outcome::Nothing, Ok(())),
+            Ok(()) => (Outcome::Success, Ok(())),
+        };
+        let passed = verdict.is_ok();
+        lane.meter.checked(passed);
+        let down_for = self.flight.finish(number, verdict, now);
+        if down_for.is_some() || (passed && round.is_some() && round != *told) {
+            let down_for = down_for.max(lane.breaker.snapshot().opened_for);
+            lane.meter.recovered(down_for);
+            telemetry::recovered(&lane.origin, down_for);
+            lane.recovered();
+            *told = round;
+        }
+        if let Some(permit) = self.permit.take() {
+            permit.record(&lane.breaker, outcome, now);
         }
     }
 }
 
 impl Drop for Lead<'_> {
     fn drop(&mut self) {
-        if let Some((flight, number)) = self.0.take() {
-            flight.abandon(number);
+        if let Some(number) = self.number.take() {
+            self.flight.abandon(number);
+        }
+        if let Some(permit) = self.permit.take() {
+            permit.record(&self.lane.breaker, Outcome::Nothing, Instant::now());
         }
     }
 }

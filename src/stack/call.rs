@@ -136,23 +136,28 @@ where
                         Admission::Lead => this.state.set(State::ready(true, clock.now())),
                         Admission::Wait => this.state.set(State::Health),
                         Admission::Later(until) => this.state.set(State::wait(until, None)),
-                        Admission::Refused(error) => break Err(life.finally(error, clock.now())),
+                        Admission::RefusedAt(until, error) => this.state.set(State::refuse(until, error)),
+                        Admission::Refused(error) => break life.close(error, clock.now()),
                     }
                     continue;
                 }
                 StateProj::Wait { until, drain, then } => {
                     if drain.as_mut().is_some_and(|d| d.poll(cx).is_ready() || clock.now() >= d.until) {
-                        *drain = None;
+                        life.drained(drain.take());
                     }
                     match drain {
                         None if clock.now() >= *until => {
-                            match then {
+                            match std::mem::replace(then, Then::Start) {
                                 Then::Start => this.state.set(State::Start),
                                 Then::Send => this.state.set(State::ready(false, clock.now())),
+                                Then::Refuse(error) => break life.close(error, clock.now()),
                             }
                             continue;
                         }
-                        None => Next::Pending(bounds.at(Some(*until), Bound::Wake)),
+                        None => {
+                            *until = life.woken(*until, cx);
+                            Next::Pending(bounds.at(Some(*until), Bound::Wake))
+                        }
                         Some(drain) => Next::Pending(bounds.at(Some(drain.until), Bound::Wake)),
                     }
                 }
@@ -259,7 +264,7 @@ where
                                 *this.redirected = Some(Box::new((life.method.clone(), life.uri())));
                             }
                             match verdict {
-                                Err(until) => Next::Failed(Ok(until), Some(Drain::new(body, now))),
+                                Err(until) => Next::Failed(Ok(until), Some(life.set_aside(head, body, now))),
                                 Ok(Plan::Stream { .. }) => {
                                     break Ok(Guarded::hand_over(this.life, head, Bytes::new(), body, now));
                                 }
@@ -333,7 +338,7 @@ where
             };
             match failed {
                 Ok(until) => this.state.set(State::wait(until, drain)),
-                Err(error) => break Err(error),
+                Err(error) => break life.close(error, clock.now()),
             }
         };
         drop(span);

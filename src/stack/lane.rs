@@ -1,6 +1,7 @@
 //! What is kept for one origin: breaker, retry budget, health verdict; and the handle to all breakers.
 
 use super::gated::Gated;
+use super::refusals::Refusals;
 use super::shared::{Hub, Shared};
 use crate::breaker::{Breaker, Phase, Snapshot, Transition};
 use crate::options::Group;
@@ -12,10 +13,10 @@ use crate::telemetry::Meter;
 use http::Uri;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
-use tokio::sync::broadcast;
+use tokio::sync::{Notify, broadcast};
 use tokio::time::Instant;
 
 /// The state of one origin, or of one group of it; one look-up per call finds all of it.
@@ -32,6 +33,7 @@ pub(crate) struct Lane {
     pub(crate) gates: Gated,
     pub(crate) warned: Warned,
     pub(crate) heard: Heard,
+    pub(crate) refusals: Refusals,
     pub(crate) meter: Meter,
 }
 
@@ -50,9 +52,27 @@ impl Keep for Lane {
 pub(crate) struct Siblings {
     /// Whether it was said that there are too many groups.
     pub(crate) said_folded: AtomicBool,
+    /// What wakes the callers of each of them: their health verdict is one.
+    better: Mutex<Vec<Weak<Notify>>>,
 }
 
 impl Lane {
+    /// Its callers hear of what is good news for the whole origin.
+    pub(crate) fn join_siblings(&self) {
+        let mut known = lock(&self.siblings.better);
+        known.retain(|lane| lane.strong_count() > 0);
+        known.push(Arc::downgrade(self.breaker.better()));
+    }
+
+    /// The health check passes again.
+    #[cold]
+    pub(crate) fn recovered(&self) {
+        let known = lock(&self.siblings.better).clone();
+        for lane in known.iter().filter_map(Weak::upgrade) {
+            lane.notify_waiters();
+        }
+    }
+
     /// The groups of this origin that have a lane of their own.
     pub(crate) fn groups(&self) -> usize {
         Arc::strong_count(&self.siblings) - 1

@@ -12,6 +12,7 @@ mod life;
 mod outgoing;
 mod part;
 mod read;
+mod refusals;
 mod shared;
 mod state;
 mod stream;
@@ -164,7 +165,9 @@ impl<S> Stack<S> {
     /// waits for a check: health checks in the background. Spawn it, or poll it beside your work; it ends only with an
     /// error. `Client` does this by itself in mode [`Background`](crate::preflight::Mode::Background).
     ///
-    /// While the circuit of the origin is open nothing is sent. A failed check counts once for the circuit breaker.
+    /// While the circuit of the origin is open nothing is sent; while it is half-open a check is a probe and its success
+    /// is recorded, so that the circuit closes although nobody calls. A failed check counts once for the circuit
+    /// breaker. A [`HealthCheckLayer`] alone has no breaker to ask.
     ///
     /// # Errors
     /// Kind `Config` for a stack without a health path, and for a URL without host.

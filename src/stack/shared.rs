@@ -4,6 +4,7 @@ use super::bounds::WorstCase;
 use super::builder::{Classify, StackBuilder};
 use super::gated::Gated;
 use super::lane::{Gaps, Heard, Lane, Warned};
+use super::refusals::Refusals;
 use super::wishes::Asked;
 use crate::breaker::{Breaker, Rules, Transition};
 use crate::deadline::{Bounds, Headers};
@@ -152,7 +153,7 @@ impl Lane {
             let lead = shared.check_limit() + Duration::from_secs(1);
             Some(Arc::new(preflight::Flight::new(health.interval, lead, health.mode)))
         };
-        Lane {
+        let lane = Lane {
             origins_own: own.is_none(),
             siblings: own.map(|own| Arc::clone(&own.siblings)).unwrap_or_default(),
             breaker,
@@ -162,9 +163,12 @@ impl Lane {
             gates: Gated::default(),
             warned: Warned::new(Instant::now()),
             heard: Heard::new(Instant::now()),
+            refusals: Refusals::new(Instant::now()),
             meter: Meter::new(origin, subject),
             shared: Arc::clone(shared),
-        }
+        };
+        lane.join_siblings();
+        lane
     }
 }
 

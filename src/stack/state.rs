@@ -30,15 +30,21 @@ pin_project! {
 }
 
 /// What follows a wait.
-#[derive(Clone, Copy)]
 pub(super) enum Then {
     Start,
     Send,
+    /// A refusal that was not told at once.
+    Refuse(Error),
 }
 
 impl<F, R> State<F, R> {
     pub(super) fn ready(probe: bool, since: Instant) -> State<F, R> {
         State::Ready { probe, since }
+    }
+
+    /// Told at this moment.
+    pub(super) fn refuse(until: Instant, error: Error) -> State<F, R> {
+        State::Wait { until, drain: None, then: Then::Refuse(error) }
     }
 
     pub(super) fn wait(until: Instant, drain: Option<Drain<R>>) -> State<F, R> {

@@ -15,7 +15,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const QUICK: &str = "
 resilience:
   limits: { total: 60s, attempt: 2s }
-  retry: { initial_delay: 50ms, max_delay: 500ms, max_retries: 10, backoff_multiplier: 2.0, jitter: none, wait_when_refused: true }
+  retry: { initial_delay: 50ms, max_delay: 500ms, max_retries: 10, backoff_multiplier: 2.0, jitter: none, wait_when_refused: 30m }
   circuit_breaker: { failure_threshold: 5, timeout: 300ms, max_timeout: 300ms, jitter: 0, half_open_max_calls: 3, close_after: 1 }
   health_check: { enabled: true, interval: 300ms, timeout: 2s }
 check_in: { splay: 0.1 }
@@ -270,7 +270,10 @@ async fn its_own_settings_are_those_of_the_incident() {
         layers.load::<Settings>().unwrap().resilience;
     assert_eq!(limits.total, Some(1800 * SECOND));
     assert_eq!((retry.initial_delay, retry.max_delay), (5 * SECOND, Some(300 * SECOND)));
-    assert_eq!((retry.max_retries, retry.backoff_multiplier, retry.wait_when_refused), (10, 2.0, true));
+    assert_eq!(
+        (retry.max_retries, retry.backoff_multiplier, retry.wait_when_refused),
+        (10, 2.0, Duration::from_secs(1800))
+    );
     let breaker = circuit_breaker;
     assert_eq!((breaker.failure_threshold, breaker.half_open_max_calls, breaker.close_after), (5, 3, 1));
     assert_eq!((breaker.timeout, breaker.max_timeout), (30 * SECOND, Some(30 * SECOND)));

@@ -122,7 +122,7 @@ async fn whatever_the_server_does_calls_that_are_given_up_leave_no_task_slot_or_
     let layer = StackLayer::builder()
         .breaker(steady().open(50 * MS).overdue_after(3 * SECOND))
         .health(Settings::new("/health").interval(SECOND))
-        .retry(retry::Settings::default().wait_when_refused(true))
+        .retry(retry::Settings::default().wait_when_refused(MINUTE))
         .build()
         .unwrap();
     let pipe = peer.pipe().host("refuses.test", &refuses).host("hangs.test", &hangs);

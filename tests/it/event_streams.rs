@@ -156,7 +156,7 @@ async fn server_errors_end_it_by_the_standard_and_not_for_an_agent() {
 #[tokio::test(start_paused = true)]
 async fn each_connect_is_one_attempt_for_the_stack_beneath() {
     let peer = Peer::new().times(2, Reply::status(503)).forever(events_then_silence("data: a\n\n"));
-    let layer = built(StackLayer::builder().retry(retry::Settings::default().wait_when_refused(true)));
+    let layer = built(StackLayer::builder().retry(retry::Settings::default().wait_when_refused(MINUTE)));
     let mut stream = steady().connect(stack(&peer, &layer), get("/events")).unwrap();
     let start = Instant::now();
     assert_eq!(data(&mut stream).await, "a");

@@ -163,7 +163,7 @@ async fn retry_after_is_respected_up_to_five_minutes() {
 async fn a_refusal_waits_for_the_longer_of_back_off_and_retry_in() {
     let peer = Peer::new().times(2, Reply::status(500)).forever(events_then_silence("data: a\n\n"));
     let breaker = breaker::Settings::default().failures(2).open(Backoff::constant(30 * SECOND));
-    let retry = retry::Settings::default().wait_when_refused(true);
+    let retry = retry::Settings::default().wait_when_refused(MINUTE);
     let layer = StackLayer::builder().breaker(breaker).retry(retry).build().unwrap();
     let mut stream = steady().connect(stack(&peer, &layer), get("/events")).unwrap();
     assert_eq!(data(&mut stream).await, "a");

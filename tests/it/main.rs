@@ -11,6 +11,7 @@ mod admin_open;
 mod admin_page;
 mod adoption;
 mod background;
+mod background_circuit;
 mod bad_input;
 mod bounded;
 mod breaker;
@@ -110,6 +111,7 @@ mod supervise_shutdown;
 #[cfg(unix)]
 mod supervised_platform;
 mod support;
+mod waited_out;
 mod waits;
 mod watch;
 mod wishes;

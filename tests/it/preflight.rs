@@ -257,16 +257,16 @@ async fn a_recovery_is_told_once_with_how_long_it_took() {
     let (log, _guard) = Log::listen();
     let layer = checked().build().unwrap();
     let service = stack(&peer, &layer);
-    for _ in 0..100 {
+    for _ in 0..80 {
         calls(&service, 1).await;
-        sleep(100 * MS).await;
+        sleep(125 * MS).await;
     }
     // Checked at 0, 1, 3 and 7 s.
     assert_eq!(
         log.with("health check passed"),
         ["INFO health check passed, resuming normal operations origin=http://peer.test down_for=\"7s\""]
     );
-    assert_eq!(health_and_others(&peer), (4, 30));
+    assert_eq!(health_and_others(&peer), (4, 24));
 }
 
 #[tokio::test(start_paused = true)]
@@ -282,6 +282,19 @@ async fn a_health_endpoint_that_hangs_fails_after_five_seconds() {
     assert_eq!(state(&layer), (Phase::Closed, 1));
     settle().await;
     assert_eq!(peer.open_connections(), 0, "the connection of a check that hung is closed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_health_path_that_is_not_there_is_said_to_be_so() {
+    let layer = checked().build().unwrap();
+    let error = call(&stack(&server(Reply::status(404)), &layer), get("/")).await.unwrap_err();
+    assert_eq!(error.to_string(), "GET http://peer.test/: health check failed: 404, the path is not there");
+    let settings = unwedge::preflight::Settings::new("/health");
+    let odd = StackLayer::builder().health(settings.accept(|status| status == 404)).build().unwrap();
+    assert!(
+        call(&stack(&server(Reply::status(404)), &odd), get("/")).await.is_ok(),
+        "that is for the user to say"
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,6 +6,7 @@ use http::{Request, Response};
 use http_body_util::Full;
 use std::fmt::{Debug, Write as _};
 use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
 use tokio::sync::broadcast::Receiver;
 use tower_service::Service;
 use tracing::field::{Field, Visit};
@@ -37,9 +38,10 @@ pub(crate) fn steady() -> Settings {
     Settings::default().open(Backoff::exponential(5 * SECOND).cap(60 * SECOND).jitter(Jitter::None))
 }
 
-/// Calls that are not repeated, so that each is one piece of evidence.
+/// Calls that are not repeated and wait for nothing, so that each is one piece of evidence.
 pub(crate) fn each_once(settings: Settings) -> StackBuilder {
-    StackLayer::builder().retry(retry::Settings::default().max_retries(0)).breaker(settings)
+    let once = retry::Settings::default().max_retries(0).wait_when_refused(Duration::ZERO);
+    StackLayer::builder().retry(once).breaker(settings)
 }
 
 pub(crate) fn judged(settings: Settings) -> StackLayer {

@@ -5,7 +5,8 @@ use crate::breaker::machine::Machine;
 use crate::breaker::values::Changes;
 use crate::breaker::{Phase, Snapshot, Transition};
 use crate::telemetry;
-use tokio::sync::broadcast;
+use std::sync::Arc;
+use tokio::sync::{Notify, broadcast};
 use tokio::time::Instant;
 
 impl Breaker {
@@ -72,6 +73,16 @@ impl Breaker {
         self.command(|machine, now, out| machine.reset(now, out));
     }
 
+    /// Told of every change of phase from the moment on at which one begins to listen.
+    pub(crate) fn changed(&self) -> &Notify {
+        &self.0.changed
+    }
+
+    /// Told when the circuit closes; whoever knows of other good news of the origin tells it too.
+    pub(crate) fn better(&self) -> &Arc<Notify> {
+        &self.0.better
+    }
+
     fn command(&self, command: impl FnOnce(&mut Machine, Instant, &mut Changes)) {
         let now = Instant::now();
         self.ask(|machine, out| {
@@ -97,6 +108,10 @@ impl Breaker {
             for channel in [self.0.own.get(), self.0.shared.as_ref()].into_iter().flatten() {
                 // An error says that nobody listens.
                 let _ = channel.send(transition.clone());
+            }
+            self.0.changed.notify_waiters();
+            if matches!(change.to, Phase::Closed | Phase::Disabled) {
+                self.0.better.notify_waiters();
             }
         }
     }

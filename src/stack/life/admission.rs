@@ -1,6 +1,5 @@
 //! What a call asks before an attempt: the breaker, then the health check.
 
-use super::Admission;
 use super::Life;
 use super::Probe;
 use crate::breaker;
@@ -21,6 +20,20 @@ use tokio::time::Instant;
 
 /// How long a probe of the circuit may wait for its turn.
 const TURN: Duration = Duration::from_secs(1);
+/// What a call does after it asked for admission.
+pub(in crate::stack) enum Admission {
+    /// Send the request.
+    Go,
+    /// Send the health check first.
+    Lead,
+    /// Wait for another caller's health check.
+    Wait,
+    /// Ask again at this moment.
+    Later(Instant),
+    Refused(Error),
+    /// Refused, and told so at this moment.
+    RefusedAt(Instant, Error),
+}
 
 /// What [`Life::admit`] would tell a call in front of an open circuit, where it is certain before the call has a life:
 /// nothing is entered anywhere for a crowd that is only sent away.
@@ -28,14 +41,19 @@ const TURN: Duration = Duration::from_secs(1);
 pub(super) fn turned_away<B>(
     lane: &Arc<Entry<Lane>>,
     request: &Request<B>,
-    attempts_allowed: u32,
+    (attempts_allowed, endless): (u32, bool),
     (started, now): (Instant, Instant),
 ) -> Option<Error> {
     let shared = &lane.shared;
-    if !shared.parts.breaker || (shared.parts.retry && shared.retry.wait_when_refused) {
+    if !shared.parts.breaker {
         return None;
     }
-    let mut error = Error::new(ErrorKind::Open { retry_in: lane.breaker.refuses(now)? }, "");
+    let retry_in = lane.breaker.refuses(now)?;
+    let waited_out = shared.parts.retry && !endless && shared.retry.waits_out(retry_in);
+    if waited_out || !lane.refusals.at_once(now) {
+        return None;
+    }
+    let mut error = Error::new(ErrorKind::Open { retry_in }, "");
     let (method, uri) = (request.method().clone(), request.uri().clone());
     let target = Target { method, uri, label: request.extensions().get::<Label>().cloned() };
     drop(telemetry::call(&lane.origin, &target.method, || target.url()).entered());
@@ -98,34 +116,10 @@ impl Life {
     }
 
     pub(super) fn admitted(&mut self, admission: Admission, now: Instant) -> Admission {
+        self.lane.refusals.end();
         self.attempt += 1;
         self.began = now;
         admission
-    }
-
-    pub(super) fn refused(&mut self, kind: ErrorKind, now: Instant) -> Admission {
-        let mut error = Error::new(kind, "");
-        if error.is_unhealthy() {
-            error = error.at(Phase::HealthCheck);
-        }
-        match self.sit_out(&error, now) {
-            Some(until) => Admission::Later(until),
-            None => Admission::Refused(error),
-        }
-    }
-
-    /// When to ask again after this refusal, if it is to be waited out.
-    pub(super) fn sit_out(&mut self, refusal: &Error, now: Instant) -> Option<Instant> {
-        let shared = &self.lane.shared;
-        if !(shared.parts.retry && shared.retry.wait_when_refused) || self.endless {
-            return None;
-        }
-        let until = now + self.spread(refusal.retry_in()?);
-        if self.waits_until().is_some_and(|end| until >= end) {
-            return None;
-        }
-        self.enter(Phase::BackOff, now);
-        Some(until)
     }
 
     fn lease(&self) -> breaker::Lease {

@@ -51,9 +51,20 @@ impl Life {
             self.deposit(earned);
         }
         self.paid = 0;
-        let attempts =
-            Attempts { count: self.attempt, elapsed: now - self.started, retry_after: self.wanted };
-        if attempts.count > 1 {
+        self.last = None;
+        self.told(head, now)
+    }
+
+    /// What the caller is told of how the response came about.
+    pub(super) fn told(&self, head: &mut response::Parts, now: Instant) -> Attempts {
+        let attempts = Attempts {
+            count: self.attempt,
+            elapsed: now - self.started,
+            retry_after: self.wanted,
+            retry_in: self.retry_in.max(self.wanted),
+            cut: self.cut,
+        };
+        if attempts.count > 1 || attempts.retry_in.is_some() {
             head.extensions.insert(attempts);
             // Cloned, since a body that streams may still end in an error that tells it.
             let (attempts_allowed, journal) = (self.allowed, self.journal.clone());
@@ -132,5 +143,13 @@ impl Life {
             permit.leave_stream(&self.lane.breaker, now);
         }
         self.finally(error, now)
+    }
+
+    /// What a retry cost that never left.
+    pub(super) fn give_back(&mut self) {
+        let paid = std::mem::take(&mut self.paid);
+        if paid > 0 && !self.left {
+            self.deposit(paid);
+        }
     }
 }

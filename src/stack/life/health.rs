@@ -1,7 +1,6 @@
 //! The health check that goes before an attempt, made by this call or by another.
 
 use super::Life;
-use super::Probe;
 use crate::breaker;
 use crate::duration::human;
 use crate::error::BoxError;
@@ -9,6 +8,7 @@ use crate::error::Error;
 use crate::error::ErrorKind;
 use crate::error::Phase;
 use crate::preflight::Ended;
+use crate::preflight::Waiting;
 use crate::telemetry;
 use http::StatusCode;
 use std::sync::Arc;
@@ -16,6 +16,14 @@ use std::task::Context;
 use std::task::Poll;
 use std::time::Duration;
 use tokio::time::Instant;
+
+/// This call's part in a health check.
+#[derive(Debug)]
+pub(super) enum Probe {
+    None,
+    Leading(u64),
+    Waiting(Waiting),
+}
 
 impl Life {
     /// What another caller's health check came to.
@@ -51,8 +59,8 @@ impl Life {
     /// Whether this status passes the health check.
     pub(in crate::stack) fn healthy(&self, status: StatusCode) -> Result<(), String> {
         match &self.lane.shared.health {
-            Some(health) if !(health.accept)(status) => Err(status.as_u16().to_string()),
-            _ => Ok(()),
+            Some(health) => health.judge(status),
+            None => Ok(()),
         }
     }
 
@@ -77,6 +85,9 @@ impl Life {
             Probe::Leading(number) => flight.finish(number, outcome, now),
             _ => None,
         };
+        if recovered.is_some() {
+            self.lane.recovered();
+        }
         match result {
             Ok(()) => {
                 if let Some(permit) = &mut self.permit {

@@ -1,12 +1,18 @@
 //! What the user says of a call: when its parts have to be over, and what its outcomes mean.
 
 use super::Life;
+use crate::breaker;
 use crate::deadline::{Bounds, Deadline};
-use crate::error::Error;
+use crate::error::{Error, ErrorKind, Phase};
 use crate::retry::{Class, Outcome};
 use crate::stack::wait::Bound;
+use crate::sync::lock;
+use std::task::Context;
 use std::time::Duration;
 use tokio::time::Instant;
+
+/// Jitter on waits that somebody else named, so that not all callers come back together.
+const SPREAD: f64 = 0.1;
 
 impl Life {
     /// What an outcome means: the user's word, where there is one.
@@ -73,8 +79,7 @@ impl Life {
                 return None;
             }
             Bound::Deadline => {
-                let error = self.out_of_time(now);
-                return Some(Err(self.finally(error, now)));
+                return Some(Err(self.out_of_time(now)));
             }
             Bound::Attempt(limit) => self.too_slow(limit),
             Bound::Stall(stall) => stall.error(self.flow.received()),
@@ -84,5 +89,23 @@ impl Life {
             },
         };
         Some(self.failed(error, copy, now))
+    }
+
+    /// A program that ends waits for no answer that may take long by design, and for no next attempt: the error that
+    /// says so. All other calls have the grace of the shutdown.
+    pub(in crate::stack) fn cancelled(&mut self, cx: &mut Context<'_>) -> Option<Error> {
+        let waits = self.phase == Phase::BackOff || self.long_poll.is_some();
+        if !waits || self.cancelled.poll(cx).is_pending() {
+            return None;
+        }
+        let mut error = Error::new(ErrorKind::Cancelled, "").at(self.phase);
+        self.settle(breaker::Outcome::Nothing, Instant::now());
+        self.end.error = Some(error.kind().as_str());
+        self.tell(&mut error);
+        Some(error)
+    }
+
+    pub(in crate::stack) fn spread(&self, wait: Duration) -> Duration {
+        wait + wait.mul_f64(SPREAD * lock(&self.lane.shared.rng).f64())
     }
 }

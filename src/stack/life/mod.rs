@@ -7,9 +7,14 @@ mod gate;
 mod health;
 mod limits;
 mod outcome;
+mod refusal;
 mod report;
 
+pub(super) use admission::Admission;
 use admission::turned_away;
+use health::Probe;
+use refusal::Better;
+use refusal::Last;
 
 use crate::breaker;
 use crate::breaker::Admitted;
@@ -27,7 +32,6 @@ use crate::options::CallOptions;
 use crate::origin::Entry;
 use crate::origin::Label;
 use crate::origin::Target;
-use crate::preflight::Waiting;
 use crate::retry::classify::is_idempotent;
 use crate::retry::spared::Spared;
 use crate::stack::gated::{Place, credential};
@@ -86,6 +90,14 @@ pub(super) struct Life {
     /// What comes next is to go out on a connection that was not idle.
     pub(super) fresh: bool,
     wanted: Option<Duration>,
+    /// For how long the circuit is open that stands in the way of another attempt.
+    retry_in: Option<Duration>,
+    /// What the attempt before came to, while there may be no other.
+    last: Option<Box<Last>>,
+    /// Set in a wait that is worth cutting short.
+    better: Option<Better>,
+    /// Not all of the response was kept.
+    cut: bool,
     pub(super) phase: Phase,
     pub(super) flow: Flow,
     /// The body was handed over while it streams.
@@ -96,27 +108,6 @@ pub(super) struct Life {
     pub(super) end: End,
 
     cancelled: member::Cancelled,
-}
-
-/// This call's part in a health check.
-#[derive(Debug)]
-enum Probe {
-    None,
-    Leading(u64),
-    Waiting(Waiting),
-}
-
-/// What a call does after it asked for admission.
-pub(super) enum Admission {
-    /// Send the request.
-    Go,
-    /// Send the health check first.
-    Lead,
-    /// Wait for another caller's health check.
-    Wait,
-    /// Ask again at this moment.
-    Later(Instant),
-    Refused(Error),
 }
 
 impl Life {
@@ -159,7 +150,7 @@ impl Life {
         let retries = options.and_then(|options| options.retries).unwrap_or(shared.retry.max_retries);
         let allowed = if shared.parts.retry && !endless { retries.saturating_add(1) } else { 1 };
         if long_poll.is_none() && deadline.is_none_or(|deadline| now < deadline) {
-            if let Some(error) = turned_away(&lane, request, allowed, (started, now)) {
+            if let Some(error) = turned_away(&lane, request, (allowed, endless), (started, now)) {
                 return Err(error);
             }
         }
@@ -211,6 +202,10 @@ impl Life {
             spared: Spared::default(),
             fresh: false,
             wanted: None,
+            retry_in: None,
+            last: None,
+            better: None,
+            cut: false,
             phase: Phase::Headers,
             flow: Flow::new(None, None),
             streaming: false,
@@ -243,7 +238,9 @@ impl Life {
     /// Whether a copy of the request is worth making.
     pub(super) fn may_repeat(&self) -> bool {
         let shared = &self.lane.shared;
-        self.attempt < self.allowed || (shared.parts.retry && shared.retry.wait_when_refused && !self.endless)
+        // A layer of its own beneath may refuse the last attempt too, when it has the request already.
+        let beneath = self.allowed > 1 && !shared.parts.breaker && !shared.retry.wait_when_refused.is_zero();
+        self.attempt < self.allowed || beneath
     }
 
     pub(super) fn enter(&mut self, phase: Phase, now: Instant) {

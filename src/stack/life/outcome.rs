@@ -1,6 +1,8 @@
 //! What the end of an attempt means for the call: keep it, or repeat it, and when.
 
 use super::Life;
+use super::refusal::Last;
+use crate::body::Attempts;
 use crate::breaker;
 use crate::collect::Plan;
 use crate::collect::declared;
@@ -28,7 +30,6 @@ use http::StatusCode;
 use http::Version;
 use http::response;
 use std::borrow::Cow;
-use std::task::Context;
 use std::time::Duration;
 use std::time::SystemTime;
 use tokio::time::Instant;
@@ -37,8 +38,6 @@ use tokio::time::Instant;
 const AT_ONCE: Duration = Duration::from_millis(100);
 /// An origin that was heard so lately is alive: a connection that ends without a byte was idle for too long.
 const LATELY: Duration = Duration::from_secs(1);
-/// Jitter on waits that somebody else named, so that not all callers come back together.
-const SPREAD: f64 = 0.1;
 
 impl Life {
     pub(in crate::stack) fn settle(&mut self, outcome: breaker::Outcome, now: Instant) {
@@ -111,7 +110,8 @@ impl Life {
         #[expect(clippy::disallowed_methods, reason = "a date in Retry-After is wall-clock time")]
         let asked = retry_after(&head.headers, SystemTime::now());
         self.record(class.evidence, asked, now);
-        match self.next(class, price, asked, copy, now) {
+        let beneath = head.extensions.get::<Attempts>().and_then(|attempts| attempts.retry_in);
+        match self.next(class, price, (asked, beneath), copy, now) {
             Some(until) => {
                 let cause = Cow::Owned(head.status.as_u16().to_string());
                 self.remember(Some(head.status), None, cause, until, now);
@@ -129,20 +129,27 @@ impl Life {
         self.lane.shared.bounds.min_progress.filter(|_| stall)
     }
 
-    /// An attempt ended with an error: `Ok(until)` to repeat it at that moment.
+    /// An attempt ended with an error: `Ok(until)` to repeat it at that moment, else what to [`close`](Life::close) the
+    /// call with.
     pub(in crate::stack) fn failed(
         &mut self,
-        error: Error,
+        mut error: Error,
         copy: bool,
         now: Instant,
     ) -> Result<Instant, Error> {
-        if copy && error.is_refused() {
+        if error.is_refused() {
             // A service beneath refused it, and nothing was sent.
-            if let Some(until) = self.sit_out(&error, now) {
+            if let Some(until) = self.sit_out(&error, now).filter(|_| copy) {
                 self.settle(breaker::Outcome::Nothing, now);
                 self.attempt -= 1;
                 self.left = false;
                 return Ok(until);
+            }
+            if self.last.is_some() {
+                self.settle(breaker::Outcome::Nothing, now);
+                self.attempt -= 1;
+                self.left = false;
+                return Err(error);
             }
         }
         let (mut class, price) = self.weigh_error(&error, now);
@@ -156,13 +163,20 @@ impl Life {
             let base = self.lane.shared.retry.backoff.ceiling(0);
             self.gap(base, now);
         }
-        match self.next(class, price, None, copy, now) {
+        match self.next(class, price, (None, error.inner().retry_in), copy, now) {
             Some(until) => {
                 let cause = Cow::Owned(error.cause());
+                let phase = self.phase;
                 self.remember(None, Some(&error), cause, until, now);
+                error.inner_mut().phase.get_or_insert(phase);
+                self.last = Some(Box::new(Last::Error(error)));
                 Ok(until)
             }
-            None => Err(self.finally(error, now)),
+            None => {
+                let inner = error.inner_mut();
+                inner.retry_in = inner.retry_in.max(self.retry_in);
+                Err(error)
+            }
         }
     }
 
@@ -212,7 +226,7 @@ impl Life {
         &mut self,
         class: Class,
         price: Price,
-        asked: Option<Duration>,
+        (asked, beneath): (Option<Duration>, Option<Duration>),
         copy: bool,
         now: Instant,
     ) -> Option<Instant> {
@@ -222,12 +236,14 @@ impl Life {
             Repeat::Always => true,
         };
         if !allowed || !copy {
+            self.retry_in = self.shut(beneath, now);
             return None;
         }
         if price == Price::Nothing {
             self.allowed = self.allowed.saturating_add(1);
         }
         if self.attempt >= self.allowed {
+            self.retry_in = self.shut(beneath, now);
             return None;
         }
         if price != Price::Full {
@@ -235,19 +251,26 @@ impl Life {
         }
         // What the one before cost, where it never left.
         self.give_back();
+        // Before the circuit is looked at, so that no change is missed.
+        let better = self.listen();
+        self.retry_in = self.shut(beneath, now);
+        if self.retry_in.is_some_and(|retry_in| !self.waits_out(retry_in)) {
+            return None;
+        }
         let settings = &self.lane.shared.retry;
         let mut wait = {
             let mut rng = lock(&self.lane.shared.rng);
             settings.backoff.draw(self.retries, self.last_wait, &mut rng)
         };
         self.last_wait = Some(wait);
-        if let Some(asked) = asked {
-            if asked > settings.cap() {
-                return None;
-            }
-            if asked > Duration::ZERO {
-                wait = self.spread(wait.max(asked));
-            }
+        let asked = asked.unwrap_or_default();
+        if asked > settings.cap() {
+            return None;
+        }
+        // The end of the open wait in place of the back-off.
+        wait = self.retry_in.unwrap_or(wait).max(asked);
+        if self.retry_in.is_some() || !asked.is_zero() {
+            wait = self.spread(wait);
         }
         let until = now + wait;
         if self.deadline.is_some_and(|deadline| until >= deadline) {
@@ -261,11 +284,9 @@ impl Life {
             (self.paid, self.left) = (budget.retry_cost, false);
         }
         self.retries += 1;
+        // What the server asked for is kept to, whatever becomes of the circuit meanwhile.
+        self.better = Some(better).filter(|_| asked.is_zero() && !wait.is_zero());
         Some(until)
-    }
-
-    pub(in crate::stack) fn spread(&self, wait: Duration) -> Duration {
-        wait + wait.mul_f64(SPREAD * lock(&self.lane.shared.rng).f64())
     }
 
     /// A loop of long polls must not spin, whatever the server answers.
@@ -313,28 +334,6 @@ impl Life {
         });
         self.asked = now;
         self.enter(Phase::BackOff, now);
-    }
-
-    /// A program that ends waits for no answer that may take long by design, and for no next attempt: the error that
-    /// says so. All other calls have the grace of the shutdown.
-    pub(in crate::stack) fn cancelled(&mut self, cx: &mut Context<'_>) -> Option<Error> {
-        let waits = self.phase == Phase::BackOff || self.long_poll.is_some();
-        if !waits || self.cancelled.poll(cx).is_pending() {
-            return None;
-        }
-        let mut error = Error::new(ErrorKind::Cancelled, "").at(self.phase);
-        self.settle(breaker::Outcome::Nothing, Instant::now());
-        self.end.error = Some(error.kind().as_str());
-        self.tell(&mut error);
-        Some(error)
-    }
-
-    /// What a retry cost that never left.
-    pub(super) fn give_back(&mut self) {
-        let paid = std::mem::take(&mut self.paid);
-        if paid > 0 && !self.left {
-            self.deposit(paid);
-        }
     }
 
     pub(super) fn deposit(&self, tokens: u32) {
