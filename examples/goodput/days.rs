@@ -1,7 +1,7 @@
 //! The days: what is asked for, and what the server does meanwhile.
 
 use crate::luck::{self, Draw};
-use crate::verdict::{Clause, HALF, Margin, OPEN_WAIT, ORDINARY, THIRD};
+use crate::verdict::{Clause, HALF, LIMITED, Margin, OPEN_WAIT, ORDINARY, THIRD};
 use std::time::Duration;
 
 /// A day on which most things work.
@@ -221,6 +221,7 @@ pub(crate) const DAYS: &[Day] = &[
         length: 100.0,
         away: Away::Once { from: 10.0, to: 30.0, looks: Looks::Refused },
         server: Kind::Limiter(50),
+        margin: &LIMITED,
         ..RESTART
     },
     quota("quota-1.1", "429 above 600 answers a minute, a tenth more calls than that", 11.0),

@@ -21,6 +21,11 @@ pub(crate) const HALF: Margin =
     Margin { points: 2.0, why: "half of all attempts fail: one that looks dead now and then" };
 pub(crate) const OPEN_WAIT: Margin =
     Margin { points: 2.9, why: "17 s of the 10 min: the longest open wait, and the next call" };
+/// A limiter has nothing left over for those who waited for the end of an open wait.
+pub(crate) const LIMITED: Margin = Margin {
+    points: 2.7,
+    why: "a third of the 20 s away may pass before it is asked again, at the share that the limiter lets pass",
+};
 
 /// A promise about one client alone.
 #[derive(Clone, Copy, Debug)]

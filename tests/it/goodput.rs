@@ -91,3 +91,14 @@ fn measured(ran: &Ran) -> Vec<Value> {
     objects.truncate(5);
     objects
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_day_has_its_row_in_the_readme() {
+    let list = run("goodput", &["--list", "--json"]).await;
+    assert_eq!(list.code, Some(0), "{}", list.stderr);
+    let readme = include_str!("../../README.md");
+    for day in list.objects() {
+        let (name, about) = (day["day"].as_str().expect("a name"), day["about"].as_str().expect("words"));
+        assert!(readme.contains(&format!("| {name} | {about} | ")), "README.md has no row: {name} | {about}");
+    }
+}

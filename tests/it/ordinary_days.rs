@@ -1,7 +1,7 @@
 //! Never worse than nothing: on days on which most things work the stack loses no call that would have been answered
 //! without its breaker, and what is dead gets few requests. Shorter days than those of `examples/goodput`.
 
-use crate::support::{MINUTE, SECOND};
+use crate::support::{MINUTE, MS, SECOND};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
@@ -188,6 +188,67 @@ async fn a_server_that_is_away_for_two_minutes_gets_few_requests_and_is_served_w
             assert!(day.back(to) <= 17 * SECOND, "{rate}/s, {how:?}: back after {:?}", day.back(to));
         }
     }
+}
+
+/// On this day at least as many calls are answered as without the breaker.
+async fn no_worse(
+    what: &str,
+    rate: f64,
+    length: Duration,
+    fate: impl Fn(Duration, f64) -> Fate + Clone + Send + Sync + 'static,
+) {
+    let stack = day(defaults(), rate, length, fate.clone()).await;
+    let bare = day(without_breaker(), rate, length, fate).await;
+    assert!(
+        stack.lost() <= bare.lost(),
+        "{what}: {} of {} calls lost, without a breaker {}",
+        stack.lost(),
+        stack.calls,
+        bare.lost()
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restart_costs_no_more_calls_than_without_a_breaker() {
+    for long in [300 * MS, 2 * SECOND, 8 * SECOND, 20 * SECOND] {
+        let fate = away(30 * SECOND, 30 * SECOND + long, REFUSED);
+        no_worse(&format!("{long:?}"), 10.0, 80 * SECOND, fate).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_is_up_for_20_s_and_down_for_5_loses_no_more_calls_than_without_a_breaker() {
+    let fate = |now: Duration, _| if now.as_secs() % 25 >= 20 { REFUSED } else { WELL };
+    no_worse("flapping", 10.0, 5 * MINUTE, fate).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_brownout_costs_no_more_calls_than_without_a_breaker() {
+    let slow = (12 * SECOND, Ok(200));
+    no_worse("brownout", 20.0, 2 * MINUTE, away(30 * SECOND, 60 * SECOND, slow)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_limiter_after_an_outage_costs_no_more_than_its_open_wait() {
+    let limiter = || {
+        let passed = Mutex::new(None);
+        move |now: Duration, _| {
+            let mut passed = passed.lock().unwrap();
+            if (10 * SECOND..30 * SECOND).contains(&now) {
+                REFUSED
+            } else if passed.is_none_or(|last| now - last >= 20 * MS) {
+                *passed = Some(now);
+                WELL
+            } else {
+                UNAVAILABLE
+            }
+        }
+    };
+    let stack = day(defaults(), 75.0, 100 * SECOND, limiter()).await;
+    let bare = day(without_breaker(), 75.0, 100 * SECOND, limiter()).await;
+    // Asked again at most a third of the outage after its end, and never more than 50 a second are let pass.
+    assert!(stack.lost() <= bare.lost() + 200, "{} lost, without a breaker {}", stack.lost(), bare.lost());
+    assert!(stack.back(30 * SECOND) <= 20 * SECOND / 3, "back after {:?}", stack.back(30 * SECOND));
 }
 
 #[tokio::test(start_paused = true)]
