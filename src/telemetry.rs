@@ -1,5 +1,13 @@
 //! The words, levels and names of everything that is logged, traced and measured.
 
+/// One line for the log. What the subscriber does with it must cost nobody anything else: where it panics, as where a
+/// value does that is shown, the work that was told of goes on.
+macro_rules! say {
+    ($level:ident, $($line:tt)*) => {
+        $crate::sync::shielded(|| tracing::$level!($($line)*))
+    };
+}
+
 #[cfg(feature = "metrics")]
 mod causes;
 #[cfg(feature = "metrics")]
@@ -11,7 +19,7 @@ mod subject;
 
 #[cfg(feature = "metrics")]
 pub(crate) use meter::in_flight;
-pub(crate) use meter::{End, Labels, Meter, breaker_made, leases_expired};
+pub(crate) use meter::{End, Labels, Meter, leases_expired};
 #[cfg(feature = "supervise")]
 pub(crate) use meter::{is_read, queued, subsystem, watchdog_lag};
 #[cfg(feature = "metrics")]
@@ -57,7 +65,7 @@ pub(crate) fn attempt(number: u32) -> Span {
 
 /// An attempt that will be repeated.
 pub(crate) fn retry(origin: &Origin, attempt: u32, of: u32, wait: Duration, cause: &str) {
-    tracing::debug!(
+    say!(debug,
         %origin,
         attempt,
         wait = %human(wait),
@@ -69,18 +77,19 @@ pub(crate) fn retry(origin: &Origin, attempt: u32, of: u32, wait: Duration, caus
 
 /// A call that failed in the end. The caller has seen to it that this is said once a second at most.
 pub(crate) fn failed(origin: &Origin, error: &Error, suppressed: u64) {
-    tracing::warn!(%origin, attempt = error.attempts(), suppressed, "{error}");
+    say!(warn, %origin, attempt = error.attempts(), suppressed, "{error}");
 }
 
 /// A health check passed after one that failed, or after an open circuit.
 pub(crate) fn recovered(origin: &Origin, down_for: Option<Duration>) {
     let down_for = down_for.map(|d| human(d).to_string());
-    tracing::info!(%origin, down_for, "health check passed, resuming normal operations");
+    say!(info, %origin, down_for, "health check passed, resuming normal operations");
 }
 
 /// A request body type that cannot be sent twice.
 pub(crate) fn unreplayable(body: &str) {
-    tracing::warn!(
+    say!(
+        warn,
         body,
         "requests with a body of this type get one attempt, since it cannot be sent again: see retry::Settings::replay_with"
     );
@@ -88,7 +97,7 @@ pub(crate) fn unreplayable(body: &str) {
 
 /// A long poll without any bound of its own.
 pub(crate) fn unbounded(origin: &Origin, reason: &str) {
-    tracing::debug!(%origin, reason, "long poll without a bound");
+    say!(debug, %origin, reason, "long poll without a bound");
 }
 
 /// One line for each change of phase of a breaker, named as in `breaker::Phase::as_str`. The moments at which calls
@@ -97,11 +106,11 @@ pub(crate) fn breaker(of: &Subject, from: &'static str, to: &'static str, reason
     meter::breaker(of, from, to);
     let (origin, group) = (&*of.origin, of.group.as_ref().map(Group::as_str));
     match to {
-        "open" => tracing::warn!(origin, group, from, to, "opening circuit after {reason}"),
-        "forced_open" => tracing::warn!(origin, group, from, to, "circuit forced open"),
-        "half_open" => tracing::info!(origin, group, from, to, "entering half-open"),
-        "closed" => tracing::info!(origin, group, from, to, "circuit closed"),
-        _ => tracing::info!(origin, group, from, to, "circuit breaker disabled"),
+        "open" => say!(warn, origin, group, from, to, "opening circuit after {reason}"),
+        "forced_open" => say!(warn, origin, group, from, to, "circuit forced open"),
+        "half_open" => say!(info, origin, group, from, to, "entering half-open"),
+        "closed" => say!(info, origin, group, from, to, "circuit closed"),
+        _ => say!(info, origin, group, from, to, "circuit breaker disabled"),
     }
 }
 
@@ -109,57 +118,57 @@ pub(crate) fn breaker(of: &Subject, from: &'static str, to: &'static str, reason
 pub(crate) fn gate_closed(origin: &Origin, group: Option<&Group>, wait: Duration) {
     let group = group.map(Group::as_str);
     let wait = human(wait);
-    tracing::info!(%origin, group, %wait, "quota used up, calls like this one wait for {wait:#}");
+    say!(info, %origin, group, %wait, "quota used up, calls like this one wait for {wait:#}");
 }
 
 /// Requests name more groups of an origin than have state of their own. Said once for an origin.
 pub(crate) fn too_many_groups(origin: &Origin, most: usize) {
-    tracing::warn!(%origin, "more than {most} groups: the rest share one circuit breaker, are they one of a request?");
+    say!(warn, %origin, "more than {most} groups: the rest share one circuit breaker, are they one of a request?");
 }
 
 /// The machine was suspended, so that idle connections are not trusted any more.
 #[cfg(feature = "client")]
 pub(crate) fn slept(gap: Duration) {
     let slept = human(gap);
-    tracing::info!(%slept, "the machine slept for {slept:#}, leaving its idle connections");
+    say!(info, %slept, "the machine slept for {slept:#}, leaving its idle connections");
 }
 
 /// An item of a queue that waited too long.
 #[cfg(feature = "supervise")]
 pub(crate) fn expired(queue: &str, cluster: &str, event_id: &str, age: Duration, max_age: Duration) {
-    tracing::warn!(%cluster, event_id, age = %human(age), max_age = %human(max_age), "event expired");
+    say!(warn, %cluster, event_id, age = %human(age), max_age = %human(max_age), "event expired");
     meter::expired(queue);
 }
 
 /// More of a queue would expire than its valve lets pass.
 #[cfg(feature = "supervise")]
 pub(crate) fn held(alarm: &dyn Display) {
-    tracing::error!("{alarm}");
+    say!(error, "{alarm}");
 }
 
 /// A line that a child process wrote, or as much of it as is shown.
 #[cfg(feature = "supervise")]
 pub(crate) fn child_wrote(pid: u32, stream: &'static str, line: &str) {
-    tracing::debug!(pid, stream, "{line}");
+    say!(debug, pid, stream, "{line}");
 }
 
 /// A child process that is told to end.
 #[cfg(feature = "supervise")]
 pub(crate) fn child_ends(program: &str, pid: u32, why: &'static str, after: Duration) {
-    tracing::warn!(program, pid, duration = %human(after), "child {why}, ending its process group");
+    say!(warn, program, pid, duration = %human(after), "child {why}, ending its process group");
 }
 
 /// An event stream is connected: at first, and again after it was lost.
 #[cfg(feature = "sse")]
 pub(crate) fn stream_connected(cluster: &str, attempt: u32) {
-    tracing::info!(cluster, attempt, "event stream connected");
+    say!(info, cluster, attempt, "event stream connected");
     meter::stream(cluster, None);
 }
 
 /// An event stream is not connected, and will be tried again after the wait.
 #[cfg(feature = "sse")]
 pub(crate) fn stream_lost(cluster: &str, cause: &'static str, attempt: u32, wait: Duration, error: &Error) {
-    tracing::warn!(cluster, cause, attempt, wait = %human(wait), %error, "event stream lost");
+    say!(warn, cluster, cause, attempt, wait = %human(wait), %error, "event stream lost");
     meter::stream(cluster, Some(cause));
 }
 
@@ -167,19 +176,19 @@ pub(crate) fn stream_lost(cluster: &str, cause: &'static str, attempt: u32, wait
 #[cfg(feature = "sse")]
 pub(crate) fn stream_ended(cluster: &str, error: Option<&Error>) {
     match error {
-        None => tracing::info!(cluster, "event stream ended by the server"),
-        Some(error) => tracing::error!(cluster, %error, "event stream ended"),
+        None => say!(info, cluster, "event stream ended by the server"),
+        Some(error) => say!(error, cluster, %error, "event stream ended"),
     }
 }
 
 /// The caller's hook was to say what follows a refusal, and did not.
 #[cfg(feature = "sse")]
 pub(crate) fn stream_hook_failed(cluster: &str, why: &str) {
-    tracing::warn!(cluster, why, "event stream: the hook for refusals failed");
+    say!(warn, cluster, why, "event stream: the hook for refusals failed");
 }
 
 /// An event was thrown away because of its size.
 #[cfg(feature = "sse")]
 pub(crate) fn stream_too_large(cluster: &str, error: &Error) {
-    tracing::warn!(cluster, %error, "event above its size limit");
+    say!(warn, cluster, %error, "event above its size limit");
 }

@@ -155,7 +155,7 @@ impl Keeper {
             return;
         }
         let Some(sources) = lock(&self.waiting).take() else { return };
-        let mut tasks = lock(&self.tasks);
+        let mut tasks = JoinSet::new();
         tasks.spawn(keep(sources.events, Arc::clone(&self.history), History::event));
         for changes in sources.transitions {
             tasks.spawn(keep(changes, Arc::clone(&self.history), History::transition));
@@ -164,6 +164,8 @@ impl Keeper {
         if let Some(scrape) = scrape {
             tasks.spawn(scrape.upkeep());
         }
+        let none = std::mem::replace(&mut *lock(&self.tasks), tasks);
+        drop(none);
     }
 }
 

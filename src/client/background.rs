@@ -92,16 +92,18 @@ impl Drop for Starting<'_> {
     fn drop(&mut self) {
         if !self.left.is_empty() {
             let mut tasks = lock(&self.tasks.0);
-            for (origin, _) in self.left.drain(..) {
-                tasks.remove(&origin);
-            }
+            let gone: Vec<_> = self.left.iter().map(|(origin, _)| tasks.remove(origin)).collect();
+            // A URL may hold a value of the user's: dropped without the lock.
+            drop(tasks);
+            drop(gone);
         }
     }
 }
 
 impl Drop for Tasks {
     fn drop(&mut self) {
-        for task in lock(&self.0).values().filter_map(|watched| watched.task.as_ref()) {
+        let tasks = std::mem::take(&mut *lock(&self.0));
+        for task in tasks.values().filter_map(|watched| watched.task.as_ref()) {
             task.abort();
         }
     }
@@ -109,6 +111,7 @@ impl Drop for Tasks {
 
 impl fmt::Debug for Background {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Background").field(&lock(&self.0.0).len()).finish()
+        let origins = lock(&self.0.0).len();
+        f.debug_tuple("Background").field(&origins).finish()
     }
 }

@@ -27,6 +27,7 @@ use crate::bounded::{Bounded, Sealed};
 use crate::error::Error;
 use crate::inflight::InFlight;
 use crate::stack::{Breakers, Stack, WorstCase};
+use crate::sync::made;
 use background::Background;
 use gzip::Decoding;
 use http::{Method, Request};
@@ -220,7 +221,7 @@ impl Service<Request<Body>> for &Client {
 /// ```
 pub fn get(url: impl IntoUrl) -> RequestBuilder {
     static SHARED: OnceLock<Client> = OnceLock::new();
-    SHARED.get_or_init(Client::default).get(url)
+    made(&SHARED, Client::default).get(url)
 }
 
 #[cfg(test)]

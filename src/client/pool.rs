@@ -85,7 +85,9 @@ impl Pool {
         if let Some(gap) = self.watch.slept() {
             telemetry::slept(gap);
             // hyper-util's pool cannot be emptied. Calls in flight keep what they use of the old one.
-            *lock(&self.current) = Arc::new(hyper(self.connector.clone(), IDLE_PER_ORIGIN));
+            let new = Arc::new(hyper(self.connector.clone(), IDLE_PER_ORIGIN));
+            let old = std::mem::replace(&mut *lock(&self.current), new);
+            drop(old);
         }
         if fresh {
             return self.alone.request(request);

@@ -6,7 +6,7 @@ use super::incoming::Arriving;
 use super::pool::{HEAD, Pool, Retire};
 use crate::body::Body;
 use crate::error::{BoxError, Error, ErrorKind};
-use crate::sync::{Mutex, lock};
+use crate::sync::{Mutex, lock, wake_all};
 use crate::wire::{Fresh, Meter};
 use http::header::{Entry, PROXY_AUTHORIZATION, USER_AGENT};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version};
@@ -220,9 +220,8 @@ impl Count {
             end_this_connection();
         }
         if seen == INFORMATIONAL {
-            if let Some(call) = lock(&self.call).take() {
-                call.wake();
-            }
+            let call = lock(&self.call).take();
+            wake_all(call);
         }
     }
 
@@ -232,11 +231,10 @@ impl Count {
 
     /// Whether there were too many; else the call is woken when there are.
     fn watch(&self, cx: &Context<'_>) -> bool {
-        let mut call = lock(&self.call);
-        if !call.as_ref().is_some_and(|call| call.will_wake(cx.waker())) {
-            *call = Some(cx.waker().clone());
-        }
-        drop(call);
+        // Cloned before the lock is taken, and what it replaces dropped after it is given back.
+        let waker = cx.waker().clone();
+        let before = lock(&self.call).replace(waker);
+        drop(before);
         // Looked at only now: one that comes after this finds the waker.
         self.is_full()
     }

@@ -105,11 +105,13 @@ impl Table {
     /// The oldest call of each subsystem, by the address of its member.
     pub(crate) fn oldest(&self, now: Instant, into: &mut HashMap<usize, Call>) {
         let mut first: HashMap<usize, (Instant, Seen)> = HashMap::new();
+        // Not dropped under the lock of the table, as in `least`.
+        let mut passed_over = Vec::new();
         self.pieces(|at, details| {
             let Some(member) = &details.subsystem else { return };
             let member = Arc::as_ptr(member).addr();
             if first.get(&member).is_none_or(|(oldest, _)| details.started < *oldest) {
-                first.insert(member, (details.started, self.seen(at, details)));
+                passed_over.extend(first.insert(member, (details.started, self.seen(at, details))));
             }
         });
         for (member, (_, seen)) in first {

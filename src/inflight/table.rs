@@ -175,6 +175,7 @@ impl Table {
         lock(&self.slab).take(slot.0)
     }
 
+    #[cfg(test)]
     pub(crate) fn leave(&self, slot: Slot) {
         // The lock is given back before what stood there is dropped.
         drop(self.take(slot));
@@ -223,10 +224,12 @@ impl Table {
     /// The call for which `rank` is least, copied; those without a rank are passed over.
     pub(super) fn least<R: Ord>(&self, rank: impl Fn(&Details) -> Option<R>) -> Option<Seen> {
         let mut least = None::<(R, Seen)>;
+        // A copy may outlive its call, and is then the last to hold values of the user's: never dropped under the lock.
+        let mut passed_over = Vec::new();
         self.pieces(|at, details| {
             let Some(rank) = rank(details) else { return };
             if least.as_ref().is_none_or(|(before, _)| rank < *before) {
-                least = Some((rank, self.seen(at, details)));
+                passed_over.extend(least.replace((rank, self.seen(at, details))));
             }
         });
         least.map(|(_, seen)| seen)

@@ -258,6 +258,7 @@ impl<T: Keep> PerOrigin<T> {
 
 impl<T> fmt::Debug for PerOrigin<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PerOrigin").field("len", &lock(&self.table).places.len()).finish()
+        let len = lock(&self.table).places.len();
+        f.debug_struct("PerOrigin").field("len", &len).finish()
     }
 }

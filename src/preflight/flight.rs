@@ -2,7 +2,7 @@
 
 use super::Mode;
 use super::verdict::{Advice, Verdict};
-use crate::sync::{Mutex, lock};
+use crate::sync::{Mutex, lock, wake_all};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -122,7 +122,9 @@ impl Flight {
 
     /// While this is pending, ask again at [`leader_ends`](Flight::leader_ends).
     pub(crate) fn poll(&self, waiting: &Waiting, now: Instant, cx: &mut Context<'_>) -> Poll<Ended> {
-        let state = &mut *lock(&self.0);
+        // Cloned before the lock is taken, and what it replaces dropped after it is given back.
+        let mut waker = cx.waker().clone();
+        let mut state = lock(&self.0);
         match &state.last {
             Some((flight, result)) if *flight >= waiting.flight => {
                 return Poll::Ready(match result {
@@ -136,9 +138,13 @@ impl Flight {
             return Poll::Ready(Ended::Lead(state.begin(now)));
         }
         match state.waiters.iter_mut().find(|(ticket, _)| *ticket == waiting.ticket) {
-            Some((_, waker)) => waker.clone_from(cx.waker()),
-            None => state.waiters.push((waiting.ticket, cx.waker().clone())),
+            Some((_, kept)) => std::mem::swap(kept, &mut waker),
+            None => {
+                state.waiters.push((waiting.ticket, waker));
+                return Poll::Pending;
+            }
         }
+        drop(state);
         Poll::Pending
     }
 
@@ -149,7 +155,12 @@ impl Flight {
 
     /// The caller no longer waits, for whatever reason.
     pub(crate) fn leave(&self, waiting: &Waiting) {
-        lock(&self.0).waiters.retain(|(ticket, _)| *ticket != waiting.ticket);
+        let gone = {
+            let waiters = &mut lock(&self.0).waiters;
+            let at = waiters.iter().position(|(ticket, _)| *ticket == waiting.ticket);
+            at.map(|at| waiters.swap_remove(at))
+        };
+        drop(gone);
     }
 
     /// The verdict of the probe with this number; of one whose leader came too late it is no news. Returns for how long
@@ -170,7 +181,7 @@ impl Flight {
         state.last = Some((number, result));
         let waiters = std::mem::take(&mut state.waiters);
         drop(state);
-        wake(waiters);
+        wake_all(waiters.into_iter().map(|(_, waker)| waker));
         recovered.filter(|_| passed)
     }
 
@@ -183,7 +194,7 @@ impl Flight {
         state.under_way = None;
         let waiters = std::mem::take(&mut state.waiters);
         drop(state);
-        wake(waiters);
+        wake_all(waiters.into_iter().map(|(_, waker)| waker));
     }
 
     /// An attempt failed: what was known is no longer believed (mode after failure).
@@ -217,13 +228,6 @@ impl State {
         self.flights += 1;
         self.under_way = Some((self.flights, now + self.lease));
         self.flights
-    }
-}
-
-/// Wakers are somebody else's code: never under the lock.
-fn wake(waiters: Vec<(u64, Waker)>) {
-    for (_, waker) in waiters {
-        waker.wake();
     }
 }
 

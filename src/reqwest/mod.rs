@@ -87,6 +87,7 @@ pub use cause::cause;
 pub use middleware::Unwedge;
 pub use service::{Sent, Service};
 
+use crate::sync::made;
 use ::reqwest::{IntoUrl, Response};
 use reqwest_middleware::ClientWithMiddleware;
 use std::sync::OnceLock;
@@ -108,8 +109,8 @@ use std::sync::OnceLock;
 /// Where reqwest refuses its own defaults, as [`reqwest::Client::new`](::reqwest::Client::new) does; none is known.
 pub fn client() -> ClientWithMiddleware {
     static SHARED: OnceLock<ClientWithMiddleware> = OnceLock::new();
-    let made = || builder().build().unwrap_or_else(|error| panic!("no default client: {error}"));
-    SHARED.get_or_init(made).clone()
+    let make = || builder().build().unwrap_or_else(|error| panic!("no default client: {error}"));
+    made(&SHARED, make).clone()
 }
 
 /// A client with settings of your own.

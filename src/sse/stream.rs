@@ -318,9 +318,10 @@ impl Drop for EventStream {
 
 impl fmt::Debug for EventStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let status = self.status.borrow().clone();
         f.debug_struct("EventStream")
             .field("name", &self.name)
-            .field("status", &*self.status.borrow())
+            .field("status", &status)
             .finish_non_exhaustive()
     }
 }

@@ -3,7 +3,7 @@
 use super::gated::Gated;
 use super::refusals::Refusals;
 use super::shared::{Hub, Shared};
-use crate::breaker::{Breaker, Phase, Snapshot, Transition};
+use crate::breaker::{Breaker, Snapshot, Transition};
 use crate::options::Group;
 use crate::origin::Keep;
 use crate::preflight;
@@ -39,7 +39,8 @@ pub(crate) struct Lane {
 
 impl Keep for Lane {
     fn keep(&self) -> bool {
-        !matches!(self.breaker.phase(), Phase::Closed) || self.gates.any()
+        // Only looked at: to ask for the phase may end a lease, and that is told to a recorder and a subscriber.
+        !self.breaker.is_closed() || self.gates.any()
     }
 
     fn is_shared(&self) -> bool {

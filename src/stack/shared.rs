@@ -112,9 +112,27 @@ impl Hub {
     /// The lane of this URL's origin, or of this group of it.
     pub(crate) fn lane(&self, uri: &Uri, group: Option<&Group>) -> Result<Arc<Entry<Lane>>, Error> {
         match group {
-            None => self.origins.get(uri, None, |origin| Lane::new(&self.shared, origin, None)),
+            None => self.lane_of(uri, None, None),
             Some(group) => self.lane_of_group(uri, group),
         }
+    }
+
+    fn lane_of(
+        &self,
+        uri: &Uri,
+        group: Option<&Group>,
+        own: Option<&Lane>,
+    ) -> Result<Arc<Entry<Lane>>, Error> {
+        let mut is_new = false;
+        let lane = self.origins.get(uri, group, |origin| {
+            is_new = true;
+            Lane::new(&self.shared, origin, group.zip(own))
+        })?;
+        if is_new {
+            // Once it can be found: a recorder that looks at breakers when it is told of one must not make it again.
+            lane.meter.breaker_made(lane.breaker.phase().as_str());
+        }
+        Ok(lane)
     }
 
     #[cold]
@@ -133,7 +151,7 @@ impl Hub {
                 telemetry::too_many_groups(&own.origin, GROUPS);
             }
         }
-        self.origins.get(uri, Some(group), |origin| Lane::new(&self.shared, origin, Some((group, &own))))
+        self.lane_of(uri, Some(group), Some(&own))
     }
 }
 
@@ -147,7 +165,6 @@ impl Lane {
         };
         let subject = shared.labels.of(name, group);
         let breaker = Breaker::for_origin(subject.clone(), &shared.rules, shared.events.clone());
-        telemetry::breaker_made(&subject, breaker.phase().as_str());
         let flight = || {
             let health = shared.health.as_ref()?;
             let lead = shared.check_limit() + Duration::from_secs(1);

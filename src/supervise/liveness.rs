@@ -184,6 +184,7 @@ impl Registry {
             )));
         }
         if cells.all.len() >= MOST {
+            drop(cells);
             if !self.said_too_many.swap(true, Ordering::Relaxed) {
                 crew::too_many(MOST, &name);
             }

@@ -8,12 +8,13 @@ use crate::deadline::within;
 use crate::duration::human;
 use crate::sync::{Arc, Mutex, lock};
 use crate::telemetry::crew;
+use std::fmt;
 use std::future::Future;
 use std::time::Duration;
 use tokio::time::Instant;
 
 /// The handle of one sweep of a [`patrol`](super::Supervisor::patrol). Clones share it.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Sweep {
     heart: Heart,
     n: u64,
@@ -36,6 +37,17 @@ impl Sweep {
     /// What the sweep says of itself while it runs.
     pub fn heart(&self) -> &Heart {
         &self.heart
+    }
+}
+
+impl fmt::Debug for Sweep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let phase = *lock(&self.phase);
+        f.debug_struct("Sweep")
+            .field("heart", &self.heart)
+            .field("n", &self.n)
+            .field("phase", &phase)
+            .finish()
     }
 }
 
@@ -74,44 +86,37 @@ impl Rounds {
         Fut: Future + Send + 'static,
         Fut::Output: Ending,
     {
-        let rounds = Arc::new(Mutex::new((self, sweep)));
-        move |heart| Box::pin(patrol(heart, Arc::clone(&rounds)))
+        let (rounds, closure) = (Arc::new(Mutex::new(self)), Arc::new(Mutex::new(Some(sweep))));
+        move |heart| Box::pin(patrol(heart, Arc::clone(&rounds), Arc::clone(&closure)))
     }
 
-    /// A sweep ended: what is told of it.
-    fn ended(&mut self, sweep: &Sweep, outcome: Outcome, error: &str, began: Instant, now: Instant) {
-        let (name, phase, took) = (sweep.heart.name(), *lock(&sweep.phase), now - began);
-        if outcome == Outcome::Ok {
-            crew::sweep(name, phase, took);
-            if let Some(since) = self.failing_since.take() {
-                crew::sweeps_recovered(name, self.failures, now - since);
-            }
-            self.failures = 0;
-        } else {
-            self.failures += 1;
-            self.failing_since.get_or_insert(began);
-            crew::sweep_failed(name, phase, outcome.as_str(), took, self.failures, error);
+    /// A sweep ended: how many failed in a row up to now, and since when.
+    fn ended(&mut self, ok: bool, began: Instant) -> (u64, Option<Instant>) {
+        if ok {
+            return (std::mem::take(&mut self.failures), self.failing_since.take());
         }
-        let name = Arc::clone(&sweep.heart.0.name);
-        self.recorder.tell(Event::Sweep { name, n: sweep.n, outcome, phase, took });
+        self.failures += 1;
+        self.failing_since.get_or_insert(began);
+        (self.failures, self.failing_since)
     }
 }
 
-async fn patrol<F, Fut>(heart: Heart, rounds: Arc<Mutex<(Rounds, F)>>)
+/// The loop of a patrol. The lock is held for the figures alone: closure, log and whoever hears of events are the user's.
+async fn patrol<F, Fut>(heart: Heart, rounds: Arc<Mutex<Rounds>>, closure: Arc<Mutex<Option<F>>>)
 where
     F: FnMut(Sweep) -> Fut + Send,
     Fut: Future + Send,
     Fut::Output: Ending,
 {
     let base = Instant::now();
-    let (every, limit) = {
+    let (every, limit, recorder) = {
         let rounds = lock(&rounds);
-        (rounds.0.every, rounds.0.limit)
+        (rounds.every, rounds.limit, rounds.recorder.clone())
     };
     let mut tick = 0;
     loop {
         let at = {
-            let rounds = &mut lock(&rounds).0;
+            let rounds = &mut *lock(&rounds);
             let late = every.mul_f64(rounds.splay * rounds.rng.f64());
             base + offset(every, tick) + late
         };
@@ -122,20 +127,24 @@ where
             return;
         }
         let began = Instant::now();
-        let sweep = {
-            let mut rounds = lock(&rounds);
-            rounds.0.sweeps += 1;
-            Sweep { heart: heart.clone(), n: rounds.0.sweeps, phase: Arc::default() }
+        let n = {
+            let rounds = &mut *lock(&rounds);
+            rounds.sweeps += 1;
+            rounds.sweeps
         };
+        let sweep = Sweep { heart: heart.clone(), n, phase: Arc::default() };
         heart.progress();
-        // The closure is the user's, and its panic poisons nothing.
-        let made = catch(|| (lock(&rounds).1)(sweep.clone()));
-        let swept = match made {
+        // Taken out of its place while it runs. There is one run at a time, and a panic of its own is caught.
+        let Some(mut make) = lock(&closure).take() else { return };
+        let swept = catch(|| make(sweep.clone()));
+        *lock(&closure) = Some(make);
+        let swept = match swept {
             Ok(future) => within(limit, Caught::new(future)).await,
             Err(panic) => Ok(Err(panic)),
         };
         let now = Instant::now();
         heart.progress();
+        let phase = *lock(&sweep.phase);
         let (outcome, error) = match swept.map(|swept| swept.and_then(words)) {
             Ok(Ok(None)) => (Outcome::Ok, String::new()),
             // Its calls know the deadline too, and may be the first to say so.
@@ -144,23 +153,46 @@ where
             Ok(Err(panic)) => {
                 crew::panicked(heart.name(), &panic.message, &panic.backtrace);
                 let (name, message) = (Arc::clone(&heart.0.name), panic.message.clone());
-                lock(&rounds).0.recorder.tell(Event::Panicked { name, message });
+                recorder.tell(Event::Panicked { name, message });
                 (Outcome::Panic, panic.message)
             }
-            Err(late) => match *lock(&sweep.phase) {
+            Err(late) => match phase {
                 Some(phase) => (Outcome::Timeout, format!("not done within {:#}, in {phase}", human(limit))),
                 None => (Outcome::Timeout, late.to_string()),
             },
         };
-        lock(&rounds).0.ended(&sweep, outcome, &error, began, now);
+        let (failures, failing_since) = lock(&rounds).ended(outcome == Outcome::Ok, began);
+        tell(&recorder, &sweep, outcome, &error, (began, now), (failures, failing_since));
         let (next, skipped) = next(every, tick, now - base);
         if skipped > 0 {
             crew::skipped(heart.name(), skipped);
             let name = Arc::clone(&heart.0.name);
-            lock(&rounds).0.recorder.tell(Event::Skipped { name, ticks: skipped });
+            recorder.tell(Event::Skipped { name, ticks: skipped });
         }
         tick = next;
     }
+}
+
+/// What is told of a sweep that ended.
+fn tell(
+    recorder: &Recorder,
+    sweep: &Sweep,
+    outcome: Outcome,
+    error: &str,
+    (began, now): (Instant, Instant),
+    (failures, failing_since): (u64, Option<Instant>),
+) {
+    let (name, phase, took) = (sweep.heart.name(), *lock(&sweep.phase), now - began);
+    if outcome == Outcome::Ok {
+        crew::sweep(name, phase, took);
+        if let Some(since) = failing_since {
+            crew::sweeps_recovered(name, failures, now - since);
+        }
+    } else {
+        crew::sweep_failed(name, phase, outcome.as_str(), took, failures, error);
+    }
+    let name = Arc::clone(&sweep.heart.0.name);
+    recorder.tell(Event::Sweep { name, n: sweep.n, outcome, phase, took });
 }
 
 fn offset(every: Duration, tick: u64) -> Duration {

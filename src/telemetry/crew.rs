@@ -10,82 +10,81 @@ pub(crate) fn panicked(subsystem: &str, panic: &str, backtrace: &str) {
     // arguments of that event panic it is never cleared, and the next event, this one, would be refused in its place. To
     // ask anew overwrites it.
     let _ = tracing::enabled!(tracing::Level::ERROR);
-    tracing::error!(subsystem, panic, backtrace, "panicked, loop will continue");
+    say!(error, subsystem, panic, backtrace, "panicked, loop will continue");
 }
 
 /// After a panic, an error, or because it was stale.
 pub(crate) fn restarting(subsystem: &str, reason: &str, error: Option<&str>, restarts: u64, wait: Duration) {
-    tracing::warn!(subsystem, reason, error, restarts, r#in = %human(wait), "loop failed, restarting");
+    say!(warn, subsystem, reason, error, restarts, r#in = %human(wait), "loop failed, restarting");
     meter::restarted(subsystem, reason);
 }
 
 pub(crate) fn returned(subsystem: &str, restarts: u64, wait: Duration) {
-    tracing::warn!(subsystem, restarts, r#in = %human(wait), "loop exited unexpectedly, restarting");
+    say!(warn, subsystem, restarts, r#in = %human(wait), "loop exited unexpectedly, restarting");
     meter::restarted(subsystem, "return");
 }
 
 pub(crate) fn stopping(subsystem: &str, error: Option<&str>) {
-    tracing::info!(subsystem, error, "loop stopping");
+    say!(info, subsystem, error, "loop stopping");
 }
 
 pub(crate) fn stopped(subsystem: &str) {
-    tracing::info!(subsystem, "loop returned, not restarting");
+    say!(info, subsystem, "loop returned, not restarting");
 }
 
 pub(crate) fn escalated(subsystem: &str, restarts: u64, exit: Option<i32>) {
     match exit {
         Some(code) => {
-            tracing::error!(subsystem, restarts, code, "restarted too often, not ready and exiting")
+            say!(error, subsystem, restarts, code, "restarted too often, not ready and exiting")
         }
-        None => tracing::error!(subsystem, restarts, "restarted too often, not ready until it is healthy"),
+        None => say!(error, subsystem, restarts, "restarted too often, not ready until it is healthy"),
     }
 }
 
 pub(crate) fn healthy(subsystem: &str) {
-    tracing::info!(subsystem, "healthy again after too many restarts");
+    say!(info, subsystem, "healthy again after too many restarts");
 }
 
 pub(crate) fn recovered(subsystem: &str, after: Duration) {
-    tracing::info!(subsystem, after = %human(after), "recovered");
+    say!(info, subsystem, after = %human(after), "recovered");
 }
 
 pub(crate) fn stale(subsystem: &str, enforced: bool, told: &dyn Display) {
     match enforced {
-        true => tracing::error!(subsystem, "stale, restarting it: {told}"),
-        false => tracing::error!(subsystem, "stale: {told}"),
+        true => say!(error, subsystem, "stale, restarting it: {told}"),
+        false => say!(error, subsystem, "stale: {told}"),
     }
     meter::stale(subsystem);
 }
 
 pub(crate) fn overdue(subsystem: &str, call: &dyn Display) {
-    tracing::warn!(subsystem, "call in flight beyond its bound: {call}");
+    say!(warn, subsystem, "call in flight beyond its bound: {call}");
 }
 
 /// No task ran for a while: every worker thread is blocked, or the machine was.
 pub(crate) fn blocked(silent: Duration) {
-    tracing::error!(silent = %human(silent), "no task of the runtime runs: a worker thread is blocked");
+    say!(error, silent = %human(silent), "no task of the runtime runs: a worker thread is blocked");
 }
 
 pub(crate) fn unblocked(silent: Duration) {
-    tracing::warn!(silent = %human(silent), "the runtime runs again");
+    say!(warn, silent = %human(silent), "the runtime runs again");
 }
 
 pub(crate) fn watching(subsystem: &str, within: Duration) {
-    tracing::info!(subsystem, within = %human(within), "watched: silence is reported in time");
+    say!(info, subsystem, within = %human(within), "watched: silence is reported in time");
 }
 
 pub(crate) fn started(subsystems: usize, period: Duration) {
-    tracing::info!(subsystems, period = %human(period), "watchdog looks after the loops");
+    say!(info, subsystems, period = %human(period), "watchdog looks after the loops");
 }
 
 pub(crate) fn aborts_on_panic() {
-    tracing::warn!(
-        "this program is built with panic = \"abort\": a panic ends it, and no loop can be restarted"
-    );
+    say!(warn, "this program is built with panic = \"abort\": a panic ends it, and no loop can be restarted");
 }
 
 pub(crate) fn short(subsystem: &str, stale_after: Duration, every: Duration) {
-    tracing::warn!(
+    say!(
+        warn,
         subsystem,
         "asked for health with a threshold of {:#}, which is below the interval of {:#}: it flaps",
         human(stale_after),
@@ -94,11 +93,11 @@ pub(crate) fn short(subsystem: &str, stale_after: Duration, every: Duration) {
 }
 
 pub(crate) fn too_many(most: usize, name: &str) {
-    tracing::warn!(name, "more than {most} subsystems: this one and those after it are not followed");
+    say!(warn, name, "more than {most} subsystems: this one and those after it are not followed");
 }
 
 pub(crate) fn sweep(patrol: &str, phase: Option<&str>, took: Duration) {
-    tracing::info!(patrol, phase, outcome = "ok", duration = %human(took), "sweep complete");
+    say!(info, patrol, phase, outcome = "ok", duration = %human(took), "sweep complete");
 }
 
 pub(crate) fn sweep_failed(
@@ -109,41 +108,41 @@ pub(crate) fn sweep_failed(
     failures: u64,
     error: &str,
 ) {
-    tracing::warn!(patrol, phase, outcome, duration = %human(took), failures, error, "sweep failed");
+    say!(warn, patrol, phase, outcome, duration = %human(took), failures, error, "sweep failed");
 }
 
 pub(crate) fn sweeps_recovered(patrol: &str, failures: u64, down_for: Duration) {
-    tracing::info!(patrol, failures, down_for = %human(down_for), "sweeps succeed again");
+    say!(info, patrol, failures, down_for = %human(down_for), "sweeps succeed again");
 }
 
 pub(crate) fn skipped(patrol: &str, ticks: u64) {
-    tracing::warn!(patrol, ticks, "ticks skipped");
+    say!(warn, patrol, ticks, "ticks skipped");
 }
 
 pub(crate) fn shutting_down(signal: &str, in_flight: usize) {
-    tracing::info!(signal, in_flight, "shutting down");
+    say!(info, signal, in_flight, "shutting down");
 }
 
 pub(crate) fn straggler(subsystem: &str, told: &dyn Display) {
-    tracing::warn!(subsystem, "did not end in time, aborted: {told}");
+    say!(warn, subsystem, "did not end in time, aborted: {told}");
 }
 
 pub(crate) fn shut_down(signal: Option<&str>, killed: usize, clean: bool, took: Duration) {
-    tracing::info!(signal, killed, clean, took = %human(took), "shutdown complete");
+    say!(info, signal, killed, clean, took = %human(took), "shutdown complete");
 }
 
 pub(crate) fn signal_not_taken(signal: &str) {
-    tracing::error!(signal, "asked to end and nobody waits for a signal, ending at once");
+    say!(error, signal, "asked to end and nobody waits for a signal, ending at once");
 }
 
 pub(crate) fn reaped(pid: u32) {
-    tracing::debug!(pid, "reaped a process that nobody waited for");
+    say!(debug, pid, "reaped a process that nobody waited for");
 }
 
 pub(crate) fn no_reaper(error: &dyn Display) {
-    tracing::warn!("processes that lost their parent stay zombies: {error}");
+    say!(warn, "processes that lost their parent stay zombies: {error}");
 }
 
 pub(crate) fn systemd(error: &dyn Display) {
-    tracing::warn!("systemd could not be told: {error}");
+    say!(warn, "systemd could not be told: {error}");
 }

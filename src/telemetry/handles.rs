@@ -5,10 +5,11 @@ use super::names::{ATTEMPTS, BUDGET, CALL_DURATION, LONG_POLL_DURATION, LONG_POL
 use super::subject::Subject;
 use crate::options::Group;
 use crate::origin::Origin;
+use crate::sync::{Arc, made, shielded};
 use ::metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 use http::{Method, StatusCode};
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 /// Origins of a stack that have series of their own; all others share those of `other`.
@@ -22,10 +23,44 @@ type Ended = (&'static str, Option<StatusCode>, Option<&'static str>, bool);
 pub(super) struct Handles {
     origin: Origin,
     pub(super) of: Subject,
-    attempts: Mutex<Vec<(&'static str, Counter)>>,
-    durations: Mutex<Vec<(Ended, Histogram)>>,
+    attempts: Series<&'static str, Counter>,
+    durations: Series<Ended, Histogram>,
     budget: OnceLock<Gauge>,
     long_polls: OnceLock<Gauge>,
+}
+
+/// Series by what they are of. The recorder is asked for one, and told, without the lock: it is the user's.
+struct Series<K, H>(Mutex<Vec<(K, H)>>);
+
+impl<K: PartialEq + Copy, H: Clone> Series<K, H> {
+    fn new() -> Series<K, H> {
+        Series(Mutex::new(Vec::new()))
+    }
+
+    /// The series of this key; where there are `KEPT` of others already, of `rest`.
+    fn get(&self, key: K, rest: K, make: impl FnOnce(K) -> H) -> H {
+        let mut key = key;
+        {
+            let kept = lock(&self.0);
+            let find = |key| kept.iter().find(|(known, _)| *known == key).map(|(_, series)| series.clone());
+            if let Some(series) = find(key) {
+                return series;
+            }
+            if kept.len() >= KEPT {
+                key = rest;
+                if let Some(series) = find(key) {
+                    return series;
+                }
+            }
+        }
+        let made = make(key);
+        let mut kept = lock(&self.0);
+        // Two may make one at once: a recorder gives them the same.
+        if !kept.iter().any(|(known, _)| *known == key) {
+            kept.push((key, made.clone()));
+        }
+        made
+    }
 }
 
 /// The origins of one stack that have series of their own: the first that are called.
@@ -54,47 +89,37 @@ impl Handles {
         Handles {
             origin: origin.clone(),
             of,
-            attempts: Mutex::default(),
-            durations: Mutex::default(),
+            attempts: Series::new(),
+            durations: Series::new(),
             budget: OnceLock::new(),
             long_polls: OnceLock::new(),
         }
     }
 
     pub(super) fn attempted(&self, outcome: &'static str) {
-        let mut kept = lock(&self.attempts);
-        let at = kept.iter().position(|(name, _)| *name == outcome).unwrap_or_else(|| {
-            let labels: Labels = vec![("origin", self.of.label.to_string()), ("outcome", outcome.to_owned())];
-            kept.push((outcome, counter!(ATTEMPTS.name, &labels)));
-            kept.len() - 1
-        });
-        kept[at].1.increment(1);
+        shielded(|| self.attempts.get(outcome, OTHER, |outcome| self.attempt(outcome)).increment(1));
+    }
+
+    fn attempt(&self, outcome: &'static str) -> Counter {
+        let labels: Labels = vec![("origin", self.of.label.to_string()), ("outcome", outcome.to_owned())];
+        counter!(ATTEMPTS.name, &labels)
     }
 
     pub(super) fn budget(&self, left: u32) {
-        self.budget.get_or_init(|| gauge!(BUDGET.name, &self.of.labels())).set(left);
+        shielded(|| made(&self.budget, || gauge!(BUDGET.name, &self.of.labels())).set(left));
     }
 
     pub(super) fn long_poll(&self, more: f64) {
-        let gauge = self
-            .long_polls
-            .get_or_init(|| gauge!(LONG_POLLS.name, &vec![("origin", self.of.label.to_string())]));
-        gauge.increment(more);
+        let labels = || vec![("origin", self.of.label.to_string())];
+        shielded(|| made(&self.long_polls, || gauge!(LONG_POLLS.name, &labels())).increment(more));
     }
 
     pub(super) fn called(&self, method: &Method, end: End, long_poll: bool, took: Duration) {
         // Neither: its caller dropped it.
         let error = end.error.or(end.status.is_none().then_some("dropped"));
-        let mut key = (known(method), end.status, error, long_poll);
-        let mut kept = lock(&self.durations);
-        if kept.len() >= KEPT && !kept.iter().any(|(ended, _)| *ended == key) {
-            key = ("_OTHER", None, Some(OTHER), long_poll);
-        }
-        let at = kept.iter().position(|(ended, _)| *ended == key).unwrap_or_else(|| {
-            kept.push((key, self.duration(key)));
-            kept.len() - 1
-        });
-        kept[at].1.record(took.as_secs_f64());
+        let key = (known(method), end.status, error, long_poll);
+        let rest = ("_OTHER", None, Some(OTHER), long_poll);
+        shielded(|| self.durations.get(key, rest, |key| self.duration(key)).record(took.as_secs_f64()));
     }
 
     fn duration(&self, (method, status, error, long_poll): Ended) -> Histogram {

@@ -56,6 +56,14 @@ impl Meter {
         }
     }
 
+    /// The breaker of an origin, or of a group of it, that was not called before.
+    pub(crate) fn breaker_made(&self, phase: &'static str) {
+        #[cfg(feature = "metrics")]
+        if names::is_recorded() {
+            phase_is(&self.handles.of, phase);
+        }
+    }
+
     /// A call is over: answered to its last byte, failed, or dropped by its caller.
     #[inline]
     pub(crate) fn called(&self, method: &Method, end: End, long_poll: bool, took: impl FnOnce() -> Duration) {
@@ -188,15 +196,6 @@ pub(super) fn breaker(of: &Subject, from: &'static str, to: &'static str) {
         let mut labels = of.labels();
         labels.extend([("from", from.to_owned()), ("to", to.to_owned())]);
         names::count(&names::TRANSITIONS, labels);
-    }
-}
-
-/// The breaker of an origin that was not called before.
-#[cfg_attr(not(feature = "metrics"), expect(unused_variables, reason = "nothing is counted"))]
-pub(crate) fn breaker_made(of: &Subject, phase: &'static str) {
-    #[cfg(feature = "metrics")]
-    if names::is_recorded() {
-        phase_is(of, phase);
     }
 }
 

@@ -1,5 +1,6 @@
 //! The table of metrics, and the switch that turns them on.
 
+use crate::sync::shielded;
 use ::metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -112,18 +113,18 @@ pub(super) fn is_recorded() -> bool {
 pub(super) type Labels = Vec<(&'static str, String)>;
 
 pub(super) fn count(metric: &Metric, labels: Labels) {
-    counter!(metric.name, &labels).increment(1);
+    shielded(|| counter!(metric.name, &labels).increment(1));
 }
 
 pub(super) fn set(metric: &Metric, labels: Labels, value: f64) {
-    gauge!(metric.name, &labels).set(value);
+    shielded(|| gauge!(metric.name, &labels).set(value));
 }
 
 #[cfg(feature = "supervise")]
 pub(super) fn add(metric: &Metric, labels: Labels, difference: f64) {
-    gauge!(metric.name, &labels).increment(difference);
+    shielded(|| gauge!(metric.name, &labels).increment(difference));
 }
 
 pub(super) fn observe(metric: &Metric, labels: Labels, seconds: f64) {
-    histogram!(metric.name, &labels).record(seconds);
+    shielded(|| histogram!(metric.name, &labels).record(seconds));
 }

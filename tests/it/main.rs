@@ -25,6 +25,7 @@ mod broker_killed;
 mod broker_listener;
 mod budget;
 mod call_options;
+mod callbacks;
 #[cfg(unix)]
 mod checkin_agent;
 mod child;

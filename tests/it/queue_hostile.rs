@@ -3,9 +3,10 @@
 use crate::support::SECOND;
 use std::cell::Cell;
 use std::fmt::{self, Display, Formatter};
+use std::hash::{Hash, Hasher};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use tokio::time::sleep;
-use unwedge::supervise::queue::{Counts, Queue, Settings};
+use unwedge::supervise::queue::{Counts, Item, Queue, Settings};
 
 thread_local! {
     static CLONES_LEFT: Cell<u32> = const { Cell::new(u32::MAX) };
@@ -70,30 +71,73 @@ async fn a_key_that_cannot_be_shown_costs_no_item_of_a_sweep() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_key_that_could_not_be_cloned_once_is_served_in_its_turn() {
+async fn a_key_that_cannot_be_cloned_is_not_pushed_and_loses_nothing_that_waits() {
     let queue = filled(None);
-    assert!(failing_after(0, || queue.try_pop()).is_err());
+    for key in [1, 7] {
+        assert!(failing_after(0, || queue.push(Key(key), 7)).is_err());
+        adds_up(queue.counts());
+    }
     let served: Vec<u8> = std::iter::from_fn(|| queue.try_pop()).map(|item| item.value).collect();
     assert_eq!(served, [0, 1, 2, 3, 4, 5]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_key_that_cannot_be_cloned_loses_nothing_that_waits() {
-    for clones in 0..6 {
-        let queue = filled(None);
-        assert!(failing_after(0, || queue.push(Key(7), 7)).is_err());
-        adds_up(queue.counts());
-        assert!(failing_after(0, || queue.try_pop()).is_err());
-        adds_up(queue.counts());
-        assert_eq!((queue.counts().waiting, queue.counts().served), (6, 0));
-        sleep(2 * SECOND).await;
-        let swept = failing_after(clones, || queue.sweep().expired.len());
-        let drained = failing_after(clones, || queue.drain().len());
-        let discarded = failing_after(clones.min(1), || queue.discard(&Key(1)).len());
-        adds_up(queue.counts());
-        let left = queue.drain();
-        let gone = swept.unwrap_or(0) + drained.unwrap_or(0) + discarded.unwrap_or(0);
-        assert_eq!(gone + left.len(), 6, "after {clones} clones: {:?}", queue.counts());
-        adds_up(queue.counts());
+async fn a_key_is_cloned_once_when_it_is_pushed() {
+    let queue = filled(None);
+    assert!(failing_after(1, || queue.push(Key(1), 6)).is_ok());
+    assert_eq!(failing_after(0, || queue.try_pop().unwrap().value).unwrap(), 0);
+    assert_eq!(failing_after(0, || values(queue.discard(&Key(1)))).unwrap(), [1, 3, 5, 6]);
+    sleep(2 * SECOND).await;
+    queue.push(Key(2), 7).unwrap();
+    let expired = failing_after(0, || queue.sweep().expired).unwrap();
+    assert_eq!(expired.iter().map(|expired| expired.item.value).collect::<Vec<_>>(), [2, 4]);
+    assert_eq!(failing_after(0, || values(queue.drain())).unwrap(), [7]);
+    adds_up(queue.counts());
+}
+
+fn values(items: Vec<Item<Key, u8>>) -> Vec<u8> {
+    items.iter().map(|item| item.value).collect()
+}
+
+/// Keys whose comparison panics.
+#[derive(Clone, Debug)]
+struct Unlike(u8);
+
+impl Hash for Unlike {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.hash(state);
     }
+}
+
+thread_local! {
+    static COMPARES: Cell<bool> = const { Cell::new(true) };
+}
+
+impl PartialEq for Unlike {
+    fn eq(&self, other: &Unlike) -> bool {
+        assert!(COMPARES.get(), "this key cannot be compared");
+        self.0 == other.0
+    }
+}
+
+impl Eq for Unlike {}
+
+impl Display for Unlike {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+#[test]
+fn a_key_that_cannot_be_compared_loses_nothing_and_locks_nobody_out() {
+    let queue = Queue::<Unlike, u8>::new(Settings::default()).unwrap();
+    queue.push(Unlike(1), 1).unwrap();
+    COMPARES.set(false);
+    assert!(catch_unwind(AssertUnwindSafe(|| queue.push(Unlike(1), 2))).is_err());
+    assert!(catch_unwind(AssertUnwindSafe(|| queue.discard(&Unlike(1)))).is_err());
+    COMPARES.set(true);
+    adds_up(queue.counts());
+    queue.push(Unlike(1), 3).unwrap();
+    let served: Vec<u8> = std::iter::from_fn(|| queue.try_pop()).map(|item| item.value).collect();
+    assert_eq!(served, [1, 3]);
 }

@@ -47,11 +47,15 @@ impl Default for Page {
 impl Page {
     fn sections(&self, state: &State) -> Sections {
         let now = Instant::now();
-        let mut rendered = lock(&self.rendered);
-        match &*rendered {
-            Some((at, sections)) if now.saturating_duration_since(*at) < FRESH => sections.clone(),
-            _ => rendered.insert((now, sections::render(state))).1.clone(),
+        if let Some((at, sections)) = lock(&self.rendered).clone() {
+            if now.saturating_duration_since(at) < FRESH {
+                return sections;
+            }
         }
+        // Without the lock: it asks the checks of the user, and breakers, whose changes are told.
+        let sections = sections::render(state);
+        lock(&self.rendered).replace((now, sections.clone()));
+        sections
     }
 }
 

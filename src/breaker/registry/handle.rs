@@ -37,6 +37,11 @@ impl Breaker {
         }
     }
 
+    /// Whether the circuit is closed. Time alone never closes it, so that this needs no question to the machine.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.word().is_closed()
+    }
+
     /// What happens to the next call.
     pub fn phase(&self) -> Phase {
         if self.word().is_closed() {

@@ -5,6 +5,7 @@ use super::stream::{Made, Stream};
 use super::tcp::Tcp;
 use crate::error::{BoxError, Error, Phase};
 use crate::inflight::report;
+use crate::sync::made;
 use crate::tls::{ALPN, add_platform_roots, config, provider};
 use http::Uri;
 use http::uri::Scheme;
@@ -128,7 +129,7 @@ struct Inner {
 
 impl Prepared {
     fn config(&self) -> Result<Arc<ClientConfig>, Error> {
-        let made = self.0.config.get_or_init(|| self.make().map_err(|e| e.cause()));
+        let made = made(&self.0.config, || self.make().map_err(|e| e.cause()));
         made.clone().map_err(Error::config)
     }
 

@@ -1,4 +1,6 @@
 use super::*;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::Wake;
 
 const LEASE: Duration = Duration::from_secs(6);
 
@@ -121,4 +123,61 @@ fn a_leader_that_nobody_polls_any_more_loses_its_lead_and_its_late_verdict_is_no
     );
     flight.finish(2, Ok(()), now + LEASE);
     assert!(matches!(flight.ask(None, now + LEASE), Answer::Go));
+}
+
+/// A waker that looks at the flight when it is dropped, and panics when it is to wake.
+struct Nosy(Arc<Flight>, Arc<AtomicU32>);
+
+impl Wake for Nosy {
+    fn wake(self: Arc<Self>) {
+        panic!("nobody is here");
+    }
+}
+
+impl Drop for Nosy {
+    fn drop(&mut self) {
+        let _ = self.0.leader_ends();
+        self.1.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn wakers_that_are_replaced_or_dropped_may_look_at_the_flight() {
+    let (done, told) = std::sync::mpsc::sync_channel(1);
+    // On a thread of its own, since what waits for itself never ends.
+    std::thread::spawn(move || {
+        let (now, dropped) = (Instant::now(), Arc::new(AtomicU32::new(0)));
+        let flight = Arc::new(Flight::new(Duration::from_secs(30), LEASE, Mode::OnDemand));
+        assert!(matches!(flight.ask(None, now), Answer::Lead(_)));
+        let waiting = wait(&flight, now);
+        for _ in 0..3 {
+            let waker = Waker::from(Arc::new(Nosy(Arc::clone(&flight), Arc::clone(&dropped))));
+            assert!(flight.poll(&waiting, now, &mut Context::from_waker(&waker)).is_pending());
+        }
+        let replaced = dropped.load(Ordering::Relaxed);
+        flight.leave(&waiting);
+        let _ = done.send((replaced, dropped.load(Ordering::Relaxed)));
+    });
+    assert_eq!(told.recv_timeout(Duration::from_secs(20)), Ok((2, 3)));
+}
+
+#[test]
+fn a_waker_that_panics_keeps_no_other_waiter_asleep() {
+    struct Woken(AtomicU32);
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+    let now = Instant::now();
+    let flight = Arc::new(Flight::new(Duration::from_secs(30), LEASE, Mode::OnDemand));
+    assert!(matches!(flight.ask(None, now), Answer::Lead(_)));
+    let woken = Arc::new(Woken(AtomicU32::new(0)));
+    let panics = Arc::new(Nosy(Arc::clone(&flight), Arc::default()));
+    for waker in [Waker::from(panics), Waker::from(Arc::clone(&woken))] {
+        let waiting = wait(&flight, now);
+        assert!(flight.poll(&waiting, now, &mut Context::from_waker(&waker)).is_pending());
+    }
+    assert_eq!(verdict(&flight, Ok(()), now), None);
+    assert_eq!(woken.0.load(Ordering::Relaxed), 1);
 }

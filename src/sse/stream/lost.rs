@@ -179,7 +179,9 @@ impl EventStream {
 
     pub(super) fn waits(&mut self, error: &Error, cause: Cause, wait: Duration) {
         telemetry::stream_lost(&self.name, cause.as_str(), self.failures, wait, error);
-        self.status.send_modify(|status| status.lost(cause, error.to_string(), wait));
+        // The status is locked while it is changed, and what an error says may be code of the user's.
+        let said = error.to_string();
+        self.status.send_modify(|status| status.lost(cause, said, wait));
         let until = Instant::now() + wait.min(LONGEST);
         self.link = Link::Waiting(self.connect.ends.map_or(until, |ends| until.min(ends)));
     }

@@ -228,11 +228,11 @@ impl Life {
     }
 
     pub(super) fn url(&self) -> String {
-        let mut url = String::new();
+        let mut target = None;
         if let Some(slot) = &self.slot {
-            self.lane.shared.table.with(slot, |details| url = details.target.url());
+            self.lane.shared.table.with(slot, |details| target = Some(details.target.clone()));
         }
-        url
+        target.map(|target| target.url()).unwrap_or_default()
     }
 
     /// Whether a copy of the request is worth making.
@@ -289,11 +289,10 @@ impl Life {
 
 impl Drop for Life {
     fn drop(&mut self) {
+        // Dropped last, since it holds values of the user's.
+        let _details = self.slot.take().and_then(|slot| self.lane.shared.table.take(slot));
         let took = || Instant::now() - self.started;
         self.lane.meter.called(&self.method, self.end, self.long_poll.is_some(), took);
-        if let Some(slot) = self.slot.take() {
-            self.lane.shared.table.leave(slot);
-        }
         self.give_back();
         self.leave_gate();
         match self.permit.take() {

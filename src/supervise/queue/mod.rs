@@ -1,6 +1,7 @@
 //! A queue in which nothing grows old unseen: keyed, bounded per key and in all, fair between keys, and every item ends
 //! in exactly one way.
 
+mod lane;
 #[cfg(all(test, unwedge_loom))]
 mod loom_models;
 #[cfg(all(test, not(unwedge_loom)))]
@@ -17,8 +18,9 @@ pub use values::{Alarm, Counts, Expired, Item, Refused, Swept, Why};
 use super::panics;
 use crate::sync::{Arc, Mutex, lock};
 use crate::{Error, telemetry};
+use lane::{Gone, Offer};
 use std::fmt::{self, Debug, Display};
-use std::hash::Hash;
+use std::hash::{BuildHasher, Hash, RandomState};
 use std::pin::pin;
 use std::time::Duration;
 use store::Store;
@@ -30,6 +32,10 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 /// Keys take turns, so that one noisy key cannot starve the rest; within a key the oldest comes first. An item older
 /// than [`max_age`](Settings::max_age) is never served, also before a sweep has found it; [`sweep`](Queue::sweep)
 /// counts, logs (`event expired`) and hands back what is too old. Clones share the queue.
+///
+/// `Clone`, `Drop` and `Display` of keys and values are called where no lock is held, and may use the queue. `Eq` of a key
+/// runs under the lock of its queue and must not call it; the same is asked of `Hash`. Where one of them panics nothing is
+/// lost that waits, and every count stays true. A key is cloned once, when it is pushed.
 ///
 /// ```
 /// use std::time::Duration;
@@ -50,6 +56,7 @@ pub struct Queue<K, V>(Arc<Shared<K, V>>);
 
 struct Shared<K, V> {
     store: Mutex<Store<K, V>>,
+    hasher: RandomState,
     metric: &'static str,
     /// One permit for each push, as far as somebody waits for it.
     pushed: Notify,
@@ -90,7 +97,8 @@ impl<K: Hash + Eq + Clone + Display, V> Queue<K, V> {
     fn create(settings: Settings, name: Option<fn(&V) -> String>) -> Result<Self, Error> {
         settings.check()?;
         let (metric, store) = (settings.name, Mutex::new(Store::new(settings)));
-        Ok(Queue(Arc::new(Shared { store, metric, pushed: Notify::new(), name })))
+        let (hasher, pushed) = (RandomState::new(), Notify::new());
+        Ok(Queue(Arc::new(Shared { store, hasher, metric, pushed, name })))
     }
 
     /// Puts an item at the end of its key, and tells its number. Never waits.
@@ -99,14 +107,22 @@ impl<K: Hash + Eq + Clone + Display, V> Queue<K, V> {
     /// The item itself where the queue or the key is full, or the queue is closed. What is too old has its place until a
     /// sweep takes it out.
     pub fn push(&self, key: K, value: V) -> Result<u64, Refused<K, V>> {
-        let number = self.store(|store, now| store.push(key, value, now))?;
-        self.0.pushed.notify_one();
-        Ok(number)
+        let hash = self.0.hasher.hash_one(&key);
+        let mut offer = Offer::new(key, value);
+        let (pushed, rest) = self.store(|store, now| store.push(&mut offer, hash, now));
+        if pushed.is_ok() {
+            self.0.pushed.notify_one();
+        }
+        rest.settle();
+        pushed.map_err(|why| match offer.refused(why) {
+            Some(refused) => refused,
+            None => unreachable!("what is refused was not taken"),
+        })
     }
 
     /// The next item, if there is one to serve.
     pub fn try_pop(&self) -> Option<Item<K, V>> {
-        self.store(|store, now| store.pop(now))
+        self.settled(|store, now| store.pop(now))
     }
 
     /// Waits for the next item. `None` once the queue is closed and has nothing more to serve.
@@ -120,14 +136,15 @@ impl<K: Hash + Eq + Clone + Display, V> Queue<K, V> {
             let mut pushed = pin!(self.0.pushed.notified());
             // Before the look, so that a push between look and wait is not missed.
             pushed.as_mut().enable();
-            let (item, more, closed) = self.store(|store, now| {
+            let ((item, more, closed), rest) = self.store(|store, now| {
                 let item = store.pop(now);
                 (item, store.may_serve(), store.is_closed())
             });
+            if item.is_some() && more {
+                self.0.pushed.notify_one();
+            }
+            rest.settle();
             if item.is_some() {
-                if more {
-                    self.0.pushed.notify_one();
-                }
                 return item;
             }
             if closed {
@@ -142,7 +159,7 @@ impl<K: Hash + Eq + Clone + Display, V> Queue<K, V> {
     ///
     /// Call it at an interval, as one sweep of a patrol or by [`keep_swept`](Queue::keep_swept).
     pub fn sweep(&self) -> Swept<K, V> {
-        let swept = self.store(|store, now| store.sweep(now));
+        let swept = self.settled(|store, now| store.sweep(now));
         for expired in &swept.expired {
             let Item { key, value, number, age } = &expired.item;
             // What is called by its user must not cost the items.
@@ -176,7 +193,7 @@ impl<K: Hash + Eq + Clone + Display, V> Queue<K, V> {
             if !swept.expired.is_empty() || swept.alarm.is_some() {
                 found(swept);
             }
-            if self.store(|store, _| store.is_closed() && store.counts().waiting == 0) {
+            if self.settled(|store, _| store.is_closed() && store.counts().waiting == 0) {
                 return Ok(());
             }
         }
@@ -184,44 +201,71 @@ impl<K: Hash + Eq + Clone + Display, V> Queue<K, V> {
 
     /// Takes out everything, also what is too old, in the order of arrival.
     pub fn drain(&self) -> Vec<Item<K, V>> {
-        self.store(Store::drain)
+        self.settled(Store::drain)
     }
 
     /// Takes out everything of one key, and counts it as dropped.
     pub fn discard(&self, key: &K) -> Vec<Item<K, V>> {
-        self.store(|store, now| store.discard(key, now))
+        let hash = self.0.hasher.hash_one(key);
+        self.settled(|store, now| store.discard(hash, key, now))
     }
 
     /// Accepts nothing more. What waits is served still; then every [`pop`](Queue::pop) ends.
     pub fn close(&self) {
-        self.store(|store, _| store.close());
+        self.settled(|store, _| store.close());
         self.0.pushed.notify_waiters();
     }
 
     /// What became of everything that was pushed.
     pub fn counts(&self) -> Counts {
-        self.store(|store, _| store.counts())
+        self.settled(|store, _| store.counts())
     }
 
     /// How many items of this key wait, also those that are too old and not yet swept.
     pub fn waiting(&self, key: &K) -> usize {
-        self.store(|store, _| store.waiting(key))
+        let hash = self.0.hasher.hash_one(key);
+        self.settled(|store, _| store.waiting(hash, key))
     }
 
-    fn store<T>(&self, work: impl FnOnce(&mut Store<K, V>, Instant) -> T) -> T {
+    /// Works under the lock. What is left to be done without it is given back, for after everything that must happen.
+    fn store<T>(&self, work: impl FnOnce(&mut Store<K, V>, Instant) -> T) -> (T, Rest<K>) {
         let mut store = lock(&self.0.store);
         let (now, before) = (Instant::now(), store.counts().waiting);
         let done = work(&mut store, now);
-        let after = store.counts().waiting;
+        let rest = Rest { metric: self.0.metric, before, after: store.counts().waiting, _gone: store.gone() };
         drop(store);
-        telemetry::queued(self.0.metric, before, after);
+        (done, rest)
+    }
+
+    /// The same, where nothing else has to happen.
+    fn settled<T>(&self, work: impl FnOnce(&mut Store<K, V>, Instant) -> T) -> T {
+        let (done, rest) = self.store(work);
+        rest.settle();
         done
+    }
+}
+
+/// What a look into the queue left to be done: to tell a recorder, and to drop keys, both code of the user's.
+#[must_use]
+struct Rest<K> {
+    metric: &'static str,
+    before: u64,
+    after: u64,
+    _gone: Gone<K>,
+}
+
+impl<K> Rest<K> {
+    fn settle(self) {
+        telemetry::queued(self.metric, self.before, self.after);
     }
 }
 
 impl<K: Hash + Eq + Clone + Display, V> Debug for Queue<K, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let store = lock(&self.0.store);
-        f.debug_struct("Queue").field("settings", store.settings()).field("counts", &store.counts()).finish()
+        let (settings, counts) = {
+            let store = lock(&self.0.store);
+            (store.settings(), store.counts())
+        };
+        f.debug_struct("Queue").field("settings", &settings).field("counts", &counts).finish()
     }
 }

@@ -1,45 +1,23 @@
 //! What a queue decides: who is next, what is too old, what has no place. `now` is an argument.
 
+use super::lane::{Gone, Held, Lane, Offer, item};
 use super::settings::{Settings, Valve};
-use super::values::{Alarm, Counts, Expired, Item, Refused, Swept, Why};
-use std::collections::{HashMap, VecDeque};
-use std::hash::Hash;
+use super::values::{Alarm, Counts, Expired, Item, Swept, Why};
+use hashbrown::HashTable;
+use std::collections::VecDeque;
 use std::time::Duration;
 use tokio::time::Instant;
 
-struct Held<V> {
-    value: V,
-    number: u64,
-    since: Instant,
-}
-
-struct Lane<V> {
-    /// Found too old by a pop, left for the sweep.
-    late: VecDeque<Held<V>>,
-    /// Oldest first, since time does not go backwards here.
-    fresh: VecDeque<Held<V>>,
-    /// Whether its key stands in the ring.
-    in_ring: bool,
-}
-
-impl<V> Lane<V> {
-    fn len(&self) -> usize {
-        self.late.len() + self.fresh.len()
-    }
-
-    fn age(&mut self, oldest: Option<Instant>) {
-        let Some(oldest) = oldest else { return };
-        while self.fresh.front().is_some_and(|held| held.since < oldest) {
-            self.late.extend(self.fresh.pop_front());
-        }
-    }
-}
-
+/// `Eq` of a key is called in here, and nothing else of the caller's: no key or value is hashed, cloned or dropped.
 pub(super) struct Store<K, V> {
     settings: Settings,
-    lanes: HashMap<K, Lane<V>>,
-    /// Keys that have something to serve, each once: the next to be served first.
-    ring: VecDeque<K>,
+    /// Places of lanes by the hash of their key.
+    index: HashTable<usize>,
+    lanes: Vec<Option<Lane<K, V>>>,
+    free: Vec<usize>,
+    /// Lanes that have something to serve, each once: the next to be served first.
+    ring: VecDeque<usize>,
+    gone: Gone<K>,
     counts: Counts,
     closed: bool,
     number: u64,
@@ -51,17 +29,14 @@ pub(super) struct Store<K, V> {
 }
 
 impl<K, V> Store<K, V> {
-    pub(super) fn counts(&self) -> Counts {
-        self.counts
-    }
-}
-
-impl<K: Hash + Eq + Clone, V> Store<K, V> {
     pub(super) fn new(settings: Settings) -> Self {
         Store {
             settings,
-            lanes: HashMap::new(),
+            index: HashTable::new(),
+            lanes: Vec::new(),
+            free: Vec::new(),
             ring: VecDeque::new(),
+            gone: Gone::none(),
             counts: Counts::default(),
             closed: false,
             number: 0,
@@ -71,12 +46,12 @@ impl<K: Hash + Eq + Clone, V> Store<K, V> {
         }
     }
 
-    pub(super) fn settings(&self) -> &Settings {
-        &self.settings
+    pub(super) fn counts(&self) -> Counts {
+        self.counts
     }
 
-    pub(super) fn waiting(&self, key: &K) -> usize {
-        self.lanes.get(key).map_or(0, Lane::len)
+    pub(super) fn settings(&self) -> Settings {
+        self.settings
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -92,64 +67,31 @@ impl<K: Hash + Eq + Clone, V> Store<K, V> {
         self.closed = true;
     }
 
-    pub(super) fn push(&mut self, key: K, value: V, now: Instant) -> Result<u64, Refused<K, V>> {
-        let now = self.advance(now);
-        let why = if self.closed {
-            Some(Why::Closed)
-        } else if self.counts.waiting >= self.settings.capacity as u64 {
-            Some(Why::Full)
-        } else if self.waiting(&key) >= self.settings.per_key {
-            Some(Why::KeyFull)
-        } else {
-            None
-        };
-        if let Some(why) = why {
-            self.counts.pushed += 1;
-            self.counts.refused += 1;
-            return Err(Refused { key, value, why });
-        }
-        // Code of the caller, which may panic, runs before anything is counted.
-        let lane = self.lanes.entry(key.clone()).or_insert_with(|| Lane {
-            late: VecDeque::new(),
-            fresh: VecDeque::new(),
-            in_ring: false,
-        });
-        self.counts.pushed += 1;
-        self.counts.waiting += 1;
-        self.number += 1;
-        lane.fresh.push_back(Held { value, number: self.number, since: now });
-        if !lane.in_ring {
-            lane.in_ring = true;
-            self.ring.push_back(key);
-        }
-        Ok(self.number)
+    /// What is to be dropped when the lock is given back.
+    pub(super) fn gone(&mut self) -> Gone<K> {
+        std::mem::replace(&mut self.gone, Gone::none())
     }
 
     /// The oldest item of the next key in turn that is not too old.
     pub(super) fn pop(&mut self, now: Instant) -> Option<Item<K, V>> {
         let now = self.advance(now);
         let oldest = self.oldest_served(now);
-        while let Some(next) = self.ring.front() {
-            let Some(lane) = self.lanes.get_mut(next) else {
-                self.ring.pop_front();
-                continue;
-            };
+        while let Some(at) = self.ring.pop_front() {
+            let Some(lane) = &mut self.lanes[at] else { continue };
             lane.age(oldest);
-            // Before anything has moved.
-            let again = (lane.fresh.len() > 1).then(|| next.clone());
             let held = lane.fresh.pop_front();
-            lane.in_ring = again.is_some();
-            let empty = lane.len() == 0;
-            let key = self.ring.pop_front()?;
-            self.ring.extend(again);
-            if empty {
-                self.lanes.remove(&key);
+            lane.in_ring = !lane.fresh.is_empty();
+            if lane.in_ring {
+                self.ring.push_back(at);
+            }
+            if lane.len() == 0 {
+                self.forget_lane(at);
             }
             if let Some(held) = held {
                 self.counts.waiting -= 1;
                 self.counts.served += 1;
                 self.ends(now, 1, false);
-                return Some(item(key, held, now));
+                return Some(item(held, now));
             }
         }
         None
@@ -160,25 +102,21 @@ impl<K: Hash + Eq + Clone, V> Store<K, V> {
         let now = self.advance(now);
         let oldest = self.oldest_served(now);
         let mut late = 0;
-        for lane in self.lanes.values_mut() {
+        for lane in self.lanes.iter_mut().flatten() {
             lane.age(oldest);
             lane.in_ring = !lane.fresh.is_empty();
             late += lane.late.len() as u64;
         }
         let lanes = &self.lanes;
-        self.ring.retain(|key| lanes.get(key).is_some_and(|lane| lane.in_ring));
+        self.ring.retain(|at| lanes[*at].as_ref().is_some_and(|lane| lane.in_ring));
         let alarm = self.valve(late, now);
         if alarm.is_some() {
             return Swept { expired: Vec::new(), alarm };
         }
         let max_age = self.settings.max_age;
-        let mut expired = Vec::new();
-        for keys in self.leaving(|lane| lane.late.len()) {
-            let late = self.lanes.get_mut(&keys[0]).map(|lane| std::mem::take(&mut lane.late));
-            let late = late.into_iter().flatten().zip(keys);
-            expired.extend(late.map(|(held, key)| Expired { item: item(key, held, now), max_age }));
-        }
-        self.lanes.retain(|_, lane| lane.len() > 0);
+        let lates = self.lanes.iter_mut().flatten().flat_map(|lane| lane.late.drain(..));
+        let mut expired: Vec<_> = lates.map(|held| Expired { item: item(held, now), max_age }).collect();
+        self.forget_empty_lanes();
         // In the order of arrival, which a table does not keep.
         expired.sort_unstable_by_key(|expired| expired.item.number);
         self.counts.waiting -= late;
@@ -190,39 +128,34 @@ impl<K: Hash + Eq + Clone, V> Store<K, V> {
     /// Takes out everything, too old or not.
     pub(super) fn drain(&mut self, now: Instant) -> Vec<Item<K, V>> {
         let now = self.advance(now);
-        let leaving = self.leaving(Lane::len);
         self.ring.clear();
         self.holding = None;
-        let mut all = Vec::new();
-        for keys in leaving {
-            let lane = self.lanes.remove(&keys[0]);
-            let held = lane.into_iter().flat_map(|lane| lane.late.into_iter().chain(lane.fresh)).zip(keys);
-            all.extend(held.map(|(held, key)| item(key, held, now)));
-        }
+        let lanes = self.lanes.iter_mut().flatten();
+        let held = lanes.flat_map(|lane| lane.late.drain(..).chain(lane.fresh.drain(..)));
+        let mut all: Vec<_> = held.map(|held| item(held, now)).collect();
+        self.forget_empty_lanes();
         all.sort_unstable_by_key(|item| item.number);
         self.counts.drained += all.len() as u64;
         self.counts.waiting -= all.len() as u64;
         all
     }
 
-    /// Takes out everything of one key: dropped by choice.
-    pub(super) fn discard(&mut self, key: &K, now: Instant) -> Vec<Item<K, V>> {
-        let now = self.advance(now);
-        let keys = vec![key.clone(); self.waiting(key)];
-        self.ring.retain(|other| other != key);
-        let Some(lane) = self.lanes.remove(key) else { return Vec::new() };
-        let held = lane.late.into_iter().chain(lane.fresh).zip(keys);
-        let all: Vec<_> = held.map(|(held, key)| item(key, held, now)).collect();
-        self.counts.dropped += all.len() as u64;
-        self.counts.waiting -= all.len() as u64;
-        all
+    fn forget_empty_lanes(&mut self) {
+        for at in 0..self.lanes.len() {
+            if self.lanes[at].as_ref().is_some_and(|lane| lane.len() == 0) {
+                self.forget_lane(at);
+            }
+        }
     }
 
-    /// For each key whose items are about to leave one of it for each. Cloning is code of the caller: where it panics,
-    /// nothing has left yet.
-    fn leaving(&self, many: impl Fn(&Lane<V>) -> usize) -> Vec<Vec<K>> {
-        let lanes = self.lanes.iter().filter(|(_, lane)| many(lane) > 0);
-        lanes.map(|(key, lane)| vec![key.clone(); many(lane)]).collect()
+    /// Forgets a lane that is empty and stands in no ring.
+    fn forget_lane(&mut self, at: usize) {
+        let Some(lane) = self.lanes[at].take() else { return };
+        if let Ok(found) = self.index.find_entry(lane.hash, |known| *known == at) {
+            found.remove();
+        }
+        self.free.push(at);
+        self.gone.add(lane.key);
     }
 
     /// Two threads may read the clock in one order and come here in the other.
@@ -273,6 +206,85 @@ impl<K: Hash + Eq + Clone, V> Store<K, V> {
     }
 }
 
-fn item<K, V>(key: K, held: Held<V>, now: Instant) -> Item<K, V> {
-    Item { key, value: held.value, number: held.number, age: now.duration_since(held.since) }
+impl<K: Eq, V> Store<K, V> {
+    fn find(&self, hash: u64, key: &K) -> Option<usize> {
+        let is =
+            |at: &usize| self.lanes[*at].as_ref().is_some_and(|lane| lane.hash == hash && lane.key == *key);
+        self.index.find(hash, is).copied()
+    }
+
+    pub(super) fn waiting(&self, hash: u64, key: &K) -> usize {
+        let lane = self.find(hash, key).and_then(|at| self.lanes[at].as_ref());
+        lane.map_or(0, Lane::len)
+    }
+
+    pub(super) fn push(&mut self, offer: &mut Offer<K, V>, hash: u64, now: Instant) -> Result<u64, Why> {
+        let now = self.advance(now);
+        // Code of the caller, which may panic, runs before anything is counted.
+        let known = offer.key.as_ref().and_then(|key| self.find(hash, key));
+        let waiting = known.and_then(|at| self.lanes[at].as_ref()).map_or(0, Lane::len);
+        self.counts.pushed += 1;
+        let why = if self.closed {
+            Some(Why::Closed)
+        } else if self.counts.waiting >= self.settings.capacity as u64 {
+            Some(Why::Full)
+        } else if waiting >= self.settings.per_key {
+            Some(Why::KeyFull)
+        } else {
+            None
+        };
+        if let Some(why) = why {
+            self.counts.refused += 1;
+            return Err(why);
+        }
+        let at = match known {
+            Some(at) => at,
+            None => self.lane_for(offer, hash),
+        };
+        let (Some(key), Some(value), Some(lane)) =
+            (offer.key.take(), offer.value.take(), &mut self.lanes[at])
+        else {
+            unreachable!("an offer is made once, and its lane is there")
+        };
+        self.counts.waiting += 1;
+        self.number += 1;
+        lane.fresh.push_back(Held { key, value, number: self.number, since: now });
+        if !lane.in_ring {
+            lane.in_ring = true;
+            self.ring.push_back(at);
+        }
+        Ok(self.number)
+    }
+
+    fn lane_for(&mut self, offer: &mut Offer<K, V>, hash: u64) -> usize {
+        let Some(key) = offer.copy.take() else { unreachable!("an offer is made once") };
+        let lane = Lane { key, hash, late: VecDeque::new(), fresh: VecDeque::new(), in_ring: false };
+        let at = match self.free.pop() {
+            Some(at) => {
+                self.lanes[at] = Some(lane);
+                at
+            }
+            None => {
+                self.lanes.push(Some(lane));
+                self.lanes.len() - 1
+            }
+        };
+        let lanes = &self.lanes;
+        self.index.insert_unique(hash, at, |at| lanes[*at].as_ref().map_or(0, |lane| lane.hash));
+        at
+    }
+
+    /// Takes out everything of one key: dropped by choice.
+    pub(super) fn discard(&mut self, hash: u64, key: &K, now: Instant) -> Vec<Item<K, V>> {
+        let now = self.advance(now);
+        let Some(at) = self.find(hash, key) else { return Vec::new() };
+        self.ring.retain(|other| *other != at);
+        let Some(lane) = &mut self.lanes[at] else { return Vec::new() };
+        let held = lane.late.drain(..).chain(lane.fresh.drain(..));
+        let all: Vec<_> = held.map(|held| item(held, now)).collect();
+        self.forget_lane(at);
+        self.counts.dropped += all.len() as u64;
+        self.counts.waiting -= all.len() as u64;
+        all
+    }
 }

@@ -1,3 +1,4 @@
+use super::lane::Offer;
 use super::reference::Reference;
 use super::store::Store;
 use super::*;
@@ -274,6 +275,11 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
+/// Some keys share a hash.
+fn hash(key: u8) -> u64 {
+    u64::from(key / 2)
+}
+
 proptest! {
     #[test]
     fn the_queue_does_what_the_reference_does(
@@ -298,7 +304,7 @@ proptest! {
             match op {
                 Op::Push(key) => {
                     value += 1;
-                    let why = store.push(key, value, at).err().map(|refused| refused.why);
+                    let why = store.push(&mut Offer::new(key, value), hash(key), at).err();
                     prop_assert_eq!(why, reference.push(key, value, now));
                 }
                 Op::Pop => {
@@ -314,7 +320,7 @@ proptest! {
                     }
                 }
                 Op::Drain => prop_assert_eq!(values(&store.drain(at)), reference.take(None)),
-                Op::Discard(key) => prop_assert_eq!(values(&store.discard(&key, at)), reference.take(Some(key))),
+                Op::Discard(key) => prop_assert_eq!(values(&store.discard(hash(key), &key, at)), reference.take(Some(key))),
                 Op::Close => {
                     store.close();
                     reference.closed = true;
@@ -325,7 +331,7 @@ proptest! {
             prop_assert_eq!(store.counts(), Counts { waiting, ..reference.counts });
             adds_up(store.counts());
             for key in 0..4 {
-                prop_assert_eq!(store.waiting(&key), reference.list.iter().filter(|e| e.key == key).count());
+                prop_assert_eq!(store.waiting(hash(key), &key), reference.list.iter().filter(|e| e.key == key).count());
             }
         }
     }
