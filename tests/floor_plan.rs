@@ -73,7 +73,11 @@ const NEIGHBOURS: &[(&str, &str, &str)] = &[
     ("telemetry", "error", "the last error of a call is logged"),
     ("telemetry", "options", "lines and series name the group"),
     ("telemetry", "origin", "every line names the origin"),
-    ("telemetry", "sync", "series are shared between calls, and a recorder is called where nothing is locked"),
+    (
+        "telemetry",
+        "sync",
+        "series are shared between calls, and a recorder is called where nothing is locked",
+    ),
     ("tls", "error", "what TLS cannot be set up with is a Config error"),
     ("client", "testing", "its tests, and those of its users, connect through the pipe"),
     ("fuzz", "config", "what stands in a settings file is fuzzed"),
