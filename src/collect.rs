@@ -13,6 +13,10 @@ use http::{HeaderMap, Method, StatusCode, response};
 /// `application/vnd.amazon.eventstream`, `application/vnd.docker.*-stream`, `multipart/*`, and every type with a
 /// parameter `stream` or `boundary`.
 ///
+/// A collected body that still flows when the attempt is over is handed over as it comes, where the request could not
+/// be repeated anyway (a `POST`, a last attempt); it then ends with the total of its call. [`Collect::never`] lifts
+/// that.
+///
 /// ```
 /// // A download: handed over at the head, under the idle and stream limits.
 /// let request = http::Request::get("https://api.example/artifact")

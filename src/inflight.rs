@@ -155,6 +155,20 @@ mod tests {
         assert!(table.is_empty());
     }
 
+    #[cfg(feature = "supervise")]
+    #[tokio::test(start_paused = true)]
+    async fn a_watch_that_has_begun_is_not_overdue_and_a_poll_that_nobody_polls_is() {
+        let (table, poll) = (Table::default(), crate::LongPoll::because("a test parks it"));
+        let start = Instant::now();
+        let poll = poll.up_to(Duration::from_secs(50));
+        let slot =
+            table.enter(Details { deadline: None, long_poll: Some(poll), ..details("http://a/watch") });
+        let overdue = |seconds| table.overdue(start + Duration::from_secs(seconds)).is_some();
+        assert!(!overdue(56) && overdue(57), "hold, grace, and a second to be late in");
+        table.phase(&slot, Phase::Body, 1, start);
+        assert!(!overdue(86_400));
+    }
+
     #[tokio::test(start_paused = true)]
     async fn the_oldest_of_a_large_table_is_known_and_a_snapshot_has_them_all() {
         let table = InFlight(Arc::new(Table::default()));

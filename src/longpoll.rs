@@ -16,7 +16,14 @@ pub(crate) const GRACE: Duration = Duration::from_secs(5);
 /// in the in-flight table with its reason.
 ///
 /// The wait for the response head is bounded by [`up_to`](LongPoll::up_to) plus 5 s, or without it by
-/// `Limits::long_poll` (10 min). Only [`unbounded`](LongPoll::unbounded) lifts that.
+/// `Limits::long_poll` (10 min). Only [`unbounded`](LongPoll::unbounded) lifts that. The body is handed over at the head
+/// and waits in the same way: each silence has that bound, and `Limits::stream` does not apply, so that a watch which is
+/// quiet for minutes is a long poll.
+///
+/// A balancer that ends a poll after 1 s or more (408, 502, 503 or 504 without `Retry-After`, or an end of the
+/// connection) has said nothing about the origin: that comes back as it is and is not repeated. A loop of polls is kept
+/// from spinning: at least 100 ms lie between one that was over within 100 ms without bringing anything and the next one
+/// of its path, and the first step of the back-off (100 ms to 1 s) after an error or a status of 400 and above.
 ///
 /// ```
 /// use std::time::Duration;
@@ -61,8 +68,8 @@ impl LongPoll {
         Ok(LongPoll { reason: Reason::Owned(reason.into()), hold: None, unbounded: false })
     }
 
-    /// The longest that the server holds the request. The head is awaited for 5 s more, so that the client never loses
-    /// the race against the server's own limit.
+    /// The longest that the server holds the request. The head, and each next byte of the body, is awaited for 5 s more,
+    /// so that the client never loses the race against the server's own limit.
     pub const fn up_to(mut self, hold: Duration) -> LongPoll {
         self.hold = Some(hold);
         self
@@ -87,7 +94,7 @@ impl LongPoll {
         self.unbounded
     }
 
-    /// How long the head may take, under the ceiling of the limits.
+    /// How long the head may take, and each silence in the body, under the ceiling of the limits.
     pub(crate) fn bound(&self, ceiling: Duration) -> Option<Duration> {
         match (self.unbounded, self.hold) {
             (true, _) => None,

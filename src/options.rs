@@ -209,7 +209,8 @@ impl CallOptions {
         self
     }
 
-    /// The body, where it streams, from the response head to its last byte.
+    /// The body, where it streams, from the response head to its last byte. It goes before the total where a body that was
+    /// to be collected flows on after its attempt: see [`Collect`](crate::Collect).
     pub const fn stream(mut self, limit: Duration) -> CallOptions {
         self.stream = Some(limit);
         self

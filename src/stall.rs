@@ -1,7 +1,7 @@
 //! When a body counts as stalled. Pure: it is told what happened and when.
 
 use crate::duration::human;
-use crate::error::{Error, ErrorKind, Phase};
+use crate::error::{Bytes, Error, ErrorKind, Phase};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -20,8 +20,10 @@ impl Stall {
             Stall::Idle(limit) => Error::new(ErrorKind::Stall, "").limit(limit),
             Stall::Slow(least, per) => {
                 let detail = format!(
-                    "the response body is too slow: less than {least} bytes in {:#}, after {received} bytes",
-                    human(per)
+                    "the response body is too slow: less than {} in {:#}, after {}",
+                    Bytes(least),
+                    human(per),
+                    Bytes(received)
                 );
                 Error::new(ErrorKind::Stall, detail).limit(per)
             }
@@ -53,6 +55,11 @@ impl Flow {
     /// How many bytes have come.
     pub(crate) fn received(&self) -> u64 {
         self.received
+    }
+
+    /// How long nothing has come for, while it was waited for.
+    pub(crate) fn silent_for(&self, now: Instant) -> Duration {
+        self.waiting_since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
     }
 
     /// Whether a wait has begun that is not over; only its beginning needs a clock.

@@ -111,6 +111,7 @@ const PURE: &[&str] = &[
     "sse/reconnect",
     "sse/verdict",
     "stack/bounds",
+    "stack/gaps",
     "stall",
     "supervise/child/capture",
     "supervise/queue/lane",

@@ -48,7 +48,8 @@ impl Limits {
     }
 
     /// One attempt, from the moment the request goes out to the last byte that is collected. Default the lesser of
-    /// 10 s and two thirds of the total. Must not exceed the total.
+    /// 10 s and two thirds of the total. Must not exceed the total. A body that still flows then is handed over as it
+    /// comes, under the total, where the request cannot be repeated; see [`Collect`](crate::Collect).
     pub fn attempt(mut self, limit: Duration) -> Limits {
         self.attempt = Some(limit);
         self
@@ -66,13 +67,13 @@ impl Limits {
         self
     }
 
-    /// A body that streams, from the response head to its last byte. Default 10 min.
+    /// A body that streams, from the response head to its last byte; that of a long poll excepted. Default 10 min.
     pub fn stream(mut self, limit: Duration) -> Limits {
         self.stream = Some(limit);
         self
     }
 
-    /// The wait for the head of a long poll that names no hold. Default 10 min.
+    /// The wait for the head of a long poll that names no hold, and each silence in its body. Default 10 min.
     pub fn long_poll(mut self, limit: Duration) -> Limits {
         self.long_poll = Some(limit);
         self
@@ -117,6 +118,7 @@ impl Limits {
             connect: self.connect.unwrap_or(CONNECT).min(attempt),
             idle: self.idle.unwrap_or_else(|| IDLE.min(attempt)),
             stream: self.stream.unwrap_or(STREAM),
+            own_stream: false,
             long_poll: self.long_poll.unwrap_or(LONG_POLL),
             collect: self.collect.unwrap_or(COLLECT),
             min_progress: self.min_progress,
@@ -132,6 +134,8 @@ pub(crate) struct Bounds {
     pub(crate) connect: Duration,
     pub(crate) idle: Duration,
     pub(crate) stream: Duration,
+    /// The call itself said how long it may stream: that goes before its total.
+    pub(crate) own_stream: bool,
     pub(crate) long_poll: Duration,
     pub(crate) collect: u64,
     pub(crate) min_progress: Option<(u64, Duration)>,

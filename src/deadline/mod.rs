@@ -15,7 +15,7 @@ pub use incoming::{AttemptNumber, Incoming, IncomingFuture, IncomingLayer, Incom
 pub(crate) use limits::Bounds;
 pub use limits::Limits;
 pub use scope::{Deadline, Within, within};
-pub(crate) use scope::{outside, under};
+pub(crate) use scope::{Scope, outside, under};
 pub(crate) use timer::Timer;
 #[cfg(feature = "supervise")]
 pub(crate) use timer::sleep_until;

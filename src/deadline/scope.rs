@@ -11,8 +11,24 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 tokio::task_local! {
-    // None is the scope of `Deadline::detached`.
-    static AMBIENT: Option<Deadline>;
+    // Empty in the scope of `Deadline::detached`.
+    static AMBIENT: Scope;
+}
+
+/// What binds the work of a task.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Scope {
+    /// The scope that the program opened: it binds a body to its last byte.
+    pub(crate) deadline: Option<Deadline>,
+    /// What a layer with a total shows those beneath it: it binds a call, and no body that streams.
+    pub(crate) total: Option<Deadline>,
+}
+
+impl Scope {
+    /// That of the current task.
+    pub(crate) fn current() -> Scope {
+        AMBIENT.try_with(|ambient| *ambient).unwrap_or_default()
+    }
 }
 
 /// The moment by which work has to be done, on tokio's monotonic clock.
@@ -54,7 +70,8 @@ impl Deadline {
     /// # }
     /// ```
     pub fn current() -> Option<Deadline> {
-        AMBIENT.try_with(|ambient| *ambient).ok().flatten()
+        let Scope { deadline, total } = Scope::current();
+        Deadline::earlier(deadline, total)
     }
 
     /// The moment itself.
@@ -94,7 +111,7 @@ impl Deadline {
     /// For background work that is polled by whoever happens to be there. An enclosing scope still ends the future
     /// that polls it.
     pub fn detached<F: Future>(future: F) -> impl Future<Output = F::Output> {
-        AMBIENT.scope(None, future)
+        AMBIENT.scope(Scope::default(), future)
     }
 
     pub(crate) fn earlier(a: Option<Deadline>, b: Option<Deadline>) -> Option<Deadline> {
@@ -115,12 +132,13 @@ impl Deadline {
 
 /// Runs code that belongs to nobody's scope: a health check serves all callers, not only the one that makes it.
 pub(crate) fn outside<T>(work: impl FnOnce() -> T) -> T {
-    AMBIENT.sync_scope(None, work)
+    AMBIENT.sync_scope(Scope::default(), work)
 }
 
-/// Runs code under this deadline: what a layer with a deadline of its own shows those beneath it.
-pub(crate) fn under<T>(deadline: Deadline, work: impl FnOnce() -> T) -> T {
-    AMBIENT.sync_scope(Some(deadline), work)
+/// Runs code under this total: what a layer with a deadline of its own shows those beneath it.
+pub(crate) fn under<T>(total: Deadline, work: impl FnOnce() -> T) -> T {
+    let scope = Scope { total: Some(total), ..Scope::current() };
+    AMBIENT.sync_scope(scope, work)
 }
 
 /// Runs a future under a deadline. Every call, sleep and nested scope inside sees what is left and can only shorten
@@ -191,8 +209,9 @@ impl<F: Future> Future for Within<F> {
             }
         }
         let deadline = *this.deadline;
+        let scope = Scope { deadline: Some(deadline), total: None };
         let inside = this.future.as_mut();
-        if let Poll::Ready(done) = AMBIENT.sync_scope(Some(deadline), || inside.poll(cx)) {
+        if let Poll::Ready(done) = AMBIENT.sync_scope(scope, || inside.poll(cx)) {
             return Poll::Ready(Ok(done));
         }
         ready!(this.timer.as_mut().poll(deadline.0, cx))?;

@@ -159,7 +159,7 @@ fn timed(inner: &Inner, f: &mut Formatter<'_>) -> fmt::Result {
 }
 
 /// `1 byte`, `2 bytes`.
-struct Bytes(u64);
+pub(crate) struct Bytes(pub(crate) u64);
 
 impl Display for Bytes {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {

@@ -1,10 +1,12 @@
 //! The one error type: what happened, where, on which attempt, and what the attempts before died of.
 
+mod disconnect;
 mod display;
 mod foreign;
 mod kind;
 mod redact;
 
+pub(crate) use display::Bytes;
 pub(crate) use foreign::{Fault, of_this_machine};
 pub use kind::{ErrorKind, Phase};
 

@@ -5,6 +5,7 @@
 
 use super::table::Seen;
 use super::{Call, Details, Table};
+use crate::error::Phase;
 use crate::sync::{Arc, Mutex, lock};
 use std::collections::HashMap;
 use std::future::Future;
@@ -126,9 +127,11 @@ impl Table {
     /// The oldest call that lives on although its deadline passed, or the hold of its long poll and the grace after it:
     /// nobody polls it.
     pub(crate) fn overdue(&self, now: Instant) -> Option<Call> {
-        let late = |details: &Details| {
-            let hold = details.long_poll.as_ref().and_then(|poll| poll.bound(crate::duration::LONGEST));
-            // A body may stream for longer than the head was held back.
+        let late = |phase: Phase, details: &Details| {
+            // The body of a long poll has no end that is known: each of its silences may be as long as the head was
+            // held back.
+            let poll = details.long_poll.as_ref().filter(|_| phase != Phase::Body);
+            let hold = poll.and_then(|poll| poll.bound(crate::duration::LONGEST));
             let end = details.deadline.or_else(|| Some(details.started + hold?));
             end.is_some_and(|end| now > end + LATE).then_some(details.started)
         };

@@ -222,12 +222,13 @@ impl Table {
     }
 
     /// The call for which `rank` is least, copied; those without a rank are passed over.
-    pub(super) fn least<R: Ord>(&self, rank: impl Fn(&Details) -> Option<R>) -> Option<Seen> {
+    pub(super) fn least<R: Ord>(&self, rank: impl Fn(Phase, &Details) -> Option<R>) -> Option<Seen> {
         let mut least = None::<(R, Seen)>;
         // A copy may outlive its call, and is then the last to hold values of the user's: never dropped under the lock.
         let mut passed_over = Vec::new();
         self.pieces(|at, details| {
-            let Some(rank) = rank(details) else { return };
+            let phase = Phase::from_u8(self.row(at).get().0 as u8);
+            let Some(rank) = rank(phase, details) else { return };
             if least.as_ref().is_none_or(|(before, _)| rank < *before) {
                 passed_over.extend(least.replace((rank, self.seen(at, details))));
             }

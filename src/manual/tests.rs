@@ -178,12 +178,8 @@ fn the_constants_are_those_of_the_code() {
     constant(stack, "BYTES: usize = 4096", "bytes read of a response that is thrown away", "4096 bytes");
     constant(stack, "DRAIN: Duration = Duration::from_millis(100)", "time for reading them", "100 ms");
     let outcome = include_str!("../stack/life/outcome.rs");
-    constant(
-        outcome,
-        "AT_ONCE: Duration = Duration::from_millis(100)",
-        "gap after an empty answer",
-        "100 ms",
-    );
+    let gaps = include_str!("../stack/gaps.rs");
+    constant(gaps, "AT_ONCE: Duration = Duration::from_millis(100)", "gap after an empty answer", "100 ms");
     constant(outcome, "SPREAD: f64 = 0.1", "`open` jitter", "10 %");
     let shared = include_str!("../stack/shared.rs");
     let pairs = "pairs of origin and group remembered";

@@ -24,7 +24,7 @@ use std::time::Duration;
 ///   waits          3, up to 1 m 6 s each              3 m 18 s
 ///   all that                                          4 m 18.4 s, cut off by the total of 30 s
 ///   stream         after the head, at most            10 m
-///   long poll      for its head, unless it says more  10 m, an unbounded one none
+///   long poll      for its head, and in each silence  10 m, or what it says; no stream limit
 ///   retries        3 configured, 3 fit when attempts fail at once, 2 when they hang"
 /// );
 /// # Ok::<(), unwedge::Error>(())
@@ -45,9 +45,11 @@ pub struct WorstCase {
     pub waits: Duration,
     /// The longest of these waits.
     pub longest_wait: Duration,
-    /// A body that streams, from its head to its last byte.
-    pub stream: Duration,
-    /// The head of a long poll that names no hold. One that is `unbounded()` says why when it runs.
+    /// A body that streams, from its head to its last byte; `None` for a layer that bounds neither calls nor bodies.
+    /// The body of a long poll has no such limit.
+    pub stream: Option<Duration>,
+    /// A long poll that names no hold: the wait for its head, and each silence in its body. One that is `unbounded()`
+    /// says why when it runs.
     pub long_poll: Duration,
     /// How many retries are configured.
     pub retries: u32,
@@ -58,9 +60,10 @@ pub struct WorstCase {
 }
 
 impl WorstCase {
-    /// From the start of a call to the last byte of a body that streams; `None` for a layer without a deadline.
+    /// From the start of a call to the last byte of a body that streams, but for that of a long poll; `None` for a layer
+    /// without a deadline.
     pub fn with_stream(&self) -> Option<Duration> {
-        Some(self.total?.saturating_add(self.stream))
+        Some(self.total?.saturating_add(self.stream?))
     }
 
     /// What attempts, health checks and waits would add up to if no total cut them off; `None` where an attempt has no
@@ -79,6 +82,11 @@ impl WorstCase {
         }
         if self.attempt.is_none() && self.total.is_none() {
             open.push("an attempt: this layer has no attempt limit, put an AttemptLayer inside of it");
+        }
+        if self.stream.is_none() {
+            open.push(
+                "a body that streams: put a DeadlineLayer or a StallLayer around or inside of this layer",
+            );
         }
         open
     }
@@ -121,7 +129,7 @@ impl WorstCase {
             health: health.as_ref().and_then(|health| health_check(parts, bounds, health)),
             waits,
             longest_wait,
-            stream: bounds.stream,
+            stream: (parts.total || parts.stall).then_some(bounds.stream),
             long_poll: bounds.long_poll,
             retries,
             retries_that_fit: retries,
@@ -219,9 +227,11 @@ impl fmt::Display for WorstCase {
             let cut = cut.map(|total| format!(", cut off by the total of {:#}", human(total)));
             line("all that", String::new(), format!("{:#}{}", human(schedule), cut.unwrap_or_default()))?;
         }
-        line("stream", "after the head, at most".to_owned(), format!("{:#}", human(self.stream)))?;
-        let poll = format!("{:#}, an unbounded one none", human(self.long_poll));
-        line("long poll", "for its head, unless it says more".to_owned(), poll)?;
+        if let Some(stream) = self.stream {
+            line("stream", "after the head, at most".to_owned(), format!("{:#}", human(stream)))?;
+        }
+        let poll = format!("{:#}, or what it says; no stream limit", human(self.long_poll));
+        line("long poll", "for its head, and in each silence".to_owned(), poll)?;
         if self.retries > 0 && self.total.is_some() {
             let (fit, hung) = (self.retries_that_fit, self.retries_when_hung);
             write!(

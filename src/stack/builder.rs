@@ -59,6 +59,9 @@ impl StackBuilder {
     /// What outcomes mean, where you know better: `None` leaves an outcome to the rules of this crate. It sees the
     /// request too, without its body.
     ///
+    /// What may be the doing of a balancer that ends a parked [`LongPoll`](crate::LongPoll) is no failure of the origin,
+    /// whatever this says of it.
+    ///
     /// It is called outside every lock. Where it panics, the panic reaches the caller and no slot stays taken. With one,
     /// each call keeps a copy of the head of its request.
     ///

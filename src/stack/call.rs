@@ -12,7 +12,7 @@ use super::stream::Guarded;
 use super::wait::{Bound, Clock, Drain, Nearest};
 use crate::body::Body;
 use crate::collect::{Buffer, Plan};
-use crate::deadline::{Deadline, Timer, outside};
+use crate::deadline::{Deadline, Scope, Timer, outside};
 use crate::error::{BoxError, Error, Phase};
 use crate::inflight::observe;
 use crate::origin::Entry;
@@ -75,7 +75,7 @@ where
             lane: Some(lane),
             request: Outgoing::new(request),
             redirected: None,
-            ambient: Deadline::earlier(Deadline::current(), hop.ambient),
+            ambient: Deadline::earlier(Scope::current().deadline, hop.ambient),
             hop,
             life: None,
             span: Span::none(),
@@ -128,6 +128,7 @@ where
         let span = this.span.enter();
         let ended = loop {
             let Some(life) = this.life.as_mut() else { panic!("a call was polled after it had ended") };
+            let copy = this.request.is_some();
             let bounds = Nearest::default().at(life.deadline, Bound::Deadline);
             let next = match this.state.as_mut().project() {
                 StateProj::Start => {
@@ -207,10 +208,8 @@ where
                             life.sent(now);
                             this.request.prepare(life, now);
                             *this.attempt_span = telemetry::attempt(life.attempt);
-                            let future = {
-                                let _attempt = this.attempt_span.enter();
-                                life.inside(|| this.inner.call(this.request.take()))
-                            };
+                            let call = || life.inside(|| this.inner.call(this.request.take()));
+                            let future = this.attempt_span.in_scope(call);
                             clock.stale();
                             this.state.set(State::Sent { future });
                             continue;
@@ -242,10 +241,8 @@ where
                     }
                 },
                 StateProj::Sent { future } => {
-                    let (polled, doing) = {
-                        let _attempt = this.attempt_span.enter();
-                        life.inside(|| observe(|| future.poll(cx)))
-                    };
+                    let poll = || life.inside(|| observe(|| future.poll(cx)));
+                    let (polled, doing) = this.attempt_span.in_scope(poll);
                     clock.stale();
                     match polled {
                         Poll::Pending => {
@@ -254,12 +251,12 @@ where
                         }
                         Poll::Ready(Err(error)) => {
                             let error = Error::from(error.into());
-                            Next::Failed(life.failed(error, this.request.is_some(), clock.now()), None)
+                            Next::Failed(life.failed(error, copy, clock.now()), None)
                         }
                         Poll::Ready(Ok(answer)) => {
                             let (head, mut body) = answer.into_parts();
                             let now = clock.now();
-                            let verdict = life.head(&head, this.request.is_some(), now);
+                            let verdict = life.head(&head, copy, now);
                             if verdict.is_ok() && life.follows && is_redirect(&head) {
                                 *this.redirected = Some(Box::new((life.method.clone(), life.uri())));
                             }
@@ -272,17 +269,14 @@ where
                                     // Most bodies are there already: those never go through the state.
                                     let mut buffer = Buffer::default();
                                     match read(life, &mut body, &mut buffer, limit, &mut clock, cx) {
-                                        Read::Complete => {
-                                            break Ok(life.respond(head, buffer, clock.now()));
-                                        }
+                                        Read::Complete => break Ok(life.respond(head, buffer, clock.now())),
                                         Read::TooMuch => {
                                             let (read, now) = (buffer.take(), clock.now());
                                             break Ok(Guarded::hand_over(this.life, head, read, body, now));
                                         }
-                                        Read::Broken(error) => Next::Failed(
-                                            life.failed(error, this.request.is_some(), clock.now()),
-                                            None,
-                                        ),
+                                        Read::Broken(error) => {
+                                            Next::Failed(life.failed(error, copy, clock.now()), None)
+                                        }
                                         Read::Pending => {
                                             let bounds = bounds.attempt(life).stall(life);
                                             let reading = Some((head, body));
@@ -299,15 +293,10 @@ where
                     let Some((_, body)) = reading else { unreachable!("it is taken when the call ends") };
                     match read(life, body, buffer, *limit, &mut clock, cx) {
                         Read::Pending => Next::Pending(bounds.attempt(life).stall(life)),
-                        Read::Broken(error) => {
-                            Next::Failed(life.failed(error, this.request.is_some(), clock.now()), None)
-                        }
+                        Read::Broken(error) => Next::Failed(life.failed(error, copy, clock.now()), None),
                         done => {
-                            let Some((head, body)) = reading.take() else {
-                                unreachable!("it was there above")
-                            };
-                            let mut buffer = std::mem::take(buffer);
-                            let now = clock.now();
+                            let Some((head, body)) = reading.take() else { unreachable!("seen above") };
+                            let (mut buffer, now) = (std::mem::take(buffer), clock.now());
                             if let Read::Complete = done {
                                 break Ok(life.respond(head, buffer, now));
                             }
@@ -328,9 +317,21 @@ where
                     match this.timer.as_mut().poll(at, cx) {
                         Poll::Pending => return Poll::Pending,
                         Poll::Ready(Err(error)) => break Err(life.finally(error, clock.now())),
-                        Poll::Ready(Ok(())) => clock.stale(),
+                        Poll::Ready(Ok(())) => clock.reached(at),
                     }
-                    match life.expired(bound, this.request.is_some(), clock.now()) {
+                    let now = clock.now();
+                    let expired = match (bound, this.state.as_mut().project()) {
+                        (Bound::Attempt(limit), StateProj::Collect { reading, buffer, .. }) => {
+                            match (life.outlived(limit, copy, now), reading.take()) {
+                                (None, Some((head, body))) => {
+                                    break Ok(Guarded::hand_on(this.life, head, buffer.take(), body, now));
+                                }
+                                (outlived, _) => outlived,
+                            }
+                        }
+                        _ => life.expired(bound, copy, now),
+                    };
+                    match expired {
                         Some(failed) => (failed, None),
                         None => continue,
                     }

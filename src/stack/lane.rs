@@ -1,5 +1,6 @@
 //! What is kept for one origin: breaker, retry budget, health verdict; and the handle to all breakers.
 
+use super::gaps::Gaps;
 use super::gated::Gated;
 use super::refusals::Refusals;
 use super::shared::{Hub, Shared};
@@ -12,7 +13,6 @@ use crate::sync::{Mutex, lock};
 use crate::telemetry::Meter;
 use http::Uri;
 use std::fmt;
-use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -29,7 +29,8 @@ pub(crate) struct Lane {
     pub(crate) budget: Option<Bucket>,
     /// The verdict of the origin, shared by its groups.
     pub(crate) health: Option<Arc<preflight::Flight>>,
-    pub(crate) gaps: Gaps,
+    /// When the next long poll of a path may leave.
+    pub(crate) gaps: Mutex<Gaps>,
     pub(crate) gates: Gated,
     pub(crate) warned: Warned,
     pub(crate) heard: Heard,
@@ -77,35 +78,6 @@ impl Lane {
     /// The groups of this origin that have a lane of their own.
     pub(crate) fn groups(&self) -> usize {
         Arc::strong_count(&self.siblings) - 1
-    }
-}
-
-/// Keeps a loop of long polls from spinning: per path, when the next may leave.
-#[derive(Default)]
-pub(crate) struct Gaps(Mutex<Vec<(u64, Instant)>>);
-
-/// More paths than this at once are not long polls.
-const PATHS: usize = 1024;
-
-impl Gaps {
-    pub(crate) fn set(&self, hasher: &RandomState, uri: &Uri, until: Instant, now: Instant) {
-        let mut gaps = lock(&self.0);
-        gaps.retain(|(_, at)| *at > now);
-        let path = hasher.hash_one(uri.path());
-        match gaps.iter().position(|(p, _)| *p == path) {
-            Some(place) => gaps[place].1 = until.max(gaps[place].1),
-            None if gaps.len() < PATHS => gaps.push((path, until)),
-            None => {}
-        }
-    }
-
-    pub(crate) fn until(&self, hasher: &RandomState, uri: &Uri, now: Instant) -> Option<Instant> {
-        let gaps = lock(&self.0);
-        if gaps.is_empty() {
-            return None;
-        }
-        let path = hasher.hash_one(uri.path());
-        gaps.iter().find(|(p, at)| *p == path && *at > now).map(|(_, at)| *at)
     }
 }
 
@@ -269,17 +241,5 @@ mod tests {
             "the last counts, whoever comes later with an earlier one"
         );
         assert!(!heard.within(second, start + 2 * second));
-    }
-
-    #[test]
-    fn a_gap_holds_for_its_path_and_ends() {
-        let (hasher, now) = (RandomState::new(), Instant::now());
-        let (poll, other) = (Uri::from_static("http://a/poll?x=1"), Uri::from_static("http://a/other"));
-        let gaps = Gaps::default();
-        let until = now + Duration::from_millis(100);
-        gaps.set(&hasher, &poll, until, now);
-        assert_eq!(gaps.until(&hasher, &Uri::from_static("http://a/poll?x=2"), now), Some(until));
-        assert_eq!(gaps.until(&hasher, &other, now), None);
-        assert_eq!(gaps.until(&hasher, &poll, until), None);
     }
 }

@@ -31,7 +31,7 @@ macro_rules! layer {
 }
 
 layer! {
-    /// The deadline of the whole call, up to the end of the collected body.
+    /// The deadline of the whole call, up to the end of the collected body; one that streams ends 10 min after its head.
     DeadlineLayer -> Stack
 }
 
@@ -42,6 +42,24 @@ impl DeadlineLayer {
     /// Kind `Config` for zero and for more than 10 years.
     pub fn new(total: Duration) -> Result<DeadlineLayer, Error> {
         let stack = StackBuilder::default().limits(Limits::default().total(total));
+        stack.build_parts(Parts { total: true, ..Parts::default() }).map(DeadlineLayer)
+    }
+
+    /// A call takes at most the `total` of these limits, and its body, where it streams, at most their `stream`.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use unwedge::{Limits, stack::DeadlineLayer};
+    ///
+    /// let downloads = Limits::default().stream(Duration::from_secs(3600));
+    /// let layer = DeadlineLayer::with_limits(downloads)?;
+    /// # Ok::<(), unwedge::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Kind `Config` for zero and for more than 10 years.
+    pub fn with_limits(limits: Limits) -> Result<DeadlineLayer, Error> {
+        let stack = StackBuilder::default().limits(limits);
         stack.build_parts(Parts { total: true, ..Parts::default() }).map(DeadlineLayer)
     }
 }

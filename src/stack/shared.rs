@@ -3,7 +3,7 @@
 use super::bounds::WorstCase;
 use super::builder::{Classify, StackBuilder};
 use super::gated::Gated;
-use super::lane::{Gaps, Heard, Lane, Warned};
+use super::lane::{Heard, Lane, Warned};
 use super::refusals::Refusals;
 use super::wishes::Asked;
 use crate::breaker::{Breaker, Rules, Transition};
@@ -176,7 +176,7 @@ impl Lane {
             breaker,
             budget: shared.retry.budget.as_ref().map(|budget| Bucket::new(budget, Instant::now())),
             health: own.map_or_else(flight, |own| own.health.clone()),
-            gaps: Gaps::default(),
+            gaps: Mutex::default(),
             gates: Gated::default(),
             warned: Warned::new(Instant::now()),
             heard: Heard::new(Instant::now()),
@@ -205,7 +205,8 @@ impl Shared {
         let attempt = own.attempt_within(below, stack.attempt)?;
         let idle = own.idle.unwrap_or_else(|| stack.idle.min(attempt));
         let stream = own.stream.unwrap_or(stack.stream);
-        Ok(Box::new(Bounds { total, attempt, idle, stream, ..stack.clone() }))
+        let own_stream = own.stream.is_some();
+        Ok(Box::new(Bounds { total, attempt, idle, stream, own_stream, ..stack.clone() }))
     }
 
     /// The longest that a health check may take.

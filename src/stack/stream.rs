@@ -1,10 +1,11 @@
 //! A body that streams: handed over at the head, still under its bounds and the breaker's eye.
 
-use super::life::Life;
+use super::life::{Life, beyond_the_total};
 use super::wait::{Bound, Nearest};
 use crate::body::Body;
-use crate::deadline::{Deadline, Timer};
-use crate::error::{BoxError, Error, ErrorKind, Phase};
+use crate::deadline::Timer;
+use crate::duration::human;
+use crate::error::{BoxError, Bytes as ByteCount, Error, ErrorKind, Phase};
 use bytes::{Buf, Bytes};
 use http::{Response, response};
 use http_body::{Frame, SizeHint};
@@ -18,14 +19,46 @@ pin_project! {
     /// The body in the box.
     pub(super) struct Guarded<R> {
         body: R,
-        // What was read before it turned out to be too much to collect.
+        // What was read before it was handed over.
         prefix: Bytes,
         life: Option<Life>,
         ends: Option<Instant>,
-        bound: Bound,
-        limit: Duration,
+        // What it is that ends it then.
+        limit: Limit,
         #[pin]
         timer: Timer,
+    }
+}
+
+/// What ends a body however steadily it flows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Limit {
+    /// The request's own deadline, or that of an enclosing scope.
+    Deadline,
+    /// The total of the call, which binds a body that was to be collected.
+    Total(Duration),
+    /// What streams has a limit of its own.
+    Stream(Duration),
+}
+
+impl Limit {
+    fn error(self, life: &Life, now: Instant) -> Error {
+        let received = life.flow.received();
+        let error = match self {
+            Limit::Deadline => Error::new(ErrorKind::Deadline, "").limit(now - life.started),
+            Limit::Total(limit) => {
+                Error::new(ErrorKind::Deadline, beyond_the_total(limit, received)).limit(limit)
+            }
+            Limit::Stream(limit) => {
+                let detail = format!(
+                    "the response body was still streaming after {:#} (stream limit), {} received",
+                    human(limit),
+                    ByteCount(received)
+                );
+                Error::new(ErrorKind::Deadline, detail).limit(limit)
+            }
+        };
+        error.at(Phase::Body).received(received)
     }
 }
 
@@ -37,9 +70,33 @@ where
     /// The response whose body streams. The life of the call moves into it.
     pub(super) fn hand_over(
         life: &mut Option<Life>,
+        head: response::Parts,
+        prefix: Bytes,
+        body: R,
+        now: Instant,
+    ) -> Response<Body> {
+        Guarded::begin(life, head, prefix, body, None, now)
+    }
+
+    /// The response whose body was to be collected, and flows on after its attempt: the total of its call binds it, unless
+    /// the call said itself how long it may stream.
+    pub(super) fn hand_on(
+        life: &mut Option<Life>,
+        head: response::Parts,
+        prefix: Bytes,
+        body: R,
+        now: Instant,
+    ) -> Response<Body> {
+        let total = life.as_ref().filter(|life| !life.bounds().own_stream).and_then(|life| life.deadline);
+        Guarded::begin(life, head, prefix, body, total, now)
+    }
+
+    fn begin(
+        life: &mut Option<Life>,
         mut head: response::Parts,
         prefix: Bytes,
         body: R,
+        total: Option<Instant>,
         now: Instant,
     ) -> Response<Body> {
         let Some(mut life) = life.take() else { unreachable!("a call has a life until it ends") };
@@ -49,15 +106,20 @@ where
             return Response::from_parts(head, Body::empty().with_attempts(attempts));
         }
         life.streams(now);
-        let limit = life.stream_limit().unwrap_or_default();
-        let stream = life.stream_limit().map(|limit| now + limit);
-        // An idle bound and nothing else for a layer that has no deadline of its own.
-        let (ends, bound) = match Deadline::nearest(stream, life.hard_deadline) {
-            at if at == stream => (stream, Bound::Attempt(limit)),
-            at => (at, Bound::Deadline),
+        let (mut ends, mut limit) = (life.hard_deadline, Limit::Deadline);
+        let mut or = |at: Instant, by: Limit| {
+            if ends.is_none_or(|ends| at < ends) {
+                (ends, limit) = (Some(at), by);
+            }
         };
+        if let Some(stream) = life.stream_limit() {
+            or(now + stream, Limit::Stream(stream));
+        }
+        if let Some(total) = total {
+            or(total, Limit::Total(total - life.started));
+        }
         life.ends(ends);
-        let guarded = Guarded { body, prefix, life: Some(life), ends, bound, limit, timer: Timer::default() };
+        let guarded = Guarded { body, prefix, life: Some(life), ends, limit, timer: Timer::default() };
         Response::from_parts(head, Body::boxed(Box::pin(guarded)).with_attempts(attempts))
     }
 }
@@ -77,14 +139,13 @@ where
             return Poll::Ready(Some(Ok(Frame::data(std::mem::take(this.prefix)))));
         }
         let polled = life.inside(|| Pin::new(&mut *this.body).poll_frame(cx));
-        let now = Instant::now();
-        let mut hit = match polled {
+        let mut now = Instant::now();
+        let bound = match polled {
             // A body that always has something ends at its limit all the same.
-            Poll::Ready(Some(Ok(_))) if this.ends.is_some_and(|ends| now >= ends) => Some(*this.bound),
+            Poll::Ready(Some(Ok(_))) if this.ends.is_some_and(|ends| now >= ends) => Bound::Deadline,
             Poll::Ready(Some(Ok(frame))) => {
                 let frame = frame.map_data(|mut data| data.copy_to_bytes(data.remaining()));
-                life.flow.got(frame.data_ref().map_or(0, Bytes::len), now);
-                life.consumer_has_it();
+                life.streamed(&frame, now);
                 return Poll::Ready(Some(Ok(frame)));
             }
             Poll::Ready(Some(Err(error))) => {
@@ -98,41 +159,39 @@ where
                 *this.life = None;
                 return Poll::Ready(None);
             }
-            Poll::Pending => None,
-        };
-        while hit.is_none() {
-            life.consumer_waits(now);
-            let nearest = Nearest::default().at(*this.ends, *this.bound);
-            let Some((at, bound)) = nearest.stall(life).at(life.overdue_at(), Bound::Overdue).get() else {
-                return Poll::Pending;
-            };
-            match std::task::ready!(this.timer.as_mut().poll(at, cx)) {
-                Ok(()) if bound == Bound::Overdue => life.overdue(now),
-                Ok(()) => hit = Some(bound),
-                Err(error) => {
+            Poll::Pending => loop {
+                if let Some(error) = life.cancelled(cx) {
+                    *this.life = None;
+                    return Poll::Ready(Some(Err(error)));
+                }
+                life.consumer_waits(now);
+                let nearest = Nearest::default().at(*this.ends, Bound::Deadline).stall(life);
+                let Some((at, bound)) = nearest.at(life.overdue_at(), Bound::Overdue).get() else {
+                    return Poll::Pending;
+                };
+                if let Err(error) = std::task::ready!(this.timer.as_mut().poll(at, cx)) {
                     let error = life.broke(error, now);
                     *this.life = None;
                     return Poll::Ready(Some(Err(error)));
                 }
-            }
-        }
-        let now = Instant::now();
-        let error = match hit {
-            Some(Bound::Stall(stall)) => stall.error(life.flow.received()),
-            Some(Bound::Deadline) => Error::new(ErrorKind::Deadline, "").limit(now - life.started),
-            _ => Error::new(
-                ErrorKind::Deadline,
-                format!(
-                    "the response body was still streaming after {:#} (stream limit), {} bytes received",
-                    crate::duration::human(*this.limit),
-                    life.flow.received(),
-                ),
-            ),
+                // The timer knows that it is time; a clock that was read before it need not. Whoever asked that one
+                // again would wait for the same moment for ever, and never let go of the thread.
+                now = Instant::now().max(at);
+                if bound != Bound::Overdue {
+                    break bound;
+                }
+                life.overdue(now);
+            },
         };
-        let error = error.at(Phase::Body).received(life.flow.received());
-        let error = match hit {
-            Some(Bound::Stall(_)) => life.broke(error, now),
-            _ => life.cut(error, now),
+        let error = match bound {
+            Bound::Stall(stall) => {
+                let error = life.stalled(stall);
+                life.broke(error, now)
+            }
+            _ => {
+                let error = this.limit.error(life, now);
+                life.cut(error, now)
+            }
         };
         *this.life = None;
         Poll::Ready(Some(Err(error)))

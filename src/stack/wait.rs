@@ -125,6 +125,11 @@ impl Clock {
         *self.0.get_or_insert_with(Instant::now)
     }
 
+    /// A timer says that it is so late: a clock that was read before it may be behind.
+    pub(super) fn reached(&mut self, at: Instant) {
+        *self = Clock::at(Instant::now().max(at));
+    }
+
     pub(super) fn stale(&mut self) {
         self.0 = None;
     }

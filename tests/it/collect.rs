@@ -283,15 +283,167 @@ async fn an_answer_that_is_given_up_on_streams_and_its_verdict_has_fallen_at_the
     assert_eq!(layer.breakers().snapshot()[0].consecutive_failures, 1, "counted once, and not taken back");
 }
 
+/// Text of which a byte comes each second.
+fn trickle(bytes: usize) -> Reply {
+    Reply::ok("x".repeat(bytes)).header("content-type", "text/plain").chunked().drip(1, SECOND)
+}
+
 #[tokio::test(start_paused = true)]
-async fn a_body_that_is_slow_and_not_silent_is_told_what_it_may_be() {
-    let peer = Peer::new().forever(Reply::sized(100).drip(1, SECOND));
-    let error = call(&stack(&peer, &once(Limits::default())), get("/")).await.unwrap_err();
-    assert_eq!((error.kind(), error.phase()), (ErrorKind::Attempt, Some(Phase::Body)));
-    assert_eq!(
-        error.to_string(),
-        "GET http://peer.test/: the response body was not complete after 10 s, 9 bytes received \
-         (a stream? mark it LongPoll or Collect::never())"
+async fn what_flows_beyond_its_attempt_and_cannot_be_asked_for_again_is_handed_over() {
+    for reply in [trickle(20), Reply::sized(20).drip(1, SECOND)] {
+        let peer = Peer::new().forever(reply);
+        let layer = StackLayer::default();
+        let start = Instant::now();
+        let answer = call(&stack(&peer, &layer), post("/")).await.unwrap();
+        assert_eq!((start.elapsed(), answer.body().is_collected()), (10 * SECOND, false));
+        let (status, body) = whole(Ok(answer)).await.unwrap();
+        assert_eq!(
+            (status, body.len(), start.elapsed()),
+            (200, 20, 20 * SECOND),
+            "what had come comes first"
+        );
+        assert_eq!(peer.request_count(), 1);
+        let snapshot = &layer.breakers().snapshot()[0];
+        assert_eq!((snapshot.calls, snapshot.failures), (1, 0));
+        assert!(layer.in_flight().is_empty());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_handed_over_so_ends_with_the_total_of_its_call_and_so_does_its_reader() {
+    for pause in [Duration::ZERO, MINUTE] {
+        let peer = Peer::new().forever(trickle(5000));
+        let layer = StackLayer::default();
+        let start = Instant::now();
+        let answer = call(&stack(&peer, &layer), post("/")).await.unwrap();
+        let listed = &layer.in_flight().snapshot()[0];
+        assert_eq!((listed.phase, listed.deadline_in), (Phase::Body, Some(20 * SECOND)));
+        tokio::time::sleep(pause).await;
+        let (read, error) = drained(answer.into_body()).await;
+        let error = error.unwrap();
+        let (bytes, ended) = if pause.is_zero() { (29, 30 * SECOND) } else { (9, 70 * SECOND) };
+        assert_eq!((error.kind(), read.len(), start.elapsed()), (ErrorKind::Deadline, bytes, ended));
+        let said = format!(
+            "POST http://peer.test/: the response body was not complete within the total of 30 s, {bytes} bytes \
+             received (a stream? mark it LongPoll or Collect::never()) (attempt 1 of 4)"
+        );
+        assert_eq!(error.to_string(), said);
+        assert_eq!(layer.breakers().snapshot()[0].failures, 0, "it flowed to the end");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_handed_over_so_keeps_its_other_bounds() {
+    let peer = Peer::new().forever(trickle(5000).hang_after(12));
+    let start = Instant::now();
+    let answer = call(&stack(&peer, &built(exact())), post("/")).await.unwrap();
+    let (read, error) = drained(answer.into_body()).await;
+    assert_eq!((read.len(), start.elapsed()), (12, 22 * SECOND));
+    assert!(error.unwrap().is_stall());
+
+    let peer = Peer::new().forever(trickle(5000));
+    let request = with(post("/"), unwedge::Deadline::after(15 * SECOND));
+    let answer = call(&stack(&peer, &built(exact())), request).await.unwrap();
+    let error = drained(answer.into_body()).await.1.unwrap().to_string();
+    assert!(error.contains("not complete after 15 s, 14 bytes received (deadline"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_limit_of_the_call_itself_goes_before_its_total() {
+    let peer = Peer::new().forever(trickle(5000));
+    let wish = unwedge::CallOptions::new().stream(2 * MINUTE);
+    let start = Instant::now();
+    let answer = call(&stack(&peer, &StackLayer::default()), with(post("/"), wish)).await.unwrap();
+    assert_eq!(start.elapsed(), 10 * SECOND);
+    let (read, error) = drained(answer.into_body()).await;
+    assert_eq!((read.len(), start.elapsed()), (129, 130 * SECOND));
+    assert!(error.unwrap().to_string().contains("still streaming after 2 m (stream limit), 129 bytes"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_get_that_flows_is_asked_for_again_as_long_as_it_can_be() {
+    let layer = |retry: unwedge::retry::Settings| {
+        let limits = Limits::default().attempt(5 * SECOND).total(60 * SECOND);
+        built(StackLayer::builder().limits(limits).retry(retry.backoff(Duration::ZERO)))
+    };
+    let retries = unwedge::retry::Settings::default;
+    let empty = unwedge::retry::Budget::default().tokens(0);
+    for (retry, attempts) in [(retries(), 4), (retries().max_retries(0), 1), (retries().budget(empty), 1)] {
+        let peer = Peer::new().forever(trickle(12));
+        let layer = layer(retry);
+        let start = Instant::now();
+        let answer = call(&stack(&peer, &layer), get("/")).await.unwrap();
+        assert_eq!((start.elapsed(), peer.request_count()), (attempts * 5 * SECOND, u64::from(attempts)));
+        assert_eq!(answer.body().attempts().count, attempts);
+        assert_eq!(whole(Ok(answer)).await.unwrap(), (200, "x".repeat(12).into()));
+        assert_eq!(start.elapsed(), attempts * 5 * SECOND + 7 * SECOND);
+    }
+    // One that knows no way to be sent twice.
+    let peer = Peer::new().forever(trickle(12));
+    let once = request("PUT", "/").map(|_| Body::streaming(Full::<Bytes>::from("x")));
+    let service = layer(retries()).layer(over(peer.pipe()));
+    assert_eq!(whole(call(&service, once).await).await.unwrap().1.len(), 12);
+    assert_eq!(peer.request_count(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_get_that_flows_until_its_total_is_over_is_told_what_it_may_be() {
+    let peer = Peer::new().forever(trickle(5000));
+    let layer = built(exact());
+    let start = Instant::now();
+    let error = call(&stack(&peer, &layer), get("/")).await.unwrap_err();
+    assert_eq!((error.kind(), start.elapsed()), (ErrorKind::Deadline, 30 * SECOND));
+    let journal = error.journal();
+    assert_eq!((journal.len(), journal[0].error), (2, Some(ErrorKind::Attempt)));
+    let hint = "(a stream? mark it LongPoll or Collect::never())";
+    let first = format!("the response body was not complete after 10 s, 9 bytes received {hint}");
+    assert_eq!(journal[0].cause, first);
+    let last =
+        format!("the response body was not complete within the total of 30 s, 9 bytes received {hint}");
+    assert!(error.to_string().contains(&last), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_layer_alone_hands_nothing_on_and_says_what_to_do() {
+    let layer = unwedge::stack::AttemptLayer::new(10 * SECOND).unwrap();
+    for request in [get("/"), post("/")] {
+        let method = request.method().clone();
+        let peer = Peer::new().forever(trickle(5000));
+        let error = call(&layer.layer(plain(&peer)), request).await.unwrap_err();
+        assert_eq!((error.kind(), error.phase()), (ErrorKind::Attempt, Some(Phase::Body)));
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "{method} http://peer.test/: the response body was not complete after 10 s, 9 bytes received \
+                 (a stream? mark it LongPoll or Collect::never())"
+            )
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_had_fallen_silent_when_its_attempt_was_over_is_a_stall_and_is_told_nothing_else() {
+    for (reply, silent, bytes) in [
+        (trickle(5000).hang_after(5), "5 s", "5 bytes"),
+        (trickle(5000).hang_after(1), "9 s", "1 byte"),
+        (Reply::headers_then_hang().after(SECOND), "9 s", "0 bytes"),
+    ] {
+        for request in [get("/"), post("/")] {
+            let peer = Peer::new().forever(reply.clone());
+            let start = Instant::now();
+            let error = call(&stack(&peer, &once(Limits::default())), request).await.unwrap_err();
+            assert_eq!((error.kind(), start.elapsed()), (ErrorKind::Stall, 10 * SECOND));
+            let said = format!(
+                "http://peer.test/: the response body stalled: no byte for {silent} after {bytes} (attempt limit of 10 s)"
+            );
+            assert!(error.to_string().ends_with(&said), "{error}");
+        }
+    }
+    // Half the idle limit is where silence begins.
+    let peer = Peer::new().forever(trickle(5000).hang_after(6));
+    let answer = call(&stack(&peer, &once(Limits::default())), post("/")).await.unwrap();
+    assert!(
+        drained(answer.into_body()).await.1.unwrap().to_string().contains("no byte for 10 s after 6 bytes")
     );
 }
 

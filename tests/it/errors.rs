@@ -37,8 +37,12 @@ async fn each_fault_has_a_sentence_that_says_where() {
         (Reply::sized(100).truncate_after(40), "connection closed in mid-message after 40 bytes of the body"),
         (
             Reply::sized(100).drip(1, SECOND),
-            "the response body was not complete after 10 s, 9 bytes received \
+            "the response body was not complete within the total of 30 s, 29 bytes received \
              (a stream? mark it LongPoll or Collect::never())",
+        ),
+        (
+            Reply::sized(100).drip(1, SECOND).hang_after(1),
+            "the response body stalled: no byte for 9 s after 1 byte (attempt limit of 10 s)",
         ),
         (large.clone().hang_after(70_000), "the response body stalled: no byte for 10 s after 70000 bytes"),
         (large.reset_after(70_000), "connection reset after 70000 bytes of the body"),
@@ -58,7 +62,7 @@ async fn the_story_of_the_attempts_stands_in_one_bracket() {
     let error = error_of(&peer, 4).await;
     assert_eq!(
         error.to_string(),
-        "GET http://peer.test/session: the response body was not complete after 10 s, 0 bytes received \
+        "GET http://peer.test/session: the response body stalled: no byte for 10 s after 0 bytes \
          (attempt 5 of 5; before: 502 after 12 ms, 3 x connection reset)"
     );
     let peer = Peer::new().forever(Reply::hang());

@@ -26,11 +26,83 @@ fn milliseconds(peer: &Peer) -> Vec<u128> {
 #[tokio::test(start_paused = true)]
 async fn an_empty_answer_at_once_is_followed_by_a_gap() {
     let declared = Reply::status(200);
-    for empty in [Reply::long_poll(Duration::ZERO), Reply::status(204), declared] {
-        let peer = Peer::new().forever(empty);
+    let nothing =
+        [Reply::ok("[]"), Reply::ok("{}\n"), Reply::ok("").chunked(), Reply::ok("[]").chunked().drip(1, MS)];
+    let named = [Reply::long_poll(Duration::ZERO), Reply::status(204), Reply::status(304), declared];
+    for empty in named.into_iter().chain(nothing) {
+        let took = if format!("{empty:?}").contains("1ms") { 2 } else { 0 };
+        let peer = Peer::new().forever(empty.clone());
         polls(&stack(&peer, &StackLayer::default()), "/message", 5).await;
-        assert_eq!(milliseconds(&peer), [0, 100, 200, 300, 400]);
+        let gap = 100 + took;
+        assert_eq!(milliseconds(&peer), [0, gap, 2 * gap, 3 * gap, 4 * gap], "{empty:?}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_is_dropped_at_once_is_empty_whether_its_head_had_come_or_not() {
+    for reply in [Reply::sized(5000), Reply::endless(), Reply::hang()] {
+        let peer = Peer::new().forever(reply.after(10 * MS));
+        let service = stack(&peer, &StackLayer::default());
+        for _ in 0..5 {
+            let poll = call(&service, with(get("/message"), parked()));
+            drop(tokio::time::timeout(20 * MS, poll).await);
+        }
+        assert!(times(&peer).windows(2).all(|two| two[1] - two[0] >= 100 * MS), "{:?}", milliseconds(&peer));
+    }
+}
+
+/// What makes a loop of polls turn at once.
+fn hasty() -> Vec<Reply> {
+    let statuses = [304, 400, 401, 404, 410, 429, 500, 502, 503];
+    let mut all: Vec<_> = statuses.into_iter().map(Reply::status).collect();
+    all.extend([Reply::status(501).body("not here"), Reply::status(404).body("x").chunked()]);
+    all.extend(["", "[]", "{}"].map(Reply::ok));
+    all.extend(["", "[]"].map(|body| Reply::ok(body).chunked()));
+    all.extend([
+        Reply::refuse(),
+        Reply::reset(),
+        Reply::close(),
+        Reply::garbage(),
+        Reply::ok("job").reset_after(1),
+    ]);
+    all
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_loop_makes_at_most_ten_requests_in_any_second_whatever_the_settings() {
+    let impatient = || retry::Settings::default().backoff(Backoff::none());
+    for settings in [
+        retry::Settings::default(),
+        impatient(),
+        impatient().max_retries(100),
+        impatient().budget(Budget::default().tokens(0)),
+    ] {
+        for reply in hasty() {
+            let peer = Peer::new().forever(reply.clone());
+            let service = stack(&peer, &built(StackLayer::builder().retry(settings.clone())));
+            let _ = tokio::time::timeout(5 * SECOND, polls(&service, "/message", u32::MAX)).await;
+            let at = times(&peer);
+            assert!(at.windows(11).all(|eleven| eleven[10] - eleven[0] >= SECOND), "{reply:?}: {at:?}");
+            let sent = peer.connects().max(at.len() as u64);
+            assert!((5..=51).contains(&sent), "{reply:?}: {sent} in 5 s");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_attempts_of_one_poll_keep_the_distance_as_well() {
+    let retry = retry::Settings::default().backoff(Backoff::none());
+    for broken in [Reply::reset(), Reply::status(503), Reply::status(429).body("x")] {
+        let peer = Peer::new().forever(broken);
+        polls(&stack(&peer, &built(StackLayer::builder().retry(retry.clone()))), "/message", 1).await;
+        assert_eq!(milliseconds(&peer), [0, 100, 200, 300]);
+    }
+    let peer = Peer::new().forever(Reply::reset());
+    let service = stack(&peer, &built(StackLayer::builder().retry(retry)));
+    let start = tokio::time::Instant::now();
+    let poll = call(&service, with(with(get("/"), parked()), unwedge::Deadline::after(250 * MS)));
+    assert!(poll.await.unwrap_err().to_string().contains("connection reset"));
+    assert_eq!((start.elapsed(), peer.request_count()), (200 * MS, 3), "what does not fit is not waited for");
 }
 
 #[tokio::test(start_paused = true)]
@@ -45,9 +117,11 @@ async fn an_answer_that_was_parked_and_one_that_brings_something_need_no_gap() {
     let peer = Peer::new().forever(Reply::long_poll(100 * MS));
     polls(&stack(&peer, &StackLayer::default()), "/message", 3).await;
     assert_eq!(milliseconds(&peer), [0, 100, 200]);
-    let peer = Peer::new().forever(Reply::ok("job"));
-    polls(&stack(&peer, &StackLayer::default()), "/message", 3).await;
-    assert_eq!(milliseconds(&peer), [0, 0, 0]);
+    for something in [Reply::ok("job"), Reply::ok("job").chunked(), Reply::status(201).body("[1]")] {
+        let peer = Peer::new().forever(something);
+        polls(&stack(&peer, &StackLayer::default()), "/message", 30).await;
+        assert_eq!(milliseconds(&peer), [0; 30]);
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -83,8 +157,8 @@ async fn after_an_error_comes_the_base_back_off_even_with_an_empty_budget() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_longer_base_is_a_longer_gap_and_no_base_is_none() {
-    for (base, gap) in [(5 * SECOND, 5000), (Duration::ZERO, 0)] {
+async fn a_longer_base_is_a_longer_gap_up_to_a_second_and_none_leaves_the_least() {
+    for (base, gap) in [(700 * MS, 700), (5 * SECOND, 1000), (Duration::ZERO, 100)] {
         let retry = retry::Settings::default().max_retries(0).backoff(Backoff::constant(base));
         let peer = Peer::new().forever(Reply::reset());
         polls(&stack(&peer, &built(StackLayer::builder().retry(retry))), "/", 3).await;
@@ -101,12 +175,12 @@ async fn a_poll_that_waits_out_its_gap_says_so_and_obeys_its_scope() {
     polls(&service, "/", 1).await;
     let start = tokio::time::Instant::now();
     let (ended, phase) =
-        tokio::join!(unwedge::within(2 * SECOND, call(&service, with(get("/"), parked()))), async {
-            tokio::time::sleep(SECOND).await;
+        tokio::join!(unwedge::within(900 * MS, call(&service, with(get("/"), parked()))), async {
+            tokio::time::sleep(SECOND / 2).await;
             layer.in_flight().snapshot()[0].phase
         });
     let error = ended.unwrap().unwrap_err();
-    assert_eq!((error.phase(), start.elapsed()), (Some(unwedge::Phase::BackOff), 2 * SECOND));
+    assert_eq!((error.phase(), start.elapsed()), (Some(unwedge::Phase::BackOff), 900 * MS));
     assert!(error.is_deadline());
     assert_eq!((phase, peer.request_count()), (unwedge::Phase::BackOff, 1));
 }

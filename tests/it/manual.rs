@@ -98,6 +98,10 @@ async fn the_words_of_attempts_that_failed_are_on_the_page() {
     is_on_the_page(&error(Reply::sized(100).truncate_after(50), once(), get("/session")).await);
     is_on_the_page(&error(Reply::sized(100).reset_after(50), once(), get("/session")).await);
     is_on_the_page(&error(Reply::sized(1000).drip(1, SECOND), once(), get("/session")).await);
+    let falls_silent = Reply::sized(1000).drip(25, SECOND + SECOND / 2).hang_after(50);
+    is_on_the_page(&error(falls_silent, once(), get("/session")).await);
+    let watch = request("/message", PARKED.up_to(50 * SECOND));
+    is_on_the_page(&error(Reply::sized(1000).hang_after(120), once(), watch).await);
     is_on_the_page(&error(Reply::hang(), once(), request("/message", PARKED.up_to(50 * SECOND))).await);
 
     let (restarts, comes_up) = (Reply::refuse(), Reply::status(502).after(12 * MS));

@@ -38,9 +38,11 @@ async fn a_drip_just_above_the_idle_bound_is_ended_by_the_attempt() {
     for reply in [Reply::sized(1000), Reply::endless()] {
         let peer = Peer::new().forever(reply.drip(1, 4999 * MS));
         let start = Instant::now();
-        let error = call(&stack(&peer, &once(limits())), get("/")).await.unwrap_err();
-        assert_eq!((error.kind(), error.phase()), (ErrorKind::Attempt, Some(Phase::Body)));
-        assert_eq!(start.elapsed(), 25 * SECOND);
+        let error = call(&stack(&peer, &built(exact().limits(limits()))), get("/")).await.unwrap_err();
+        assert_eq!((error.kind(), error.phase()), (ErrorKind::Deadline, Some(Phase::Body)));
+        assert_eq!(start.elapsed(), 60 * SECOND);
+        let before: Vec<_> = error.journal().iter().map(|attempt| (attempt.error, attempt.took)).collect();
+        assert_eq!(before, [(Some(ErrorKind::Attempt), 25 * SECOND); 2]);
     }
 }
 

@@ -1,10 +1,21 @@
 //! Bodies that are handed over while they stream: bounded to their last byte.
 
 use crate::support::*;
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Full;
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
+use tower_layer::Layer;
+use tower_service::Service;
+use unwedge::stack::{
+    AttemptLayer, CircuitBreakerLayer, DeadlineLayer, HealthCheckLayer, RetryLayer, StallLayer,
+};
 use unwedge::testing::{Peer, Reply};
-use unwedge::{Body, Collect, Deadline, ErrorKind, Limits, Phase, StackLayer, within};
+use unwedge::{Body, Collect, Deadline, ErrorKind, Limits, Phase, StackLayer, breaker, retry, within};
 
 /// A body without end whose length stands above every limit.
 fn huge() -> Reply {
@@ -208,4 +219,105 @@ async fn a_download_that_is_never_collected_keeps_its_bounds() {
     assert_eq!(start.elapsed(), Duration::ZERO);
     let (bytes, error) = ended(answer.into_body()).await;
     assert_eq!((bytes, error.kind(), start.elapsed()), (10, ErrorKind::Stall, 10 * SECOND));
+}
+
+/// A stream of 2 h.
+fn two_hours() -> Peer {
+    Peer::new().on("/health", Reply::ok("")).forever(Reply::sized(3_000_000).drip(1000, 2400 * MS))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_part_that_bounds_neither_calls_nor_bodies_lets_a_stream_of_two_hours_pass() {
+    async fn passes<S>(service: S)
+    where
+        S: Service<Request<Full<Bytes>>, Response = Response<Body>, Error = unwedge::Error> + Clone,
+    {
+        let start = Instant::now();
+        let (status, body) = whole(call(&service, get("/")).await).await.unwrap();
+        assert_eq!((status, body.len(), start.elapsed()), (200, 3_000_000, 120 * MINUTE));
+    }
+    let peer = two_hours();
+    passes(RetryLayer::new(retry::Settings::default()).unwrap().layer(plain(&peer))).await;
+    passes(CircuitBreakerLayer::new(breaker::Settings::default()).unwrap().layer(plain(&peer))).await;
+    passes(HealthCheckLayer::new("/health").unwrap().layer(plain(&peer))).await;
+    passes(AttemptLayer::new(SECOND).unwrap().layer(plain(&peer))).await;
+    let long = Limits::default().stream(121 * MINUTE);
+    passes(StallLayer::new(long.clone()).unwrap().layer(plain(&peer))).await;
+    passes(DeadlineLayer::with_limits(long).unwrap().layer(plain(&peer))).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_limit_ends_it_there_whatever_stands_above_or_below() {
+    async fn ends<S>(service: S)
+    where
+        S: Service<Request<Full<Bytes>>, Response = Response<Body>, Error = unwedge::Error> + Clone,
+    {
+        let start = Instant::now();
+        let (bytes, error) = ended(call(&service, get("/")).await.unwrap().into_body()).await;
+        assert_eq!((bytes, start.elapsed()), (2_249_000, 90 * MINUTE));
+        assert!(error.to_string().contains("still streaming after 1 h 30 m (stream limit)"), "{error}");
+    }
+    let peer = two_hours();
+    let limits = Limits::default().stream(90 * MINUTE);
+    let stall = StallLayer::new(limits.clone()).unwrap();
+    let deadline = DeadlineLayer::with_limits(limits).unwrap();
+    let retry = RetryLayer::new(retry::Settings::default()).unwrap();
+    let breaker = CircuitBreakerLayer::new(breaker::Settings::default()).unwrap();
+    let health = HealthCheckLayer::new("/health").unwrap();
+    let attempt = AttemptLayer::new(SECOND).unwrap();
+    ends(stall.layer(plain(&peer))).await;
+    ends(deadline.layer(plain(&peer))).await;
+    ends(retry.layer(breaker.layer(health.layer(attempt.layer(stall.layer(plain(&peer))))))).await;
+    ends(deadline.layer(retry.layer(breaker.layer(health.layer(attempt.layer(plain(&peer))))))).await;
+    ends(deadline.layer(stall.layer(plain(&peer)))).await;
+    let snapshot = &breaker.breakers().snapshot()[0];
+    assert_eq!(snapshot.failures, 0, "a limit of ours beneath is no failure of the server");
+}
+
+/// A body of which nothing ever comes.
+struct Silent;
+
+impl http_body::Body for Silent {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<Bytes>, Infallible>>> {
+        Poll::Pending
+    }
+}
+
+/// On the real clock: it is about the moment between two readings of it.
+#[test]
+fn a_timer_that_fires_a_moment_before_the_clock_was_read_keeps_no_thread() {
+    let (done, finished) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_time().build().unwrap();
+        let settings = breaker::Settings::default().failures(u32::MAX).overdue_after(3 * MS);
+        let layer = StackLayer::builder().breaker(settings).build().unwrap();
+        let inner = tower::service_fn(|_: Request<Full<Bytes>>| {
+            std::future::ready(Ok::<_, Infallible>(Response::new(Silent)))
+        });
+        let service = layer.layer(inner);
+        let busy = async move {
+            for _ in 0..100 {
+                let mut body = call(&service, with(get("/"), Collect::never())).await.unwrap().into_body();
+                let until = Instant::now() + 5 * MS;
+                let polls = std::future::poll_fn(|cx| {
+                    while Instant::now() < until {
+                        let mut body = Pin::new(&mut body);
+                        assert!(http_body::Body::poll_frame(body.as_mut(), cx).is_pending());
+                    }
+                    Poll::Ready(())
+                });
+                tokio::task::unconstrained(polls).await;
+            }
+        };
+        runtime.block_on(async { tokio::spawn(busy).await.unwrap() });
+        done.send(()).unwrap();
+    });
+    finished.recv_timeout(30 * SECOND).expect("a poll that returns");
 }

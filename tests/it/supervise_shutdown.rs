@@ -1,7 +1,7 @@
 //! The end of a crew: told, drained, aborted and named.
 
 use crate::supervise::{DAY, lasts, news};
-use crate::support::{MINUTE, MS, SECOND, call, get, stack, with};
+use crate::support::{MINUTE, MS, SECOND, call, get, stack, whole, with};
 use crate::watch::{Log, state};
 use std::future::pending;
 use std::sync::{Arc, Mutex};
@@ -31,8 +31,8 @@ async fn ended(
         let request = request.lock().unwrap().take();
         async move {
             let Some(request) = request else { return };
-            let answer = match call(&service, request).await {
-                Ok(answer) => answer.status().as_u16().to_string(),
+            let answer = match whole(call(&service, request).await).await {
+                Ok((status, _)) => status.to_string(),
                 Err(error) => format!("{} {error}", error.kind()),
             };
             told.lock().unwrap().push((start.elapsed(), answer));
@@ -73,6 +73,18 @@ async fn a_long_poll_ends_at_once_and_is_no_failure_of_the_server() {
     assert_eq!(ended.answer, Some((10 * SECOND, told.to_owned())));
     assert_eq!(ended.breaker, (Phase::Closed, 0));
     assert!(layer.in_flight().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn so_does_the_body_of_one_that_has_begun_to_answer() {
+    let peer = Peer::new().forever(Reply::sized(100).hang_after(10));
+    let layer = StackLayer::default();
+    let request = with(get("/watch"), long_poll!("a watch is quiet where nothing changes").up_to(5 * MINUTE));
+    let ended = ended(&peer, &layer, request).await;
+    let told = "cancelled GET http://peer.test/watch: cancelled by shutdown (attempt 1 of 4)";
+    assert_eq!(ended.answer, Some((10 * SECOND, told.to_owned())));
+    assert!(ended.clean && layer.in_flight().is_empty());
+    assert_eq!(ended.breaker, (Phase::Closed, 0));
 }
 
 #[tokio::test(start_paused = true)]

@@ -70,16 +70,16 @@ fn a_stack_that_nothing_bounds_is_not_built_and_a_part_says_what_it_leaves_open(
         "nothing may wait forever, and nothing bounds a call: this layer has no deadline, put a DeadlineLayer around it"
     );
     let part = worst(retries(2, Backoff::none()), Parts { retry: true, ..Parts::default() });
-    assert_eq!((part.total, part.attempt, part.schedule(), part.unbounded().len()), (None, None, None, 2));
+    assert_eq!((part.total, part.attempt, part.schedule(), part.unbounded().len()), (None, None, None, 3));
     assert_eq!(
         part.to_string(),
         "\
 a call has no bound of its own:
   waits          2, up to 1.1 s each                2.2 s
-  stream         after the head, at most            10 m
-  long poll      for its head, unless it says more  10 m, an unbounded one none
+  long poll      for its head, and in each silence  10 m, or what it says; no stream limit
   no bound for   a call: this layer has no deadline, put a DeadlineLayer around it
-  no bound for   an attempt: this layer has no attempt limit, put an AttemptLayer inside of it"
+  no bound for   an attempt: this layer has no attempt limit, put an AttemptLayer inside of it
+  no bound for   a body that streams: put a DeadlineLayer or a StallLayer around or inside of this layer"
     );
 }
 

@@ -79,11 +79,9 @@ impl Life {
                 return stopped;
             }
         }
-        if self.long_poll.is_some() {
-            if let Some(until) = self.lane.gaps.until(&self.lane.shared.hasher, &self.uri(), now) {
-                self.enter(Phase::BackOff, now);
-                return Admission::Later(until);
-            }
+        if let Some(until) = self.gap_until(now) {
+            self.enter(Phase::BackOff, now);
+            return Admission::Later(until);
         }
         if self.lane.shared.parts.breaker {
             match self.lane.breaker.admit(now, self.lease()) {

@@ -3,14 +3,19 @@
 use super::Life;
 use crate::body::Attempts;
 use crate::body::Body;
+use crate::breaker;
 use crate::collect::Buffer;
 use crate::error::Error;
 use crate::error::Phase;
 use crate::error::Story;
 use crate::retry::Evidence;
 use crate::retry::Outcome;
+use crate::stack::gaps::End;
+use crate::stack::shared::Parts;
 use crate::stack::wait::Clock;
+use bytes::Bytes;
 use http::response;
+use http_body::Frame;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -33,8 +38,19 @@ impl Life {
         }
     }
 
+    /// A piece of a streamed body came, and its reader has it.
+    pub(in crate::stack) fn streamed(&mut self, frame: &Frame<Bytes>, now: Instant) {
+        let data = frame.data_ref().map_or(&[][..], |data| data);
+        self.flow.got(data.len(), now);
+        if !self.polled.is_idle() {
+            self.polled.data(data);
+        }
+        self.consumer_has_it();
+    }
+
     /// The body is complete.
     pub(in crate::stack) fn complete(&mut self, now: Instant) {
+        self.poll_ended(End::Over, now);
         self.record(Evidence::Success, None, now);
     }
 
@@ -95,9 +111,12 @@ impl Life {
         }
     }
 
-    /// How long a body may stream, for one that has such a limit.
+    /// How long a body may stream, for one that has such a limit: only a part that bounds a call or its body sets one,
+    /// and a long poll has none, since its body may have nothing to say for as long as its head.
     pub(in crate::stack) fn stream_limit(&self) -> Option<Duration> {
-        (!self.endless).then_some(self.bounds().stream)
+        let Parts { total, stall, .. } = self.lane.shared.parts;
+        let bounded = (total || stall) && !self.endless && self.long_poll.is_none();
+        bounded.then_some(self.bounds().stream)
     }
 
     /// When a body that streams is cut off at the latest.
@@ -126,6 +145,16 @@ impl Life {
 
     /// A streamed body failed.
     pub(in crate::stack) fn broke(&mut self, error: Error, now: Instant) -> Error {
+        if error.is_deadline() {
+            // A limit of a layer beneath.
+            return self.cut(error, now);
+        }
+        self.poll_ended(End::Bad, now);
+        if self.long_poll.is_some() {
+            // Its head was the verdict; what comes after it may be parked, and be ended by anybody.
+            self.settle(breaker::Outcome::Nothing, now);
+            return self.finally(error, now);
+        }
         let class = self.class(&Outcome::Error(&error));
         // It had begun to answer: whatever broke it, the connection was not merely stale.
         let evidence = if class.evidence == Evidence::None && !error.is_config() {
@@ -139,6 +168,7 @@ impl Life {
 
     /// A streamed body was cut off by a limit of ours: no failure of the server, as long as it flowed.
     pub(in crate::stack) fn cut(&mut self, error: Error, now: Instant) -> Error {
+        self.poll_ended(End::Over, now);
         if let Some(permit) = self.permit.take() {
             permit.leave_stream(&self.lane.breaker, now);
         }

@@ -81,8 +81,8 @@ impl Life {
             Bound::Deadline => {
                 return Some(Err(self.out_of_time(now)));
             }
-            Bound::Attempt(limit) => self.too_slow(limit),
-            Bound::Stall(stall) => stall.error(self.flow.received()),
+            Bound::Attempt(limit) => self.too_slow(limit, now),
+            Bound::Stall(stall) => self.stalled(stall),
             Bound::Probe => match self.probe_timed_out(now) {
                 Ok(()) => return None,
                 Err(error) => return Some(self.failed(error, true, now)),

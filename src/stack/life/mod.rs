@@ -7,6 +7,7 @@ mod gate;
 mod health;
 mod limits;
 mod outcome;
+mod poll;
 mod refusal;
 mod report;
 
@@ -15,12 +16,13 @@ use admission::turned_away;
 use health::Probe;
 use refusal::Better;
 use refusal::Last;
+pub(super) use report::beyond_the_total;
 
 use crate::breaker;
 use crate::breaker::Admitted;
 use crate::collect::Collect;
 use crate::collect::Endless;
-use crate::deadline::{Bounds, Deadline, under};
+use crate::deadline::{Bounds, Deadline, Scope, under};
 use crate::error::Attempt;
 use crate::error::Error;
 use crate::error::Phase;
@@ -34,6 +36,7 @@ use crate::origin::Label;
 use crate::origin::Target;
 use crate::retry::classify::is_idempotent;
 use crate::retry::spared::Spared;
+use crate::stack::gaps;
 use crate::stack::gated::{Place, credential};
 use crate::stack::hop::Hop;
 use crate::stack::lane::Lane;
@@ -56,6 +59,8 @@ pub(super) struct Life {
     pub(super) method: Method,
     idempotent: bool,
     pub(super) long_poll: Option<LongPoll>,
+    /// How far the attempt of a long poll has come.
+    polled: gaps::Polled,
     /// A redirect is followed by another call: see `Hop`.
     pub(super) follows: bool,
     collect: u64,
@@ -129,15 +134,16 @@ impl Life {
             poll.check()?;
         }
         let wished = if wishes { extensions.get::<Deadline>().map(|d| d.instant()) } else { None };
-        let scope = |deadline: Option<Deadline>| deadline.map(Deadline::instant);
-        let ambient = Deadline::nearest(scope(made_under), scope(Deadline::current()));
+        let at = |deadline: Option<Deadline>| deadline.map(Deadline::instant);
+        let scope = Scope::current();
+        let ambient = Deadline::nearest(at(made_under), at(scope.deadline));
         let hard_deadline = Deadline::nearest(wished, ambient);
         let started = hop.started.unwrap_or(now);
         let options = if wishes { extensions.get::<CallOptions>() } else { None };
         let own = options.map(|options| shared.bounds_of(options)).transpose()?;
         let bounds = own.as_deref().unwrap_or(&shared.bounds);
         let total = (shared.parts.total && long_poll.is_none()).then(|| started + bounds.total);
-        let deadline = Deadline::nearest(hard_deadline, total);
+        let deadline = Deadline::nearest(Deadline::nearest(hard_deadline, total), at(scope.total));
         let endless = wishes && extensions.get::<Endless>().is_some();
         let collect = match (&long_poll, wishes) {
             _ if endless => 0,
@@ -181,6 +187,7 @@ impl Life {
             method: request.method().clone(),
             idempotent: is_idempotent(request.method(), request.headers(), extensions),
             long_poll,
+            polled: gaps::Polled::Idle,
             follows: hop.follows,
             collect,
             endless,
@@ -265,6 +272,7 @@ impl Life {
         if self.attempt > 1 || self.phase != Phase::Headers {
             self.enter(Phase::Headers, now);
         }
+        self.poll_sent();
     }
 
     /// Runs code of the inner service: only there a panic is its own.
@@ -289,6 +297,9 @@ impl Life {
 
 impl Drop for Life {
     fn drop(&mut self) {
+        if !self.polled.is_idle() {
+            self.poll_ended(gaps::End::Over, Instant::now());
+        }
         // Dropped last, since it holds values of the user's.
         let _details = self.slot.take().and_then(|slot| self.lane.shared.table.take(slot));
         let took = || Instant::now() - self.started;

@@ -5,7 +5,6 @@ use super::refusal::Last;
 use crate::body::Attempts;
 use crate::breaker;
 use crate::collect::Plan;
-use crate::collect::declared;
 use crate::collect::plan;
 use crate::error::Attempt;
 use crate::error::Error;
@@ -21,7 +20,9 @@ use crate::retry::spared::Price;
 use crate::retry::spared::STALE;
 use crate::retry::spared::UNSEEN;
 use crate::retry::spared::closes_idle;
+use crate::stack::gaps::End;
 use crate::stack::hop::is_redirect;
+use crate::stack::shared::Parts;
 use crate::stall::Flow;
 use crate::sync::lock;
 use crate::telemetry;
@@ -34,8 +35,6 @@ use std::time::Duration;
 use std::time::SystemTime;
 use tokio::time::Instant;
 
-/// A long poll that answers with nothing in less than this is one that does not park.
-const AT_ONCE: Duration = Duration::from_millis(100);
 /// An origin that was heard so lately is alive: a connection that ends without a byte was idle for too long.
 const LATELY: Duration = Duration::from_secs(1);
 
@@ -85,13 +84,13 @@ impl Life {
         if class.repeat != Repeat::Never {
             (class, price) = self.weigh_head(head, class, now);
         }
-        let stall = self.lane.shared.parts.stall && !self.endless;
-        self.flow = Flow::new(stall.then_some(self.bounds().idle), self.least());
+        let class = self.judged_head(head, class, now);
+        self.flow = Flow::new(self.idle_limit(), self.least());
         if let Some(permit) = &mut self.permit {
             permit.heard_at(now);
         }
         self.good = class.evidence == Evidence::Success;
-        self.note_gap(head, class, now);
+        self.poll_head(head.status, now);
         if self.speaks_of_quota(head) {
             self.note_quota(head, class.evidence, now);
         }
@@ -125,7 +124,7 @@ impl Life {
     }
 
     pub(super) fn least(&self) -> Option<(u64, Duration)> {
-        let stall = self.lane.shared.parts.stall && !self.endless;
+        let stall = self.lane.shared.parts.stall && !self.endless && self.long_poll.is_none();
         self.lane.shared.bounds.min_progress.filter(|_| stall)
     }
 
@@ -152,32 +151,49 @@ impl Life {
                 return Err(error);
             }
         }
-        let (mut class, price) = self.weigh_error(&error, now);
-        if self.long_poll.is_some() && error.kind() == ErrorKind::Attempt {
-            class = Class { repeat: Repeat::Never, evidence: Evidence::None };
-        }
+        let (class, price) = self.weigh_error(&error, now);
+        let class = self.judged_error(&error, class, now);
         if error.kind() != ErrorKind::Deadline {
             self.record_error(class.evidence, &error, now);
         }
-        if self.long_poll.is_some() {
-            let base = self.lane.shared.retry.backoff.ceiling(0);
-            self.gap(base, now);
-        }
+        self.poll_ended(if error.kind() == ErrorKind::Deadline { End::Over } else { End::Bad }, now);
         match self.next(class, price, (None, error.inner().retry_in), copy, now) {
-            Some(until) => {
-                let cause = Cow::Owned(error.cause());
-                let phase = self.phase;
-                self.remember(None, Some(&error), cause, until, now);
-                error.inner_mut().phase.get_or_insert(phase);
-                self.last = Some(Box::new(Last::Error(error)));
-                Ok(until)
-            }
+            Some(until) => Ok(self.again(error, until, now)),
             None => {
                 let inner = error.inner_mut();
                 inner.retry_in = inner.retry_in.max(self.retry_in);
                 Err(error)
             }
         }
+    }
+
+    /// An attempt that ran into its limit while its body flowed: `None` where the response is worth more than what
+    /// could follow, since the request cannot be repeated.
+    pub(in crate::stack) fn outlived(
+        &mut self,
+        limit: Duration,
+        copy: bool,
+        now: Instant,
+    ) -> Option<Result<Instant, Error>> {
+        let error = self.too_slow(limit, now);
+        let Parts { total, retry, .. } = self.lane.shared.parts;
+        // One layer of several does not know whether another repeats it, and what ends it then.
+        if !(total && retry && self.flows(now)) {
+            return Some(self.failed(error, copy, now));
+        }
+        let (class, price) = self.weigh_error(&error, now);
+        let until = self.next(class, price, (None, error.inner().retry_in), copy, now)?;
+        self.record_error(class.evidence, &error, now);
+        Some(Ok(self.again(error, until, now)))
+    }
+
+    /// It is repeated after this error, which the call ends with where it is refused then.
+    fn again(&mut self, mut error: Error, until: Instant, now: Instant) -> Instant {
+        let (cause, phase) = (Cow::Owned(error.cause()), self.phase);
+        self.remember(None, Some(&error), cause, until, now);
+        error.inner_mut().phase.get_or_insert(phase);
+        self.last = Some(Box::new(Last::Error(error)));
+        until
     }
 
     /// What an answer that is worth repeating means in this call, and what the repetition costs. A classifier of the
@@ -246,8 +262,10 @@ impl Life {
             self.retry_in = self.shut(beneath, now);
             return None;
         }
+        // A long poll keeps its distance from the one before, also inside of its call.
+        let gap = self.gap_until(now);
         if price != Price::Full {
-            return Some(now);
+            return Some(gap.unwrap_or(now));
         }
         // What the one before cost, where it never left.
         self.give_back();
@@ -272,7 +290,7 @@ impl Life {
         if self.retry_in.is_some() || !asked.is_zero() {
             wait = self.spread(wait);
         }
-        let until = now + wait;
+        let until = gap.map_or(now + wait, |gap| gap.max(now + wait));
         if self.deadline.is_some_and(|deadline| until >= deadline) {
             return None;
         }
@@ -287,29 +305,6 @@ impl Life {
         // What the server asked for is kept to, whatever becomes of the circuit meanwhile.
         self.better = Some(better).filter(|_| asked.is_zero() && !wait.is_zero());
         Some(until)
-    }
-
-    /// A loop of long polls must not spin, whatever the server answers.
-    fn note_gap(&self, head: &response::Parts, class: Class, now: Instant) {
-        if self.long_poll.is_none() {
-            return;
-        }
-        if class.repeat != Repeat::Never || class.evidence == Evidence::Failure {
-            self.gap(self.lane.shared.retry.backoff.ceiling(0), now);
-        }
-        let empty = matches!(head.status, StatusCode::ACCEPTED | StatusCode::NO_CONTENT)
-            || declared(&head.headers) == Some(0);
-        if empty && now - self.began < AT_ONCE {
-            self.gap(AT_ONCE, now);
-        }
-    }
-
-    fn gap(&self, wait: Duration, now: Instant) {
-        let Some(slot) = &self.slot else { return };
-        let gaps = &self.lane.gaps;
-        self.lane.shared.table.with(slot, |details| {
-            gaps.set(&self.lane.shared.hasher, &details.target.uri, now + wait, now);
-        });
     }
 
     pub(super) fn remember(

@@ -3,33 +3,66 @@
 use super::Life;
 use crate::breaker;
 use crate::duration::human;
+use crate::error::Bytes;
 use crate::error::Error;
 use crate::error::ErrorKind;
 use crate::error::Phase;
 use crate::retry::Evidence;
+use crate::stack::gaps::End;
+use crate::stall::Stall;
 use crate::telemetry;
 use std::borrow::Cow;
 use std::time::Duration;
 use tokio::time::Instant;
 
+/// What to do about a body that flowed when a limit ended it.
+const A_STREAM: &str = "(a stream? mark it LongPoll or Collect::never())";
+
+/// The body flowed, and the total of the call was over.
+pub(in crate::stack) fn beyond_the_total(total: Duration, received: u64) -> String {
+    let (total, received) = (human(total), Bytes(received));
+    format!(
+        "the response body was not complete within the total of {total:#}, {received} received {A_STREAM}"
+    )
+}
+
 impl Life {
     /// The error of an attempt that ran into its limit.
-    pub(in crate::stack) fn too_slow(&self, limit: Duration) -> Error {
+    pub(in crate::stack) fn too_slow(&self, limit: Duration, now: Instant) -> Error {
         let received = self.flow.received();
-        let detail = match (&self.long_poll, received) {
-            (Some(poll), _) => Cow::Owned(format!(
-                "the long poll was not answered within {:#} ({})",
-                human(limit),
-                poll.reason()
-            )),
-            (None, 0) => Cow::Borrowed(""),
-            (None, _) => Cow::Owned(format!(
-                "the response body was not complete after {:#}, {received} bytes received \
-                 (a stream? mark it LongPoll or Collect::never())",
-                human(limit)
-            )),
-        };
-        Error::new(ErrorKind::Attempt, detail).at(self.phase).limit(limit).received(received)
+        let error =
+            |detail| Error::new(ErrorKind::Attempt, detail).at(self.phase).limit(limit).received(received);
+        if let Some(poll) = &self.long_poll {
+            let (limit, why) = (human(limit), poll.reason());
+            return error(Cow::Owned(format!("the long poll was not answered within {limit:#} ({why})")));
+        }
+        if self.flows(now) {
+            let (limit, received) = (human(limit), Bytes(received));
+            return error(Cow::Owned(format!(
+                "the response body was not complete after {limit:#}, {received} received {A_STREAM}"
+            )));
+        }
+        let silent = self.flow.silent_for(now);
+        if self.phase != Phase::Body || silent < self.bounds().idle / 2 {
+            return error(Cow::Borrowed(""));
+        }
+        // The idle limit would have ended it a moment later: what it died of is silence.
+        if silent >= self.bounds().idle {
+            return self.stalled(Stall::Idle(self.bounds().idle));
+        }
+        let detail = format!(
+            "the response body stalled: no byte for {:#} after {} (attempt limit of {:#})",
+            human(silent),
+            Bytes(received),
+            human(limit)
+        );
+        Error::new(ErrorKind::Stall, detail).at(Phase::Body).limit(silent).received(received)
+    }
+
+    /// Whether bytes of a body that is collected were still arriving when its time was up.
+    pub(super) fn flows(&self, now: Instant) -> bool {
+        let arriving = self.phase == Phase::Body && self.flow.received() > 0;
+        arriving && self.flow.silent_for(now) < self.bounds().idle / 2
     }
 
     /// The deadline of the call fell inside an attempt: a failure of the origin only if the attempt had its full time,
@@ -50,8 +83,15 @@ impl Life {
                 }
             }
         }
-        let error = Error::new(ErrorKind::Deadline, "").at(self.phase).limit(now - self.began);
-        error.received(self.flow.received())
+        self.poll_ended(End::Over, now);
+        let received = self.flow.received();
+        let total = self.deadline.filter(|total| self.hard_deadline != Some(*total));
+        let detail = if let Some(total) = total.filter(|_| self.flows(now)) {
+            Cow::Owned(beyond_the_total(total - self.started, received))
+        } else {
+            Cow::Borrowed("")
+        };
+        Error::new(ErrorKind::Deadline, detail).at(self.phase).limit(now - self.began).received(received)
     }
 
     /// The error that the caller gets, with target and story.
