@@ -53,6 +53,7 @@
 //! at a time. All text is escaped, and the page loads and runs nothing but itself.
 
 mod command;
+mod connection;
 mod health;
 mod history;
 mod json;

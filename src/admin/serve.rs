@@ -1,5 +1,6 @@
 //! A small server that cannot be kept busy by others.
 
+use super::connection::{Activity, Answering, Noted};
 use crate::Error;
 use axum::Router;
 use hyper::server::conn::http1;
@@ -57,7 +58,7 @@ pub(super) async fn serve(addr: SocketAddr, router: Router) -> Result<Serving, E
 
 async fn accept(listener: TcpListener, router: Router) {
     let mut connections = JoinSet::new();
-    let mut oldest: VecDeque<AbortHandle> = VecDeque::new();
+    let mut oldest: VecDeque<(AbortHandle, Activity)> = VecDeque::new();
     loop {
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
@@ -68,21 +69,26 @@ async fn accept(listener: TcpListener, router: Router) {
             }
         };
         while connections.try_join_next().is_some() {}
-        oldest.retain(|connection| !connection.is_finished());
+        oldest.retain(|(connection, _)| !connection.is_finished());
         if oldest.len() >= CONNECTIONS {
-            if let Some(connection) = oldest.pop_front() {
+            // The oldest of those that do least: a probe in mid-request outlasts a flood that says nothing.
+            let least = oldest.iter().enumerate().min_by_key(|(_, (_, activity))| activity.get());
+            if let Some((connection, _)) = least.map(|(at, _)| at).and_then(|at| oldest.remove(at)) {
                 connection.abort();
             }
         }
-        oldest.push_back(connections.spawn(connection(stream, router.clone())));
+        let activity = Activity::default();
+        let served = connections.spawn(connection(stream, router.clone(), activity.clone()));
+        oldest.push_back((served, activity));
     }
 }
 
-async fn connection(stream: TcpStream, router: Router) {
+async fn connection(stream: TcpStream, router: Router, activity: Activity) {
     let _ = stream.set_nodelay(true);
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME).max_buf_size(HEAD_BYTES).max_headers(FIELDS);
-    let served = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    let stream = TokioIo::new(Noted { stream, activity: activity.clone() });
+    let served = http.serve_connection(stream, TowerToHyperService::new(Answering { router, activity }));
     // What is wrong with a connection is the other side's business.
     let _ = timeout(CONNECTION_TIME, served).await;
 }

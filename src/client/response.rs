@@ -9,6 +9,7 @@ use crate::error::{Error, ErrorKind, Phase, Story};
 use crate::origin::Target;
 use crate::retry::after::retry_after;
 use bytes::Bytes;
+use http::header::CONTENT_TYPE;
 use http::{Extensions, HeaderMap, Method, StatusCode, Uri, Version};
 use http_body::Body as _;
 use serde::de::DeserializeOwned;
@@ -119,12 +120,16 @@ impl Response {
     pub async fn json<T: DeserializeOwned>(self) -> Result<T, Error> {
         let target = self.target.clone();
         let status = self.status();
+        let of_type = self.headers().get(CONTENT_TYPE).and_then(|of_type| of_type.to_str().ok());
+        let of_type = of_type.map(|of_type| one_line(&of_type.chars().take(100).collect::<String>()));
         let bytes = self.decoded().await?;
         serde_json::from_slice(&bytes).map_err(|e| {
+            let of_type = of_type.filter(|of_type| !of_type.contains("json"));
             let detail = format!(
-                "the body of the {} response ({} bytes) is not the JSON that was expected: {e}",
+                "the body of the {} response ({} bytes{}) is not the JSON that was expected: {e}",
                 status.as_u16(),
-                bytes.len()
+                bytes.len(),
+                of_type.map_or(String::new(), |of_type| format!(" of type {of_type:?}")),
             );
             let mut error = Error::new(ErrorKind::Transport, detail).at(Phase::Body).with_source(e);
             let inner = error.inner_mut();

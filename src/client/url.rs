@@ -5,6 +5,7 @@ use crate::body::Body;
 use http::header::{AUTHORIZATION, Entry};
 use http::uri::Authority;
 use http::{HeaderValue, Request, Uri};
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 /// What a URL can be passed as: text, or an [`http::Uri`].
@@ -13,7 +14,7 @@ pub trait IntoUrl: sealed::Sealed {}
 impl<T: sealed::Sealed> IntoUrl for T {}
 
 pub(crate) mod sealed {
-    use super::{Error, Uri, parse};
+    use super::{Error, Uri, is_ascii, parse};
 
     pub trait Sealed {
         fn into_url(self) -> Result<Uri, Error>;
@@ -45,19 +46,45 @@ pub(crate) mod sealed {
 
     impl Sealed for Uri {
         fn into_url(self) -> Result<Uri, Error> {
-            Ok(self)
+            if is_ascii(&self) { Ok(self) } else { parse(&self.to_string()) }
         }
     }
 
     impl Sealed for &Uri {
         fn into_url(self) -> Result<Uri, Error> {
-            Ok(self.clone())
+            self.clone().into_url()
         }
     }
 }
 
 fn parse(text: &str) -> Result<Uri, Error> {
-    text.parse().map_err(|e| Error::config(format!("the URL {:?} cannot be read: {e}", redacted(text))))
+    let encoded = encoded(text);
+    encoded.parse().map_err(|e| Error::config(format!("the URL {:?} cannot be read: {e}", redacted(text))))
+}
+
+fn is_ascii(uri: &Uri) -> bool {
+    uri.path_and_query().is_none_or(|path| path.as_str().is_ascii())
+}
+
+/// Path and query with every byte outside of ASCII percent-encoded, as RFC 3986 wants it and browsers do. `Uri` would take
+/// such bytes and send them as they are. A host is left alone: what is no ASCII there is refused.
+fn encoded(text: &str) -> Cow<'_, str> {
+    let host = text.find("://").map_or(0, |at| at + 3);
+    let path = text[host..].find(['/', '?', '#']).map_or(text.len(), |at| host + at);
+    if text[path..].is_ascii() {
+        return Cow::Borrowed(text);
+    }
+    let mut encoded = String::with_capacity(text.len() + 32);
+    encoded.push_str(&text[..path]);
+    for byte in text[path..].bytes() {
+        if byte.is_ascii() {
+            encoded.push(char::from(byte));
+        } else {
+            // Writing to a String cannot fail.
+            let _ = write!(encoded, "%{byte:02X}");
+        }
+    }
+    Cow::Owned(encoded)
 }
 
 /// The most of a broken URL that a message shows.
@@ -92,14 +119,15 @@ pub(crate) fn lift_credentials(request: &mut Request<Body>) -> Result<(), Error>
     let Some((user_info, host)) = request.uri().authority().and_then(|a| a.as_str().rsplit_once('@')) else {
         return Ok(());
     };
-    let value = basic(user_info);
+    // `http://@host/` names nobody, as curl and Go have it.
+    let value = if user_info.is_empty() { None } else { Some(basic(user_info)) };
     let host: Authority =
         host.parse().map_err(|_| Error::config("the URL has no host behind its credentials"))?;
     let mut parts = request.uri().clone().into_parts();
     parts.authority = Some(host);
     *request.uri_mut() =
         Uri::from_parts(parts).map_err(|e| Error::config(format!("the URL cannot be used: {e}")))?;
-    if let Entry::Vacant(vacant) = request.headers_mut().entry(AUTHORIZATION) {
+    if let (Entry::Vacant(vacant), Some(value)) = (request.headers_mut().entry(AUTHORIZATION), value) {
         vacant.insert(value?);
     }
     Ok(())

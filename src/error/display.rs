@@ -53,6 +53,10 @@ impl Display for Error {
 
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        // What `main() -> Result<(), Error>` and `unwrap()` print: the sentence, for whoever reads it at 3 a.m.
+        if !f.alternate() {
+            return Display::fmt(self, f);
+        }
         let mut d = f.debug_struct("Error");
         d.field("kind", &self.0.kind);
         if let Some(phase) = self.0.phase {
@@ -196,16 +200,33 @@ fn root(inner: &Inner, f: &mut Formatter<'_>) -> fmt::Result {
         Some(io::ErrorKind::ConnectionReset) => f.write_str("connection reset"),
         Some(io::ErrorKind::ConnectionAborted) => f.write_str("connection aborted"),
         Some(io::ErrorKind::BrokenPipe) => f.write_str("connection closed while sending"),
+        Some(io::ErrorKind::UnexpectedEof) if cause.to_string().contains("close_notify") => {
+            f.write_str("connection closed in mid-message, without the close_notify of TLS: cut off on its way, or a server that ends its bodies so")
+        }
         Some(io::ErrorKind::UnexpectedEof) => f.write_str("connection closed in mid-message"),
         Some(io::ErrorKind::TimedOut) => f.write_str("connection timed out"),
         Some(io::ErrorKind::HostUnreachable) => f.write_str("host unreachable"),
         Some(io::ErrorKind::NetworkUnreachable) => f.write_str("network unreachable"),
-        _ => write!(f, "{}", Redacted(cause)),
+        _ => write!(f, "{}{}", Redacted(cause), hint(inner, cause)),
     }?;
     if inner.phase == Some(Phase::Body) && inner.received > 0 {
         write!(f, " after {} of the body", Bytes(inner.received))?;
     }
     Ok(())
+}
+
+/// What a port that was taken for another says, in the words of a TLS library and of a parser, means this.
+fn hint(inner: &Inner, cause: &(dyn StdError + 'static)) -> &'static str {
+    let https = inner.target.as_ref().map(|target| target.uri.scheme_str() == Some("https"));
+    match (https, cause.to_string()) {
+        (Some(true), words) if words.contains("InvalidContentType") => {
+            " (the port does not speak TLS: is its URL http://?)"
+        }
+        (Some(false), words) if words.contains("invalid HTTP version") => {
+            " (the port does not speak HTTP/1: is its URL https://?)"
+        }
+        _ => "",
+    }
 }
 
 /// How it came to this, in one bracket: `(deadline; attempt 3 of 4; before: 502 after 12 ms, connection refused)`.

@@ -4,6 +4,7 @@ use super::{default_port, no_scheme};
 use crate::error::Error;
 use http::Uri;
 use http::uri::Scheme;
+use std::net::Ipv6Addr;
 
 /// Read by hand: what `Uri` offers walks over the authority for each question, and says "no port" of a port that is no
 /// number, so that such a call would go to the default port.
@@ -19,6 +20,7 @@ pub(super) fn parts(uri: &Uri) -> Result<(bool, &str, u16), Error> {
     if is_torn(host) {
         return Err(Error::config("the host of the URL has a bracket that is not around an IPv6 address"));
     }
+    check(host)?;
     match port {
         "" | ":" => Ok((https, host, default_port(https))),
         port if is_port(port) => match port[1..].parse() {
@@ -44,6 +46,26 @@ pub(super) fn host_and_port(authority: &str) -> (&str, &str) {
 /// A colon and digits. Not str::parse alone: it would take "+80".
 pub(super) fn is_port(port: &str) -> bool {
     port.strip_prefix(':').is_some_and(|port| port.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+/// What no resolver can look up is no fault of a server, and is known before anything is asked.
+fn check(host: &str) -> Result<(), Error> {
+    let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    let problem = match address {
+        // A zone (RFC 6874) is the system's business.
+        Some(address) => {
+            let address = address.split('%').next().unwrap_or_default();
+            address.parse::<Ipv6Addr>().is_err().then_some("is no IPv6 address, as its brackets say")
+        }
+        None => {
+            let name = host.strip_suffix('.').unwrap_or(host);
+            name.split('.').any(str::is_empty).then_some("has an empty label: two dots in a row, or one in front")
+        }
+    };
+    match problem {
+        Some(problem) => Err(Error::config(format!("the host {host:?} of the URL {problem}"))),
+        None => Ok(()),
+    }
 }
 
 /// `Uri` sees that brackets pair up, and not that one of a pair may stand in the user information.

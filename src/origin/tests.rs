@@ -38,6 +38,12 @@ fn a_url_without_host_or_with_another_scheme_is_a_configuration_error_that_names
     };
     assert!(error("ftp://example.com/").contains("\"ftp\""));
     assert!(error("/only/a/path").contains("absolute"));
+    for host in ["[g::1]", "[1.2.3.4]", "[::1::2]", "a..b", ".a", "a..", "."] {
+        assert!(error(&format!("http://{host}/")).contains(&format!("{host:?}")), "{host}");
+    }
+    for host in ["a.", "a.b.", "[::1]", "[::ffff:1.2.3.4]", "under_score", "1.2.3.4", "xn--caf-dma"] {
+        assert!(Origin::of(&uri(&format!("http://{host}/"))).is_ok(), "{host}");
+    }
     let torn = error("http://user:pa[%z@ho%2]st/");
     assert!(torn.contains("a bracket") && !torn.contains("pa["), "{torn}");
 }

@@ -7,6 +7,7 @@
 )]
 
 mod admin;
+mod admin_flood;
 mod admin_open;
 mod admin_page;
 mod adoption;
@@ -115,4 +116,5 @@ mod support;
 mod waited_out;
 mod waits;
 mod watch;
+mod wrong_port;
 mod wishes;

@@ -1,5 +1,6 @@
 //! URLs: what is shown of them, and the credentials in them.
 
+use crate::client::url::sealed::Sealed;
 use crate::client::url::{lift_credentials, one_line, redacted};
 use crate::{Body, Error};
 use http::Request;
@@ -50,6 +51,21 @@ fn credentials_become_a_header_as_rfc_7617_has_it() {
         assert_eq!((uri.as_str(), header), (bare, Some((format!("Basic {encoded}"), true))), "{url}");
     }
     assert_eq!(lift("http://a/@b?c@d").unwrap(), ("http://a/@b?c@d".into(), None));
+    assert_eq!(lift("http://@a/x").unwrap(), ("http://a/x".into(), None), "nobody is named");
+}
+
+#[test]
+fn what_is_no_ascii_in_path_and_query_is_percent_encoded_and_in_a_host_refused() {
+    for (url, sent) in [
+        ("http://a/caf\u{e9}?q=\u{fc}&x=%C3%BC", "http://a/caf%C3%A9?q=%C3%BC&x=%C3%BC"),
+        ("http://a?\u{20ac}", "http://a/?%E2%82%AC"),
+        ("http://a/plain%20text?x", "http://a/plain%20text?x"),
+    ] {
+        assert_eq!(url.into_url().unwrap(), sent, "{url}");
+    }
+    let given: http::Uri = "http://a/caf\u{e9}".parse().unwrap();
+    assert_eq!(given.into_url().unwrap(), "http://a/caf%C3%A9");
+    assert!("http://caf\u{e9}/".into_url().unwrap_err().is_config());
 }
 
 #[test]
