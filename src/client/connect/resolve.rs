@@ -8,7 +8,7 @@ use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::sync::{Arc, OnceLock};
@@ -58,7 +58,8 @@ impl Resolver {
     /// The one that all clients share.
     pub(crate) fn system() -> Resolver {
         static SYSTEM: OnceLock<Resolver> = OnceLock::new();
-        SYSTEM.get_or_init(|| Resolver::new(|host| Ok((host, 0).to_socket_addrs()?.collect()))).clone()
+        let look_up = |host: &str| Ok(reachable((host, 0).to_socket_addrs()?.collect(), has_route));
+        SYSTEM.get_or_init(|| Resolver::new(look_up)).clone()
     }
 
     /// Joins those who wait for this name, or has it looked up.
@@ -162,6 +163,31 @@ impl fmt::Debug for Resolver {
     }
 }
 
+/// Without the addresses to which this machine has no route, unless it has none to any. Of a server that refuses on the
+/// one that can be reached the error would else be that of another, `network unreachable`, which is no fault of its own.
+fn reachable(all: Vec<SocketAddr>, has_route: impl Fn(&SocketAddr) -> bool) -> Vec<SocketAddr> {
+    let some: Vec<_> = all.iter().copied().filter(|to| all.len() == 1 || has_route(to)).collect();
+    if some.is_empty() { all } else { some }
+}
+
+/// Asks the routing table: a datagram socket that is connected sends nothing. Where there is no answer, as for the lack of
+/// a descriptor, there may be a route.
+fn has_route(to: &SocketAddr) -> bool {
+    use io::ErrorKind as Io;
+    let any: IpAddr = match to {
+        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let asked = UdpSocket::bind((any, 0)).and_then(|socket| socket.connect((to.ip(), DISCARD)));
+    !asked.is_err_and(|no| {
+        let none = [Io::NetworkUnreachable, Io::HostUnreachable, Io::NetworkDown, Io::AddrNotAvailable];
+        none.contains(&no.kind())
+    })
+}
+
+/// Any port will do.
+const DISCARD: u16 = 9;
+
 /// What the system said, to all who had asked.
 #[derive(Debug)]
 struct Shared(Arc<io::Error>);
@@ -183,4 +209,26 @@ fn failed(why: impl Into<BoxError>) -> Error {
     let mut failed = Error::from(why.into()).at(Phase::Resolve);
     failed.inner_mut().kind = ErrorKind::Connect;
     failed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_without_a_route_are_left_out_unless_there_is_no_other() {
+        let four: SocketAddr = "192.0.2.1:0".parse().unwrap();
+        let six: SocketAddr = "[2001:db8::1]:0".parse().unwrap();
+        assert_eq!(reachable(vec![six, four], SocketAddr::is_ipv4), [four]);
+        assert_eq!(reachable(vec![four, six], SocketAddr::is_ipv4), [four]);
+        assert_eq!(reachable(vec![four, six], |_| true), [four, six]);
+        assert_eq!(reachable(vec![six, four], |_| false), [six, four], "no network: its error says so");
+        assert_eq!(reachable(vec![six], |_| unreachable!("nothing to choose from")), [six]);
+        assert!(reachable(Vec::new(), |_| true).is_empty());
+    }
+
+    #[test]
+    fn there_is_a_route_to_this_machine() {
+        assert!(has_route(&"127.0.0.1:0".parse().unwrap()));
+    }
 }
