@@ -16,11 +16,12 @@ use std::sync::Arc;
 #[derive(Clone, Default)]
 pub(crate) struct Replay(Option<Arc<dyn Any + Send + Sync>>);
 
-type Copy<B> = fn(&B) -> Option<B>;
+type Copy<B> = Box<dyn Fn(&B) -> Option<B> + Send + Sync>;
 
 impl Replay {
     /// For one body type, the user's own way.
-    pub(crate) fn with<B: 'static>(copy: Copy<B>) -> Replay {
+    pub(crate) fn with<B: 'static>(copy: impl Fn(&B) -> Option<B> + Send + Sync + 'static) -> Replay {
+        let copy: Copy<B> = Box::new(copy);
         Replay(Some(Arc::new(copy)))
     }
 

@@ -165,7 +165,10 @@ impl Settings {
     /// let settings = unwedge::retry::Settings::default()
     ///     .replay_with::<Upload>(|upload| Some(Upload(upload.0.clone())));
     /// ```
-    pub fn replay_with<B: 'static>(mut self, copy: fn(&B) -> Option<B>) -> Settings {
+    pub fn replay_with<B: 'static>(
+        mut self,
+        copy: impl Fn(&B) -> Option<B> + Send + Sync + 'static,
+    ) -> Settings {
         self.replay = Replay::with(copy);
         self
     }
