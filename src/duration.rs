@@ -124,7 +124,9 @@ fn read(text: &str) -> Result<Duration, String> {
         if unit.is_empty() && number == text && !number.is_empty() && !number.contains('.') {
             return Err(format!("duration {text:?} has no unit: write {number}s or {number}ms"));
         }
-        let Some(at) = smaller.iter().position(|(name, _)| *name == unit) else { return Err(malformed(text)) };
+        let Some(at) = smaller.iter().position(|(name, _)| *name == unit) else {
+            return Err(malformed(text));
+        };
         let part = in_nanos(text, number, smaller[at].1)?;
         if !behind.is_empty() && number.contains('.') {
             return Err(malformed(text));

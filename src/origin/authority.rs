@@ -59,7 +59,9 @@ fn check(host: &str) -> Result<(), Error> {
         }
         None => {
             let name = host.strip_suffix('.').unwrap_or(host);
-            name.split('.').any(str::is_empty).then_some("has an empty label: two dots in a row, or one in front")
+            name.split('.')
+                .any(str::is_empty)
+                .then_some("has an empty label: two dots in a row, or one in front")
         }
     };
     match problem {

@@ -69,5 +69,8 @@ async fn connections_that_are_over_take_no_place() {
         // Until the server has closed it too.
         let _ = timeout(MINUTE, over.read_to_end(&mut Vec::new())).await.expect("an end");
     }
-    assert!(answer(&mut first, HEAD).await.starts_with("HTTP/1.1 200"), "the oldest was pushed out by dead ones");
+    assert!(
+        answer(&mut first, HEAD).await.starts_with("HTTP/1.1 200"),
+        "the oldest was pushed out by dead ones"
+    );
 }

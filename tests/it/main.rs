@@ -116,5 +116,5 @@ mod support;
 mod waited_out;
 mod waits;
 mod watch;
-mod wrong_port;
 mod wishes;
+mod wrong_port;
