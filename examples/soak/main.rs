@@ -13,8 +13,9 @@ mod server;
 use census::{Census, Left};
 use common::args::{self, Arg};
 use common::output::millis;
+use common::signals::Signals;
 use common::terminal::{Board, spinner};
-use common::{Args, Object, Output, Stop, signals};
+use common::{Args, Object, Output, Stop};
 use load::{Load, Tally};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -87,6 +88,8 @@ fn above_zero(args: &mut Args) -> Result<usize, Stop> {
 
 async fn soak(options: &Options) -> Result<ExitCode, Stop> {
     let (began, output) = (Instant::now(), Output::new(options.json));
+    // What listens to signals stays for as long as the program runs: it is there before anything is counted.
+    let signals = Signals::install()?;
     let server = server::Server::start().await?;
     let mut load = Load::start(server.urls(), options.seed)?;
     output.object(&Object::event("ready").with("t_ms", 0).with("seed", options.seed))?;
@@ -106,7 +109,7 @@ async fn soak(options: &Options) -> Result<ExitCode, Stop> {
     let interrupted = loop {
         tokio::select! {
             () = &mut run => break false,
-            _ = signals::ended() => break true,
+            _ = signals.asked() => break true,
             _ = tick.tick() => {
                 let tally = progress.tally().since(warm);
                 let line = format!("{tally} of {}", options.calls);

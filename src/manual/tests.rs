@@ -177,10 +177,10 @@ fn the_constants_are_those_of_the_code() {
     let stack = include_str!("../stack/wait.rs");
     constant(stack, "BYTES: usize = 4096", "bytes read of a response that is thrown away", "4096 bytes");
     constant(stack, "DRAIN: Duration = Duration::from_millis(100)", "time for reading them", "100 ms");
-    let outcome = include_str!("../stack/life/outcome.rs");
+    let limits = include_str!("../stack/life/limits.rs");
     let gaps = include_str!("../stack/gaps.rs");
     constant(gaps, "AT_ONCE: Duration = Duration::from_millis(100)", "gap after an empty answer", "100 ms");
-    constant(outcome, "SPREAD: f64 = 0.1", "`open` jitter", "10 %");
+    constant(limits, "SPREAD: f64 = 0.1", "`open` jitter", "10 %");
     let shared = include_str!("../stack/shared.rs");
     let pairs = "pairs of origin and group remembered";
     constant(shared, "PAIRS: usize = 1024", pairs, "1024");

@@ -161,7 +161,7 @@ async fn strangers_by_the_hundred_thousand_neither_fill_the_memory_nor_push_out_
         }
     }
     let known = layer.breakers().snapshot();
-    assert!(known.len() <= 4096, "{}", known.len());
+    assert!(known.len() <= 16_384, "{}", known.len());
     for n in 0..10 {
         let of = |host: &str| known.iter().find(|b| *b.origin == *format!("http://{host}{n}.test"));
         assert_eq!(of("busy").map(|b| b.consecutive_failures), Some(4));

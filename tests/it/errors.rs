@@ -32,7 +32,10 @@ async fn each_fault_has_a_sentence_that_says_where() {
         (Reply::ok("x").slow_head(SECOND), "no response headers after 10 s"),
         (Reply::reset(), "connection reset"),
         (Reply::close(), "connection closed before message completed"),
-        (Reply::garbage(), "invalid HTTP version parsed"),
+        (
+            Reply::garbage(),
+            "invalid HTTP version parsed (the port does not speak HTTP/1: is its URL https://?)",
+        ),
         (Reply::sized(100).reset_after(1), "connection reset after 1 byte of the body"),
         (Reply::sized(100).truncate_after(40), "connection closed in mid-message after 40 bytes of the body"),
         (

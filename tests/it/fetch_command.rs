@@ -32,7 +32,7 @@ async fn a_bad_argument_ends_with_two_its_value_and_the_rule_and_nothing_on_stan
         (&[url, "--attempt", "40s"], "40 s", "above the total limit of 30 s"),
         (&[url, "--attempt", "0ms"], "0 s", "longer than zero"),
         (&[url, "--connect", "soon"], "soon", "a number and a unit"),
-        (&[url, "--idle", "1d"], "1d", "a number and a unit"),
+        (&[url, "--idle", "1w"], "1w", "a number and a unit"),
         (&[url, "--retries", "-1"], "-1", "whole number"),
         (&[url, "--repeat", "0"], "0", "at least 1"),
         (&[url, "--every", "1"], "\"1\"", "1s"),

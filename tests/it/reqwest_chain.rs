@@ -63,7 +63,9 @@ async fn a_middleware_beneath_runs_in_each_attempt_with_the_extensions_of_the_ca
 #[tokio::test]
 async fn layers_of_one_value_share_a_breaker_that_says_so_through_the_middleware() {
     let peer = Peer::new().forever(Reply::status(500));
-    let unwedge = Unwedge::from(exact().retry(no_retry()).build().unwrap());
+    let unwedge = Unwedge::from(
+        exact().retry(no_retry().wait_when_refused(std::time::Duration::ZERO)).build().unwrap(),
+    );
     let first = ClientBuilder::new(inner()).with(unwedge.clone()).build();
     let second = ClientBuilder::new(inner()).with(unwedge.clone()).build();
     let url = url(&peer, "/");

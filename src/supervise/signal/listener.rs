@@ -65,6 +65,10 @@ impl Listener {
             self.hangups.send_modify(|hangups| *hangups += 1);
             return;
         }
+        // Before anybody is told, who may end the program at once.
+        if !self.asked.borrow().is_empty() {
+            child::kill_all();
+        }
         let mut count = 0;
         self.asked.send_modify(|asked| {
             asked.push(name(signal));
@@ -78,13 +82,10 @@ impl Listener {
                 crew::signal_not_taken(name(signal));
                 end(signal);
             }),
-            2 => {
-                child::kill_all();
-                self.later(signal, |listener, signal| {
-                    listener.wait(PATIENCE, || false);
-                    exit(signal);
-                });
-            }
+            2 => self.later(signal, |listener, signal| {
+                listener.wait(PATIENCE, || false);
+                exit(signal);
+            }),
             _ => exit(signal),
         }
     }
