@@ -6,6 +6,7 @@ pub(crate) mod member;
 pub(crate) mod nobody;
 #[cfg(not(feature = "supervise"))]
 pub(crate) use nobody as member;
+mod seen;
 mod table;
 
 pub(crate) use table::{Details, Slot, Table};
@@ -44,6 +45,8 @@ pub struct InFlight(pub(crate) Arc<Table>);
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Call {
+    /// The client that makes it: its name, or its number.
+    pub client: Arc<str>,
     /// The method of the request.
     pub method: http::Method,
     /// The URL without credentials and query, or with its label in place of the path.
@@ -103,7 +106,11 @@ impl InFlight {
     #[cfg(feature = "metrics")]
     pub fn publish(&self) {
         let (calls, began) = self.0.oldest_start();
-        crate::telemetry::in_flight(calls, began.map_or(Duration::ZERO, |began| began.elapsed()));
+        crate::telemetry::in_flight(
+            &self.0.client,
+            calls,
+            began.map_or(Duration::ZERO, |began| began.elapsed()),
+        );
     }
 
     /// All calls in flight, oldest first.
@@ -112,7 +119,8 @@ impl InFlight {
     /// piece at a time and put into words afterwards, so that no call waits for a large snapshot.
     pub fn snapshot(&self) -> Vec<Call> {
         let now = Instant::now();
-        let mut calls: Vec<Call> = self.0.copied().iter().map(|seen| seen.call(now)).collect();
+        let mut calls: Vec<Call> =
+            self.0.copied().iter().map(|seen| seen.call(&self.0.client, now)).collect();
         calls.sort_by_key(|call| std::cmp::Reverse(call.age));
         calls
     }

@@ -24,10 +24,14 @@ pub(crate) use meter::{End, Labels, Meter, leases_expired};
 pub(crate) use meter::{is_read, queued, subsystem, watchdog_lag};
 #[cfg(feature = "metrics")]
 pub use names::{Kind, METRICS, Metric, record};
-pub(crate) use subject::Subject;
+pub(crate) use subject::{ClientName, Subject};
 
 #[cfg(feature = "supervise")]
 pub(crate) mod crew;
+
+/// What stands for all that are too many to have a label of their own.
+#[cfg(feature = "metrics")]
+const OTHER: &str = "other";
 
 use crate::duration::human;
 use crate::error::Error;
@@ -36,6 +40,9 @@ use crate::origin::Origin;
 use std::fmt::Display;
 use std::time::Duration;
 use tracing::Span;
+
+/// The origin, and the client that talks to it, of a line for the log.
+pub(crate) type Whose<'a> = (&'a Origin, &'a ClientName);
 
 /// The span of a call: from its first poll to its result.
 pub(crate) fn call(origin: &Origin, method: &http::Method, url: impl FnOnce() -> String) -> Span {
@@ -64,9 +71,9 @@ pub(crate) fn attempt(number: u32) -> Span {
 }
 
 /// An attempt that will be repeated.
-pub(crate) fn retry(origin: &Origin, attempt: u32, of: u32, wait: Duration, cause: &str) {
+pub(crate) fn retry((origin, client): Whose<'_>, attempt: u32, of: u32, wait: Duration, cause: &str) {
     say!(debug,
-        %origin,
+        %origin, client = client.if_given(),
         attempt,
         wait = %human(wait),
         cause,
@@ -76,14 +83,14 @@ pub(crate) fn retry(origin: &Origin, attempt: u32, of: u32, wait: Duration, caus
 }
 
 /// A call that failed in the end. The caller has seen to it that this is said once a second at most.
-pub(crate) fn failed(origin: &Origin, error: &Error, suppressed: u64) {
-    say!(warn, %origin, attempt = error.attempts(), suppressed, "{error}");
+pub(crate) fn failed((origin, client): Whose<'_>, error: &Error, suppressed: u64) {
+    say!(warn, %origin, client = client.if_given(), attempt = error.attempts(), suppressed, "{error}");
 }
 
 /// A health check passed after one that failed, or after an open circuit.
-pub(crate) fn recovered(origin: &Origin, down_for: Option<Duration>) {
+pub(crate) fn recovered((origin, client): Whose<'_>, down_for: Option<Duration>) {
     let down_for = down_for.map(|d| human(d).to_string());
-    say!(info, %origin, down_for, "health check passed, resuming normal operations");
+    say!(info, %origin, client = client.if_given(), down_for, "health check passed, resuming normal operations");
 }
 
 /// A request body type that cannot be sent twice.
@@ -96,8 +103,8 @@ pub(crate) fn unreplayable(body: &str) {
 }
 
 /// A long poll without any bound of its own.
-pub(crate) fn unbounded(origin: &Origin, reason: &str) {
-    say!(debug, %origin, reason, "long poll without a bound");
+pub(crate) fn unbounded((origin, client): Whose<'_>, reason: &str) {
+    say!(debug, %origin, client = client.if_given(), reason, "long poll without a bound");
 }
 
 /// One line for each change of phase of a breaker, named as in `breaker::Phase::as_str`. The moments at which calls
@@ -105,25 +112,26 @@ pub(crate) fn unbounded(origin: &Origin, reason: &str) {
 pub(crate) fn breaker(of: &Subject, from: &'static str, to: &'static str, reason: &dyn Display) {
     meter::breaker(of, from, to);
     let (origin, group) = (&*of.origin, of.group.as_ref().map(Group::as_str));
+    let client = of.client.as_ref().and_then(ClientName::if_given);
     match to {
-        "open" => say!(warn, origin, group, from, to, "opening circuit after {reason}"),
-        "forced_open" => say!(warn, origin, group, from, to, "circuit forced open"),
-        "half_open" => say!(info, origin, group, from, to, "entering half-open"),
-        "closed" => say!(info, origin, group, from, to, "circuit closed"),
-        _ => say!(info, origin, group, from, to, "circuit breaker disabled"),
+        "open" => say!(warn, origin, group, client, from, to, "opening circuit after {reason}"),
+        "forced_open" => say!(warn, origin, group, client, from, to, "circuit forced open"),
+        "half_open" => say!(info, origin, group, client, from, to, "entering half-open"),
+        "closed" => say!(info, origin, group, client, from, to, "circuit closed"),
+        _ => say!(info, origin, group, client, from, to, "circuit breaker disabled"),
     }
 }
 
 /// A 429, or a quota that is used up: calls like it do not leave for so long.
-pub(crate) fn gate_closed(origin: &Origin, group: Option<&Group>, wait: Duration) {
+pub(crate) fn gate_closed((origin, client): Whose<'_>, group: Option<&Group>, wait: Duration) {
     let group = group.map(Group::as_str);
     let wait = human(wait);
-    say!(info, %origin, group, %wait, "quota used up, calls like this one wait for {wait:#}");
+    say!(info, %origin, client = client.if_given(), group, %wait, "quota used up, calls like this one wait for {wait:#}");
 }
 
 /// Requests name more groups of an origin than have state of their own. Said once for an origin.
-pub(crate) fn too_many_groups(origin: &Origin, most: usize) {
-    say!(warn, %origin, "more than {most} groups: the rest share one circuit breaker, are they one of a request?");
+pub(crate) fn too_many_groups((origin, client): Whose<'_>, most: usize) {
+    say!(warn, %origin, client = client.if_given(), "more than {most} groups: the rest share one circuit breaker, are they one of a request?");
 }
 
 /// The machine was suspended, so that idle connections are not trusted any more.

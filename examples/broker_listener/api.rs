@@ -54,6 +54,7 @@ impl Api {
         }
         // Every call that does not say why it may wait: token, session, acquire, delete.
         let client = Client::builder()
+            .name("control plane")
             .limits(Limits::default().total(control_plane))
             .retry(retry::Settings::default().backoff(backoff))
             .build()

@@ -36,6 +36,7 @@ impl Health {
         }
         // One question, one answer: neither repeated nor refused.
         let client = Client::builder()
+            .name("health")
             .limits(Limits::default().total(settings.timeout))
             .retry(retry::Settings::default().max_retries(0))
             .breaker(breaker::Settings::default().failures(u32::MAX))

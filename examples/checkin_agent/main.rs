@@ -106,7 +106,7 @@ async fn check_in(
     if let Some(health) = resilience.health_check.settings() {
         stack = stack.health(health.accept(|status| status == StatusCode::OK));
     }
-    let client = Client::builder().stack(stack).build().map_err(Stop::usage)?;
+    let client = Client::builder().stack(stack.name("check-in")).build().map_err(Stop::usage)?;
     let opened = Arc::new(AtomicBool::new(false));
     daemon.watch(client.breakers().subscribe());
     daemon.spawn(words::tell_breaker(client.breakers().subscribe(), Arc::clone(&opened)));

@@ -66,10 +66,11 @@ async fn supervise(options: &Options, daemon: Daemon) -> Result<Done, Stop> {
         Some(server) => server.clone(),
         None => own.insert(Platform::start()?).url().to_owned(),
     };
-    let bounded = Client::new().map_err(Stop::usage)?;
+    let bounded = Client::builder().name("loops").build().map_err(Stop::usage)?;
     // One that blocks its thread holds up the connections that it woke last: they are nobody else's.
-    let apart = Client::new().map_err(Stop::usage)?;
+    let apart = Client::builder().name("blocking loop").build().map_err(Stop::usage)?;
     let unbounded = Client::builder()
+        .name("unbounded")
         .limits(Limits::default().total(NO_BOUND).attempt(NO_BOUND))
         .retry(retry::Settings::default().max_retries(0))
         .build()

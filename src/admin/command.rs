@@ -48,11 +48,15 @@ pub(super) async fn command(
         );
     };
     let group = field("group").map(|(_, group)| group);
-    let found = state.find(&origin, group.as_deref());
+    let client = field("client").map(|(_, client)| client);
+    let found = state.find(&origin, group.as_deref(), client.as_deref());
     if found.is_empty() {
         let mut unknown = json!({ "error": "there is no circuit breaker of this name", "origin": origin });
         if let Some(group) = group {
             unknown["group"] = group.into_owned().into();
+        }
+        if let Some(client) = client {
+            unknown["client"] = client.into_owned().into();
         }
         return json(StatusCode::NOT_FOUND, &unknown);
     }
@@ -64,10 +68,21 @@ pub(super) async fn command(
     }
     let phase = found[0].phase().as_str();
     let group = group.as_deref();
-    tracing::warn!(origin = &*origin, group, command = what, phase, "circuit breaker commanded from outside");
+    let client = client.as_deref();
+    tracing::warn!(
+        origin = &*origin,
+        group,
+        client,
+        command = what,
+        phase,
+        "circuit breaker commanded from outside"
+    );
     let mut done = json!({ "origin": &**found[0].name(), "phase": phase });
     if let Some(group) = group {
         done["group"] = group.into();
+    }
+    if let Some(client) = client {
+        done["client"] = client.into();
     }
     json(StatusCode::OK, &done)
 }

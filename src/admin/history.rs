@@ -1,6 +1,6 @@
 //! What happened in the last hour, as far as it is worth a look.
 
-use super::page::{brief, named};
+use super::page::{brief, circuit};
 use crate::breaker::{Phase, Transition};
 use crate::supervise::{Event, Outcome};
 use crate::sync::{Mutex, lock};
@@ -123,7 +123,8 @@ impl History {
         if let Some(down) = change.opened_for {
             text.push_str(&format!(", {} after it opened", brief(down)));
         }
-        self.note(&named(&change.origin, change.group.as_ref()), word, tone, text);
+        let name = circuit(&change.origin, change.group.as_ref(), change.client.as_deref());
+        self.note(&name, word, tone, text);
     }
 }
 

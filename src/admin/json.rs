@@ -68,6 +68,7 @@ fn breaker(shown: &Snapshot) -> Value {
     json!({
         "origin": &*shown.origin,
         "group": shown.group.as_ref().map(Group::as_str),
+        "client": shown.client.as_deref(),
         "phase": shown.phase.as_str(),
         "in_phase_seconds": seconds(shown.in_phase_for),
         "opened_for_seconds": maybe(shown.opened_for),
@@ -92,6 +93,7 @@ pub(super) fn calls(calls: &[Call]) -> Value {
 
 fn call(shown: &Call) -> Value {
     json!({
+        "client": &*shown.client,
         "method": shown.method.as_str(),
         "url": shown.url,
         "phase": shown.phase.as_str(),

@@ -172,6 +172,9 @@ impl Admin {
     ///      http://127.0.0.1:8081/admin/breakers/open
     /// ```
     ///
+    /// Further fields choose a `group`, and the `client` (see [`StackBuilder::name`](crate::stack::StackBuilder::name)) where
+    /// several talk to one origin; without it all of them are told.
+    ///
     /// A token that is shorter than 16 bytes is an error of [`router`](Admin::router).
     pub fn commands(mut self, token: impl Into<String>) -> Admin {
         // Read from a file it ends in a line break, which no header can.

@@ -4,7 +4,6 @@ use super::reply;
 use crate::Error;
 use crate::inflight::InFlight;
 use crate::metrics::{Kind, METRICS};
-use crate::telemetry;
 use axum::response::Response;
 use http::StatusCode;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
@@ -76,9 +75,7 @@ impl Scrape {
 
     pub(super) fn answer(&self, calls: &[InFlight]) -> Response {
         let rendered = catch_unwind(AssertUnwindSafe(|| {
-            let calls: Vec<_> = calls.iter().flat_map(InFlight::snapshot).collect();
-            let oldest = calls.iter().map(|call| call.age).max();
-            telemetry::in_flight(calls.len(), oldest.unwrap_or_default());
+            calls.iter().for_each(InFlight::publish);
             if let Some(before) = &self.before {
                 before();
             }

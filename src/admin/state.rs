@@ -59,9 +59,11 @@ impl Circuits {
     }
 
     /// The breaker of this name and group, if it exists. Asking makes none: names come from outside.
-    fn find(&self, name: &str, group: Option<&str>) -> Option<Breaker> {
+    fn find(&self, name: &str, group: Option<&str>, client: Option<&str>) -> Option<Breaker> {
         let is = |breaker: &Breaker, name: &str| {
-            **breaker.name() == *name && breaker.group().map(Group::as_str) == group
+            **breaker.name() == *name
+                && breaker.group().map(Group::as_str) == group
+                && client.is_none_or(|client| breaker.client().is_some_and(|name| **name == *client))
         };
         match &self.0 {
             Of::One(breaker) => is(breaker, name).then(|| breaker.clone()),
@@ -155,9 +157,9 @@ impl State {
         self.circuits.iter().flat_map(Circuits::snapshot).collect()
     }
 
-    /// All breakers of this name and group: two stacks may talk to one origin.
-    pub(super) fn find(&self, name: &str, group: Option<&str>) -> Vec<Breaker> {
-        self.circuits.iter().filter_map(|circuits| circuits.find(name, group)).collect()
+    /// All breakers of this name and group, or that of one client: several may talk to one origin.
+    pub(super) fn find(&self, name: &str, group: Option<&str>, client: Option<&str>) -> Vec<Breaker> {
+        self.circuits.iter().filter_map(|circuits| circuits.find(name, group, client)).collect()
     }
 
     /// The calls of all stacks, oldest first.

@@ -173,6 +173,8 @@ pub struct Transition {
     pub origin: Arc<str>,
     /// The group of the origin, where requests name one.
     pub group: Option<Group>,
+    /// The client that calls the origin: its name, or its number. None for a breaker outside of a stack.
+    pub client: Option<Arc<str>>,
     /// The phase that ended.
     pub from: Phase,
     /// The phase that began.
@@ -196,6 +198,8 @@ pub struct Snapshot {
     pub origin: Arc<str>,
     /// The group of the origin, where requests name one.
     pub group: Option<Group>,
+    /// The client that calls the origin: its name, or its number. None for a breaker outside of a stack.
+    pub client: Option<Arc<str>>,
     /// What happens to the next call.
     pub phase: Phase,
     /// How long it has been in this phase.

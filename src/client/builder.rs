@@ -82,6 +82,13 @@ impl ClientBuilder {
         self
     }
 
+    /// What this client is called where there are several, on the status page, in the log and in metrics: see
+    /// [`StackBuilder::name`]. Default a number.
+    pub fn name(mut self, name: impl Into<std::sync::Arc<str>>) -> ClientBuilder {
+        self.stack = self.stack.name(name);
+        self
+    }
+
     /// All settings of the stack at once, in place of those given so far: for what has no short form here, such as
     /// [`StackBuilder::classify`].
     pub fn stack(mut self, stack: StackBuilder) -> ClientBuilder {

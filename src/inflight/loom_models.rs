@@ -54,7 +54,7 @@ fn no_phase_is_shown_as_older_than_it_is() {
             }
         });
         let now = table.epoch + 10 * SECOND;
-        for call in table.copied().iter().map(|seen| seen.call(now)) {
+        for call in table.copied().iter().map(|seen| seen.call(&table.client, now)) {
             let age = match call.phase {
                 Phase::Headers => 10,
                 Phase::Connect => 9,

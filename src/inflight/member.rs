@@ -3,7 +3,7 @@
 //! A supervised task carries its member as a task-local. A call looks once, when it begins; the member remembers which
 //! tables its calls stand in, so that nobody has to tell the watchdog where to look.
 
-use super::table::Seen;
+use super::seen::Seen;
 use super::{Call, Details, Table};
 use crate::error::Phase;
 use crate::sync::{Arc, Mutex, lock};
@@ -116,7 +116,7 @@ impl Table {
             }
         });
         for (member, (_, seen)) in first {
-            let call = seen.call(now);
+            let call = seen.call(&self.client, now);
             match into.get(&member) {
                 Some(other) if other.age >= call.age => {}
                 _ => drop(into.insert(member, call)),
@@ -135,6 +135,6 @@ impl Table {
             let end = details.deadline.or_else(|| Some(details.started + hold?));
             end.is_some_and(|end| now > end + LATE).then_some(details.started)
         };
-        self.least(late).map(|seen| seen.call(now))
+        self.least(late).map(|seen| seen.call(&self.client, now))
     }
 }

@@ -1,12 +1,13 @@
 //! The table itself: a slab of calls behind one short lock, and beside it what changes in mid-call.
 
-use super::Call;
 use super::member::Member;
+use super::seen::Seen;
 use crate::LongPoll;
 use crate::error::Phase;
 use crate::origin::Target;
 use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use crate::sync::{Arc, Mutex, MutexGuard, lock};
+use crate::telemetry::ClientName;
 use std::sync::OnceLock;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -27,6 +28,8 @@ pub(crate) struct Details {
 /// Under the lock entries are moved, counted and copied, and nothing else: no text is made and nothing of the user's is
 /// dropped, since every call that begins or ends would wait for it.
 pub(crate) struct Table {
+    /// Whose calls these are.
+    pub(super) client: ClientName,
     epoch: Instant,
     slab: Mutex<Slab>,
     /// Rows never move, so that they are reached without the lock: chunk n holds 64 << n of them.
@@ -111,43 +114,21 @@ const SINCE_START: u64 = u64::MAX;
 #[must_use]
 pub(crate) struct Slot(u32);
 
-/// A call as it was when somebody looked.
-pub(super) struct Seen {
-    details: Details,
-    state: u32,
-    in_phase_since: Instant,
-}
-
-impl Seen {
-    /// In words.
-    pub(super) fn call(&self, now: Instant) -> Call {
-        let details = &self.details;
-        Call {
-            method: details.target.method.clone(),
-            url: details.target.url(),
-            phase: Phase::from_u8(self.state as u8),
-            in_phase: now.saturating_duration_since(self.in_phase_since),
-            attempt: self.state >> 8,
-            attempts_allowed: details.attempts_allowed,
-            age: now.saturating_duration_since(details.started),
-            deadline_in: details.deadline.map(|at| at.saturating_duration_since(now)),
-            long_poll: details.long_poll.as_ref().map(|poll| poll.reason().to_owned()),
-            unbounded: details.long_poll.as_ref().is_some_and(LongPoll::is_unbounded),
-            subsystem: details.subsystem.as_ref().map(|member| member.name().to_owned()),
-        }
-    }
-}
-
 // Few in a model, where each row is a thing to keep track of.
 const FIRST: usize = if cfg!(all(test, unwedge_loom)) { 1 } else { 64 };
 
+#[cfg(test)]
 impl Default for Table {
     fn default() -> Table {
-        Table { epoch: Instant::now(), slab: Mutex::default(), chunks: Default::default() }
+        Table::new(ClientName::numbered())
     }
 }
 
 impl Table {
+    pub(crate) fn new(client: ClientName) -> Table {
+        Table { client, epoch: Instant::now(), slab: Mutex::default(), chunks: Default::default() }
+    }
+
     pub(crate) fn enter(&self, details: Details) -> Slot {
         let mut slab = lock(&self.slab);
         let at = slab.free.pop();

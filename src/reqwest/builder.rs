@@ -1,6 +1,7 @@
 //! A reqwest client that is fit to stand beneath the stack, and the stack over it.
 
 use super::{Unwedge, redirects};
+use crate::deadline::Limits;
 use crate::error::Error;
 use crate::stack::StackLayer;
 use crate::tls;
@@ -8,6 +9,7 @@ use ::reqwest::retry;
 use reqwest_middleware::ClientWithMiddleware;
 use rustls::{ClientConfig, RootCertStore};
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// As the `Client` of this crate has it: what an idle connection waits before it is probed, and between probes.
@@ -49,14 +51,23 @@ type Change = Box<dyn FnOnce(::reqwest::ClientBuilder) -> ::reqwest::ClientBuild
 #[derive(Default)]
 #[must_use]
 pub struct ClientBuilder {
-    stack: StackLayer,
+    stack: Option<StackLayer>,
+    name: Option<Arc<str>>,
     inner: Option<Change>,
 }
 
 impl ClientBuilder {
     /// The stack. Keep a clone for its [`breakers`](StackLayer::breakers) and calls [`in_flight`](StackLayer::in_flight).
     pub fn stack(mut self, stack: StackLayer) -> ClientBuilder {
-        self.stack = stack;
+        self.stack = Some(stack);
+        self
+    }
+
+    /// What this client is called where there are several, on the status page, in the log and in metrics: see
+    /// [`StackBuilder::name`](crate::stack::StackBuilder::name). Default a number. A [`stack`](ClientBuilder::stack) of
+    /// your own has its name already, and to give both is an error.
+    pub fn name(mut self, name: impl Into<Arc<str>>) -> ClientBuilder {
+        self.name = Some(name.into());
         self
     }
 
@@ -78,10 +89,19 @@ impl ClientBuilder {
     /// [`reqwest_middleware::ClientBuilder::from_client`].
     ///
     /// # Errors
-    /// Kind `Config` where reqwest refuses the settings of the inner client.
+    /// Kind `Config` where reqwest refuses the settings of the inner client, and for a name that cannot be one.
     pub fn build(mut self) -> Result<ClientWithMiddleware, Error> {
-        let stack = std::mem::take(&mut self.stack);
-        let inner = ClientBuilder { stack: stack.clone(), ..self }.inner_client()?;
+        let stack = match (self.stack.take(), self.name.take()) {
+            (None, None) => StackLayer::default(),
+            (None, Some(name)) => StackLayer::builder().name(name).build()?,
+            (Some(stack), None) => stack,
+            (Some(_), Some(name)) => {
+                return Err(Error::config(format!(
+                    "the client is called {name:?} and has a stack of its own: name that, with StackBuilder::name"
+                )));
+            }
+        };
+        let inner = ClientBuilder { stack: Some(stack.clone()), ..self }.inner_client()?;
         Ok(reqwest_middleware::ClientBuilder::new(inner).with(Unwedge::from(stack)).build())
     }
 
@@ -91,9 +111,13 @@ impl ClientBuilder {
     /// Kind `Config` where reqwest refuses its settings.
     #[allow(clippy::disallowed_methods, reason = "the stack around it bounds every call")]
     pub fn inner_client(self) -> Result<::reqwest::Client, Error> {
+        let connect = match &self.stack {
+            Some(stack) => stack.connect_limit(),
+            None => Limits::default().resolve()?.connect,
+        };
         let inner = ::reqwest::Client::builder()
             .user_agent(USER_AGENT)
-            .connect_timeout(self.stack.connect_limit())
+            .connect_timeout(connect)
             .tcp_nodelay(true)
             .tcp_keepalive(KEEP_ALIVE)
             .tcp_keepalive_interval(KEEP_ALIVE)
@@ -128,6 +152,7 @@ impl fmt::Debug for ClientBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ClientBuilder")
             .field("stack", &self.stack)
+            .field("name", &self.name)
             .field("inner", &self.inner.is_some())
             .finish()
     }

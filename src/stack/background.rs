@@ -204,7 +204,7 @@ impl<'a> Lead<'a> {
         if down_for.is_some() || (passed && round.is_some() && round != *told) {
             let down_for = down_for.max(lane.breaker.snapshot().opened_for);
             lane.meter.recovered(down_for);
-            telemetry::recovered(&lane.origin, down_for);
+            telemetry::recovered(lane.whose(), down_for);
             lane.recovered();
             *told = round;
         }

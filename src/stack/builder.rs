@@ -28,6 +28,7 @@ pub struct StackBuilder {
     pub(super) classify: Option<Classify>,
     pub(super) propagate: Option<Headers>,
     pub(super) asked: Asked,
+    pub(super) name: Option<Arc<str>>,
 }
 
 impl StackBuilder {
@@ -155,6 +156,27 @@ impl StackBuilder {
         self
     }
 
+    /// What this client is called where there are several: on the status page, in its JSON, in the log, and as the label
+    /// `client` of metrics. State belongs to each client, so that one origin may have as many circuits as there are
+    /// clients. Default a number, counted up in the process from 1.
+    ///
+    /// A name is written by the programmer, one for each part of a program that has a client of its own: it makes series
+    /// of metrics, and must not come from outside. Two clients of one name share their series, and the last writer of a
+    /// gauge wins.
+    ///
+    /// ```
+    /// let scheduler = unwedge::StackLayer::builder().name("scheduler").build()?;
+    /// # Ok::<(), unwedge::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`build`](StackBuilder::build) returns kind `Config` for a name that is blank, above 64 bytes, a number, or has a
+    /// control character in it.
+    pub fn name(mut self, name: impl Into<Arc<str>>) -> StackBuilder {
+        self.name = Some(name.into());
+        self
+    }
+
     /// Checks all settings and their relations.
     ///
     /// # Errors
@@ -196,6 +218,7 @@ impl fmt::Debug for StackBuilder {
             .field("propagate", &self.propagate)
             .field("for_requests", &self.asked.wishes.is_some())
             .field("group_by", &self.asked.group.is_some())
+            .field("name", &self.name)
             .finish()
     }
 }

@@ -6,11 +6,11 @@ use super::refusals::Refusals;
 use super::shared::{Hub, Shared};
 use crate::breaker::{Breaker, Snapshot, Transition};
 use crate::options::Group;
-use crate::origin::Keep;
+use crate::origin::{Entry, Keep};
 use crate::preflight;
 use crate::retry::budget::Bucket;
 use crate::sync::{Mutex, lock};
-use crate::telemetry::Meter;
+use crate::telemetry::{Meter, Whose};
 use http::Uri;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -46,6 +46,13 @@ impl Keep for Lane {
 
     fn is_shared(&self) -> bool {
         self.origins_own && self.groups() > 0
+    }
+}
+
+impl Entry<Lane> {
+    /// For the log.
+    pub(crate) fn whose(&self) -> Whose<'_> {
+        (&self.origin, &self.shared.labels.client)
     }
 }
 

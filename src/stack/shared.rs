@@ -16,7 +16,7 @@ use crate::preflight;
 use crate::retry;
 use crate::retry::budget::Bucket;
 use crate::sync::Mutex;
-use crate::telemetry::{self, Labels, Meter};
+use crate::telemetry::{self, ClientName, Labels, Meter};
 use http::Uri;
 use std::fmt;
 use std::hash::RandomState;
@@ -76,7 +76,7 @@ const GROUPS: usize = 1024;
 
 impl Hub {
     pub(super) fn new(builder: StackBuilder, parts: Parts) -> Result<Hub, Error> {
-        let StackBuilder { limits, retry, breaker, health, classify, propagate, asked } = builder;
+        let StackBuilder { limits, retry, breaker, health, classify, propagate, asked, name } = builder;
         let bounds = limits.resolve()?;
         if parts.retry {
             retry.check()?;
@@ -90,6 +90,7 @@ impl Hub {
         if let Some(headers) = &propagate {
             headers.check()?;
         }
+        let client = name.map_or_else(|| Ok(ClientName::numbered()), ClientName::given)?;
         let shared = Shared {
             parts,
             rng: Mutex::new(retry.backoff.rng()),
@@ -100,10 +101,10 @@ impl Hub {
             classify,
             propagate,
             asked,
-            table: Arc::default(),
+            table: Arc::new(Table::new(client.clone())),
             events: broadcast::channel(256).0,
             hasher: RandomState::new(),
-            labels: Labels::default(),
+            labels: Labels::new(client),
             said_unreplayable: AtomicBool::new(false),
         };
         Ok(Hub { shared: Arc::new(shared), origins: PerOrigin::new(PAIRS, PAIRS_MAX) })
@@ -148,7 +149,7 @@ impl Hub {
             group = &others;
             own.meter.folded();
             if !own.siblings.said_folded.swap(true, Ordering::Relaxed) {
-                telemetry::too_many_groups(&own.origin, GROUPS);
+                telemetry::too_many_groups(own.whose(), GROUPS);
             }
         }
         self.lane_of(uri, Some(group), Some(&own))

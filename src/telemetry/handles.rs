@@ -1,8 +1,9 @@
 //! Series of one origin that every call moves: looked up by name once, and kept.
 
+use super::OTHER;
 use super::meter::End;
 use super::names::{ATTEMPTS, BUDGET, CALL_DURATION, LONG_POLL_DURATION, LONG_POLLS, Labels};
-use super::subject::Subject;
+use super::subject::{ClientName, Subject};
 use crate::options::Group;
 use crate::origin::Origin;
 use crate::sync::{Arc, made, shielded};
@@ -14,7 +15,6 @@ use std::time::Duration;
 
 /// Origins of a stack that have series of their own; all others share those of `other`.
 const ORIGINS: usize = 200;
-const OTHER: &str = "other";
 /// What a server may make of its statuses must not make series without end.
 const KEPT: usize = 64;
 
@@ -101,8 +101,7 @@ impl Handles {
     }
 
     fn attempt(&self, outcome: &'static str) -> Counter {
-        let labels: Labels = vec![("origin", self.of.label.to_string()), ("outcome", outcome.to_owned())];
-        counter!(ATTEMPTS.name, &labels)
+        counter!(ATTEMPTS.name, &self.of.and("outcome", outcome))
     }
 
     pub(super) fn budget(&self, left: u32) {
@@ -110,8 +109,8 @@ impl Handles {
     }
 
     pub(super) fn long_poll(&self, more: f64) {
-        let labels = || vec![("origin", self.of.label.to_string())];
-        shielded(|| made(&self.long_polls, || gauge!(LONG_POLLS.name, &labels())).increment(more));
+        let make = || gauge!(LONG_POLLS.name, &self.of.of_origin());
+        shielded(|| made(&self.long_polls, make).increment(more));
     }
 
     pub(super) fn called(&self, method: &Method, end: End, long_poll: bool, took: Duration) {
@@ -126,8 +125,7 @@ impl Handles {
         let failed = status.filter(|status| status.is_client_error() || status.is_server_error());
         if long_poll {
             let outcome = error.unwrap_or(if failed.is_some() { "status" } else { "ok" });
-            let labels: Labels = vec![("origin", self.of.label.to_string()), ("outcome", outcome.to_owned())];
-            return histogram!(LONG_POLL_DURATION.name, &labels);
+            return histogram!(LONG_POLL_DURATION.name, &self.of.and("outcome", outcome));
         }
         let (address, port) = match &*self.of.label {
             OTHER => (OTHER.to_owned(), String::from("0")),
@@ -147,6 +145,7 @@ impl Handles {
         {
             labels.push(("error.type", error));
         }
+        labels.extend(self.of.client.as_ref().map(ClientName::label));
         histogram!(CALL_DURATION.name, &labels)
     }
 }

@@ -6,7 +6,7 @@ use super::causes::{connect_cause, outcome};
 use super::handles::{Handles, Known};
 #[cfg(feature = "metrics")]
 use super::names;
-use super::subject::Subject;
+use super::subject::{ClientName, Subject};
 use crate::error::Error;
 #[cfg(feature = "metrics")]
 use crate::error::Phase;
@@ -22,21 +22,35 @@ pub(crate) struct Meter {
     handles: Handles,
 }
 
-/// Which origins of a stack have labels of their own.
-#[derive(Default)]
+/// Which origins of a stack have labels of their own, and what it is called.
 pub(crate) struct Labels {
+    pub(crate) client: ClientName,
     #[cfg(feature = "metrics")]
     known: Known,
 }
 
 impl Labels {
+    pub(crate) fn new(client: ClientName) -> Labels {
+        Labels {
+            client,
+            #[cfg(feature = "metrics")]
+            known: Known::default(),
+        }
+    }
+
     /// This origin or group, with labels of its own as long as there are not too many of them.
     pub(crate) fn of(&self, origin: Arc<str>, group: Option<&Group>) -> Subject {
         #[cfg(feature = "metrics")]
-        let labels = self.known.labels(&origin, group);
-        #[cfg(not(feature = "metrics"))]
-        let labels = (Arc::clone(&origin), group.cloned());
-        Subject::of((origin, labels.0), (group.cloned(), labels.1))
+        let (label, group_label) = self.known.labels(&origin, group);
+        Subject {
+            origin,
+            group: group.cloned(),
+            client: Some(self.client.clone()),
+            #[cfg(feature = "metrics")]
+            label,
+            #[cfg(feature = "metrics")]
+            group_label,
+        }
     }
 }
 
@@ -84,10 +98,7 @@ impl Meter {
             self.handles.attempted(outcome(status, error));
             if let Some(error) = error.filter(|error| error.is_connect()) {
                 let cause = connect_cause(error).to_owned();
-                names::count(
-                    &names::CONNECTION_FAILURES,
-                    vec![("origin", self.handles.of.label.to_string()), ("cause", cause)],
-                );
+                names::count(&names::CONNECTION_FAILURES, self.handles.of.and("cause", cause));
             }
         }
     }
@@ -107,7 +118,7 @@ impl Meter {
         if names::is_recorded() {
             self.handles.long_poll(1.0);
             if unbounded {
-                names::count(&names::UNBOUNDED, vec![("origin", self.handles.of.label.to_string())]);
+                names::count(&names::UNBOUNDED, self.handles.of.of_origin());
             }
         }
     }
@@ -117,10 +128,7 @@ impl Meter {
         #[cfg(feature = "metrics")]
         if names::is_recorded() && error.is_deadline() {
             let phase = error.phase().unwrap_or(Phase::Headers).as_str().to_owned();
-            names::count(
-                &names::DEADLINES,
-                vec![("origin", self.handles.of.label.to_string()), ("phase", phase)],
-            );
+            names::count(&names::DEADLINES, self.handles.of.and("phase", phase));
         }
     }
 
@@ -131,10 +139,7 @@ impl Meter {
                 (Some(status), _) => status.as_str().to_owned(),
                 (None, error) => error.map_or("unknown", |error| error.kind().as_str()).to_owned(),
             };
-            names::count(
-                &names::RETRIES,
-                vec![("origin", self.handles.of.label.to_string()), ("cause", cause)],
-            );
+            names::count(&names::RETRIES, self.handles.of.and("cause", cause));
         }
     }
 
@@ -160,7 +165,7 @@ impl Meter {
     pub(crate) fn folded(&self) {
         #[cfg(feature = "metrics")]
         if names::is_recorded() {
-            names::count(&names::FOLDED, vec![("origin", self.handles.of.label.to_string())]);
+            names::count(&names::FOLDED, self.handles.of.of_origin());
         }
     }
 
@@ -168,21 +173,14 @@ impl Meter {
         #[cfg(feature = "metrics")]
         if names::is_recorded() {
             let outcome = if passed { "passed" } else { "failed" };
-            names::count(
-                &names::HEALTH_CHECKS,
-                vec![("origin", self.handles.of.label.to_string()), ("outcome", outcome.to_owned())],
-            );
+            names::count(&names::HEALTH_CHECKS, self.handles.of.and("outcome", outcome));
         }
     }
 
     pub(crate) fn recovered(&self, down_for: Option<Duration>) {
         #[cfg(feature = "metrics")]
         if let Some(down_for) = down_for {
-            names::observe(
-                &names::RECOVERY,
-                vec![("origin", self.handles.of.label.to_string())],
-                down_for.as_secs_f64(),
-            );
+            names::observe(&names::RECOVERY, self.handles.of.of_origin(), down_for.as_secs_f64());
         }
     }
 }
@@ -301,7 +299,7 @@ pub(crate) fn watchdog_lag(lag: Duration) {
 
 /// What is in flight, each time that somebody looks.
 #[cfg(feature = "metrics")]
-pub(crate) fn in_flight(calls: usize, oldest: Duration) {
-    names::set(&names::IN_FLIGHT, Vec::new(), calls as f64);
-    names::set(&names::OLDEST, Vec::new(), oldest.as_secs_f64());
+pub(crate) fn in_flight(client: &ClientName, calls: usize, oldest: Duration) {
+    names::set(&names::IN_FLIGHT, vec![client.label()], calls as f64);
+    names::set(&names::OLDEST, vec![client.label()], oldest.as_secs_f64());
 }

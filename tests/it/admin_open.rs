@@ -112,7 +112,8 @@ async fn a_scrape_is_the_text_of_the_recorder_with_the_gauges_set_anew() {
     let _local = metrics::set_default_local_recorder(Box::leak(Box::new(recorder)));
     unwedge::metrics::record();
     let peer = Peer::new().then(Reply::ok("")).forever(Reply::hang());
-    let (client, other) = (client(&peer).build().unwrap(), client(&peer).build().unwrap());
+    let named = |name: &str| client(&peer).name(name).build().unwrap();
+    let (client, other) = (named("jobs"), named("relay"));
     client.get("http://api.example/").send().await.unwrap();
     let scrape = Scrape::from(handle).before(|| metrics::gauge!("queue_depth").set(7.0));
     let crew = Supervisor::new();
@@ -124,10 +125,11 @@ async fn a_scrape_is_the_text_of_the_recorder_with_the_gauges_set_anew() {
     let (status, text) = get(&router, "/metrics").await;
     assert_eq!(status, 200);
     for line in [
-        "unwedge_calls_in_flight 2",
-        "unwedge_oldest_in_flight_seconds 3",
+        "unwedge_calls_in_flight{client=\"jobs\"} 1",
+        "unwedge_calls_in_flight{client=\"relay\"} 1",
+        "unwedge_oldest_in_flight_seconds{client=\"relay\"} 3",
         "queue_depth 7",
-        "unwedge_attempts_total{origin=\"http://api.example\",outcome=\"2xx\"} 1",
+        "unwedge_attempts_total{origin=\"http://api.example\",client=\"jobs\",outcome=\"2xx\"} 1",
         "# TYPE http_client_request_duration histogram",
     ] {
         assert!(text.lines().any(|shown| shown == line), "no {line} in\n{text}");

@@ -69,6 +69,7 @@ mod long_poll;
 mod long_poll_loop;
 mod manual;
 mod metrics;
+mod named_clients;
 mod neighbours;
 mod no_evidence;
 mod ordinary_days;

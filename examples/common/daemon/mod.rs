@@ -29,6 +29,7 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry};
+use unwedge::Group;
 use unwedge::breaker::Transition;
 use unwedge::supervise::Report;
 
@@ -169,6 +170,8 @@ impl Daemon {
 
     fn breaker(&self, change: &Transition) {
         let object = self.event("breaker").with("origin", &*change.origin);
+        let object = object.with("group", change.group.as_ref().map(Group::as_str));
+        let object = object.with("client", change.client.as_deref());
         self.tell(&object.with("from", change.from.as_str()).with("to", change.to.as_str()));
     }
 }

@@ -31,10 +31,18 @@ impl Display for Text<'_> {
 }
 
 /// An origin, with its group where it has one.
-pub(in crate::admin) fn named<'a>(origin: &'a str, group: Option<&Group>) -> Cow<'a, str> {
+fn named<'a>(origin: &'a str, group: Option<&Group>) -> Cow<'a, str> {
     match group {
         None => Cow::Borrowed(origin),
         Some(group) => Cow::Owned(format!("{origin} \u{b7} {group}")),
+    }
+}
+
+/// The same, and the client whose circuit it is.
+pub(in crate::admin) fn circuit(origin: &str, group: Option<&Group>, client: Option<&str>) -> String {
+    match client {
+        None => named(origin, group).into_owned(),
+        Some(client) => format!("{} (client {client})", named(origin, group)),
     }
 }
 

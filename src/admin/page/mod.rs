@@ -5,7 +5,7 @@ mod live;
 mod sections;
 mod timeline;
 
-pub(super) use html::{brief, named};
+pub(super) use html::{brief, circuit};
 pub(super) use live::live;
 use sections::{IDS, Sections};
 

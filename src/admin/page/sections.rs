@@ -1,6 +1,6 @@
 //! The parts of the page, each replaced as a whole when it changes.
 
-use super::html::{Text, badge, bar, brief, named, none, row};
+use super::html::{Text, badge, bar, brief, circuit, none, row};
 use super::timeline;
 use crate::admin::state::State;
 use crate::breaker::{Phase, Snapshot};
@@ -171,7 +171,8 @@ fn breaker(shown: &Snapshot) -> String {
     if shown.expired_leases > 0 {
         let _ = write!(text, " \u{b7} {} probes never returned", shown.expired_leases);
     }
-    row(tone, &named(&shown.origin, shown.group.as_ref()), &bar(tone, part, &said), &badge(tone, word), &text)
+    let name = circuit(&shown.origin, shown.group.as_ref(), shown.client.as_deref());
+    row(tone, &name, &bar(tone, part, &said), &badge(tone, word), &text)
 }
 
 fn call(shown: &Call) -> String {
@@ -202,6 +203,7 @@ fn poll(shown: &Call) -> String {
 }
 
 fn by(text: &mut String, call: &Call) {
+    let _ = write!(text, " \u{b7} client {}", call.client);
     if let Some(name) = &call.subsystem {
         let _ = write!(text, " \u{b7} by {name}");
     }

@@ -4,12 +4,17 @@ use super::{BACKLOG, Breaker};
 use crate::breaker::machine::Machine;
 use crate::breaker::values::Changes;
 use crate::breaker::{Phase, Snapshot, Transition};
-use crate::telemetry;
+use crate::telemetry::{self, ClientName};
 use std::sync::Arc;
 use tokio::sync::{Notify, broadcast};
 use tokio::time::Instant;
 
 impl Breaker {
+    /// The client that calls the origin: its name, or its number. None for a breaker outside of a stack.
+    pub fn client(&self) -> Option<&std::sync::Arc<str>> {
+        self.0.of.client.as_ref().map(ClientName::name)
+    }
+
     /// All there is to know at this moment.
     pub fn snapshot(&self) -> Snapshot {
         let now = Instant::now();
@@ -20,6 +25,7 @@ impl Breaker {
         Snapshot {
             origin: std::sync::Arc::clone(&self.0.of.origin),
             group: self.0.of.group.clone(),
+            client: self.0.of.client(),
             phase: state.phase,
             in_phase_for: state.in_phase_for,
             opened_for: state.opened_for,
@@ -102,6 +108,7 @@ impl Breaker {
             let transition = Transition {
                 origin: std::sync::Arc::clone(&self.0.of.origin),
                 group: self.0.of.group.clone(),
+                client: self.0.of.client(),
                 from: change.from,
                 to: change.to,
                 reason: change.reason,

@@ -79,7 +79,7 @@ impl Life {
         let Some(wait) = wait else { return };
         if gates.with(|gates| gates.close(key, wait, now)) {
             self.lane.meter.gate_closed();
-            telemetry::gate_closed(&self.lane.origin, self.lane.group.as_ref(), wait.min(LONGEST));
+            telemetry::gate_closed(self.lane.whose(), self.lane.group.as_ref(), wait.min(LONGEST));
         }
     }
 

@@ -98,7 +98,7 @@ impl Life {
                     let opened = self.lane.breaker.snapshot().opened_for;
                     let down_for = recovered.max(opened);
                     self.lane.meter.recovered(down_for);
-                    telemetry::recovered(&self.lane.origin, down_for);
+                    telemetry::recovered(self.lane.whose(), down_for);
                 }
                 Ok(())
             }

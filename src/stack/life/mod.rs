@@ -178,7 +178,7 @@ impl Life {
             lane.meter.polls(poll.is_unbounded());
         }
         if long_poll.as_ref().is_some_and(LongPoll::is_unbounded) {
-            telemetry::unbounded(&lane.origin, long_poll.as_ref().map_or("", |poll| poll.reason()));
+            telemetry::unbounded(lane.whose(), long_poll.as_ref().map_or("", |poll| poll.reason()));
         }
         Ok(life.insert(Life {
             slot: Some(slot),

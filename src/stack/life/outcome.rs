@@ -316,8 +316,8 @@ impl Life {
         now: Instant,
     ) {
         let wait = until - now;
-        let (origin, of) = (&self.lane.origin, self.allowed - 1);
-        telemetry::retry(origin, self.attempt, of, wait, &cause);
+        let of = self.allowed - 1;
+        telemetry::retry(self.lane.whose(), self.attempt, of, wait, &cause);
         self.lane.meter.attempted(status, error);
         self.lane.meter.retried(status, error);
         self.journal.push(Attempt {

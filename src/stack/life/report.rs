@@ -105,7 +105,7 @@ impl Life {
         self.lane.meter.ended(&error);
         if !error.is_refused() && !error.is_config() {
             if let Some(left_out) = self.lane.warned.due(now) {
-                telemetry::failed(&self.lane.origin, &error, left_out);
+                telemetry::failed(self.lane.whose(), &error, left_out);
             }
         }
         error
