@@ -1,6 +1,7 @@
 //! The built examples, run as a user runs them.
 
-use std::path::PathBuf;
+mod built;
+
 use std::process::Stdio;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt};
@@ -37,16 +38,9 @@ pub(crate) fn object(line: &str) -> serde_json::Value {
     value
 }
 
-/// An example beside this test binary, which `cargo test` builds with it.
+/// An example beside this test binary, built from the source as it is.
 pub(crate) fn example(name: &str) -> Command {
-    let mut path = std::env::current_exe().expect("a test has a path");
-    path.pop();
-    if path.ends_with("deps") {
-        path.pop();
-    }
-    let path: PathBuf = path.join("examples").join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
-    assert!(path.exists(), "{} is missing: cargo build --example {name}", path.display());
-    let mut command = Command::new(path);
+    let mut command = Command::new(built::example(name));
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     command.env_remove("NO_COLOR").env_remove("SSL_CERT_FILE").env_remove("SSL_CERT_DIR");
     for name in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"] {
@@ -57,8 +51,9 @@ pub(crate) fn example(name: &str) -> Command {
 
 /// Runs an example to its end.
 pub(crate) async fn run(name: &str, args: &[&str]) -> Ran {
+    let mut command = example(name);
     let began = Instant::now();
-    let child = example(name).args(args).spawn().expect("the example can be started");
+    let child = command.args(args).spawn().expect("the example can be started");
     finish(child, began).await
 }
 
