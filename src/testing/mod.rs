@@ -5,7 +5,7 @@
 //! | [`Peer`] | a scripted server, HTTP/1.1 or HTTP/2 as the client begins, one line per behaviour, that records what arrived |
 //! | [`Pipe`] | its in-memory connector for hyper-util's client, exact on a paused tokio clock |
 //! | [`FaultServer`] | named faults on real loopback sockets, for clients in any language |
-//! | [`assert_bounded`] | the proof that every call of a client ends: all of the faults that hang, one after the other |
+//! | [`assert_bounded`] | the proof that every call of a client ends: all of the faults that hang, one after the other, and two of the program around it |
 //!
 #![cfg_attr(
     feature = "client",

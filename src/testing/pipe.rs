@@ -1,8 +1,8 @@
 //! The in-memory connection: a connector for hyper-util's client whose other end is a [`Peer`](super::Peer).
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
@@ -39,6 +39,7 @@ pub struct Pipe {
     main: Gate,
     hosts: Vec<(Arc<str>, Gate)>,
     takes: Duration,
+    busy: Option<Duration>,
 }
 
 #[derive(Clone, Debug)]
@@ -50,13 +51,20 @@ struct Gate {
 
 impl Pipe {
     pub(super) fn new(state: Arc<State>, alive: watch::Receiver<()>) -> Pipe {
-        Pipe { main: Gate { state, alive }, hosts: Vec::new(), takes: Duration::ZERO }
+        Pipe { main: Gate { state, alive }, hosts: Vec::new(), takes: Duration::ZERO, busy: None }
     }
 
     /// Every connect takes `d` before it is accepted or refused. Zero by default.
     #[must_use]
     pub fn connect_takes(mut self, d: Duration) -> Pipe {
         self.takes = d;
+        self
+    }
+
+    /// A connect never comes to an end and always has something ready: each poll spends the whole cooperative budget of its
+    /// task and moves a paused clock on by `pace`, which would not move by itself while a task is busy.
+    pub(super) fn connect_busy(mut self, pace: Duration) -> Pipe {
+        self.busy = Some(pace);
         self
     }
 
@@ -86,12 +94,37 @@ impl Service<Uri> for Pipe {
 
     fn call(&mut self, uri: Uri) -> Self::Future {
         let gate = self.gate(&uri).clone();
-        let takes = self.takes;
-        Box::pin(async move { gate.connect(takes).await.map(TokioIo::new) })
+        let (takes, busy) = (self.takes, self.busy);
+        Box::pin(async move {
+            if let Some(pace) = busy {
+                return Err(gate.never_idle(pace).await);
+            }
+            gate.connect(takes).await.map(TokioIo::new)
+        })
     }
 }
 
 impl Gate {
+    /// Busy for as long as there is a peer.
+    async fn never_idle(self, pace: Duration) -> io::Error {
+        self.state.knocked();
+        poll_fn(|cx| {
+            if self.alive.has_changed().is_err() {
+                return Poll::Ready(());
+            }
+            // It moves the clock when it is polled first.
+            let _ = pin!(tokio::time::advance(pace)).poll(cx);
+            let mut spends = pin!(async {
+                loop {
+                    tokio::task::coop::consume_budget().await;
+                }
+            });
+            spends.as_mut().poll(cx)
+        })
+        .await;
+        refused("the peer was dropped")
+    }
+
     async fn connect(mut self, takes: Duration) -> io::Result<PipeStream> {
         self.state.knocked();
         if !takes.is_zero() {

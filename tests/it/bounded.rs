@@ -51,6 +51,9 @@ async fn every_call_through_the_stack_ends_within_the_bounds_that_it_names() {
     assert!(text.contains("connect-hang        ended after 30 s: GET http://fault.test/"), "{text}");
     assert!(text.contains("events-drip         ended after 10 m: "), "{text}");
     assert!(text.contains("redirect-loop       ended after 1 s: 302, 0 bytes"), "{text}");
+    let line = |name: &str| text.lines().find(|line| line.trim_start().starts_with(name)).unwrap_or_default();
+    assert!(line("connect-busy").contains("ended after 30"), "{text}");
+    assert!(line("runtime-end").contains("the tokio runtime has ended"), "{text}");
     assert!(began.elapsed().unwrap() < 20 * SECOND, "on a paused clock a test is quick");
 }
 
@@ -82,7 +85,7 @@ async fn a_client_is_bounded_over_http2_and_a_bare_one_hangs_there_as_well() {
 async fn a_bare_client_hangs_at_every_fault_that_it_is_told_of() {
     let text = panics(assert_bounded_within(30 * SECOND, over::<Empty<Bytes>>)).await;
     assert!(
-        text.starts_with("16 of 21 faults did not end within 30 s, from the call to the last byte"),
+        text.starts_with("18 of 23 faults did not end within 30 s, from the call to the last byte"),
         "{text}"
     );
     let line = |name: &str| text.lines().find(|line| line.trim_start().starts_with(name)).unwrap_or_default();
@@ -105,17 +108,91 @@ async fn a_timeout_that_stops_at_the_head_is_found_out_by_its_bodies() {
         Timeout::new(over::<Empty<Bytes>>(pipe), 5 * SECOND)
     }))
     .await;
-    assert!(text.starts_with("9 of 21 faults"), "{text}");
+    assert!(text.starts_with("10 of 23 faults"), "{text}");
     for bound in ["accept-silence", "slow-headers", "endless-1xx", "connect-hang"] {
         let line = text.lines().find(|line| line.trim_start().starts_with(bound)).unwrap();
         assert!(line.contains("ended after 5 s"), "{text}");
     }
+    // It asks its timer after the work, which has spent the budget of the task.
+    let busy = text.lines().find(|line| line.trim_start().starts_with("connect-busy")).unwrap();
+    assert!(busy.contains("no response head after 30 s"), "{text}");
     for hung in ["headers-stall", "drip-chunked", "download-stall", "events-drip"] {
         assert!(
             text.lines().any(|line| line.contains(hung) && line.contains("of the body after 30 s")),
             "{text}"
         );
     }
+}
+
+/// A client that gives up after 5 s: what its timer says, and what it makes of that.
+fn gives_up<F>(
+    pipe: Pipe,
+    timer: impl Fn() -> F + Clone,
+) -> impl tower::Service<
+    Request<Empty<Bytes>>,
+    Response = Response<Full<Bytes>>,
+    Error = String,
+    Future: Future<Output = Result<Response<Full<Bytes>>, String>>,
+>
+where
+    F: Future<Output = ()>,
+{
+    let plain = over::<Empty<Bytes>>(pipe);
+    service_fn(move |request| {
+        let (plain, timer) = (plain.clone(), timer.clone());
+        async move {
+            let whole = async {
+                let answer = plain.request(request).await.map_err(|error| error.to_string())?;
+                let status = answer.status();
+                let body = http_body_util::BodyExt::collect(answer.into_body()).await;
+                let body = body.map_err(|error| error.to_string())?.to_bytes();
+                let mut answer = Response::new(Full::new(body));
+                *answer.status_mut() = status;
+                Ok(answer)
+            };
+            tokio::select! {
+                biased;
+                answer = whole => answer,
+                () = timer() => Err("gave up".to_owned()),
+            }
+        }
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_timer_that_is_asked_after_work_without_rest_is_found_out_and_nothing_else_of_that_client() {
+    let make = |pipe| gives_up(pipe, || tokio::time::sleep(5 * SECOND));
+    let text = panics(assert_bounded_within(30 * SECOND, make)).await;
+    assert!(text.starts_with("1 of 23 faults"), "{text}");
+    let line = text.lines().find(|line| line.trim_start().starts_with("connect-busy")).unwrap();
+    assert!(line.contains("no response head after 30 s"), "{text}");
+    let line = text.lines().find(|line| line.trim_start().starts_with("runtime-end")).unwrap();
+    assert!(line.contains("ended after") && line.contains("panicked: "), "{text}");
+}
+
+/// Makes the best of a timer whose runtime is gone: asks again, and again.
+async fn never_minds() {
+    let (mut sleep, mut gone) = (Box::pin(tokio::time::sleep(5 * SECOND)), false);
+    poll_fn(|cx| {
+        if !gone {
+            match std::panic::catch_unwind(AssertUnwindSafe(|| sleep.as_mut().poll(cx))) {
+                Ok(polled) => return polled,
+                Err(_) => gone = true,
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_that_spins_when_its_runtime_has_ended_is_found_out() {
+    let text = panics(assert_bounded_within(30 * SECOND, |pipe| gives_up(pipe, never_minds))).await;
+    assert!(text.starts_with("2 of 23 faults"), "{text}");
+    let line = text.lines().find(|line| line.trim_start().starts_with("runtime-end")).unwrap();
+    assert!(line.contains("no response head after 2 s"), "{text}");
+    assert!(line.ends_with("the runtime ends while the connect is awaited"), "{text}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -24,15 +24,7 @@ where
     R::Error: Into<BoxError>,
 {
     let start = Instant::now();
-    let mut request = Request::new(B::default());
-    *request.uri_mut() = match url.parse() {
-        Ok(uri) => uri,
-        Err(_) => unreachable!("addresses of our own"),
-    };
-    let call = async {
-        poll_fn(|cx| service.poll_ready(cx)).await?;
-        service.call(request).await
-    };
+    let call = call(&mut service, url);
     let (head, body) = match timeout_at(start + within.head + within.grace, call).await {
         Err(_) => return Ended::NoHead { after: within.head },
         Ok(Err(error)) => return Ended::Failed { after: start.elapsed(), error: words(error.into()) },
@@ -59,6 +51,21 @@ where
     }
 }
 
+/// A GET, up to the response head.
+pub(super) async fn call<S, B>(service: &mut S, url: &str) -> Result<S::Response, S::Error>
+where
+    S: Service<Request<B>>,
+    B: Default,
+{
+    let mut request = Request::new(B::default());
+    *request.uri_mut() = match url.parse() {
+        Ok(uri) => uri,
+        Err(_) => unreachable!("addresses of our own"),
+    };
+    poll_fn(|cx| service.poll_ready(cx)).await?;
+    service.call(request).await
+}
+
 /// How many bytes the next frame of a body brings, or what its error says.
 async fn more<R>(body: &mut Pin<Box<R>>) -> Option<Result<u64, String>>
 where
@@ -82,7 +89,7 @@ pub(super) fn reached(ended: Ended, met: bool) -> Ended {
 }
 
 /// What an error says, and what its cause says where that is not the same.
-fn words(error: BoxError) -> String {
+pub(super) fn words(error: BoxError) -> String {
     let said = error.to_string();
     if error.is::<Error>() {
         return said;

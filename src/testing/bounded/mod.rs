@@ -3,6 +3,7 @@
 mod drive;
 mod hangs;
 mod report;
+mod runtime;
 
 use std::fmt::Display;
 use std::future::Future;
@@ -79,6 +80,14 @@ impl Within {
 /// reads the body to its end. First a healthy server has to be answered by: a client that always fails proves nothing,
 /// nor does one that never reaches the fault.
 ///
+/// Two faults are not the server's:
+///
+/// - `connect-busy`: the connect always has something ready and spends the whole cooperative budget of its task. tokio
+///   then answers "pending" to that task's timers too, so that a `Sleep` that is polled after the work (as in `select!` with
+///   `biased`, and in `tower`'s `Timeout`) never fires.
+/// - `runtime-end`: the call waits on the handle of a runtime, and that runtime ends: it is the only one that plays in
+///   real time, on a runtime of its own, and the call has 2 s to notice. A panic counts as an end.
+///
 /// On a paused clock, so that a test takes milliseconds however long the bounds are:
 ///
 /// ```
@@ -106,9 +115,10 @@ impl Within {
 /// With one that has no bounds, [`assert_bounded_within`] says so by name:
 ///
 /// ```text
-/// 16 of 21 faults did not end within 30 s, from the call to the last byte of its body:
+/// 18 of 23 faults did not end within 30 s, from the call to the last byte of its body:
 ///
 ///   connect-hang      no response head after 30 s                     the connect is never answered
+///   connect-busy      no response head after 30 s                     the connect spends the whole cooperative ...
 ///   accept-silence    no response head after 30 s                     accepts and never reads
 ///   ...
 ///   headers-stall     200, and 0 bytes of the body after 30 s         the head, then silence
@@ -200,12 +210,13 @@ where
     let mut rows = Vec::new();
     for hang in hangs::ALL {
         let peer = Peer::from((hang.script)(pace));
-        let takes = if hang.slow_connect { pace } else { Duration::ZERO };
-        let service = make(peer.pipe().connect_takes(takes));
+        let service = make(hang.over(peer.pipe(), pace));
         let within = within(&service);
         let ended = reached(drive(service, URL, within).await, peer.connects() > 0);
         rows.push(Row { name: hang.name, about: hang.about, ended });
     }
+    let ended = runtime::ends_in_mid_wait(&mut make, URL);
+    rows.push(Row { name: runtime::NAME, about: runtime::ABOUT, ended });
     judged(Report { limit: within_all.all, rows }, asserted)
 }
 
