@@ -136,19 +136,11 @@ impl<K: Hash + Eq + Clone + Display, V> Queue<K, V> {
             let mut pushed = pin!(self.0.pushed.notified());
             // Before the look, so that a push between look and wait is not missed.
             pushed.as_mut().enable();
-            let ((item, more, closed), rest) = self.store(|store, now| {
-                let item = store.pop(now);
-                (item, store.may_serve(), store.is_closed())
-            });
-            if item.is_some() && more {
-                self.0.pushed.notify_one();
-            }
+            let ((item, closed), rest) = self.store(|store, now| (store.pop(now), store.is_closed()));
             rest.settle();
-            if item.is_some() {
+            if item.is_some() || closed {
+                // A wake that came meanwhile is handed on by the drop of `pushed`.
                 return item;
-            }
-            if closed {
-                return None;
             }
             pushed.await;
         }

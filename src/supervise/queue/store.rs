@@ -58,11 +58,6 @@ impl<K, V> Store<K, V> {
         self.closed
     }
 
-    /// Whether `pop` would serve something, as far as is known without the time.
-    pub(super) fn may_serve(&self) -> bool {
-        !self.ring.is_empty()
-    }
-
     pub(super) fn close(&mut self) {
         self.closed = true;
     }

@@ -1,3 +1,5 @@
+mod waking;
+
 use super::lane::Offer;
 use super::reference::Reference;
 use super::store::Store;
