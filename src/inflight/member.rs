@@ -138,3 +138,23 @@ impl Table {
         self.least(late).map(|seen| seen.call(&self.client, now))
     }
 }
+
+#[cfg(all(test, not(unwedge_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_that_are_gone_leave_the_list_when_the_next_one_comes() {
+        let member = Member::new("scheduler".into(), CancellationToken::new());
+        let kept = Arc::new(Table::default());
+        member.lists(&kept);
+        for _ in 0..100 {
+            // A client for each call, as some programs make it.
+            member.lists(&Arc::new(Table::default()));
+            member.lists(&kept);
+        }
+        assert!(lock(&member.tables).len() <= 2, "{}", lock(&member.tables).len());
+        let known = member.tables();
+        assert!(known.len() == 1 && Arc::ptr_eq(&known[0], &kept));
+    }
+}

@@ -288,3 +288,6 @@ fn is_time(last: &Mutex<Option<Instant>>, every: Duration, now: Instant) -> bool
     }
     due
 }
+
+#[cfg(all(test, not(unwedge_loom)))]
+mod tests;

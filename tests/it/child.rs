@@ -98,6 +98,26 @@ async fn a_run_that_is_dropped_takes_its_whole_group_along_and_leaves_no_zombie(
     until_gone(&pids(&text)).await;
 }
 
+/// Waits until the process before it has left the group, so that the end of the group does not reach it.
+#[cfg(target_os = "linux")]
+const LEAVES: &str = r#"setsid sleep 90 & pid=$!
+until [ "$(cut -d' ' -f6 /proc/$pid/stat)" = "$pid" ]; do :; done
+echo $pid"#;
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn the_output_that_a_process_outside_of_the_group_holds_open_is_not_waited_for() {
+    let began = Instant::now();
+    let ended = timeout(CEILING, sh(LEAVES, CEILING).run()).await.expect("not waited for").unwrap();
+    let left = pids(&ended.stdout.text());
+    let lives = known(left[0]).is_some_and(|stat| !stat.starts_with('Z'));
+    #[expect(clippy::disallowed_methods, reason = "kill waits for nobody")]
+    let killed = std::process::Command::new("kill").args(["-9", &left[0].to_string()]).status().unwrap();
+    assert!(lives && killed.success(), "it still held the output");
+    assert_eq!((ended.outcome, ended.stdout.cut), (Outcome::Completed, 0));
+    assert!(began.elapsed() >= SECOND, "what is on its way is read for a second");
+}
+
 #[tokio::test]
 async fn a_child_that_is_stopped_is_killed_and_not_timed_out() {
     let (stop, stopped) = oneshot::channel::<()>();

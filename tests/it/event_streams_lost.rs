@@ -145,7 +145,9 @@ async fn a_server_that_closes_at_once_is_asked_once_a_second() {
 
 #[tokio::test(start_paused = true)]
 async fn retry_after_is_respected_up_to_five_minutes() {
-    for (asked, least, most) in [("1", 1.0, 1.1), ("20", 20.0, 22.0), ("86400", 300.0, 300.0)] {
+    for (asked, least, most) in
+        [("1", 1.0, 1.1), ("20", 20.0, 22.0), ("86400", 300.0, 300.0), ("18446744073709551615", 300.0, 300.0)]
+    {
         for status in [429, 503] {
             let peer = Peer::new()
                 .then(Reply::status(status).retry_after(asked))

@@ -2,6 +2,8 @@
 
 use crate::support::*;
 use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 use tower::limit::ConcurrencyLimit;
@@ -31,6 +33,32 @@ async fn a_leader_that_is_held_and_not_polled_delays_the_others_by_one_check_and
     assert_eq!(start.elapsed(), Duration::ZERO, "the verdict is known");
     // What the held call has to say comes too late to be news, and the call itself goes on.
     assert!(held.await.is_ok());
+}
+
+struct Nobody;
+
+impl Wake for Nobody {
+    fn wake(self: Arc<Self>) {}
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_leaves_while_another_checks_leaves_its_place_among_those_who_wait_for_the_verdict() {
+    let peer = Peer::new().on("/health", Reply::ok("").after(SECOND)).forever(Reply::ok("x"));
+    let layer = StackLayer::builder().health("/health").build().unwrap();
+    let service = stack(&peer, &layer);
+    let mut leads = pin!(call(&service, get("/")));
+    assert!(timeout(50 * MS, &mut leads).await.is_err());
+    let task = Arc::new(Nobody);
+    let waker = Waker::from(Arc::clone(&task));
+    let mut waits: Vec<_> = (0..100).map(|_| Box::pin(call(&service, get("/")))).collect();
+    for waits in &mut waits {
+        assert!(waits.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    }
+    drop(waker);
+    assert!(Arc::strong_count(&task) > 100, "each is to be woken");
+    drop(waits);
+    assert_eq!(Arc::strong_count(&task), 1, "nobody is left to be woken");
+    assert!(leads.await.is_ok());
 }
 
 #[tokio::test(start_paused = true)]

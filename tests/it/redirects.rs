@@ -240,3 +240,19 @@ async fn a_call_that_is_dropped_between_two_hops_leaves_nothing_behind() {
     tokio::time::sleep(SECOND).await;
     assert_eq!((peer.request_count(), peer.open_connections()), (2, 0));
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_rest_of_a_redirect_is_read_no_longer_than_the_call_has_time() {
+    let drips = || moved(302, "/b").body("m".repeat(1000)).drip(1, 5 * MS);
+    for (total, took) in [(50 * MS, 50 * MS), (10 * SECOND, 100 * MS)] {
+        let peer = Peer::new().on("/a", drips()).forever(Reply::ok("here"));
+        let client = client(&peer).limits(Limits::default().total(total)).build().unwrap();
+        let start = Instant::now();
+        let ended = get(&client, "http://a/a").await;
+        let (elapsed, ended) = (start.elapsed(), ended.map(|answer| answer.status().as_u16()));
+        // The timer's own resolution.
+        assert!(elapsed >= took && elapsed <= took + 2 * MS, "{elapsed:?}: {ended:?}");
+        assert_eq!(ended.ok(), (total > took).then_some(200));
+        assert_eq!(asked(&peer).len(), if total > took { 2 } else { 1 });
+    }
+}

@@ -158,6 +158,18 @@ async fn a_scope_and_a_deadline_and_reqwests_timeout_bound_the_whole_call() {
 }
 
 #[tokio::test]
+async fn of_a_deadline_and_reqwests_timeout_the_earlier_one_holds() {
+    let peer = Peer::new().forever(Reply::hang());
+    let (client, url) = (ready(exact()), url(&peer, "/"));
+    for (deadline, timeout) in [(200 * MS, MINUTE), (MINUTE, 200 * MS)] {
+        let request = client.get(&url).with_extension(Deadline::after(deadline)).timeout(timeout);
+        // Room for a busy machine, and less than the total that a call has by itself.
+        let answer = tokio::time::timeout(20 * SECOND, request.send()).await.expect("the earlier bound");
+        assert!(cause(&answer.unwrap_err()).unwrap().is_deadline());
+    }
+}
+
+#[tokio::test]
 async fn a_label_stands_in_place_of_the_path() {
     let peer = Peer::new().forever(Reply::reset());
     let said = why(ready(exact()).get(url(&peer, "/secret")).with_extension(Label::new("jobs")).send().await);

@@ -3,7 +3,9 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use proptest::prelude::*;
 use std::convert::Infallible;
-use std::task::Waker;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Wake, Waker};
 
 fn gz(data: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
@@ -63,9 +65,20 @@ fn a_stream_of_empty_blocks_lets_the_timers_have_a_look() {
     let mut nothing = gz(b"")[..10].to_vec();
     nothing.extend([0, 0, 0, 0xff, 0xff].repeat(1000));
     let mut body = body(&nothing, 5);
-    let mut cx = Context::from_waker(Waker::noop());
-    assert!(body.poll(&mut cx).is_pending());
+    let woken = Arc::new(Woken::default());
+    let waker = Waker::from(Arc::clone(&woken));
+    assert!(body.poll(&mut Context::from_waker(&waker)).is_pending());
     assert!(body.body.0.len() > 900, "it had not read all of it");
+    assert!(woken.0.load(Ordering::SeqCst), "nobody else would have it read on: the rest is there already");
+}
+
+#[derive(Default)]
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::SeqCst);
+    }
 }
 
 #[test]

@@ -169,6 +169,16 @@ async fn plain_http_is_asked_of_the_proxy_by_whole_urls_with_its_credentials() {
 }
 
 #[tokio::test]
+async fn a_proxy_authorization_of_the_callers_own_stands_in_place_of_the_one_in_the_url() {
+    let proxy = Proxy::new("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok", None, None).await;
+    let client = Client::builder().network(through(&proxy.url())).build().unwrap();
+    client.get("http://api.example/jobs").header("proxy-authorization", "Bearer own").await.unwrap();
+    let head = proxy.heads()[0].to_ascii_lowercase();
+    let said: Vec<_> = head.lines().filter(|line| line.starts_with("proxy-authorization")).collect();
+    assert_eq!(said, ["proxy-authorization: bearer own"]);
+}
+
+#[tokio::test]
 async fn a_proxy_that_refuses_is_a_connect_error_that_names_it_without_its_credentials() {
     let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let cases = [
