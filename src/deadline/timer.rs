@@ -2,9 +2,8 @@
 
 use crate::Error;
 use pin_project_lite::pin_project;
-use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::task::{Context, Poll};
 use tokio::task::coop::has_budget_remaining;
 use tokio::time::{Instant, Sleep};
@@ -80,10 +79,11 @@ fn ended() -> Error {
 
 /// tokio's `sleep_until`, ready also in a task whose other work spends the whole cooperative budget of each poll. For
 /// `select!` and the like, where it is polled after that work. Without a clock it is ready at once.
+#[cfg(feature = "supervise")]
 pub(crate) async fn sleep_until(at: Instant) {
-    let mut timer = pin!(Timer::default());
+    let mut timer = std::pin::pin!(Timer::default());
     // An error says that nothing bounds this wait: to go on is then all that is left.
-    let _ = poll_fn(|cx| timer.as_mut().poll(at, cx)).await;
+    let _ = std::future::poll_fn(|cx| timer.as_mut().poll(at, cx)).await;
 }
 
 fn caught<T>(work: impl FnOnce() -> T) -> Option<T> {
@@ -93,6 +93,8 @@ fn caught<T>(work: impl FnOnce() -> T) -> Option<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::future::poll_fn;
+    use std::pin::pin;
     use std::time::Duration;
 
     #[tokio::test(start_paused = true)]

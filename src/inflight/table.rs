@@ -186,6 +186,7 @@ impl Table {
     }
 
     /// How many calls there are, and when the oldest began.
+    #[cfg(any(test, feature = "metrics"))]
     pub(super) fn oldest_start(&self) -> (usize, Option<Instant>) {
         let (mut calls, mut oldest) = (0, None::<Instant>);
         self.pieces(|_, details| {
@@ -203,6 +204,7 @@ impl Table {
     }
 
     /// The call for which `rank` is least, copied; those without a rank are passed over.
+    #[cfg(feature = "supervise")]
     pub(super) fn least<R: Ord>(&self, rank: impl Fn(Phase, &Details) -> Option<R>) -> Option<Seen> {
         let mut least = None::<(R, Seen)>;
         // A copy may outlive its call, and is then the last to hold values of the user's: never dropped under the lock.
