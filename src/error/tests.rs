@@ -201,6 +201,14 @@ fn told(mut error: Error, attempt: u32, allowed: u32, journal: Vec<Attempt>) -> 
 }
 
 #[test]
+fn a_connection_that_ends_without_the_close_of_tls_is_said_to_have_been_cut_off() {
+    let said = "peer closed connection without sending TLS close_notify: https://docs.rs/rustls";
+    let cut = io::Error::new(io::ErrorKind::UnexpectedEof, said);
+    let message = Error::from(BoxError::from(cut)).to_string();
+    assert!(message.contains("without the close_notify of TLS") && !message.contains("docs.rs"), "{message}");
+}
+
+#[test]
 fn a_message_tells_target_attempt_and_what_came_before() {
     let silent = || Error::new(ErrorKind::Attempt, "").at(Phase::Headers).limit(10 * SECOND);
     let bad = || attempt(Some(502), "502", Duration::from_millis(12));

@@ -80,6 +80,34 @@ async fn a_circuit_closes_within_one_open_wait_of_the_servers_return_although_no
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_program_whose_readiness_is_the_circuit_becomes_ready_again_although_nobody_calls() {
+    let script = Script::new()
+        .until(20 * SECOND, Reply::ok(""))
+        .until(320 * SECOND, Reply::status(503))
+        .forever(Reply::ok(""));
+    let peer = Peer::new().on("/health", script).forever(Reply::ok("x"));
+    let client = Client::builder().pipe(peer.pipe()).breaker(quick()).health(health()).build().unwrap();
+    client.get("http://peer.test/").send().await.unwrap();
+    let mut crew = unwedge::supervise::Supervisor::new();
+    crew.spawn("relay", 60 * MINUTE, |heart| async move {
+        heart.beat();
+        heart.cancelled().await;
+    });
+    let admin = unwedge::admin::Admin::new(&crew).breakers(client.breakers());
+    let router = admin.ready_when_closed("http://peer.test").router().unwrap();
+    let asked = async || crate::admin::get(&router, "/readyz").await;
+    let running = tokio::spawn(async move { crew.run_until(std::future::pending::<()>(), SECOND).await });
+    pass(10).await;
+    assert_eq!(asked().await.0, 200, "{:?}", asked().await);
+    pass(300).await;
+    let (status, said) = asked().await;
+    assert!(status == 503 && said.contains("\"breaker\""), "in the outage: {said}");
+    pass(10 + 17 + 1).await;
+    assert_eq!(asked().await.0, 200, "{:?}", asked().await);
+    running.abort();
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_circuit_that_calls_have_opened_is_closed_by_a_check_and_a_waiting_call_goes_on() {
     let peer = Peer::new().on("/health", Reply::ok("")).times(5, Reply::status(500)).forever(Reply::ok("x"));
     let layer = layer(quick());

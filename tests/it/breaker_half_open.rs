@@ -136,6 +136,34 @@ async fn a_program_that_only_polls_closes_its_circuit_with_the_first_answer() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn after_an_outage_a_program_that_only_polls_closes_its_circuit_within_one_open_wait_and_a_hold() {
+    for down in [Reply::refuse(), Reply::reset(), Reply::status(503)] {
+        for pollers in [1, 3, 10] {
+            let job = || Reply::ok("job").after(50 * SECOND);
+            let peer = Peer::new().until(100 * SECOND, job()).until(400 * SECOND, down.clone());
+            let peer = peer.forever(job());
+            let layer = StackLayer::default();
+            let service = stack(&peer, &layer);
+            let mut loops = JoinSet::new();
+            for _ in 0..pollers {
+                let service = service.clone();
+                loops.spawn(async move {
+                    loop {
+                        let _ = call(&service, poll("/")).await;
+                    }
+                });
+            }
+            let seen = format!("{pollers} pollers, {down:?}");
+            sleep(390 * SECOND).await;
+            assert_ne!(phase(&layer), Phase::Closed, "{seen}");
+            sleep((10 + 17 + 50 + 1) * SECOND).await;
+            let now = breaker(&layer).snapshot();
+            assert_eq!((now.phase, now.expired_leases), (Phase::Closed, 0), "{seen}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_poll_that_fails_at_once_reopens_the_circuit_and_a_parked_one_that_is_cut_off_does_not() {
     let balancer = Reply::status(500);
     for (after, expected) in [(900 * MS, Phase::Open), (1100 * MS, Phase::HalfOpen)] {

@@ -121,7 +121,8 @@ fn single_with_health() -> StackLayer {
 }
 
 #[tokio::test(start_paused = true)]
-async fn groups_above_the_most_share_one() {
+async fn groups_above_the_most_share_one_and_that_is_said_once() {
+    let (log, _guard) = crate::watch::Log::listen();
     let layer = single();
     let peer = Peer::new().forever(Reply::ok(""));
     let service = stack(&peer, &layer);
@@ -131,6 +132,7 @@ async fn groups_above_the_most_share_one() {
     let seen = phases(&layer);
     assert_eq!(seen.len(), 1 + 1_024 + 1, "the origin's own, its groups, and one for all others");
     assert_eq!(seen.iter().filter(|(group, _)| group.as_deref() == Some("(others)")).count(), 1);
+    assert_eq!(log.with("more than 1024 groups").len(), 1);
     // A group that was known before is itself.
     let first = layer.breakers().of_group(&"http://peer.test".parse().unwrap(), "request-0").unwrap();
     assert_eq!(first.group().map(Group::as_str), Some("request-0"));

@@ -433,3 +433,14 @@ fn histograms_reach_beyond_the_default_deadline() {
         assert!(metric.buckets.is_sorted());
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn calls_whose_group_is_one_too_many_are_counted() {
+    let counting = Counting::begin();
+    let peer = Peer::new().forever(Reply::ok(""));
+    let service = stack(&peer, &StackLayer::default());
+    for n in 0..1_030 {
+        call(&service, with(get("/"), unwedge::Group::new(format!("g{n}")))).await.unwrap();
+    }
+    assert_eq!(value(&counting.series(), "unwedge_groups_folded_total{origin=http://peer.test}"), 6.0);
+}

@@ -187,6 +187,117 @@ async fn a_hang_up_that_was_ignored_at_the_start_stays_ignored() {
     assert!(last.contains(r#""event":"done","#) && began.elapsed() >= Duration::from_secs(3), "{last}");
 }
 
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_daemon_whose_output_nobody_reads_and_whose_pipe_is_full_goes_on_to_its_end() {
+    // As many bytes as a pipe holds, and the daemon behind them.
+    let path = example("patrol_loop").as_std().get_program().to_owned();
+    let script = r#"head -c 65536 /dev/zero; exec "$0" --json --for 2s --every 200ms --limit 100ms"#;
+    let mut full = Command::new("sh");
+    full.args(["-c", script]).arg(path).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    let began = Instant::now();
+    let mut daemon = full.spawn().unwrap();
+    let _unread = daemon.stdout.take().unwrap();
+    let ran = finish(daemon, began).await;
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(ran.took >= Duration::from_secs(2), "it ended early: {ran:?}");
+}
+
+/// This test again in a process of its own, which `plays` and ends well. `None` in that process.
+fn in_its_own_process(name: &str, plays: impl FnOnce()) -> Option<Command> {
+    const WORD: &str = "UNWEDGE_TEST_PLAYS";
+    if std::env::var_os(WORD).is_some() {
+        plays();
+        return None;
+    }
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args([&format!("processes::{name}"), "--exact", "--nocapture"]).env(WORD, "1");
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    Some(command)
+}
+
+async fn plays_well(mut command: Command) {
+    let began = Instant::now();
+    let ran = finish(command.spawn().unwrap(), began).await;
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+}
+
+/// Sends it to this process, and returns when it was sent.
+fn to_itself(name: &str) {
+    let pid = std::process::id().to_string();
+    let sent = std::process::Command::new("kill").args([&format!("-{name}"), &*pid]).status();
+    assert!(sent.unwrap().success());
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+#[test]
+fn a_signal_from_before_the_loops_ran_is_not_lost_and_ends_them_at_once() {
+    let name = "a_signal_from_before_the_loops_ran_is_not_lost_and_ends_them_at_once";
+    let command = in_its_own_process(name, || {
+        let signals = unwedge::supervise::Signals::install().unwrap();
+        to_itself("TERM");
+        let report = runtime().block_on(async {
+            let mut crew = unwedge::supervise::Supervisor::new();
+            crew.spawn("relay", CEILING, |heart| async move { heart.cancelled().await });
+            crew.run_until(signals.asked(), CEILING).await.unwrap()
+        });
+        assert_eq!((report.signal, report.clean, report.exit_code()), (Some("SIGTERM"), true, 0));
+    });
+    if let Some(command) = command {
+        runtime().block_on(plays_well(command));
+    }
+}
+
+#[test]
+fn a_hang_up_that_the_program_asked_to_be_told_of_ends_nothing() {
+    let command = in_its_own_process("a_hang_up_that_the_program_asked_to_be_told_of_ends_nothing", || {
+        let signals = unwedge::supervise::Signals::install().unwrap();
+        let mut hangups = signals.hangups();
+        runtime().block_on(async {
+            for _ in 0..2 {
+                to_itself("HUP");
+                timeout(CEILING, hangups.recv()).await.expect("it is told");
+            }
+            // The next signal is the first that asks for the end.
+            to_itself("TERM");
+            assert_eq!(timeout(CEILING, signals.asked()).await.unwrap().name(), "SIGTERM");
+        });
+    });
+    if let Some(command) = command {
+        runtime().block_on(plays_well(command));
+    }
+}
+
+#[test]
+fn the_panic_hook_of_the_program_still_hears_of_supervised_loops() {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
+    let command = in_its_own_process("the_panic_hook_of_the_program_still_hears_of_supervised_loops", || {
+        let heard = Arc::<AtomicU32>::default();
+        let counted = Arc::clone(&heard);
+        std::panic::set_hook(Box::new(move |_| {
+            counted.fetch_add(1, Ordering::SeqCst);
+        }));
+        runtime().block_on(async {
+            let mut crew = unwedge::supervise::Supervisor::new();
+            let mut events = crew.events();
+            crew.spawn("relay", CEILING, |_| async { panic!("a tenant without a name") });
+            let panicked = async move {
+                while !matches!(events.recv().await, Ok(unwedge::supervise::Event::Panicked { .. })) {}
+            };
+            crew.run_until(panicked, CEILING).await.unwrap();
+        });
+        drop(std::panic::take_hook());
+        assert_eq!(heard.load(Ordering::SeqCst), 1);
+    });
+    if let Some(command) = command {
+        runtime().block_on(plays_well(command));
+    }
+}
+
 /// A program of its own in which the library listens to signals and nobody takes them: this test binary again.
 fn deaf(name: &str) -> Option<Command> {
     const WORD: &str = "UNWEDGE_TEST_IS_DEAF";
@@ -260,6 +371,32 @@ async fn process_one_reaps_what_was_left_to_it_within_fifteen_seconds() {
     assert!(left < Duration::from_secs(15), "{left:?}");
     let ran = finish(one, began).await;
     assert_eq!(ran.code, Some(0), "{ran:?}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn process_one_leaves_the_status_of_a_child_to_whoever_waits_for_it_within_ten_seconds() {
+    let name = "process_one_leaves_the_status_of_a_child_to_whoever_waits_for_it_within_ten_seconds";
+    let command = in_its_own_process(name, || {
+        assert_eq!(std::process::id(), 1);
+        let mut child = std::process::Command::new("sh").args(["-c", "exit 7"]).spawn().unwrap();
+        let crew = async {
+            let mut crew = unwedge::supervise::Supervisor::new();
+            crew.spawn("relay", CEILING, |heart| async move { heart.cancelled().await });
+            crew.run_until(sleep(Duration::from_secs(9)), CEILING).await.unwrap()
+        };
+        runtime().block_on(crew);
+        assert_eq!(child.wait().unwrap().code(), Some(7));
+    });
+    let Some(command) = command else { return };
+    if as_process_one("").is_none() {
+        return;
+    }
+    let mut one = Command::new("unshare");
+    one.args(["--pid", "--fork", "--kill-child", "--mount-proc"]).arg(command.as_std().get_program());
+    one.args(command.as_std().get_args()).env("UNWEDGE_TEST_PLAYS", "1");
+    one.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    runtime().block_on(plays_well(one));
 }
 
 #[cfg(target_os = "linux")]

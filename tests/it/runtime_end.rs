@@ -6,8 +6,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 use tower_layer::Layer;
+use unwedge::sse::Settings;
+use unwedge::supervise::Supervisor;
 use unwedge::testing::{Peer, Reply};
-use unwedge::{Error, StackLayer, within};
+use unwedge::{Collect, Error, StackLayer, within};
 
 /// Room for a loaded machine; a wait that spins or hangs never gets here.
 const SOON: Duration = Duration::from_secs(20);
@@ -78,6 +80,56 @@ impl<B> tower_service::Service<http::Request<B>> for Silent {
     fn call(&mut self, _: http::Request<B>) -> Self::Future {
         pending()
     }
+}
+
+/// A body that says nothing, of a service that needs nothing of the runtime.
+struct Quiet;
+
+impl http_body::Body for Quiet {
+    type Data = bytes::Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<http_body::Frame<bytes::Bytes>, Self::Error>>> {
+        std::task::Poll::Pending
+    }
+}
+
+#[test]
+fn a_body_that_streams_on_a_runtime_that_ends_is_one_configuration_error_and_no_loop() {
+    let error = waits_on_a_runtime_that_ends(|| async {
+        let inner = tower::service_fn(|_: http::Request<http_body_util::Full<bytes::Bytes>>| {
+            std::future::ready(Ok::<_, std::convert::Infallible>(http::Response::new(Quiet)))
+        });
+        let answer = call(&StackLayer::default().layer(inner), with(get("/"), Collect::never())).await?;
+        piece(&mut answer.into_body()).await.expect("not the end of the body").map(drop)
+    })
+    .unwrap_err();
+    assert!(error.is_config(), "{error}");
+}
+
+#[test]
+fn an_event_stream_on_a_runtime_that_ends_has_a_configuration_error_as_its_last_word() {
+    let error = waits_on_a_runtime_that_ends(|| async {
+        let mut stream = Settings::default().connect(StackLayer::default().layer(Silent), get("/events"))?;
+        let ended = stream.next().await.expect("a last word").map(drop);
+        assert!(stream.next().await.is_none());
+        ended
+    })
+    .unwrap_err();
+    assert!(error.is_config(), "{error}");
+}
+
+#[test]
+fn a_crew_on_a_runtime_that_ends_has_ended() {
+    let report = waits_on_a_runtime_that_ends(|| async {
+        let mut crew = Supervisor::new();
+        crew.spawn("relay", SECOND, |_| pending::<()>());
+        crew.run_until(pending::<()>(), SECOND).await
+    });
+    assert_eq!(report.unwrap().signal, None, "nobody has asked for the end");
 }
 
 #[test]

@@ -37,6 +37,10 @@ async fn what_is_no_json_is_an_error_that_says_where() {
         "{text}"
     );
     assert!(text.contains("line 1 column 1"), "{text}");
+    // What it is instead, where it says so.
+    let peer = Peer::new().forever(Reply::ok("<html>").header("content-type", "text/html; charset=utf-8"));
+    let error = client(&peer).get(URL).await.unwrap().json::<u32>().await.unwrap_err();
+    assert!(error.to_string().contains("(6 bytes of type \"text/html; charset=utf-8\")"), "{error}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -108,11 +108,11 @@ fn what_an_error_says_of_itself_and_what_the_stream_does_never_contradict_each_o
 
 #[test]
 fn an_agent_tries_again_where_time_may_heal_and_the_standard_does_not() {
-    for status in [500, 502, 503, 504, 599, 408, 425, 429] {
+    for status in [500, 502, 503, 504, 507, 520, 524, 529, 530, 598, 599, 408, 425, 429] {
         assert!(matches!(judged(AGENT, status, None), Verdict::Again(_)), "{status}");
         assert!(matches!(judged(SPEC, status, None), Verdict::Fatal(_)), "{status}");
     }
-    for status in [301, 304, 400, 401, 403, 404, 410, 501, 505] {
+    for status in [301, 304, 400, 401, 403, 404, 410, 501, 505, 506, 508, 510, 511] {
         assert!(matches!(judged(AGENT, status, None), Verdict::Fatal(_)), "{status}");
     }
     for rules in [AGENT, SPEC, ONCE] {
