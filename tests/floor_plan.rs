@@ -100,6 +100,7 @@ const PURE: &[&str] = &[
     "retry/after",
     "retry/backoff",
     "retry/budget",
+    "retry/claim",
     "retry/classify",
     "retry/gate",
     "retry/quota",

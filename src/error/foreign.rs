@@ -94,7 +94,8 @@ fn read(error: BoxError) -> Error {
             fault.timed_out |= reqwest.timed_out;
         } else if let Some(e) = e.downcast_ref::<io::Error>() {
             root = true;
-            connect |= e.kind() == io::ErrorKind::ConnectionRefused;
+            // A body of the caller's may be read from a file.
+            connect |= e.kind() == io::ErrorKind::ConnectionRefused || !fault.caller && is_of_a_connect(e);
             fault.timed_out |= e.kind() == io::ErrorKind::TimedOut;
             fault.connection_timed_out |= e.kind() == io::ErrorKind::TimedOut;
             fault.local |= of_this_machine(e).is_some();
@@ -182,6 +183,13 @@ fn is_an_end(kind: io::ErrorKind) -> bool {
         kind,
         Io::ConnectionReset | Io::ConnectionAborted | Io::BrokenPipe | Io::UnexpectedEof | Io::NotConnected
     )
+}
+
+/// A lack that no connection which is there can suffer, so that it is one of a connect also where nobody says so.
+fn is_of_a_connect(error: &io::Error) -> bool {
+    let code = error.raw_os_error();
+    code.is_some_and(|code| code == lacks::PER_PROCESS || lacks::PER_MACHINE == Some(code))
+        || error.kind() == io::ErrorKind::AddrNotAvailable
 }
 
 /// What this machine lacked for a connection, where the error says that it was this machine's fault.

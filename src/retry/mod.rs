@@ -3,6 +3,7 @@
 pub(crate) mod after;
 pub(crate) mod backoff;
 pub(crate) mod budget;
+pub(crate) mod claim;
 pub(crate) mod classify;
 pub(crate) mod gate;
 pub(crate) mod quota;
@@ -28,7 +29,7 @@ use std::time::Duration;
 /// [`RetryAfter`](crate::ErrorKind::RetryAfter) and the time to come back. Those that waited are let through over a
 /// second, or a tenth of the wait if that is longer, the nearest deadline first.
 ///
-/// A 503 closes no gate: one replica speaks for itself. A gate is no failure for the circuit breaker. An origin, or a
+/// A 503 closes no gate: one replica speaks for itself (see [`retry_after_cap`](Settings::retry_after_cap)). A gate is no failure for the circuit breaker. An origin, or a
 /// group of it, has at most 1 024 gates; of more the soonest to open is dropped.
 ///
 /// ```
@@ -114,8 +115,12 @@ impl Settings {
         self
     }
 
-    /// The longest `Retry-After` that is waited for. Above it the call returns at once, with the wait that the server
-    /// wanted. Default 60 s, or the cap of the back-off if that is longer.
+    /// The longest `Retry-After` that is waited for. Above it, or where it would end beyond the deadline, the call returns
+    /// at once, with the wait that the server wanted. Default 60 s, or the cap of the back-off if that is longer.
+    ///
+    /// An origin that served a request which was sent after such an answer, and before its time was up, has replicas that
+    /// speak each for itself: for 5 min the usual back-off takes the place of a wait that is too long, but of that of a
+    /// 429.
     pub fn retry_after_cap(mut self, cap: Duration) -> Settings {
         self.retry_after_cap = Some(cap);
         self

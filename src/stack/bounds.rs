@@ -91,7 +91,8 @@ impl WorstCase {
         open
     }
 
-    /// What is wrong with the schedule, if anything.
+    /// What is wrong with the schedule, if anything: `10 retries configured, about 2 fit into the total of 30 s`. It is
+    /// printed with the rest, and said once at warn when a stack is built.
     pub fn warning(&self) -> Option<String> {
         let total = self.total?;
         if self.retries_that_fit >= self.retries {
@@ -239,6 +240,9 @@ impl fmt::Display for WorstCase {
                 "\n  retries        {} configured, {fit} fit when attempts fail at once, {hung} when they hang",
                 self.retries
             )?;
+        }
+        if let Some(warning) = self.warning() {
+            write!(f, "\n  does not fit   {warning}")?;
         }
         for open in self.unbounded() {
             write!(f, "\n  no bound for   {open}")?;

@@ -1,5 +1,6 @@
 //! What is kept for one origin: breaker, retry budget, health verdict; and the handle to all breakers.
 
+use super::claimed::Claimed;
 use super::gaps::Gaps;
 use super::gated::Gated;
 use super::refusals::Refusals;
@@ -32,6 +33,7 @@ pub(crate) struct Lane {
     /// When the next long poll of a path may leave.
     pub(crate) gaps: Mutex<Gaps>,
     pub(crate) gates: Gated,
+    pub(crate) claims: Claimed,
     pub(crate) warned: Warned,
     pub(crate) heard: Heard,
     pub(crate) refusals: Refusals,

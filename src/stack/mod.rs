@@ -4,6 +4,7 @@ mod background;
 pub(crate) mod bounds;
 mod builder;
 mod call;
+mod claimed;
 mod gaps;
 mod gated;
 mod hop;

@@ -2,6 +2,7 @@
 
 use super::bounds::WorstCase;
 use super::builder::{Classify, StackBuilder};
+use super::claimed::Claimed;
 use super::gated::Gated;
 use super::lane::{Heard, Lane, Warned};
 use super::refusals::Refusals;
@@ -179,6 +180,7 @@ impl Lane {
             health: own.map_or_else(flight, |own| own.health.clone()),
             gaps: Mutex::default(),
             gates: Gated::default(),
+            claims: Claimed::default(),
             warned: Warned::new(Instant::now()),
             heard: Heard::new(Instant::now()),
             refusals: Refusals::new(Instant::now()),

@@ -218,3 +218,29 @@ async fn a_date_of_retry_after_is_a_wait_from_the_date_of_its_response() {
         assert!((3 * SECOND..=3300 * MS + MS).contains(&waited), "{date}: {waited:?}");
     }
 }
+
+#[cfg(unix)]
+#[tokio::test(start_paused = true)]
+async fn a_lack_of_descriptors_is_this_machines_fault_also_where_a_service_says_it_without_its_phase() {
+    let lacks: [fn() -> io::Error; 3] = [
+        || io::Error::from_raw_os_error(24),
+        || io::Error::from_raw_os_error(23),
+        || io::ErrorKind::AddrNotAvailable.into(),
+    ];
+    for lack in lacks {
+        let sent = Arc::new(AtomicU32::new(0));
+        let inner = tower::service_fn({
+            let sent = Arc::clone(&sent);
+            move |_: Request<Full<Bytes>>| {
+                sent.fetch_add(1, Ordering::Relaxed);
+                async move { Err::<Response<Full<Bytes>>, io::Error>(lack()) }
+            }
+        });
+        let layer = StackLayer::builder().retry(every(SECOND)).build().unwrap();
+        let error = call(&layer.layer(inner), post("/")).await.unwrap_err();
+        assert_eq!((error.kind(), sent.load(Ordering::Relaxed)), (unwedge::ErrorKind::Connect, 4), "{error}");
+        let said = error.to_string();
+        assert!(said.contains("this machine") || said.contains("this process"), "{said}");
+        assert_eq!(counted(&layer.breakers()), (0, 0), "{said}");
+    }
+}

@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep};
 use tower_layer::Layer;
 use unwedge::breaker::Settings;
 use unwedge::retry::{self, Backoff, Budget};
-use unwedge::stack::{CircuitBreakerLayer, HealthCheckLayer, RetryLayer};
+use unwedge::stack::{CircuitBreakerLayer, DeadlineLayer, HealthCheckLayer, RetryLayer};
 use unwedge::testing::{Peer, Reply, Script};
 use unwedge::{Deadline, ErrorKind, StackLayer};
 
@@ -411,4 +411,30 @@ async fn a_call_in_flight_when_an_outage_begins_has_an_answer_or_an_error_within
     }
     println!("longest {longest:?}");
     assert!(longest <= 9 * SECOND, "{longest:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_after_an_open_wait_tells_of_no_time_to_come_back() {
+    let peer = Peer::new().then(Reply::status(503)).forever(Reply::ok("x"));
+    let service = stack(&peer, &layer(every(MS), opens_for(2 * SECOND)));
+    let answer = call(&service, get("/")).await.unwrap();
+    let attempts = answer.body().attempts();
+    assert_eq!((answer.status().as_u16(), attempts.count, attempts.retry_in), (200, 2, None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn layers_around_a_retry_layer_and_a_breaker_layer_tell_what_those_have_to_tell() {
+    let total = || DeadlineLayer::new(30 * SECOND).unwrap();
+    let peer = Peer::new().times(2, Reply::status(503)).forever(Reply::ok("x"));
+    let service = total().layer(RetryLayer::new(every(MS)).unwrap().layer(plain(&peer)));
+    let answer = call(&service, get("/")).await.unwrap();
+    let told = *answer.extensions().get::<unwedge::Attempts>().unwrap();
+    assert_eq!((answer.body().attempts(), told.count), (told, 3));
+
+    let peer = Peer::new().forever(Reply::status(503).retry_after("7"));
+    let breaker = CircuitBreakerLayer::new(opens_for(20 * SECOND)).unwrap();
+    let service = total().layer(RetryLayer::new(every(MS)).unwrap().layer(breaker.layer(plain(&peer))));
+    let attempts = call(&service, get("/")).await.unwrap().body().attempts();
+    assert_eq!((attempts.count, attempts.retry_after), (1, Some(7 * SECOND)));
+    assert_eq!(attempts.retry_in, Some(20 * SECOND));
 }

@@ -49,6 +49,7 @@ async fn a_schedule_that_cannot_fit_is_said_once_when_the_stack_is_built() {
     assert_eq!(log.with("configured"), [format!("WARN {said}")]);
     assert_eq!(layer.bounds().warning().as_deref(), Some(said));
     assert_eq!((layer.bounds().retries, layer.bounds().retries_that_fit), (10, 2));
+    assert!(layer.bounds().to_string().ends_with(&format!("\n  does not fit   {said}")));
     StackLayer::builder().build().unwrap();
     assert_eq!(log.with("configured").len(), 1, "the defaults fit");
 }

@@ -73,13 +73,24 @@ impl Life {
 
     /// What the caller is told of how the response came about.
     pub(super) fn told(&self, head: &mut response::Parts, now: Instant) -> Attempts {
-        let attempts = Attempts {
+        let mut attempts = Attempts {
             count: self.attempt,
             elapsed: now - self.started,
             retry_after: self.wanted,
             retry_in: self.retry_in.max(self.wanted),
             cut: self.cut,
         };
+        if attempts.count <= 1 && !head.extensions.is_empty() {
+            // A layer that made but one attempt has nothing to add to the story of the one beneath.
+            if let Some(beneath) = head.extensions.get_mut::<Attempts>() {
+                attempts.count = attempts.count.max(beneath.count);
+                attempts.retry_after = attempts.retry_after.or(beneath.retry_after);
+                attempts.retry_in = attempts.retry_in.max(beneath.retry_in);
+                attempts.cut |= beneath.cut;
+                *beneath = attempts;
+                return attempts;
+            }
+        }
         if attempts.count > 1 || attempts.retry_in.is_some() {
             head.extensions.insert(attempts);
             // Cloned, since a body that streams may still end in an error that tells it.

@@ -1,4 +1,5 @@
-//! What a call does at a gate that a 429 has closed, and what its own answer makes of it.
+//! What a call does at a gate that a 429 has closed, what its own answer makes of it, and what a `Retry-After` binds it
+//! to.
 
 use super::{Admission, Life};
 use crate::error::{Error, ErrorKind, Phase};
@@ -10,7 +11,7 @@ use crate::sync::lock;
 use crate::telemetry;
 use http::{StatusCode, response};
 use std::hash::BuildHasher;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
 impl Life {
@@ -45,7 +46,7 @@ impl Life {
             Answer::Refuse { retry_in } => {
                 let mut error = Error::new(ErrorKind::RetryAfter { retry_in }, "");
                 error.inner_mut().fault.gate = true;
-                Some(Admission::Refused(error))
+                Some(self.turn_away(error, now))
             }
         }
     }
@@ -88,6 +89,26 @@ impl Life {
         if let Some(waits) = self.place.take() {
             self.lane.gates.with(|gates| gates.leave(waits.key, waits.place));
         }
+    }
+
+    /// What a `Retry-After` binds this call to. One that asks for too much ends the call, but where such a claim was
+    /// disproved lately: there it is the word of one replica, and another is asked after the usual back-off.
+    #[cold]
+    pub(super) fn binding(
+        &self,
+        asked: Option<Duration>,
+        status: StatusCode,
+        now: Instant,
+    ) -> Option<Duration> {
+        let wait = asked.filter(|wait| !wait.is_zero())?;
+        if status == StatusCode::TOO_MANY_REQUESTS {
+            // A quota is counted for all replicas: that is what gates are for.
+            return asked;
+        }
+        let longest = wait.saturating_add(wait / 10);
+        let fits = wait <= self.lane.shared.retry.cap()
+            && self.deadline.is_none_or(|deadline| now + longest < deadline);
+        (!self.lane.claims.claim(wait, now) || fits).then_some(wait)
     }
 
     fn gate_key(&self) -> u64 {

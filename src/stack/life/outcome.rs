@@ -94,6 +94,9 @@ impl Life {
         if self.speaks_of_quota(head) {
             self.note_quota(head, class.evidence, now);
         }
+        if self.good {
+            self.lane.claims.served(self.began, now);
+        }
         if class.repeat == Repeat::Never {
             let mut plan = plan(&self.method, head, self.collect);
             if self.follows && is_redirect(head) {
@@ -110,7 +113,8 @@ impl Life {
         let asked = retry_after(&head.headers, SystemTime::now());
         self.record(class.evidence, asked, now);
         let beneath = head.extensions.get::<Attempts>().and_then(|attempts| attempts.retry_in);
-        match self.next(class, price, (asked, beneath), copy, now) {
+        let binding = self.binding(asked, head.status, now);
+        match self.next(class, price, (binding, beneath), copy, now) {
             Some(until) => {
                 let cause = Cow::Owned(head.status.as_u16().to_string());
                 self.remember(Some(head.status), None, cause, until, now);
@@ -304,6 +308,8 @@ impl Life {
         self.retries += 1;
         // What the server asked for is kept to, whatever becomes of the circuit meanwhile.
         self.better = Some(better).filter(|_| asked.is_zero() && !wait.is_zero());
+        // It will have been waited for.
+        self.retry_in = None;
         Some(until)
     }
 

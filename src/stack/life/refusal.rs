@@ -52,7 +52,7 @@ impl Life {
     }
 
     /// A refusal that is told; to a loop that does not wait, later.
-    fn turn_away(&mut self, mut error: Error, now: Instant) -> Admission {
+    pub(super) fn turn_away(&mut self, mut error: Error, now: Instant) -> Admission {
         if self.last.is_some() {
             return Admission::Refused(error);
         }
