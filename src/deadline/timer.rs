@@ -78,12 +78,14 @@ fn ended() -> Error {
 }
 
 /// tokio's `sleep_until`, ready also in a task whose other work spends the whole cooperative budget of each poll. For
-/// `select!` and the like, where it is polled after that work. Without a clock it is ready at once.
+/// `select!` and the like, where it is polled after that work.
+///
+/// # Errors
+/// Kind `Config`, at once, where the runtime has no clock or has ended: who loops around it has to stop then.
 #[cfg(feature = "supervise")]
-pub(crate) async fn sleep_until(at: Instant) {
+pub(crate) async fn sleep_until(at: Instant) -> Result<(), Error> {
     let mut timer = std::pin::pin!(Timer::default());
-    // An error says that nothing bounds this wait: to go on is then all that is left.
-    let _ = std::future::poll_fn(|cx| timer.as_mut().poll(at, cx)).await;
+    std::future::poll_fn(|cx| timer.as_mut().poll(at, cx)).await
 }
 
 fn caught<T>(work: impl FnOnce() -> T) -> Option<T> {

@@ -208,8 +208,8 @@ where
                             life.sent(now);
                             this.request.prepare(life, now);
                             *this.attempt_span = telemetry::attempt(life.attempt);
-                            let call = || life.inside(|| this.inner.call(this.request.take()));
-                            let future = this.attempt_span.in_scope(call);
+                            let call = || this.inner.call(this.request.take());
+                            let future = life.inside_attempt(this.attempt_span, call);
                             clock.stale();
                             this.state.set(State::Sent { future });
                             continue;
@@ -241,8 +241,8 @@ where
                     }
                 },
                 StateProj::Sent { future } => {
-                    let poll = || life.inside(|| observe(|| future.poll(cx)));
-                    let (polled, doing) = this.attempt_span.in_scope(poll);
+                    let poll = || observe(|| future.poll(cx));
+                    let (polled, doing) = life.inside_attempt(this.attempt_span, poll);
                     clock.stale();
                     match polled {
                         Poll::Pending => {

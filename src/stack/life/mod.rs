@@ -50,6 +50,7 @@ use http::Request;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
+use tracing::Span;
 
 pub(super) struct Life {
     pub(super) lane: Arc<Entry<Lane>>,
@@ -273,6 +274,13 @@ impl Life {
             self.enter(Phase::Headers, now);
         }
         self.poll_sent();
+    }
+
+    /// As [`inside`](Life::inside), in the span of the attempt.
+    #[inline(always)]
+    pub(super) fn inside_attempt<T>(&mut self, span: &Span, work: impl FnOnce() -> T) -> T {
+        let _entered = span.enter();
+        self.inside(work)
     }
 
     /// Runs code of the inner service: only there a panic is its own.
