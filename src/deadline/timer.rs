@@ -145,4 +145,14 @@ mod tests {
         second.block_on(async { poll_fn(|cx| timer.as_mut().poll(at, cx)).await.unwrap() });
         assert!(Instant::now() >= at);
     }
+
+    #[test]
+    fn a_sleep_on_a_runtime_that_has_ended_is_an_error_and_no_rest() {
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_time().build().unwrap();
+        let handle = runtime.handle().clone();
+        runtime.shutdown_background();
+        let slept = handle.block_on(sleep_until(Instant::now() + Duration::from_secs(3600)));
+        assert!(slept.is_err_and(|error| error.is_config()));
+    }
 }

@@ -51,7 +51,7 @@ impl Heart {
     }
 
     /// A sleep that the watchdog knows about: silence is no fault until it should be over. False where it ended early
-    /// because the program ends.
+    /// because the program ends, or its runtime has ended.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -76,7 +76,9 @@ impl Heart {
     pub(crate) async fn rest_until(&self, until: Instant) -> bool {
         self.0.beat();
         let _awake = self.holds(Activity::Resting { until }, Cow::Borrowed(""));
-        self.0.member.cancel.run_until_cancelled(sleep_until(until)).await.is_some()
+        let rested = self.0.member.cancel.run_until_cancelled(sleep_until(until)).await;
+        // On a runtime that has ended nobody can rest: a loop that went on would never pause again.
+        rested.is_some_and(|rested| rested.is_ok())
     }
 
     fn holds(&self, activity: Activity, reason: Cow<'static, str>) -> Parked {

@@ -217,7 +217,7 @@ impl Crew<'_> {
                 return Poll::Ready(Happened::Exit);
             }
             match until.as_mut().as_pin_mut().map(|until| until.poll(cx)) {
-                Some(Poll::Ready(())) => Poll::Ready(Happened::TimeIsUp),
+                Some(Poll::Ready(_)) => Poll::Ready(Happened::TimeIsUp),
                 _ => Poll::Pending,
             }
         })

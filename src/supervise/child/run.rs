@@ -121,7 +121,8 @@ impl Command {
                 return Ok(Life { outcome, status: Some(status), forced: false, at: Instant::now() });
             }
             () = stop => Outcome::Killed,
-            () = sleep_until(began + limit) => Outcome::TimedOut,
+            // Without a clock there is no limit: the child is ended rather than left without one.
+            _ = sleep_until(began + limit) => Outcome::TimedOut,
         };
         let word = if why == Outcome::Killed { "stopped" } else { "timed out" };
         telemetry::child_ends(&self.name(), group.pid, word, began.elapsed());
