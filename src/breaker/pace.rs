@@ -7,6 +7,12 @@ const STEP_SECS: u64 = 4;
 /// 15 steps are the minute; one more, because a step leaves as a whole and nothing may leave early.
 const STEPS: usize = 16;
 
+/// The same of a moment in nanoseconds after the start.
+#[inline]
+pub(crate) fn step_at(nanos: u64) -> u64 {
+    nanos / (STEP_SECS * 1_000_000_000)
+}
+
 /// In which step of time a moment lies.
 pub(crate) fn step_of(start: Instant, now: Instant) -> u64 {
     now.saturating_duration_since(start).as_secs() / STEP_SECS

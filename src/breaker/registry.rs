@@ -182,13 +182,16 @@ impl Breaker {
             return;
         }
         // As if it had come before any failure that is being recorded right now.
-        let counts_only = outcome == Outcome::Success && word.is_quiet() && self.is_known(ticket, now);
-        if !counts_only {
-            self.record_locked(*ticket, outcome, now);
-        } else if !self.0.successes.add(ticket.generation, self.nanos(now)) {
-            self.ask(|machine, _| self.collect_successes(machine));
-            self.record_locked(*ticket, outcome, now);
+        if outcome == Outcome::Success && word.is_quiet() {
+            let at = self.nanos(now);
+            if self.is_known(ticket, at, now) {
+                if self.0.successes.add(ticket.generation, at) {
+                    return;
+                }
+                self.ask(|machine, _| self.collect_successes(machine));
+            }
         }
+        self.record_locked(*ticket, outcome, now);
     }
 
     #[inline(never)]
@@ -249,10 +252,9 @@ impl Breaker {
 
     /// Whether the pace of this success is no news: another in the same step of time was no faster.
     #[inline]
-    fn is_known(&self, ticket: &Ticket, now: Instant) -> bool {
+    fn is_known(&self, ticket: &Ticket, at: u64, now: Instant) -> bool {
         let hint = Hint(self.0.hint.load(Ordering::Relaxed));
-        !ticket.timed
-            || hint.covers(pace::step_of(self.0.start, now), now.saturating_duration_since(ticket.admitted))
+        !ticket.timed || hint.covers(pace::step_at(at), now.saturating_duration_since(ticket.admitted))
     }
 
     #[inline]

@@ -24,9 +24,12 @@ impl Life {
     pub(in crate::stack) fn got(&mut self, bytes: usize, clock: &mut Clock) {
         let waited = self.flow.is_waiting();
         self.flow.got(bytes, clock.now());
-        self.lane.heard.note(clock.now());
-        if let Some(permit) = self.permit.as_mut().filter(|_| waited) {
-            permit.heard_at(clock.now());
+        if waited {
+            // What came with the head was heard with it.
+            self.lane.heard.note(clock.now());
+            if let Some(permit) = self.permit.as_mut() {
+                permit.heard_at(clock.now());
+            }
         }
     }
 
@@ -72,6 +75,7 @@ impl Life {
     }
 
     /// What the caller is told of how the response came about.
+    #[inline]
     pub(super) fn told(&self, head: &mut response::Parts, now: Instant) -> Attempts {
         let mut attempts = Attempts {
             count: self.attempt,
@@ -92,12 +96,17 @@ impl Life {
             }
         }
         if attempts.count > 1 || attempts.retry_in.is_some() {
-            head.extensions.insert(attempts);
-            // Cloned, since a body that streams may still end in an error that tells it.
-            let (attempts_allowed, journal) = (self.allowed, self.journal.clone());
-            head.extensions.insert(Story { attempts_allowed, journal });
+            self.tell_story(head, attempts);
         }
         attempts
+    }
+
+    #[cold]
+    fn tell_story(&self, head: &mut response::Parts, attempts: Attempts) {
+        head.extensions.insert(attempts);
+        // Cloned, since a body that streams may still end in an error that tells it.
+        let (attempts_allowed, journal) = (self.allowed, self.journal.clone());
+        head.extensions.insert(Story { attempts_allowed, journal });
     }
 
     /// The response with the body that was collected.

@@ -53,6 +53,7 @@ impl Life {
     }
 
     /// The response head of a long poll.
+    #[inline]
     pub(super) fn poll_head(&mut self, status: StatusCode, now: Instant) {
         if !self.polled.is_idle() {
             if let Some(end) = self.polled.head(status) {
@@ -62,10 +63,15 @@ impl Life {
     }
 
     /// An attempt is over: a loop of long polls must not spin, whatever came of it.
+    #[inline]
     pub(super) fn poll_ended(&mut self, end: End, now: Instant) {
-        if self.polled.is_idle() {
-            return;
+        if !self.polled.is_idle() {
+            self.keep_distance(end, now);
         }
+    }
+
+    #[cold]
+    fn keep_distance(&mut self, end: End, now: Instant) {
         let (took, base) = (now - self.began, self.lane.shared.retry.backoff.ceiling(0));
         if let (Some(gap), Some(path)) = (self.polled.end(end, took, base), self.path()) {
             lock(&self.lane.gaps).set(path, now + gap, now);
@@ -73,8 +79,13 @@ impl Life {
     }
 
     /// When a poll of this path may leave, if it has to wait; none for what is no long poll.
+    #[inline]
     pub(super) fn gap_until(&self, now: Instant) -> Option<Instant> {
-        self.long_poll.as_ref()?;
+        if self.long_poll.is_some() { self.distance_until(now) } else { None }
+    }
+
+    #[cold]
+    fn distance_until(&self, now: Instant) -> Option<Instant> {
         let path = self.path()?;
         lock(&self.lane.gaps).until(path, now)
     }
