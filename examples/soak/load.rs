@@ -1,14 +1,18 @@
-//! The calls: against every fault in turn, by two clients, some dropped on their way.
+//! The calls: against every fault in turn, by two clients, some dropped on their way, some in a program that has faults
+//! of its own.
 
 use crate::common::Stop;
 use fastrand::Rng;
 use http_body_util::BodyExt;
 use std::fmt;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout};
+use tokio::runtime::Builder;
+use tokio::task::{JoinSet, spawn_blocking};
+use tokio::time::{Instant, sleep, timeout};
 use unwedge::retry::{self, Backoff};
 use unwedge::{Client, Limits, breaker};
 
@@ -110,8 +114,9 @@ impl Load {
                 let (client, url) = (clients[rng.usize(..2)].clone(), urls[n % urls.len()].clone());
                 let patience = (rng.usize(..4) == 0).then(|| TOTAL.mul_f64(rng.f64()));
                 let progress = progress.clone();
+                let around = Around::draw(&mut rng);
                 running.spawn(async move {
-                    let call = call(&client, &url);
+                    let call = around.call(client, url);
                     let end = match patience {
                         None => call.await,
                         Some(patience) => timeout(patience, call).await.unwrap_or(End::Dropped),
@@ -153,6 +158,59 @@ fn client(always: bool) -> Result<Client, Stop> {
     let retry = retry::Settings::default().max_retries(2).backoff(ms(10)).budget(None);
     let client = Client::builder().limits(limits).breaker(breaker).retry(retry).build();
     client.map_err(|error| Stop::Failed(error.to_string()))
+}
+
+/// The program around a call.
+#[derive(Clone, Copy)]
+enum Around {
+    Well,
+    /// Beside work of the same task that always has something ready, and spends the whole cooperative budget.
+    Busy,
+    /// On a runtime that ends in mid-call.
+    Ended,
+}
+
+/// How far a call gets on a runtime that ends.
+const BEGUN: Duration = Duration::from_millis(20);
+
+impl Around {
+    fn draw(rng: &mut Rng) -> Around {
+        match rng.usize(..64) {
+            0..4 => Around::Busy,
+            4 => Around::Ended,
+            _ => Around::Well,
+        }
+    }
+
+    async fn call(self, client: Client, url: String) -> End {
+        match self {
+            Around::Well => call(&client, &url).await,
+            Around::Busy => {
+                let mut busy = pin!(async {
+                    loop {
+                        tokio::task::consume_budget().await;
+                    }
+                });
+                let mut call = pin!(call(&client, &url));
+                poll_fn(|cx| {
+                    // It never ends, and leaves no budget to what is polled after it.
+                    let _ = busy.as_mut().poll(cx);
+                    call.as_mut().poll(cx)
+                })
+                .await
+            }
+            Around::Ended => {
+                let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build();
+                let Ok(runtime) = runtime else { return End::Dropped };
+                let handle = runtime.handle().clone();
+                #[expect(clippy::disallowed_methods, reason = "bounded by the deadline of the call")]
+                let waits = spawn_blocking(move || handle.block_on(call(&client, &url)));
+                sleep(BEGUN).await;
+                runtime.shutdown_background();
+                waits.await.unwrap_or(End::Failed)
+            }
+        }
+    }
 }
 
 async fn call(client: &Client, url: &str) -> End {

@@ -36,7 +36,8 @@ impl Supervisor {
     ///
     /// # Errors
     /// Kind `Config`, before anything is started: no subsystem, a name that is blank or taken, a setting that cannot work,
-    /// a signal handler that cannot be installed, no thread for the watchdog.
+    /// a signal handler that cannot be installed, no thread for the watchdog. The same kind, once, where the runtime ends
+    /// while somebody waits on its handle: the subsystems have ended with it.
     ///
     /// # Panics
     /// On a runtime without its timer, as tokio's own timers do.
@@ -93,6 +94,9 @@ impl Supervisor {
             }
             Happened::Exit => (Some("escalation"), None, None),
             Happened::AllGone | Happened::TimeIsUp => (None, None, None),
+            Happened::RuntimeEnded => {
+                return Err(Error::config("the tokio runtime has ended, and all subsystems with it"));
+            }
         };
         self.shared.cancel.cancel();
         crew::shutting_down(name.unwrap_or("none is left"), running);
@@ -178,6 +182,7 @@ enum Happened {
     Exit,
     AllGone,
     TimeIsUp,
+    RuntimeEnded,
 }
 
 struct Crew<'a> {
@@ -202,6 +207,10 @@ impl Crew<'_> {
             loop {
                 match tasks.poll_join_next(cx) {
                     Poll::Ready(None) => return Poll::Ready(Happened::AllGone),
+                    // Nobody has aborted it: it went with the runtime.
+                    Poll::Ready(Some(Err(gone))) if until.is_none() && gone.is_cancelled() => {
+                        return Poll::Ready(Happened::RuntimeEnded);
+                    }
                     Poll::Ready(Some(_)) => continue,
                     Poll::Pending => break,
                 }

@@ -123,13 +123,14 @@ fn an_event_stream_on_a_runtime_that_ends_has_a_configuration_error_as_its_last_
 }
 
 #[test]
-fn a_crew_on_a_runtime_that_ends_has_ended() {
-    let report = waits_on_a_runtime_that_ends(|| async {
+fn a_crew_on_a_runtime_that_ends_is_one_configuration_error_and_no_clean_end() {
+    let ended = waits_on_a_runtime_that_ends(|| async {
         let mut crew = Supervisor::new();
         crew.spawn("relay", SECOND, |_| pending::<()>());
         crew.run_until(pending::<()>(), SECOND).await
     });
-    assert_eq!(report.unwrap().signal, None, "nobody has asked for the end");
+    let error = ended.map(|report| report.clean).unwrap_err();
+    assert!(error.is_config() && error.to_string().contains("runtime has ended"), "{error}");
 }
 
 #[test]

@@ -60,7 +60,7 @@ struct Shared<K, V> {
     metric: &'static str,
     /// One permit for each push, as far as somebody waits for it.
     pushed: Notify,
-    name: Option<fn(&V) -> String>,
+    name: Option<Name<V>>,
 }
 
 /// What nobody will take any more waits no more.
@@ -70,6 +70,9 @@ impl<K, V> Drop for Shared<K, V> {
         telemetry::queued(self.metric, left, 0);
     }
 }
+
+/// What an item is called.
+type Name<V> = Box<dyn Fn(&V) -> String + Send + Sync>;
 
 impl<K, V> Clone for Queue<K, V> {
     fn clone(&self) -> Self {
@@ -90,11 +93,14 @@ impl<K: Hash + Eq + Clone + Display, V> Queue<K, V> {
     ///
     /// # Errors
     /// As [`new`](Queue::new).
-    pub fn named(settings: Settings, name: fn(&V) -> String) -> Result<Self, Error> {
-        Queue::create(settings, Some(name))
+    pub fn named(
+        settings: Settings,
+        name: impl Fn(&V) -> String + Send + Sync + 'static,
+    ) -> Result<Self, Error> {
+        Queue::create(settings, Some(Box::new(name)))
     }
 
-    fn create(settings: Settings, name: Option<fn(&V) -> String>) -> Result<Self, Error> {
+    fn create(settings: Settings, name: Option<Name<V>>) -> Result<Self, Error> {
         settings.check()?;
         let (metric, store) = (settings.name, Mutex::new(Store::new(settings)));
         let (hasher, pushed) = (RandomState::new(), Notify::new());
@@ -157,8 +163,12 @@ impl<K: Hash + Eq + Clone + Display, V> Queue<K, V> {
             // What is called by its user must not cost the items.
             let shown = |text: &dyn Fn() -> String| panics::catch(text).ok();
             let key = shown(&|| key.to_string()).unwrap_or_else(|| "a key that cannot be shown".to_owned());
-            let id =
-                self.0.name.and_then(|name| shown(&|| name(value))).unwrap_or_else(|| format!("#{number}"));
+            let id = self
+                .0
+                .name
+                .as_ref()
+                .and_then(|name| shown(&|| name(value)))
+                .unwrap_or_else(|| format!("#{number}"));
             telemetry::expired(self.0.metric, &key, &id, *age, expired.max_age);
         }
         if let Some(alarm) = &swept.alarm {
