@@ -120,9 +120,10 @@ async fn every_fault_ends_within_the_deadline_with_nothing_else_set() {
 async fn a_watch_of_a_dead_server_sends_no_more_than_its_breaker_lets_through() {
     let server = FaultServer::start(&["no-answer"]).expect("a port");
     let url = server.url("no-answer").expect("it was started");
-    // Five attempts of 100 ms open the circuit; it stays open for longer than the rest of the calls takes.
+    // Five attempts of 100 ms open the circuit. It stays open for longer than the rest of the calls takes, and than a
+    // call has time to wait for.
     let limits =
-        ["--attempt", "100ms", "--deadline", "1s", "--retries", "0", "--repeat", "12", "--every", "0s"];
+        ["--attempt", "100ms", "--deadline", "500ms", "--retries", "0", "--repeat", "12", "--every", "0s"];
     let ran = run("fetch", &[&[url, "--json"], &limits[..]].concat()).await;
     let calls = ran.objects();
     assert_eq!((calls.len(), ran.code), (12, Some(1)), "{ran:?}");
