@@ -10,7 +10,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use tokio::runtime::Builder;
+use tokio::runtime::{Builder, Runtime};
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{Instant, sleep, timeout};
 use unwedge::retry::{self, Backoff};
@@ -173,6 +173,17 @@ enum Around {
 /// How far a call gets on a runtime that ends.
 const BEGUN: Duration = Duration::from_millis(20);
 
+/// A runtime that ends without waiting for anybody, also where the call on it is dropped.
+struct Ends(Option<Runtime>);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
 impl Around {
     fn draw(rng: &mut Rng) -> Around {
         match rng.usize(..64) {
@@ -203,10 +214,11 @@ impl Around {
                 let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build();
                 let Ok(runtime) = runtime else { return End::Dropped };
                 let handle = runtime.handle().clone();
+                let ends = Ends(Some(runtime));
                 #[expect(clippy::disallowed_methods, reason = "bounded by the deadline of the call")]
                 let waits = spawn_blocking(move || handle.block_on(call(&client, &url)));
                 sleep(BEGUN).await;
-                runtime.shutdown_background();
+                drop(ends);
                 waits.await.unwrap_or(End::Failed)
             }
         }
