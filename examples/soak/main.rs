@@ -27,7 +27,7 @@ makes others beside work that is always ready or on a runtime that ends. Then it
 
 Usage: soak [options]
 
-  --calls 10000   so many calls, after a tenth as many to warm up
+  --calls 10000   so many calls, after a tenth as many to warm up, at most 1000
   --at-once 128   so many at the same time
   --for DURATION  begins no call after this time
   --seed N        fixes which calls are dropped, and when
@@ -41,6 +41,8 @@ Exit code: 0 when all was back at its base line, 1 when something was left, 2 fo
 
 /// What is closed in the background, such as the far ends of connections, has so long to be gone.
 const SETTLE: Duration = Duration::from_secs(20);
+/// So many calls warm up at the most: every fault has been met by then.
+const WARM: usize = 1000;
 /// Between two lines of progress where there is no terminal.
 const SAY_EVERY: Duration = Duration::from_secs(10);
 
@@ -111,7 +113,7 @@ async fn soak(options: &Options) -> Result<ExitCode, Stop> {
     let ends = options.run_for.map(|run_for| began + run_for);
 
     let mut before = Census::take(&load);
-    load.run(options.calls.div_ceil(10), options.at_once, ends).await;
+    load.run(options.calls.div_ceil(10).min(WARM), options.at_once, ends).await;
     before.memory = census::resident();
     let warm = load.tally();
 
