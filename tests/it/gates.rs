@@ -255,9 +255,11 @@ async fn a_quota_in_each_minute_is_used_up_and_hardly_ever_exceeded() {
 
 /// Calls that succeed of 2 000 at this rate, a second, where one of five replicas says 503.
 async fn one_of_five(header: Option<&'static str>, stack: StackBuilder, rate: f64) -> u32 {
-    let die = Arc::new(Mutex::new(fastrand::Rng::with_seed(5)));
-    let inner = tower::service_fn(move |_: Request<Full<Bytes>>| {
-        let down = die.lock().unwrap().u32(..5) == 0;
+    /// Which replica each attempt of a call meets: the same ones whatever the waits between them.
+    #[derive(Clone)]
+    struct Die(Arc<Mutex<fastrand::Rng>>);
+    let inner = tower::service_fn(move |request: Request<Full<Bytes>>| {
+        let down = request.extensions().get::<Die>().unwrap().0.lock().unwrap().u32(..5) == 0;
         async move {
             sleep(5 * MS).await;
             let mut answer = Response::new(Full::<Bytes>::default());
@@ -272,9 +274,10 @@ async fn one_of_five(header: Option<&'static str>, stack: StackBuilder, rate: f6
     });
     let service = stack.build().unwrap().layer(inner);
     let mut calls = JoinSet::new();
-    for _ in 0..2_000 {
-        let service = service.clone();
-        calls.spawn(async move { call(&service, get("/jobs")).await.is_ok_and(|a| a.status() == 200) });
+    for n in 0..2_000 {
+        let die = Die(Arc::new(Mutex::new(fastrand::Rng::with_seed(n))));
+        let (service, request) = (service.clone(), with(get("/jobs"), die));
+        calls.spawn(async move { call(&service, request).await.is_ok_and(|a| a.status() == 200) });
         sleep(Duration::from_secs_f64(1.0 / rate)).await;
     }
     calls.join_all().await.into_iter().map(u32::from).sum()
