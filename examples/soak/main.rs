@@ -27,7 +27,7 @@ makes others beside work that is always ready or on a runtime that ends. Then it
 
 Usage: soak [options]
 
-  --calls 10000   so many calls, after a tenth as many to warm up, at most 1000
+  --calls 10000   so many calls, after a tenth as many to warm up, at most 20000
   --at-once 128   so many at the same time
   --for DURATION  begins no call after this time
   --seed N        fixes which calls are dropped, and when
@@ -41,8 +41,8 @@ Exit code: 0 when all was back at its base line, 1 when something was left, 2 fo
 
 /// What is closed in the background, such as the far ends of connections, has so long to be gone.
 const SETTLE: Duration = Duration::from_secs(20);
-/// So many calls warm up at the most: every fault has been met by then.
-const WARM: usize = 1000;
+/// So many calls warm up at the most: by then the allocator holds as much as it ever will.
+const WARM: usize = 20_000;
 /// Between two lines of progress where there is no terminal.
 const SAY_EVERY: Duration = Duration::from_secs(10);
 
