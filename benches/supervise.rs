@@ -8,7 +8,7 @@ use std::future::pending;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
-use unwedge::supervise::{Heart, OnReturn, Supervisor};
+use unwedge::supervise::{Heartbeat, OnReturn, Supervisor};
 
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -52,7 +52,7 @@ async fn heartbeats() -> Vec<Row> {
     let rows = Arc::new(Mutex::new(Vec::new()));
     let results = Arc::clone(&rows);
     let mut crew = Supervisor::new();
-    crew.spawn("measured", HOUR, move |heart: Heart| {
+    crew.spawn("measured", HOUR, move |heart: Heartbeat| {
         let beat =
             Row { name: "beat", value: Some(median_of(|| heart.beat())), unit: "ns", wanted: "under 50" };
         let progress = Row {

@@ -80,7 +80,7 @@ let jobs: Vec<String> = client.get("https://api.example.com/jobs").send().await?
 //! | [`CallOptions`], [`Collect`], [`Group`], [`Label`], [`retry::Idempotent`] | wishes of one request, as its extensions |
 //! | [`Body`], [`Attempts`] | the one body type, and how a response came about |
 //! | [`Error`], [`ErrorKind`], [`Phase`] | what failed, where, and what the attempts before died of |
-//! | [`retry::Settings`], [`breaker::Settings`], [`preflight::Settings`] | how calls are repeated, when an origin is left alone, how it is asked for its health |
+//! | [`retry::Settings`], [`breaker::Settings`], [`health::Settings`] | how calls are repeated, when an origin is left alone, how it is asked for its health |
 //! | [`breaker::Breaker`] | a circuit breaker for anything else |
 //! | [`manual`] | why the order, why the defaults, what every error means |
 //!
@@ -139,12 +139,17 @@ pub mod metrics {
     //! [`manual::metrics`](crate::manual::metrics) lists all of them.
     pub use crate::telemetry::{Kind, METRICS, Metric, record};
 }
+#[cfg(feature = "supervise")]
+pub mod child;
+pub mod health;
 mod options;
 mod origin;
-pub mod preflight;
+#[cfg(feature = "supervise")]
+pub mod queue;
 #[cfg(feature = "reqwest")]
 pub mod reqwest;
 pub mod retry;
+mod reuse;
 #[cfg(feature = "sse")]
 pub mod sse;
 pub mod stack;
@@ -157,7 +162,8 @@ mod telemetry;
 pub mod testing;
 #[cfg(any(feature = "client", feature = "reqwest"))]
 mod tls;
-mod wire;
+#[cfg(feature = "client")]
+mod transport;
 
 pub use body::{Attempts, Body};
 pub use bounded::{Bounded, Vouched, vouch};

@@ -4,7 +4,7 @@ mod authority;
 mod table;
 
 pub(crate) use crate::options::Label;
-pub(crate) use table::{Entry, Keep, PerOrigin};
+pub(crate) use table::{Entry, Evictable, PerOrigin};
 
 use crate::Error;
 use crate::sync::Arc;

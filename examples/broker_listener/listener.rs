@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use unwedge::admin::Admin;
 use unwedge::retry::{Backoff, Delays};
-use unwedge::supervise::Heart;
+use unwedge::supervise::Heartbeat;
 use unwedge::{Error, within};
 
 /// After a step that failed, growing while they fail.
@@ -73,7 +73,7 @@ impl Listener {
     ///
     /// # Errors
     /// Where the broker will not have this listener: whether that stays so is found out by another run.
-    pub(crate) async fn run(&mut self, heart: &Heart) -> Result<(), Error> {
+    pub(crate) async fn run(&mut self, heart: &Heartbeat) -> Result<(), Error> {
         tokio::select! {
             biased;
             // A step may be cut anywhere: what it had begun stands in `self`.
@@ -82,7 +82,7 @@ impl Listener {
         }
     }
 
-    async fn work(&mut self, heart: &Heart) -> Result<(), Error> {
+    async fn work(&mut self, heart: &Heartbeat) -> Result<(), Error> {
         let mut pauses = self.backoff.delays();
         loop {
             // Signs of life and none of progress: a broker that is down is no fault of a listener that asks it.
@@ -106,7 +106,7 @@ impl Listener {
     }
 
     /// What is missing is made, what is open is settled, then the next job is waited for.
-    async fn step(&mut self, heart: &Heart) -> Result<(), Error> {
+    async fn step(&mut self, heart: &Heartbeat) -> Result<(), Error> {
         let token = self.token().await?;
         heart.beat();
         let session = self.session(&token).await?;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::time::Instant;
-use unwedge::supervise::Heart;
+use unwedge::supervise::Heartbeat;
 use unwedge::{Client, Error};
 
 #[derive(Clone)]
@@ -30,7 +30,7 @@ pub(crate) struct Counts {
 
 impl Agent {
     /// Ticks that pass during a check-in are skipped.
-    pub(crate) async fn run(mut self, heart: Heart) {
+    pub(crate) async fn run(mut self, heart: Heartbeat) {
         let base = Instant::now();
         let mut tick = 0;
         let mut down = None;

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::time::Instant;
 use unwedge::config::HealthCheck;
-use unwedge::supervise::Heart;
+use unwedge::supervise::Heartbeat;
 use unwedge::{Client, Limits, breaker, retry};
 
 /// The loop beside the check-ins. Those are checked by their own stack as well, before an attempt is made; this one sees
@@ -51,7 +51,7 @@ impl Health {
         self.interval
     }
 
-    pub(crate) async fn run(self, heart: Heart) {
+    pub(crate) async fn run(self, heart: Heartbeat) {
         let mut down: Option<Instant> = None;
         loop {
             let began = Instant::now();

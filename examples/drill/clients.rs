@@ -10,7 +10,7 @@ use plain_retry::PlainRetry;
 use std::time::Duration;
 use unwedge::client::Network;
 use unwedge::retry::{Backoff, Jitter};
-use unwedge::{Client, Error, Limits, breaker, long_poll, preflight, retry};
+use unwedge::{Client, Error, Limits, breaker, health, long_poll, retry};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Which {
@@ -127,7 +127,7 @@ fn unwedge(manner: Manner, http2: bool) -> Result<Client, Error> {
             let patient = backoff(5, 20).jitter(Jitter::None);
             let retry =
                 retry::Settings::default().max_retries(10).backoff(patient).wait_when_refused(outside(1800));
-            let health = preflight::Settings::new("/health").interval(outside(30)).timeout(outside(5));
+            let health = health::Settings::new("/health").interval(outside(30)).timeout(outside(5));
             client
                 .retry(retry)
                 .breaker(breaker.open(Backoff::constant(outside(30))).half_open(3, 1))

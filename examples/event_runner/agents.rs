@@ -5,9 +5,9 @@ use crate::runner::Runner;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
+use unwedge::child::{Command, Outcome};
 use unwedge::duration::human;
-use unwedge::supervise::Heart;
-use unwedge::supervise::child::{Command, Outcome};
+use unwedge::supervise::Heartbeat;
 
 /// From SIGTERM to SIGKILL.
 pub(crate) const GRACE: Duration = Duration::from_secs(5);
@@ -15,7 +15,7 @@ pub(crate) const GRACE: Duration = Duration::from_secs(5);
 pub(crate) const SPARE: Duration = Duration::from_secs(1);
 
 /// Runs agents until the program ends, and then lets the last one end.
-pub(crate) async fn work(runner: Arc<Runner>, heart: Heart) {
+pub(crate) async fn work(runner: Arc<Runner>, heart: Heartbeat) {
     loop {
         let item = {
             let _parked = heart.parked("no event waits for an agent");
@@ -34,7 +34,7 @@ pub(crate) async fn work(runner: Arc<Runner>, heart: Heart) {
     }
 }
 
-async fn handle(runner: &Runner, heart: &Heart, cluster: Arc<str>, incident: Incident) {
+async fn handle(runner: &Runner, heart: &Heartbeat, cluster: Arc<str>, incident: Incident) {
     let permit = match runner.breaker.acquire() {
         Ok(permit) => permit,
         Err(refused) => {

@@ -9,8 +9,8 @@ use metrics::histogram;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
-use unwedge::supervise::child::Outcome;
-use unwedge::supervise::queue::Counts;
+use unwedge::child::Outcome;
+use unwedge::queue::Counts;
 
 pub(crate) struct Book {
     daemon: Daemon,

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use unwedge::retry::{Backoff, Jitter};
 use unwedge::sse::{self, Event, Phase, Status};
-use unwedge::supervise::Heart;
+use unwedge::supervise::Heartbeat;
 use unwedge::{Body, BoxError, Client, breaker};
 
 /// A larger event is left out. Its stream goes on.
@@ -20,7 +20,11 @@ const REMEMBERED: usize = 10_000;
 
 /// Reads one server's events until the program ends. Where it fails for good it is started again, and goes on behind the
 /// last event that was taken over, with what the failed stream remembers: no event is handled twice.
-pub(crate) async fn follow(runner: Arc<Runner>, server: Arc<Server>, heart: Heart) -> Result<(), BoxError> {
+pub(crate) async fn follow(
+    runner: Arc<Runner>,
+    server: Arc<Server>,
+    heart: Heartbeat,
+) -> Result<(), BoxError> {
     let mut stream = match server.takes_stream() {
         Some(stream) => stream,
         None => connect(&runner, &server)?,

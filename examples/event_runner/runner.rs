@@ -17,9 +17,9 @@ use std::time::Duration;
 use tokio::sync::broadcast::{self, error::RecvError};
 use unwedge::admin::Admin;
 use unwedge::breaker::{self, Breaker};
+use unwedge::queue::{self, Queue};
 use unwedge::sse::EventStream;
-use unwedge::supervise::queue::{self, Queue};
-use unwedge::supervise::{Event, Heart, Supervisor};
+use unwedge::supervise::{Event, Heartbeat, Supervisor};
 
 /// How often a feed shows a sign of life while it has something to do.
 const FEED: Duration = Duration::from_secs(30);
@@ -119,7 +119,7 @@ impl Runner {
     }
 
     /// What is too old leaves the queue.
-    async fn sweeps(self: Arc<Self>, servers: Arc<[Arc<Server>]>, heart: Heart) {
+    async fn sweeps(self: Arc<Self>, servers: Arc<[Arc<Server>]>, heart: Heartbeat) {
         loop {
             assert!(!self.panics.swap(false, Ordering::Relaxed), "--break sweeper");
             for expired in self.queue.sweep().expired {

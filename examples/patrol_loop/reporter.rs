@@ -4,7 +4,7 @@ use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Mutex, mpsc};
-use unwedge::supervise::Heart;
+use unwedge::supervise::Heartbeat;
 use unwedge::{Client, Error};
 
 /// A report, and a sign of life, this often.
@@ -24,7 +24,7 @@ impl Reporter {
     }
 
     /// Ends where the server says that it wants no more: nobody asked for that end, and it is started again.
-    pub(crate) async fn run(self, heart: Heart) -> Result<(), Error> {
+    pub(crate) async fn run(self, heart: Heartbeat) -> Result<(), Error> {
         let mut found = self.found.lock().await;
         while heart.rest(EVERY).await {
             let mut findings = Vec::new();

@@ -4,7 +4,7 @@ use crate::common::daemon::Daemon;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use std::time::Duration;
-use unwedge::supervise::{Heart, Liveness};
+use unwedge::supervise::{Heartbeat, Liveness};
 use unwedge::{Client, Error};
 
 const PLANS: [&str; 2] = ["free", "paid"];
@@ -29,7 +29,7 @@ struct Tenant {
 
 impl Parts {
     /// Carries events on.
-    pub(crate) async fn relay(self, heart: Heart) -> Result<(), Error> {
+    pub(crate) async fn relay(self, heart: Heartbeat) -> Result<(), Error> {
         while heart.rest(self.tick).await {
             let events: Vec<String> = self.get(&self.bounded, "events").await?;
             tracing::debug!(events = events.len(), "carried on");
@@ -39,7 +39,7 @@ impl Parts {
     }
 
     /// Says who is stale. It needs nobody else, and so works while everything else is down.
-    pub(crate) async fn monitor(self, heart: Heart, liveness: Liveness) {
+    pub(crate) async fn monitor(self, heart: Heartbeat, liveness: Liveness) {
         let mut before = 0;
         while heart.rest(self.tick).await {
             let stale: Vec<_> = liveness.snapshot().into_iter().filter(|subsystem| subsystem.stale).collect();
@@ -53,7 +53,7 @@ impl Parts {
     }
 
     /// Looks at every tenant, and panics at one whose plan there is not: a mistake, left in on purpose.
-    pub(crate) async fn sweep(self, heart: Heart) -> Result<(), Error> {
+    pub(crate) async fn sweep(self, heart: Heartbeat) -> Result<(), Error> {
         while heart.rest(self.tick).await {
             let tenants: Vec<Tenant> = self.get(&self.bounded, "tenants").await?;
             for tenant in tenants {
@@ -65,7 +65,7 @@ impl Parts {
     }
 
     /// Waits for the server without a bound, and without a word about it: a mistake, left in on purpose.
-    pub(crate) async fn schedule(self, heart: Heart) -> Result<(), Error> {
+    pub(crate) async fn schedule(self, heart: Heartbeat) -> Result<(), Error> {
         while heart.rest(self.tick).await {
             let due: Vec<String> = self.get(&self.unbounded, "schedule").await?;
             tracing::debug!(due = due.len(), "scheduled");
@@ -75,7 +75,7 @@ impl Parts {
     }
 
     /// Computes on its thread, for as long as there are channels: a mistake, left in on purpose.
-    pub(crate) async fn channels(self, heart: Heart) -> Result<(), Error> {
+    pub(crate) async fn channels(self, heart: Heartbeat) -> Result<(), Error> {
         while heart.rest(self.tick).await {
             let channels: u32 = self.get(&self.apart, "channels").await?;
             for _ in 0..channels {
@@ -91,7 +91,7 @@ impl Parts {
         response.error_for_status().await?.json().await
     }
 
-    fn worked(&self, heart: &Heart) {
+    fn worked(&self, heart: &Heartbeat) {
         heart.progress();
         self.daemon.tell(&self.daemon.event("tick").with("name", heart.name()));
     }

@@ -1,6 +1,6 @@
 //! What may be sent twice: known body types are recognised at run time, so that no bound stands on a user's body.
 
-use super::Body;
+use crate::body::Body;
 use crate::error::BoxError;
 use bytes::Bytes;
 use http_body::Body as _;

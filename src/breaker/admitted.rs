@@ -1,7 +1,7 @@
 //! One admitted call as the breaker sees it, without a handle to the breaker: whoever holds it brings that along.
 
-use super::Breaker;
-use super::values::{Outcome, Ticket};
+use crate::breaker::Breaker;
+use crate::breaker::values::{Outcome, Ticket};
 use std::time::Duration;
 use tokio::time::Instant;
 

@@ -2,8 +2,8 @@
 //!
 //! `now` is given where it can be; `drop` reads the clock, which stands still.
 
+use super::counter::ShardedCounter;
 use super::registry::Breaker;
-use super::tally::Tally;
 use super::{Outcome, Permit, Phase, Settings};
 use crate::retry::Backoff;
 use crate::sync::{Arc, explore};
@@ -27,7 +27,7 @@ fn permit(breaker: &Breaker) -> Permit {
     breaker.acquire_owned().expect("admitted")
 }
 
-fn taken(tally: &Tally, generation: u32) -> u64 {
+fn taken(tally: &ShardedCounter, generation: u32) -> u64 {
     tally.take(generation).map(|(count, _)| count).sum()
 }
 
@@ -50,7 +50,7 @@ fn half_open(places: u32) -> Breaker {
 #[test]
 fn successes_are_counted_once_whoever_carries_them_away() {
     explore(3, || {
-        let tally = Arc::new(Tally::default());
+        let tally = Arc::new(ShardedCounter::default());
         let threads = [0, 0].map(|generation| {
             let tally = Arc::clone(&tally);
             thread::spawn(move || assert!(tally.add(generation, 1)))
@@ -64,7 +64,7 @@ fn successes_are_counted_once_whoever_carries_them_away() {
 #[test]
 fn a_success_of_an_older_generation_is_never_counted_in_a_newer_one() {
     explore(3, || {
-        let tally = Arc::new(Tally::default());
+        let tally = Arc::new(ShardedCounter::default());
         let threads = [0, 1].map(|generation| {
             let tally = Arc::clone(&tally);
             thread::spawn(move || assert!(tally.add(generation, 1)))

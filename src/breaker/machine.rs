@@ -5,13 +5,13 @@
 
 mod judge;
 
-use super::chance::Chance;
-use super::pace::Pace;
-use super::rules::Rules;
-use super::slots::{Due, Slots};
-use super::values::{Change, Changes, Lease, Outcome, PARKED, Place, Refused, State, Ticket};
-use super::window::{Totals, Window};
-use super::{Phase, Reason};
+use crate::breaker::chance::Chance;
+use crate::breaker::latency::LatencyWindow;
+use crate::breaker::leases::{Due, ProbeLeases};
+use crate::breaker::rules::Rules;
+use crate::breaker::values::{Change, Changes, Lease, Outcome, PARKED, Place, Refused, State, Ticket};
+use crate::breaker::window::{Totals, Window};
+use crate::breaker::{Phase, Reason};
 use crate::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -40,10 +40,10 @@ pub(crate) struct Machine {
     until: Instant,
     reopenings: u32,
     last_wait: Duration,
-    slots: Slots,
+    slots: ProbeLeases,
     passed: u32,
     expired_leases: u64,
-    pace: Pace,
+    pace: LatencyWindow,
 }
 
 impl Machine {
@@ -64,10 +64,10 @@ impl Machine {
             until: now,
             reopenings: 0,
             last_wait: Duration::ZERO,
-            slots: Slots::default(),
+            slots: ProbeLeases::default(),
             passed: 0,
             expired_leases: 0,
-            pace: Pace::new(now),
+            pace: LatencyWindow::new(now),
         }
     }
 
@@ -84,7 +84,7 @@ impl Machine {
         self.until
     }
 
-    pub(crate) fn pace(&self) -> &Pace {
+    pub(crate) fn pace(&self) -> &LatencyWindow {
         &self.pace
     }
 

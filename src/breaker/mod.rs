@@ -41,29 +41,30 @@
 
 mod admitted;
 mod chance;
+mod counter;
+mod handle;
+mod latency;
+mod leases;
 #[cfg(all(test, unwedge_loom))]
 mod loom_models;
 mod machine;
-mod pace;
 mod permit;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod reference;
-mod registry;
 mod rules;
 mod settings;
-mod slots;
-mod tally;
+mod shared;
+mod state_word;
 #[cfg(test)]
 mod tests;
 mod values;
 mod window;
-mod word;
 
 pub(crate) use admitted::Admitted;
 pub use permit::Permit;
-pub use registry::Breaker;
 pub(crate) use rules::Rules;
 pub use settings::{Ratio, Settings};
+pub use shared::Breaker;
 pub(crate) use values::{Lease, Outcome};
 
 use crate::options::Group;

@@ -1,8 +1,8 @@
 //! The right to make one call, which reports itself.
 
-use super::Breaker;
-use super::admitted::Admitted;
-use super::values::{Outcome, Ticket};
+use crate::breaker::Breaker;
+use crate::breaker::admitted::Admitted;
+use crate::breaker::values::{Outcome, Ticket};
 use std::borrow::Borrow;
 use std::fmt;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use tokio::time::Instant;
 /// Say how the call went with [`success`](Permit::success), [`failure`](Permit::failure),
 /// [`timed_out`](Permit::timed_out) or [`neutral`](Permit::neutral). A permit that is dropped without a word, because the future that held it was given
 /// up by its caller, reports itself: when nothing was [`heard`](Permit::heard) for
-/// [`hang_after`](super::Settings::hang_after) (or twice the slowest success of the last minute) the server hung and
+/// [`hang_after`](crate::breaker::Settings::hang_after) (or twice the slowest success of the last minute) the server hung and
 /// that counts towards the run of failures, otherwise nothing is recorded. Dropped by a panic, it is a failure. In
 /// every case a half-open circuit gets its place back.
 ///
@@ -74,7 +74,7 @@ impl<B: Borrow<Breaker>> Permit<B> {
     }
 
     /// Counts this call as a failure now, once, if it has been in flight for as long as
-    /// [`overdue_after`](super::Settings::overdue_after) says; otherwise, and where that is off, nothing happens.
+    /// [`overdue_after`](crate::breaker::Settings::overdue_after) says; otherwise, and where that is off, nothing happens.
     pub fn overdue(&mut self) {
         if let Some(call) = &mut self.call {
             call.note_overdue(self.breaker.borrow(), Instant::now());

@@ -7,8 +7,8 @@ mod play;
 
 pub use play::check;
 
-use super::Phase;
-use super::values::{Outcome, Place, Refused, State};
+use crate::breaker::Phase;
+use crate::breaker::values::{Outcome, Place, Refused, State};
 use history::{Plan, TICK, ticks};
 use std::time::Duration;
 

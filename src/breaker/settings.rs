@@ -4,8 +4,8 @@ mod ratio;
 
 pub use ratio::Ratio;
 
-use super::rules::{LEASE_GRACE, RatioRule, Rules};
 use crate::Error;
+use crate::breaker::rules::{LEASE_GRACE, RatioRule, Rules};
 use crate::duration::{LONGEST, human};
 use crate::retry::{Backoff, Jitter};
 use std::time::Duration;
@@ -141,14 +141,14 @@ impl Settings {
     /// later failure does not count again, its later success ends the run of failures. Must be shorter than the
     /// attempt limit. Off by default.
     ///
-    /// A stack has a timer for it; for a breaker used alone see [`Permit::overdue`](super::Permit::overdue).
+    /// A stack has a timer for it; for a breaker used alone see [`Permit::overdue`](crate::breaker::Permit::overdue).
     pub fn overdue_after(mut self, limit: Duration) -> Settings {
         self.overdue_after = Some(limit);
         self
     }
 
     /// Starts every breaker disabled: all calls are admitted, nothing is recorded, until
-    /// [`reset`](super::Breaker::reset). Default false.
+    /// [`reset`](crate::breaker::Breaker::reset). Default false.
     pub fn disabled(mut self, disabled: bool) -> Settings {
         self.disabled = disabled;
         self

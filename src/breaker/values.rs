@@ -1,7 +1,7 @@
 //! What goes into the machine and comes out of it.
 
-use super::window::Totals;
-use super::{Phase, Reason};
+use crate::breaker::window::Totals;
+use crate::breaker::{Phase, Reason};
 use std::time::Duration;
 use tokio::time::Instant;
 

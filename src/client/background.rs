@@ -1,11 +1,11 @@
 //! Health checks in the background: one task for each origin that the client was called with.
 
-use super::gzip::{Decoded, Decoding};
 use crate::body::Body;
 use crate::error::Error;
 use crate::origin::Origin;
 use crate::stack::Stack;
 use crate::sync::{Mutex, lock};
+use crate::transport::decode::{Decoded, Decoding};
 use http::Uri;
 use std::collections::HashMap;
 use std::fmt;

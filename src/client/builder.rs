@@ -1,23 +1,23 @@
 //! The settings of a client.
 
-use super::background::Background;
-#[cfg(test)]
-use super::connect::Dial;
-use super::connect::resolve::Resolver;
-use super::connect::tls::{Https, Tls};
-use super::connect::{Connector, Way, tcp};
-use super::gzip::Decoding;
-use super::network::Network;
-use super::pool::Pool;
-use super::suspend::Wall;
-use super::transport::Transport;
-use super::{Client, Redirects};
+use crate::client::background::Background;
+use crate::client::{Client, Redirects};
 use crate::deadline::Limits;
 use crate::error::Error;
 use crate::stack::StackBuilder;
 #[cfg(feature = "testing")]
 use crate::testing::Pipe;
-use crate::{breaker, preflight, retry};
+use crate::transport::Transport;
+#[cfg(test)]
+use crate::transport::connect::Dial;
+use crate::transport::connect::resolve::Resolver;
+use crate::transport::connect::tls::{Https, Tls};
+use crate::transport::connect::{Connector, Way, tcp};
+use crate::transport::decode::Decoding;
+use crate::transport::network::Network;
+use crate::transport::pool::Pool;
+use crate::transport::suspend::Wall;
+use crate::{breaker, health, retry};
 use http::HeaderValue;
 use tower_layer::Layer;
 
@@ -75,9 +75,9 @@ impl ClientBuilder {
         self
     }
 
-    /// Switches the health check on: a path like `"/health"`, or [`preflight::Settings`]. Default off, because a
+    /// Switches the health check on: a path like `"/health"`, or [`health::Settings`]. Default off, because a
     /// server without a health endpoint must not lose its clients.
-    pub fn health(mut self, health: impl Into<preflight::Settings>) -> ClientBuilder {
+    pub fn health(mut self, health: impl Into<health::Settings>) -> ClientBuilder {
         self.stack = self.stack.health(health);
         self
     }

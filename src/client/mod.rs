@@ -2,21 +2,14 @@
 
 mod background;
 mod builder;
-mod connect;
-mod gzip;
-mod incoming;
-mod network;
-mod pool;
 mod redirect;
 mod request;
 mod response;
-mod suspend;
-mod transport;
 pub(crate) mod url;
 
+pub use crate::transport::connect::tls::Tls;
+pub use crate::transport::network::Network;
 pub use builder::ClientBuilder;
-pub use connect::tls::Tls;
-pub use network::Network;
 pub use redirect::Redirects;
 pub use request::{RequestBuilder, ResponseFuture, Sending};
 pub use response::Response;
@@ -28,8 +21,8 @@ use crate::error::Error;
 use crate::inflight::InFlight;
 use crate::stack::{Breakers, Stack, WorstCase};
 use crate::sync::made;
+use crate::transport::decode::Decoding;
 use background::Background;
-use gzip::Decoding;
 use http::{Method, Request};
 use std::fmt;
 use std::sync::OnceLock;

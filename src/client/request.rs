@@ -1,10 +1,10 @@
 //! One request: built, remembered where it is wrong, and sent.
 
-use super::redirect::Following;
-use super::response::Response;
-use super::url::lift_credentials;
-use super::{Client, IntoUrl};
 use crate::body::Body;
+use crate::client::redirect::Following;
+use crate::client::response::Response;
+use crate::client::url::lift_credentials;
+use crate::client::{Client, IntoUrl};
 use crate::collect::Collect;
 use crate::deadline::Deadline;
 use crate::duration;

@@ -1,7 +1,7 @@
 //! What came back.
 
-use super::url::one_line;
 use crate::body::{Attempts, Body};
+use crate::client::url::one_line;
 use crate::collect::{coded, declared};
 use crate::deadline::Timer;
 use crate::duration::human;

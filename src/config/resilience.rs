@@ -3,7 +3,7 @@
 use super::{Retry, period};
 use crate::retry::Backoff;
 use crate::stack::StackBuilder;
-use crate::{StackLayer, breaker, preflight, retry};
+use crate::{StackLayer, breaker, health, retry};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -96,7 +96,7 @@ pub struct CircuitBreaker {
     pub close_after: u32,
 }
 
-/// See [`preflight::Settings`](crate::preflight::Settings).
+/// See [`health::Settings`](crate::health::Settings).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
@@ -204,11 +204,11 @@ impl CircuitBreaker {
 
 impl HealthCheck {
     /// As the stack takes them; `None` where there is no check.
-    pub fn settings(&self) -> Option<preflight::Settings> {
+    pub fn settings(&self) -> Option<health::Settings> {
         if !self.enabled.unwrap_or(self.path.is_some()) {
             return None;
         }
         let path = self.path.as_deref().unwrap_or("/health");
-        Some(preflight::Settings::new(path).interval(self.interval).timeout(self.timeout))
+        Some(health::Settings::new(path).interval(self.interval).timeout(self.timeout))
     }
 }

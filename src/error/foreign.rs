@@ -1,7 +1,7 @@
 //! What an error of another crate says, read from its whole chain of causes.
 
 use super::{BoxError, Error, ErrorKind, Phase};
-use crate::wire::Meter;
+use crate::reuse::Meter;
 use std::error::Error as StdError;
 use std::io;
 

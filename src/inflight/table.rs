@@ -1,9 +1,9 @@
 //! The table itself: a slab of calls behind one short lock, and beside it what changes in mid-call.
 
-use super::member::Member;
-use super::seen::Seen;
 use crate::LongPoll;
 use crate::error::Phase;
+use crate::inflight::copy::Seen;
+use crate::inflight::owner::Owner;
 use crate::origin::Target;
 use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use crate::sync::{Arc, Mutex, MutexGuard, lock};
@@ -20,7 +20,7 @@ pub(crate) struct Details {
     pub(crate) deadline: Option<Instant>,
     pub(crate) attempts_allowed: u32,
     pub(crate) long_poll: Option<LongPoll>,
-    pub(crate) subsystem: Option<Arc<Member>>,
+    pub(crate) subsystem: Option<Arc<Owner>>,
 }
 
 /// Entries behind one short lock; what changes in mid-call is written to atomics beside them.

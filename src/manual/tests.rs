@@ -3,7 +3,7 @@
 use crate::deadline::Limits;
 use crate::duration::human;
 use crate::retry::Backoff;
-use crate::{Error, ErrorKind, Phase, breaker, longpoll, preflight, retry};
+use crate::{Error, ErrorKind, Phase, breaker, health, longpoll, retry};
 use std::time::Duration;
 
 const DEFAULTS: &str = include_str!("defaults.md");
@@ -93,7 +93,7 @@ fn the_settings_of_the_breaker_are_those_of_the_code() {
     constant(judge, "EVENT: Duration = Duration::from_millis(100)", "one event", "100 ms");
     let values = include_str!("../breaker/values.rs");
     constant(values, "PARKED: Duration = Duration::from_secs(1)", "parked long poll", "1 s");
-    let admission = include_str!("../stack/life/admission.rs");
+    let admission = include_str!("../stack/call/admission.rs");
     constant(admission, "TURN: Duration = Duration::from_secs(1)", "turn of a probe", "1 s");
     default_is("`open`", spaced(rules.open.ceiling(0)));
     default_is("`open` multiplier", growth(&rules.open));
@@ -121,15 +121,15 @@ fn the_settings_of_the_breaker_are_those_of_the_code() {
 
 #[test]
 fn the_settings_of_the_health_check_are_those_of_the_code() {
-    let health = preflight::Settings::new("/health");
+    let health = health::Settings::new("/health");
     default_is("`interval`", spaced(health.interval));
     default_is("`timeout`", spaced(health.timeout));
     let accepted = |code| http::StatusCode::from_u16(code).is_ok_and(|status| (health.accept)(status));
     assert!((100..=999).all(|code| accepted(code) == (200..300).contains(&code)));
     default_is("`accept`", "2xx");
-    assert_eq!(health.mode, preflight::Mode::OnDemand);
+    assert_eq!(health.mode, health::Mode::OnDemand);
     default_is("`mode`", "on demand");
-    let down = preflight::verdict::Verdict::new(health.interval);
+    let down = health::state::Verdict::new(health.interval);
     let (mut down, now) = (down, tokio::time::Instant::now());
     down.failed(now);
     default_is("first \"down\"", spaced(down.next_check().expect("a failed check is known") - now));
@@ -174,11 +174,11 @@ fn every_phase_of_a_call_has_its_place_among_the_failure_modes() {
 /// What no setting reaches stands in a constant of the file that uses it.
 #[test]
 fn the_constants_are_those_of_the_code() {
-    let stack = include_str!("../stack/wait.rs");
+    let stack = include_str!("../stack/call/timers.rs");
     constant(stack, "BYTES: usize = 4096", "bytes read of a response that is thrown away", "4096 bytes");
     constant(stack, "DRAIN: Duration = Duration::from_millis(100)", "time for reading them", "100 ms");
-    let limits = include_str!("../stack/life/limits.rs");
-    let gaps = include_str!("../stack/gaps.rs");
+    let limits = include_str!("../stack/call/limits.rs");
+    let gaps = include_str!("../stack/pacing/polls.rs");
     constant(gaps, "AT_ONCE: Duration = Duration::from_millis(100)", "gap after an empty answer", "100 ms");
     constant(limits, "SPREAD: f64 = 0.1", "`open` jitter", "10 %");
     let shared = include_str!("../stack/shared.rs");
@@ -198,7 +198,7 @@ fn the_constants_are_those_of_the_code() {
     constant(response, "CAP: u64 = 8 << 20", read, "8388608 bytes");
     constant(response, "SHOWN: usize = 1024", "body shown by `error_for_status`", "1024 bytes");
     constant(response, "READ: Duration = Duration::from_secs(1)", "time for reading it", "1 s");
-    let tcp = include_str!("../client/connect/tcp.rs");
+    let tcp = include_str!("../transport/connect/tcp.rs");
     constant(tcp, "KEEP_ALIVE: Duration = Duration::from_secs(15)", "TCP keep-alive", "15 s");
     constant(tcp, "PROBES: u32 = 3", "TCP keep-alive probes", "3");
     constant(
@@ -212,9 +212,9 @@ fn the_constants_are_those_of_the_code() {
 }
 
 fn the_client() {
-    let transport = include_str!("../client/transport.rs");
+    let transport = include_str!("../transport/mod.rs");
     constant(transport, "INFORMATIONAL: u32 = 100", "informational responses (1xx)", "100");
-    let frames = include_str!("../client/connect/frames.rs");
+    let frames = include_str!("../transport/connect/h2_flood.rs");
     assert!(frames.contains("SPAN: Duration = Duration::from_secs(60)"));
     let in_a_row = "frames of HTTP/2 in a row that get no response on";
     constant(frames, "MOST: u32 = 100_000", in_a_row, "100000 within 60 s");
@@ -224,15 +224,15 @@ fn the_client() {
     for words in words {
         assert!(FAILURE_MODES.contains(&format!("GET https://broker/session: {words}\n")), "{words}");
     }
-    let suspend = include_str!("../client/suspend.rs");
-    let proxy = include_str!("../client/connect/proxy.rs");
+    let suspend = include_str!("../transport/suspend.rs");
+    let proxy = include_str!("../transport/connect/proxy.rs");
     constant(proxy, "ANSWER: usize = 8 * 1024", "answer of a proxy", "8192 bytes");
-    let resolve = include_str!("../client/connect/resolve.rs");
+    let resolve = include_str!("../transport/connect/resolve.rs");
     constant(resolve, "THREADS: usize = 4", "names resolved at a time", "4");
     constant(resolve, "WAITING: usize = 256", "names that wait for it", "256");
     let tls = include_str!("../tls.rs");
     constant(tls, "ALPN: &[&[u8]] = &[b\"h2\", b\"http/1.1\"]", "version of HTTP", "h2, http/1.1");
-    let pool = include_str!("../client/pool.rs");
+    let pool = include_str!("../transport/pool.rs");
     constant(pool, "IDLE_PER_ORIGIN: usize = 64", "idle connections per origin", "64");
     constant(pool, "HEAD: u32 = 64 * 1024", "response head", "65536 bytes");
     constant(pool, "RESET_HERE: usize = 50", "HTTP/2 streams reset here", "50");
@@ -267,7 +267,7 @@ fn growth(backoff: &Backoff) -> f64 {
 #[test]
 fn the_readme_says_the_same() {
     let limits = Limits::default().resolve().unwrap();
-    let health = preflight::Settings::new("/health");
+    let health = health::Settings::new("/health");
     let retry = retry::Settings::default();
     let rules = breaker::Settings::default().rules(limits.attempt);
     for (name, bound) in [

@@ -1,7 +1,7 @@
 //! The parts of an authority (RFC 3986, section 3.2), borrowed.
 
-use super::{default_port, no_scheme};
 use crate::error::Error;
+use crate::origin::{default_port, no_scheme};
 use http::Uri;
 use http::uri::Scheme;
 use std::net::Ipv6Addr;

@@ -1,10 +1,10 @@
 //! The one map keyed by origin and group: bounded, what nobody uses leaves it, and nothing of a user's runs under its
 //! lock.
 
-use super::Origin;
-use super::authority::parts;
 use crate::error::Error;
 use crate::options::Group;
+use crate::origin::Origin;
+use crate::origin::authority::parts;
 use crate::sync::{Arc, Mutex, lock};
 use hashbrown::{DefaultHashBuilder, HashTable};
 use http::Uri;
@@ -16,7 +16,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// State that must not be forgotten while it matters.
-pub(crate) trait Keep {
+pub(crate) trait Evictable {
     /// True while forgetting this state would change how calls are treated.
     fn keep(&self) -> bool;
 
@@ -71,7 +71,7 @@ impl<T> Entry<T> {
 ///
 /// Above the soft cap, an entry that was idle for [`IDLE`] gives its place to a new one. At the hard cap a clock hand
 /// passes over the entries, takes one use away from each and evicts the first that has none left, so that busy origins
-/// outlive any number of origins seen once. What [`Keep::keep`] protects, or a caller holds, is passed over until then.
+/// outlive any number of origins seen once. What [`Evictable::keep`] protects, or a caller holds, is passed over until then.
 pub(crate) struct PerOrigin<T> {
     table: Mutex<Table<T>>,
     hasher: DefaultHashBuilder,
@@ -111,7 +111,7 @@ impl<T> Table<T> {
     }
 }
 
-impl<T: Keep> PerOrigin<T> {
+impl<T: Evictable> PerOrigin<T> {
     pub(crate) fn new(soft: usize, hard: usize) -> PerOrigin<T> {
         let table =
             Table { index: HashTable::new(), places: Vec::new(), hand: 0, recent: 0, looked: Instant::now() };

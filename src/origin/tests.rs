@@ -5,7 +5,7 @@ struct State {
     keep: bool,
 }
 
-impl Keep for State {
+impl Evictable for State {
     fn keep(&self) -> bool {
         self.keep
     }
@@ -127,7 +127,7 @@ fn groups_of_one_origin_are_entries_of_their_own() {
 #[test]
 fn what_others_build_on_is_kept_above_the_hard_cap_too() {
     struct Shared(bool);
-    impl Keep for Shared {
+    impl Evictable for Shared {
         fn keep(&self) -> bool {
             false
         }

@@ -1,14 +1,14 @@
 //! Health checks beside the calls: keeps the verdict on one origin fresh, so that no caller waits for it, and closes the
 //! circuit of an origin that nobody calls.
 
-use super::lane::Lane;
-use super::wait::Drain;
 use crate::body::empty;
 use crate::breaker::{Admitted, Outcome, Phase};
 use crate::deadline::outside;
 use crate::error::{BoxError, Error};
+use crate::health::{Answer, Settings, SingleFlight};
 use crate::origin::Entry;
-use crate::preflight::{Answer, Flight, Settings};
+use crate::stack::call::timers::Drain;
+use crate::stack::origin_state::OriginState;
 use crate::telemetry;
 use http::{Request, Response, Uri};
 use std::future::{Future, poll_fn};
@@ -28,7 +28,11 @@ const STALE: u32 = 32;
 const FAILED: Outcome = Outcome::Failure { retry_after: None };
 
 /// Runs for as long as it is polled. Dropped in mid-check it leaves the verdict unknown, and the next caller checks.
-pub(super) async fn keep_fresh<S, B, R>(service: S, lane: Arc<Entry<Lane>>, called: Uri) -> Result<(), Error>
+pub(super) async fn keep_fresh<S, B, R>(
+    service: S,
+    lane: Arc<Entry<OriginState>>,
+    called: Uri,
+) -> Result<(), Error>
 where
     S: Service<Request<B>, Response = Response<R>> + Clone,
     S::Error: Into<BoxError>,
@@ -92,7 +96,7 @@ where
 ///
 /// While the circuit is open nothing is sent. While it is half-open checks are its probes: they follow each other until
 /// they have closed or re-opened it, however fresh the verdict is.
-fn not_before(lane: &Lane, flight: &Flight, now: Instant) -> Option<Instant> {
+fn not_before(lane: &OriginState, flight: &SingleFlight, now: Instant) -> Option<Instant> {
     if lane.shared.parts.breaker {
         let circuit = lane.breaker.snapshot();
         match (circuit.phase, circuit.retry_in) {
@@ -151,8 +155,8 @@ async fn caught(check: impl Future<Output = Result<(), Broke>>) -> Result<(), Br
 
 /// The place of the one who checks, and the admission of the breaker; given back when it is dropped.
 struct Lead<'a> {
-    lane: &'a Entry<Lane>,
-    flight: &'a Flight,
+    lane: &'a Entry<OriginState>,
+    flight: &'a SingleFlight,
     number: Option<u64>,
     /// None where the layer has no breaker.
     permit: Option<Admitted>,
@@ -161,7 +165,11 @@ struct Lead<'a> {
 impl<'a> Lead<'a> {
     /// # Errors
     /// When to ask again.
-    fn take(lane: &'a Entry<Lane>, flight: &'a Flight, now: Instant) -> Result<Lead<'a>, Instant> {
+    fn take(
+        lane: &'a Entry<OriginState>,
+        flight: &'a SingleFlight,
+        now: Instant,
+    ) -> Result<Lead<'a>, Instant> {
         let mut lead = Lead { lane, flight, number: None, permit: None };
         if lane.shared.parts.breaker {
             let admitted = lane.breaker.admit(now, lane.breaker.lease());

@@ -1,16 +1,16 @@
 //! The settings of a stack, checked as a whole.
 
-use super::StackLayer;
-use super::shared::{Hub, Parts};
-use super::wishes::{Asked, RequestHead, Wishes};
 use crate::breaker;
 #[cfg(feature = "client")]
 use crate::deadline::Bounds;
 use crate::deadline::{Headers, Limits};
 use crate::error::Error;
+use crate::health;
 use crate::options::Group;
-use crate::preflight;
 use crate::retry::{self, Class, Outcome};
+use crate::stack::StackLayer;
+use crate::stack::shared::{Parts, Shared};
+use crate::stack::wishes::{Asked, RequestHead, Wishes};
 use std::fmt;
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ pub struct StackBuilder {
     pub(super) limits: Limits,
     pub(super) retry: retry::Settings,
     pub(super) breaker: breaker::Settings,
-    pub(super) health: Option<preflight::Settings>,
+    pub(super) health: Option<health::Settings>,
     pub(super) classify: Option<Classify>,
     pub(super) propagate: Option<Headers>,
     pub(super) asked: Asked,
@@ -50,9 +50,9 @@ impl StackBuilder {
         self
     }
 
-    /// Switches the health check on: a path like `"/health"`, or [`preflight::Settings`]. Default off, because a
+    /// Switches the health check on: a path like `"/health"`, or [`health::Settings`]. Default off, because a
     /// server without a health endpoint must not lose its clients.
-    pub fn health(mut self, health: impl Into<preflight::Settings>) -> StackBuilder {
+    pub fn health(mut self, health: impl Into<health::Settings>) -> StackBuilder {
         self.health = Some(health.into());
         self
     }
@@ -183,7 +183,7 @@ impl StackBuilder {
     /// Kind `Config`: zero or endless limits, an attempt above the total, a lease or window that is too short for an
     /// attempt, a health path without a slash. The message names the values and the rule.
     pub fn build(self) -> Result<StackLayer, Error> {
-        let hub = Hub::new(self, Parts::ALL)?;
+        let hub = Shared::new(self, Parts::ALL)?;
         let worst = hub.shared.worst_case();
         worst.check()?;
         if let Some(warning) = worst.warning() {
@@ -194,7 +194,7 @@ impl StackBuilder {
 
     #[cfg(feature = "client")]
     pub(crate) fn checks_in_background(&self) -> bool {
-        self.health.as_ref().is_some_and(|health| health.mode == preflight::Mode::Background)
+        self.health.as_ref().is_some_and(|health| health.mode == health::Mode::Background)
     }
 
     #[cfg(feature = "client")]
@@ -202,8 +202,8 @@ impl StackBuilder {
         self.limits.resolve()
     }
 
-    pub(super) fn build_parts(self, parts: Parts) -> Result<Arc<Hub>, Error> {
-        Ok(Arc::new(Hub::new(self, parts)?))
+    pub(super) fn build_parts(self, parts: Parts) -> Result<Arc<Shared>, Error> {
+        Ok(Arc::new(Shared::new(self, parts)?))
     }
 }
 

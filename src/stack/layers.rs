@@ -1,13 +1,13 @@
 //! One part each: the same service with only that part on, to compose in any `ServiceBuilder`.
 
-use super::Stack;
-use super::builder::StackBuilder;
-use super::lane::Breakers;
-use super::part::Part;
-use super::shared::{Hub, Parts};
 use crate::deadline::Limits;
 use crate::error::Error;
-use crate::{breaker, preflight, retry};
+use crate::stack::Stack;
+use crate::stack::builder::StackBuilder;
+use crate::stack::origin_state::Breakers;
+use crate::stack::part::Part;
+use crate::stack::shared::{Parts, Shared};
+use crate::{breaker, health, retry};
 use std::sync::Arc;
 use std::time::Duration;
 use tower_layer::Layer;
@@ -18,7 +18,7 @@ macro_rules! layer {
         ///
         /// Clones, and all services one value is applied to, share their state.
         #[derive(Clone, Debug)]
-        pub struct $name(Arc<Hub>);
+        pub struct $name(Arc<Shared>);
 
         impl<S> Layer<S> for $name {
             type Service = $service<S>;
@@ -128,7 +128,7 @@ impl HealthCheckLayer {
     ///
     /// # Errors
     /// Kind `Config` for a path without a slash and for impossible durations.
-    pub fn new(settings: impl Into<preflight::Settings>) -> Result<HealthCheckLayer, Error> {
+    pub fn new(settings: impl Into<health::Settings>) -> Result<HealthCheckLayer, Error> {
         let stack = StackBuilder::default().health(settings);
         stack.build_parts(Parts { health: true, ..Parts::default() }).map(HealthCheckLayer)
     }

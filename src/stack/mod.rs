@@ -1,41 +1,34 @@
 //! All parts in their order as one tower service.
 
 mod background;
-pub(crate) mod bounds;
 mod builder;
 mod call;
-mod claimed;
-mod gaps;
-mod gated;
-mod hop;
-pub(crate) mod lane;
+mod claims;
+mod gates;
 mod layers;
-mod life;
-mod outgoing;
+pub(crate) mod origin_state;
+mod pacing;
 mod part;
-mod read;
-mod refusals;
 mod shared;
-mod state;
 mod stream;
-mod wait;
 mod wishes;
+pub(crate) mod worst_case;
 
-pub(crate) use hop::Hop;
+pub(crate) use call::hop::Hop;
 #[cfg(feature = "client")]
-pub(crate) use hop::is_redirect;
+pub(crate) use call::hop::is_redirect;
 #[cfg(feature = "client")]
-pub(crate) use wait::Drain;
+pub(crate) use call::timers::Drain;
 
-pub use bounds::WorstCase;
 pub use builder::StackBuilder;
 pub use call::Call;
-pub use lane::Breakers;
 pub use layers::{
     AttemptLayer, CircuitBreakerLayer, DeadlineLayer, HealthCheckLayer, RetryLayer, StallLayer,
 };
+pub use origin_state::Breakers;
 pub use part::Part;
 pub use wishes::{RequestHead, Wishes};
+pub use worst_case::WorstCase;
 
 use crate::body::Body;
 use crate::bounded::{Bounded, Sealed};
@@ -44,8 +37,8 @@ use crate::inflight::InFlight;
 use crate::options::Group;
 use crate::origin::Entry;
 use http::{Request, Response};
-use lane::Lane;
-use shared::Hub;
+use origin_state::OriginState;
+use shared::Shared;
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
@@ -67,7 +60,7 @@ use tower_service::Service;
 /// let service = layer.layer(Inner);
 /// ```
 #[derive(Clone)]
-pub struct StackLayer(Arc<Hub>);
+pub struct StackLayer(Arc<Shared>);
 
 impl StackLayer {
     /// A layer with settings of your own.
@@ -136,13 +129,13 @@ impl<S> Layer<S> for StackLayer {
 #[derive(Clone)]
 pub struct Stack<S> {
     inner: S,
-    hub: Arc<Hub>,
+    hub: Arc<Shared>,
     /// The origin of the last call: most clients talk to one.
-    last: Option<Arc<Entry<Lane>>>,
+    last: Option<Arc<Entry<OriginState>>>,
 }
 
 impl<S> Stack<S> {
-    fn new(inner: S, hub: &Arc<Hub>) -> Stack<S> {
+    fn new(inner: S, hub: &Arc<Shared>) -> Stack<S> {
         Stack { inner, hub: Arc::clone(hub), last: None }
     }
 
@@ -165,7 +158,7 @@ impl<S> Stack<S> {
 impl<S> Stack<S> {
     /// Keeps the health verdict on the origin of this URL fresh for as long as the future is polled, so that no caller
     /// waits for a check: health checks in the background. Spawn it, or poll it beside your work; it ends only with an
-    /// error. `Client` does this by itself in mode [`Background`](crate::preflight::Mode::Background).
+    /// error. `Client` does this by itself in mode [`Background`](crate::health::Mode::Background).
     ///
     /// While the circuit of the origin is open nothing is sent; while it is half-open a check is a probe and its success
     /// is recorded, so that the circuit closes although nobody calls. A failed check counts once for the circuit
@@ -197,7 +190,7 @@ impl<S> Bounded for Stack<S> {}
 
 impl<S: Clone> Stack<S> {
     #[inline]
-    fn lane<B>(&mut self, request: &mut Request<B>) -> Result<Arc<Entry<Lane>>, Error> {
+    fn lane<B>(&mut self, request: &mut Request<B>) -> Result<Arc<Entry<OriginState>>, Error> {
         if !self.hub.shared.asked.is_empty() {
             self.hub.shared.asked.ask(request);
         }

@@ -1,25 +1,25 @@
 //! The service of a layer that bounds no call by itself.
 
-use super::shared::Hub;
-use super::{Breakers, Call, Stack, WorstCase};
 use crate::body::Body;
 use crate::error::{BoxError, Error};
 use crate::inflight::InFlight;
+use crate::stack::shared::Shared;
+use crate::stack::{Breakers, Call, Stack, WorstCase};
 use http::{Request, Response};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use tower_service::Service;
 
-/// A [`Stack`] with one part on, and without a deadline: what [`RetryLayer`](super::RetryLayer) and the other single
+/// A [`Stack`] with one part on, and without a deadline: what [`RetryLayer`](crate::stack::RetryLayer) and the other single
 /// layers make.
 ///
 /// A type of its own, so that the compiler can tell it from one whose every call ends: it is not
-/// [`Bounded`](crate::Bounded), with a [`DeadlineLayer`](super::DeadlineLayer) around it the whole is.
+/// [`Bounded`](crate::Bounded), with a [`DeadlineLayer`](crate::stack::DeadlineLayer) around it the whole is.
 #[derive(Clone, Debug)]
 pub struct Part<S>(Stack<S>);
 
 impl<S> Part<S> {
-    pub(super) fn new(inner: S, hub: &Arc<Hub>) -> Part<S> {
+    pub(super) fn new(inner: S, hub: &Arc<Shared>) -> Part<S> {
         Part(Stack::new(inner, hub))
     }
 

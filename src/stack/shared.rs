@@ -1,21 +1,21 @@
 //! What all services of one layer share, and what is kept of each origin and group.
 
-use super::bounds::WorstCase;
-use super::builder::{Classify, StackBuilder};
-use super::claimed::Claimed;
-use super::gated::Gated;
-use super::lane::{Heard, Lane, Warned};
-use super::refusals::Refusals;
-use super::wishes::Asked;
 use crate::breaker::{Breaker, Rules, Transition};
 use crate::deadline::{Bounds, Headers};
 use crate::error::Error;
+use crate::health;
 use crate::inflight::Table;
 use crate::options::{CallOptions, Group};
 use crate::origin::{Entry, Origin, PerOrigin};
-use crate::preflight;
 use crate::retry;
 use crate::retry::budget::Bucket;
+use crate::stack::builder::{Classify, StackBuilder};
+use crate::stack::claims::Claimed;
+use crate::stack::gates::Gated;
+use crate::stack::origin_state::{Heard, OriginState, Warned};
+use crate::stack::pacing::refusals::Refusals;
+use crate::stack::wishes::Asked;
+use crate::stack::worst_case::WorstCase;
 use crate::sync::Mutex;
 use crate::telemetry::{self, ClientName, Labels, Meter};
 use http::Uri;
@@ -44,18 +44,18 @@ impl Parts {
 }
 
 /// The state of one layer: what all services it is applied to share, and the lane of each origin.
-pub(crate) struct Hub {
-    pub(crate) shared: Arc<Shared>,
-    pub(crate) origins: PerOrigin<Lane>,
+pub(crate) struct Shared {
+    pub(crate) shared: Arc<LayerContext>,
+    pub(crate) origins: PerOrigin<OriginState>,
 }
 
 /// What is the same for all origins. Each lane holds it, so that a call needs no more than its lane.
-pub(crate) struct Shared {
+pub(crate) struct LayerContext {
     pub(crate) parts: Parts,
     pub(crate) bounds: Bounds,
     pub(crate) retry: retry::Settings,
     pub(crate) rules: Arc<Rules>,
-    pub(crate) health: Option<preflight::Settings>,
+    pub(crate) health: Option<health::Settings>,
     pub(crate) classify: Option<Classify>,
     pub(crate) propagate: Option<Headers>,
     pub(super) asked: Asked,
@@ -75,8 +75,8 @@ const PAIRS_MAX: usize = 16_384;
 /// Groups of one origin that have state of their own; the rest share that of one.
 const GROUPS: usize = 1024;
 
-impl Hub {
-    pub(super) fn new(builder: StackBuilder, parts: Parts) -> Result<Hub, Error> {
+impl Shared {
+    pub(super) fn new(builder: StackBuilder, parts: Parts) -> Result<Shared, Error> {
         let StackBuilder { limits, retry, breaker, health, classify, propagate, asked, name } = builder;
         let bounds = limits.resolve()?;
         if parts.retry {
@@ -92,7 +92,7 @@ impl Hub {
             headers.check()?;
         }
         let client = name.map_or_else(|| Ok(ClientName::numbered()), ClientName::given)?;
-        let shared = Shared {
+        let shared = LayerContext {
             parts,
             rng: Mutex::new(retry.backoff.rng()),
             rules: Arc::new(breaker.seeded_like(&retry.backoff).rules(bounds.attempt)),
@@ -108,11 +108,11 @@ impl Hub {
             labels: Labels::new(client),
             said_unreplayable: AtomicBool::new(false),
         };
-        Ok(Hub { shared: Arc::new(shared), origins: PerOrigin::new(PAIRS, PAIRS_MAX) })
+        Ok(Shared { shared: Arc::new(shared), origins: PerOrigin::new(PAIRS, PAIRS_MAX) })
     }
 
     /// The lane of this URL's origin, or of this group of it.
-    pub(crate) fn lane(&self, uri: &Uri, group: Option<&Group>) -> Result<Arc<Entry<Lane>>, Error> {
+    pub(crate) fn lane(&self, uri: &Uri, group: Option<&Group>) -> Result<Arc<Entry<OriginState>>, Error> {
         match group {
             None => self.lane_of(uri, None, None),
             Some(group) => self.lane_of_group(uri, group),
@@ -123,12 +123,12 @@ impl Hub {
         &self,
         uri: &Uri,
         group: Option<&Group>,
-        own: Option<&Lane>,
-    ) -> Result<Arc<Entry<Lane>>, Error> {
+        own: Option<&OriginState>,
+    ) -> Result<Arc<Entry<OriginState>>, Error> {
         let mut is_new = false;
         let lane = self.origins.get(uri, group, |origin| {
             is_new = true;
-            Lane::new(&self.shared, origin, group.zip(own))
+            OriginState::new(&self.shared, origin, group.zip(own))
         })?;
         if is_new {
             // Once it can be found: a recorder that looks at breakers when it is told of one must not make it again.
@@ -138,7 +138,7 @@ impl Hub {
     }
 
     #[cold]
-    fn lane_of_group(&self, uri: &Uri, group: &Group) -> Result<Arc<Entry<Lane>>, Error> {
+    fn lane_of_group(&self, uri: &Uri, group: &Group) -> Result<Arc<Entry<OriginState>>, Error> {
         group.check()?;
         if let Some(known) = self.origins.find(uri, Some(group))? {
             return Ok(known);
@@ -157,9 +157,13 @@ impl Hub {
     }
 }
 
-impl Lane {
+impl OriginState {
     /// The lane of an origin, or of a group beside the origin's own lane.
-    fn new(shared: &Arc<Shared>, origin: &Origin, group: Option<(&Group, &Lane)>) -> Lane {
+    fn new(
+        shared: &Arc<LayerContext>,
+        origin: &Origin,
+        group: Option<(&Group, &OriginState)>,
+    ) -> OriginState {
         let (group, own) = group.unzip();
         let name: Arc<str> = match own {
             Some(own) => Arc::clone(own.breaker.name()),
@@ -170,9 +174,9 @@ impl Lane {
         let flight = || {
             let health = shared.health.as_ref()?;
             let lead = shared.check_limit() + Duration::from_secs(1);
-            Some(Arc::new(preflight::Flight::new(health.interval, lead, health.mode)))
+            Some(Arc::new(health::SingleFlight::new(health.interval, lead, health.mode)))
         };
-        let lane = Lane {
+        let lane = OriginState {
             origins_own: own.is_none(),
             siblings: own.map(|own| Arc::clone(&own.siblings)).unwrap_or_default(),
             breaker,
@@ -192,7 +196,7 @@ impl Lane {
     }
 }
 
-impl Shared {
+impl LayerContext {
     pub(super) fn worst_case(&self) -> WorstCase {
         WorstCase::of(self)
     }
@@ -225,24 +229,24 @@ impl Shared {
     }
 }
 
-impl Default for Hub {
-    fn default() -> Hub {
-        match Hub::new(StackBuilder::default(), Parts::ALL) {
+impl Default for Shared {
+    fn default() -> Shared {
+        match Shared::new(StackBuilder::default(), Parts::ALL) {
             Ok(hub) => hub,
             Err(error) => unreachable!("the defaults fit together: {error}"),
         }
     }
 }
 
-impl fmt::Debug for Hub {
+impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Hub").field("shared", &self.shared).field("origins", &self.origins).finish()
+        f.debug_struct("Shared").field("shared", &self.shared).field("origins", &self.origins).finish()
     }
 }
 
-impl fmt::Debug for Shared {
+impl fmt::Debug for LayerContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shared")
+        f.debug_struct("LayerContext")
             .field("parts", &self.parts)
             .field("bounds", &self.bounds)
             .field("retry", &self.retry)

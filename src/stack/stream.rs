@@ -1,11 +1,12 @@
 //! A body that streams: handed over at the head, still under its bounds and the breaker's eye.
 
-use super::life::{Life, beyond_the_total};
-use super::wait::{Bound, Nearest};
 use crate::body::Body;
 use crate::deadline::Timer;
 use crate::duration::human;
 use crate::error::{BoxError, Bytes as ByteCount, Error, ErrorKind, Phase};
+use crate::stack::call::report::beyond_the_total;
+use crate::stack::call::state::CallState;
+use crate::stack::call::timers::{Bound, Nearest};
 use bytes::{Buf, Bytes};
 use http::{Response, response};
 use http_body::{Frame, SizeHint};
@@ -21,7 +22,7 @@ pin_project! {
         body: R,
         // What was read before it was handed over.
         prefix: Bytes,
-        life: Option<Life>,
+        life: Option<CallState>,
         ends: Option<Instant>,
         // What it is that ends it then.
         limit: Limit,
@@ -42,7 +43,7 @@ enum Limit {
 }
 
 impl Limit {
-    fn error(self, life: &Life, now: Instant) -> Error {
+    fn error(self, life: &CallState, now: Instant) -> Error {
         let received = life.flow.received();
         let error = match self {
             Limit::Deadline => Error::new(ErrorKind::Deadline, "").limit(now - life.started),
@@ -69,7 +70,7 @@ where
 {
     /// The response whose body streams. The life of the call moves into it.
     pub(super) fn hand_over(
-        life: &mut Option<Life>,
+        life: &mut Option<CallState>,
         head: response::Parts,
         prefix: Bytes,
         body: R,
@@ -81,7 +82,7 @@ where
     /// The response whose body was to be collected, and flows on after its attempt: the total of its call binds it, unless
     /// the call said itself how long it may stream.
     pub(super) fn hand_on(
-        life: &mut Option<Life>,
+        life: &mut Option<CallState>,
         head: response::Parts,
         prefix: Bytes,
         body: R,
@@ -92,7 +93,7 @@ where
     }
 
     fn begin(
-        life: &mut Option<Life>,
+        life: &mut Option<CallState>,
         mut head: response::Parts,
         prefix: Bytes,
         body: R,

@@ -8,7 +8,7 @@ use http::{Extensions, HeaderMap, Method, Request, Uri};
 use std::fmt;
 use std::sync::Arc;
 
-/// A request without its body, as the closures of a [`StackBuilder`](super::StackBuilder) see it.
+/// A request without its body, as the closures of a [`StackBuilder`](crate::stack::StackBuilder) see it.
 ///
 /// `Debug` shows method and path alone: header values and queries may be secrets.
 #[derive(Clone, Copy)]
@@ -78,7 +78,7 @@ impl KeptHead {
 }
 
 /// What a request is to be treated as, said by somebody who cannot reach its extensions: see
-/// [`StackBuilder::for_requests`](super::StackBuilder::for_requests).
+/// [`StackBuilder::for_requests`](crate::stack::StackBuilder::for_requests).
 ///
 /// What is not set stays as it is, and so does what the request says itself.
 #[derive(Clone, Debug, Default)]

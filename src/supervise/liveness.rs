@@ -1,14 +1,14 @@
 //! Who was last seen when, and doing what.
 
-use super::cell::{Cell, Settings};
-use super::report::Recorder;
-use super::snapshot::Subsystem;
-use super::verdict::judge;
 use crate::Error;
 use crate::duration::check;
 use crate::inflight::Call;
+use crate::supervise::report::Recorder;
+use crate::supervise::snapshot::Subsystem;
+use crate::supervise::state::{Settings, SubsystemState};
+use crate::supervise::verdict::judge;
 use crate::sync::{Arc, Mutex, lock};
-use crate::telemetry::crew;
+use crate::telemetry::log_supervise;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -21,7 +21,7 @@ const MOST: usize = 65_536;
 
 /// The registry of all subsystems: who was last seen when, and doing what. Clones share it.
 ///
-/// A supervisor has one, see [`Supervisor::liveness`](super::Supervisor::liveness). It also works alone, for loops that
+/// A supervisor has one, see [`Supervisor::liveness`](crate::supervise::Supervisor::liveness). It also works alone, for loops that
 /// something else runs:
 ///
 /// ```
@@ -53,7 +53,7 @@ pub(crate) struct Registry {
 #[derive(Default)]
 struct Cells {
     by_name: HashMap<Arc<str>, usize>,
-    all: Vec<Arc<Cell>>,
+    all: Vec<Arc<SubsystemState>>,
 }
 
 impl Default for Liveness {
@@ -77,7 +77,7 @@ impl Liveness {
 
     /// Notes a sign of life. An unknown name is a new subsystem.
     ///
-    /// The handle of a supervised loop ([`Heart::beat`](super::Heart::beat)) does the same without looking for the name.
+    /// The handle of a supervised loop ([`Heartbeat::beat`](crate::supervise::Heartbeat::beat)) does the same without looking for the name.
     pub fn beat(&self, name: &str) {
         if let Some(cell) = self.0.get(name).or_else(|| self.0.add(name.into(), None).ok()) {
             cell.beat();
@@ -127,7 +127,7 @@ impl Liveness {
                 if every.is_some_and(|every| stale_after < every)
                     && !self.0.said_short.swap(true, Ordering::Relaxed)
                 {
-                    crew::short(name.as_ref(), stale_after, every.unwrap_or_default());
+                    log_supervise::short(name.as_ref(), stale_after, every.unwrap_or_default());
                 }
                 judge(cell.seen(), stale_after, now).is_stale()
             }
@@ -144,7 +144,7 @@ impl fmt::Debug for Liveness {
 }
 
 impl Registry {
-    fn get(&self, name: &str) -> Option<Arc<Cell>> {
+    fn get(&self, name: &str) -> Option<Arc<SubsystemState>> {
         let cells = lock(&self.cells);
         cells.by_name.get(name).map(|&at| Arc::clone(&cells.all[at]))
     }
@@ -157,11 +157,11 @@ impl Registry {
         Duration::from_nanos(self.lag.load(Ordering::Relaxed))
     }
 
-    pub(crate) fn all(&self) -> Vec<Arc<Cell>> {
+    pub(crate) fn all(&self) -> Vec<Arc<SubsystemState>> {
         lock(&self.cells).all.clone()
     }
 
-    fn add(&self, name: Arc<str>, every: Option<Duration>) -> Result<Arc<Cell>, Error> {
+    fn add(&self, name: Arc<str>, every: Option<Duration>) -> Result<Arc<SubsystemState>, Error> {
         self.join(name, CancellationToken::new(), Settings { every, ..Settings::default() })
     }
 
@@ -171,7 +171,7 @@ impl Registry {
         name: Arc<str>,
         cancel: CancellationToken,
         settings: Settings,
-    ) -> Result<Arc<Cell>, Error> {
+    ) -> Result<Arc<SubsystemState>, Error> {
         if name.trim().is_empty() {
             return Err(Error::config(
                 "the name of a subsystem is blank: it is what the log and the probes call it",
@@ -186,12 +186,12 @@ impl Registry {
         if cells.all.len() >= MOST {
             drop(cells);
             if !self.said_too_many.swap(true, Ordering::Relaxed) {
-                crew::too_many(MOST, &name);
+                log_supervise::too_many(MOST, &name);
             }
             return Err(Error::config(format!("there are {MOST} subsystems, {name:?} is one too many")));
         }
         let recorder = self.recorder.clone();
-        let cell = Arc::new(Cell::new(Arc::clone(&name), cancel, settings, self.epoch, recorder));
+        let cell = Arc::new(SubsystemState::new(Arc::clone(&name), cancel, settings, self.epoch, recorder));
         let at = cells.all.len();
         cells.all.push(Arc::clone(&cell));
         cells.by_name.insert(name, at);
@@ -199,17 +199,21 @@ impl Registry {
     }
 
     /// Those subsystems that are asked for, with what they wait for.
-    pub(crate) fn show(&self, now: Instant, wanted: impl Fn(&Cell) -> bool) -> Vec<(Arc<Cell>, Subsystem)> {
-        let cells: Vec<Arc<Cell>> = self.all().into_iter().filter(|cell| wanted(cell)).collect();
+    pub(crate) fn show(
+        &self,
+        now: Instant,
+        wanted: impl Fn(&SubsystemState) -> bool,
+    ) -> Vec<(Arc<SubsystemState>, Subsystem)> {
+        let cells: Vec<Arc<SubsystemState>> = self.all().into_iter().filter(|cell| wanted(cell)).collect();
         let calls = oldest(&cells, now);
-        let call = |cell: &Arc<Cell>| calls.get(&Arc::as_ptr(&cell.member).addr());
+        let call = |cell: &Arc<SubsystemState>| calls.get(&Arc::as_ptr(&cell.member).addr());
         let shown: Vec<Subsystem> = cells.iter().map(|cell| Subsystem::new(cell, call(cell), now)).collect();
         cells.into_iter().zip(shown).collect()
     }
 }
 
 /// The oldest call of each, by the address of the member. Each table is read once.
-fn oldest(cells: &[Arc<Cell>], now: Instant) -> HashMap<usize, Call> {
+fn oldest(cells: &[Arc<SubsystemState>], now: Instant) -> HashMap<usize, Call> {
     let tables = cells.iter().flat_map(|cell| cell.member.tables());
     let tables: HashMap<usize, _> = tables.map(|table| (Arc::as_ptr(&table).addr(), table)).collect();
     let mut calls = HashMap::new();

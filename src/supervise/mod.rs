@@ -29,26 +29,23 @@
 //! # Alive, and getting on
 //! Each subsystem says how often it means to show a sign of life. From twice that time on its silence is stale: it is
 //! shown by [`Liveness`], logged together with the call that it waits in, and, with [`Watch::Enforce`], ended and started
-//! again. A loop that waits for somebody else says so with [`Heart::parked`], one that sleeps with [`Heart::rest`].
+//! again. A loop that waits for somebody else says so with [`Heartbeat::parked`], one that sleeps with [`Heartbeat::rest`].
 //!
 //! What no supervisor can do is to end code that blocks its thread without an `.await`. The watchdog looks from a thread
 //! of its own, and reports it although no timer of the runtime can fire. On a runtime of several threads it also wakes
 //! another worker, which takes over the timers and sockets that the blocked one had waited for.
 //!
 //! # The end
-//! At the signal every subsystem is told to end ([`Heart::cancelled`]). Calls of this crate that wait between two
+//! At the signal every subsystem is told to end ([`Heartbeat::cancelled`]). Calls of this crate that wait between two
 //! attempts, and long polls, end with an error of kind [`Cancelled`](crate::ErrorKind::Cancelled) at once; all others have
 //! until the end of the grace. What still runs then is aborted, and named.
 
-mod cell;
-pub mod child;
 mod ending;
-mod heart;
-mod keep;
+mod handle;
 mod liveness;
-mod panics;
+pub(crate) mod panics;
 mod patrol;
-pub mod queue;
+mod policy;
 mod readiness;
 #[cfg(unix)]
 mod reaper;
@@ -58,17 +55,18 @@ mod run;
 mod settings;
 mod signal;
 mod snapshot;
+mod state;
 mod systemd;
 mod verdict;
 mod watchdog;
 
 pub use ending::Ending;
-pub use heart::{Heart, Parked};
+pub use handle::{Heartbeat, Parked};
 pub use liveness::Liveness;
 pub use patrol::Sweep;
+pub use policy::{OnReturn, Policy, Reason};
 pub use readiness::{Escalation, Readiness};
 pub use report::{Event, Outcome, Report};
-pub use restart::{OnReturn, Policy, Reason};
 pub use settings::Task;
 pub use signal::{Asked, Hangups, Signals, ctrl_c};
 pub use snapshot::{State, Subsystem};
@@ -77,8 +75,8 @@ pub use watchdog::Watch;
 
 use crate::inflight::InFlight;
 use crate::sync::Arc;
-use cell::Settings;
 use readiness::Shared;
+use state::Settings;
 use std::fmt;
 use std::future::Future;
 use std::time::Duration;
@@ -135,12 +133,12 @@ impl Supervisor {
     /// [`run_until`](Supervisor::run_until).
     pub fn spawn<F, Fut>(&mut self, name: impl Into<Arc<str>>, every: Duration, factory: F) -> &mut Task
     where
-        F: FnMut(Heart) -> Fut + Send + 'static,
+        F: FnMut(Heartbeat) -> Fut + Send + 'static,
         Fut: Future + Send + 'static,
         Fut::Output: Ending,
     {
         let settings = Settings { every: Some(every), ..Settings::default() };
-        self.add(name.into(), settings, every, |run| Box::pin(keep::keep(run, factory)))
+        self.add(name.into(), settings, every, |run| Box::pin(restart::keep(run, factory)))
     }
 
     /// Adds a sweep that is due every so often, each one bounded by `limit`: see [`Sweep`].
@@ -183,7 +181,7 @@ impl Supervisor {
             Settings { every: Some(every), stale_after: Some(limit + limit / 10), ..Settings::default() };
         self.add(name.into(), settings, limit, move |run| {
             let rounds = patrol::Rounds::new(every, limit, run.splay, run.rng(), run.recorder.clone());
-            Box::pin(keep::keep(run, rounds.factory(sweep)))
+            Box::pin(restart::keep(run, rounds.factory(sweep)))
         })
     }
 
@@ -192,7 +190,7 @@ impl Supervisor {
         name: Arc<str>,
         settings: Settings,
         least: Duration,
-        start: impl FnOnce(keep::Run) -> settings::Running + Send + 'static,
+        start: impl FnOnce(restart::Run) -> settings::Running + Send + 'static,
     ) -> &mut Task {
         let cell = self.liveness.0.join(name, self.shared.cancel.clone(), settings);
         self.tasks.push(Task::new(cell, least, start));

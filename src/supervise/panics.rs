@@ -1,6 +1,6 @@
 //! Panics of supervised code: caught, with their words and the stack they came from.
 
-use super::ending::Ending;
+use crate::supervise::ending::Ending;
 use std::any::Any;
 use std::backtrace::Backtrace;
 use std::cell::{Cell, RefCell};

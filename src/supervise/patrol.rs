@@ -1,22 +1,22 @@
 //! Sweeps on a ticker, each one bounded.
 
-use super::ending::Ending;
-use super::heart::Heart;
-use super::panics::{Caught, catch, words};
-use super::report::{Event, Outcome, Recorder};
 use crate::deadline::within;
 use crate::duration::human;
+use crate::supervise::ending::Ending;
+use crate::supervise::handle::Heartbeat;
+use crate::supervise::panics::{Caught, catch, words};
+use crate::supervise::report::{Event, Outcome, Recorder};
 use crate::sync::{Arc, Mutex, lock};
-use crate::telemetry::crew;
+use crate::telemetry::log_supervise;
 use std::fmt;
 use std::future::Future;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// The handle of one sweep of a [`patrol`](super::Supervisor::patrol). Clones share it.
+/// The handle of one sweep of a [`patrol`](crate::supervise::Supervisor::patrol). Clones share it.
 #[derive(Clone)]
 pub struct Sweep {
-    heart: Heart,
+    heart: Heartbeat,
     n: u64,
     phase: Arc<Mutex<Option<&'static str>>>,
 }
@@ -35,7 +35,7 @@ impl Sweep {
     }
 
     /// What the sweep says of itself while it runs.
-    pub fn heart(&self) -> &Heart {
+    pub fn heart(&self) -> &Heartbeat {
         &self.heart
     }
 }
@@ -80,7 +80,7 @@ impl Rounds {
     pub(crate) fn factory<F, Fut>(
         self,
         sweep: F,
-    ) -> impl FnMut(Heart) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send>>
+    ) -> impl FnMut(Heartbeat) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send>>
     where
         F: FnMut(Sweep) -> Fut + Send + 'static,
         Fut: Future + Send + 'static,
@@ -102,7 +102,7 @@ impl Rounds {
 }
 
 /// The loop of a patrol. The lock is held for the figures alone: closure, log and whoever hears of events are the user's.
-async fn patrol<F, Fut>(heart: Heart, rounds: Arc<Mutex<Rounds>>, closure: Arc<Mutex<Option<F>>>)
+async fn patrol<F, Fut>(heart: Heartbeat, rounds: Arc<Mutex<Rounds>>, closure: Arc<Mutex<Option<F>>>)
 where
     F: FnMut(Sweep) -> Fut + Send,
     Fut: Future + Send,
@@ -151,7 +151,7 @@ where
             Ok(Ok(Some(error))) if now - began >= limit => (Outcome::Timeout, error),
             Ok(Ok(Some(error))) => (Outcome::Error, error),
             Ok(Err(panic)) => {
-                crew::panicked(heart.name(), &panic.message, &panic.backtrace);
+                log_supervise::panicked(heart.name(), &panic.message, &panic.backtrace);
                 let (name, message) = (Arc::clone(&heart.0.name), panic.message.clone());
                 recorder.tell(Event::Panicked { name, message });
                 (Outcome::Panic, panic.message)
@@ -165,7 +165,7 @@ where
         tell(&recorder, &sweep, outcome, &error, (began, now), (failures, failing_since));
         let (next, skipped) = next(every, tick, now - base);
         if skipped > 0 {
-            crew::skipped(heart.name(), skipped);
+            log_supervise::skipped(heart.name(), skipped);
             let name = Arc::clone(&heart.0.name);
             recorder.tell(Event::Skipped { name, ticks: skipped });
         }
@@ -184,12 +184,12 @@ fn tell(
 ) {
     let (name, phase, took) = (sweep.heart.name(), *lock(&sweep.phase), now - began);
     if outcome == Outcome::Ok {
-        crew::sweep(name, phase, took);
+        log_supervise::sweep(name, phase, took);
         if let Some(since) = failing_since {
-            crew::sweeps_recovered(name, failures, now - since);
+            log_supervise::sweeps_recovered(name, failures, now - since);
         }
     } else {
-        crew::sweep_failed(name, phase, outcome.as_str(), took, failures, error);
+        log_supervise::sweep_failed(name, phase, outcome.as_str(), took, failures, error);
     }
     let name = Arc::clone(&sweep.heart.0.name);
     recorder.tell(Event::Sweep { name, n: sweep.n, outcome, phase, took });

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-/// What is done about a subsystem that is restarted more often than its [`Policy`](super::Policy) allows.
+/// What is done about a subsystem that is restarted more often than its [`Policy`](crate::supervise::Policy) allows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Escalation {

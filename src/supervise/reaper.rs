@@ -1,8 +1,8 @@
 //! Process 1 of a container inherits every process whose parent is gone, and nobody else takes their exit status: each
 //! would stay a zombie, until there is no process number left.
 
-use super::child;
-use crate::telemetry::crew;
+use crate::child;
+use crate::telemetry::log_supervise;
 use nix::errno::Errno;
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::Pid;
@@ -42,7 +42,7 @@ impl Reaper {
         match spawned {
             Ok(_) => Some(Reaper { _stop: stop }),
             Err(error) => {
-                crew::no_reaper(&error);
+                log_supervise::no_reaper(&error);
                 None
             }
         }
@@ -86,10 +86,10 @@ fn is_zombie_of(stat: &str, parent: u32) -> bool {
 fn reap(pid: u32) {
     let Ok(raw) = i32::try_from(pid) else { return };
     match waitpid(Pid::from_raw(raw), Some(WaitPidFlag::WNOHANG)) {
-        Ok(_) => crew::reaped(pid),
+        Ok(_) => log_supervise::reaped(pid),
         // Somebody was faster.
         Err(Errno::ECHILD) => {}
-        Err(error) => crew::no_reaper(&error),
+        Err(error) => log_supervise::no_reaper(&error),
     }
 }
 

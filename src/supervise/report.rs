@@ -1,6 +1,6 @@
 //! What happens to a crew: events as they happen, and what is to be said at the end.
 
-use super::restart::Reason;
+use crate::supervise::policy::Reason;
 use crate::sync::Arc;
 use std::time::Duration;
 use tokio::sync::broadcast;

@@ -1,243 +1,184 @@
-//! Whether and when a loop that ended is started again. Pure: ends go in, decisions come out.
+//! The life of one subsystem: started, ended somehow, started again.
 
-use crate::duration::{LONGEST, check, human};
-use crate::error::Error;
-use crate::retry::{Backoff, Jitter};
-use std::collections::VecDeque;
-use std::fmt;
-use std::time::Duration;
-use tokio::time::Instant;
+use crate::deadline::sleep_until;
+use crate::supervise::ending::Ending;
+use crate::supervise::handle::Heartbeat;
+use crate::supervise::panics::{Caught, Panic, catch, words};
+use crate::supervise::policy::{Decision, Policy, Reason, Restarts};
+use crate::supervise::readiness::Shared;
+use crate::supervise::report::{Event, Recorder};
+use crate::supervise::state::SubsystemState;
+use crate::supervise::verdict::Activity;
+use crate::sync::Arc;
+use crate::telemetry::log_supervise;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::atomic::Ordering;
+use std::task::Poll;
+use tokio::time::{Instant, sleep};
 
-/// How far a wait is drawn from what was set, to both sides: loops that lost one database do not come back in step.
-const JITTER: f64 = 0.1;
-
-/// What a loop's return means, when nobody asked for it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum OnReturn {
-    /// It is started again after this wait, because a loop that fell silent is the failure to guard against. +-10 %,
-    /// unless the back-off of the [`Policy`] is without jitter.
-    Restart(Duration),
-    /// It may end: logged, and not started again.
-    Stop,
+/// All that a subsystem needs to run.
+pub(crate) struct Run {
+    pub(crate) cell: Arc<SubsystemState>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) recorder: Recorder,
+    pub(crate) policy: Policy,
+    pub(crate) splay: f64,
+    pub(crate) seed: Option<u64>,
 }
 
-/// When a loop that panicked, failed or returned is started again.
-///
-/// | setting | default | why |
-/// | --- | --- | --- |
-/// | `backoff` | 1 s doubling to 30 s, +-10 % but never above 30 s | loops that share a dependency lose it together, and must not come back in step |
-/// | `on_return` | restart after 5 s | silence is the disease |
-/// | `healthy_after` | 30 s | a run of that length is a new start for the back-off |
-/// | `intensity` | 5 in 2 min | what is more than that does not heal by itself, and a person has to know |
-///
-/// A back-off without jitter makes every wait exact, that after a return as well:
-///
-/// ```
-/// use std::time::Duration;
-/// use unwedge::retry::{Backoff, Jitter};
-/// use unwedge::supervise::Policy;
-///
-/// let waits = Backoff::exponential(Duration::from_secs(1)).cap(Duration::from_secs(30)).jitter(Jitter::None);
-/// let policy = Policy::default().backoff(waits);
-/// # let _ = policy;
-/// ```
-#[derive(Clone, Debug)]
-#[must_use]
-pub struct Policy {
-    backoff: Backoff,
-    on_return: OnReturn,
-    healthy_after: Duration,
-    most: u32,
-    within: Duration,
-}
-
-impl Default for Policy {
-    fn default() -> Policy {
-        Policy {
-            backoff: Backoff::exponential(Duration::from_secs(1))
-                .cap(Duration::from_secs(30))
-                .jitter(Jitter::Proportional(JITTER)),
-            on_return: OnReturn::Restart(Duration::from_secs(5)),
-            healthy_after: Duration::from_secs(30),
-            most: 5,
-            within: Duration::from_secs(120),
-        }
-    }
-}
-
-impl Policy {
-    /// The waits after a panic, an error and a stale run. Default 1 s doubling to 30 s, +-10 % but never above 30 s.
-    ///
-    /// Without jitter (`Jitter::None`) the waits after a return are exact too.
-    pub fn backoff(mut self, backoff: impl Into<Backoff>) -> Policy {
-        self.backoff = backoff.into();
-        self
-    }
-
-    /// What a return means. Default: started again after 5 s.
-    pub fn on_return(mut self, on_return: OnReturn) -> Policy {
-        self.on_return = on_return;
-        self
-    }
-
-    /// A run of this length makes the next wait the first again. Default 30 s.
-    pub fn healthy_after(mut self, healthy: Duration) -> Policy {
-        self.healthy_after = healthy;
-        self
-    }
-
-    /// One restart more than `most` inside the sliding window `within` escalates. Default 5 in 2 min.
-    pub fn intensity(mut self, most: u32, within: Duration) -> Policy {
-        (self.most, self.within) = (most, within);
-        self
-    }
-
-    pub(crate) fn on_return_mut(&mut self) -> &mut OnReturn {
-        &mut self.on_return
-    }
-
-    pub(crate) fn health(&self) -> Duration {
-        self.healthy_after
-    }
-
+impl Run {
     pub(crate) fn rng(&self) -> fastrand::Rng {
-        self.backoff.rng()
-    }
-
-    /// A wait that is not the back-off's own, with jitter where that one has any.
-    fn around(&self, wait: Duration, rng: &mut fastrand::Rng) -> Duration {
-        if self.backoff.is_exact() {
-            return wait;
-        }
-        Backoff::constant(wait).jitter(Jitter::Proportional(JITTER)).draw(0, None, rng)
-    }
-
-    /// The longest wait of the back-off, or up to a tenth less.
-    fn longest(&self, rng: &mut fastrand::Rng) -> Duration {
-        let longest = self.backoff.ceiling(u32::MAX);
-        if self.backoff.is_exact() {
-            return longest;
-        }
-        Backoff::constant(longest).cap(longest).jitter(Jitter::Proportional(JITTER)).draw(0, None, rng)
-    }
-
-    pub(crate) fn check(&self, name: &str) -> Result<(), Error> {
-        self.backoff.check(&format!("restarts of {name}"))?;
-        check(&format!("healthy_after of {name}"), self.healthy_after)?;
-        check(&format!("the window of restarts of {name}"), self.within)?;
-        match self.on_return {
-            OnReturn::Restart(wait) if wait > LONGEST => Err(Error::config(format!(
-                "the wait after a return of {name} is {:#}: the longest duration is 10 years",
-                human(wait)
-            ))),
-            _ => Ok(()),
+        match self.seed {
+            // Subsystems that share a seed must not tick together.
+            Some(seed) => {
+                let name = self.cell.name.bytes();
+                fastrand::Rng::with_seed(
+                    name.fold(seed, |mix, byte| (mix ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)),
+                )
+            }
+            None => self.policy.rng(),
         }
     }
 }
 
-/// How a run came to its end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Reason {
-    /// It panicked, or the closure that makes it did.
-    Panic,
-    /// It returned an error.
-    Error,
-    /// It returned, although nobody had asked it to end.
-    Return,
-    /// It was silent for too long, and was ended: [`Watch::Enforce`](super::Watch::Enforce).
+/// How one run ended.
+enum End {
+    Returned,
+    Failed(String),
+    Panicked(Panic),
     Stale,
 }
 
-impl Reason {
-    /// The stable name for programs: `panic`, `error`, `return`, `stale`.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Reason::Panic => "panic",
-            Reason::Error => "error",
-            Reason::Return => "return",
-            Reason::Stale => "stale",
-        }
+/// Runs the subsystem until it is told to end, or ends for good.
+pub(crate) async fn keep<F, Fut>(run: Run, factory: F)
+where
+    F: FnMut(Heartbeat) -> Fut,
+    Fut: Future,
+    Fut::Output: Ending,
+{
+    let mut factory = factory;
+    run.cell.member.scope(runs(&run, &mut factory)).await;
+    // What it holds is the user's too.
+    if let Err(panic) = catch(|| drop(factory)) {
+        told(&run, &panic);
     }
+    run.cell.does(Activity::Stopped);
 }
 
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Decision {
-    Stop,
-    Restart {
-        wait: Duration,
-        /// The limit was passed just now.
-        escalate: bool,
-    },
-}
-
-/// What is remembered of the runs of one loop.
-#[derive(Debug, Default)]
-pub(crate) struct Restarts {
-    /// Since it was last healthy.
-    failures: u32,
-    last_wait: Option<Duration>,
-    recent: VecDeque<Instant>,
-    escalated: bool,
-}
-
-impl Restarts {
-    /// A run that began at `began` ended now.
-    pub(crate) fn ended(
-        &mut self,
-        policy: &Policy,
-        reason: Reason,
-        began: Instant,
-        now: Instant,
-        rng: &mut fastrand::Rng,
-    ) -> Decision {
-        if (reason, policy.on_return) == (Reason::Return, OnReturn::Stop) {
-            return Decision::Stop;
-        }
-        if now.saturating_duration_since(began) >= policy.healthy_after {
-            self.healthy();
-        }
-        let mut wait = match (reason, policy.on_return) {
-            (Reason::Return, OnReturn::Restart(wait)) => policy.around(wait, rng),
-            _ => {
-                let wait = policy.backoff.draw(self.failures, self.last_wait, rng);
-                self.failures = self.failures.saturating_add(1);
-                self.last_wait = Some(wait);
-                wait
+async fn runs<F, Fut>(run: &Run, factory: &mut F)
+where
+    F: FnMut(Heartbeat) -> Fut,
+    Fut: Future,
+    Fut::Output: Ending,
+{
+    let Run { cell, shared, policy, recorder, .. } = run;
+    let mut rng = run.rng();
+    let mut restarts = Restarts::default();
+    while !shared.cancel.is_cancelled() {
+        let began = Instant::now();
+        cell.starts(began);
+        let end = once(run, factory, &mut restarts, began).await;
+        let now = Instant::now();
+        let (reason, error) = match end {
+            End::Returned => (Reason::Return, None),
+            End::Failed(error) => (Reason::Error, Some(error)),
+            End::Stale => (Reason::Stale, None),
+            End::Panicked(panic) => {
+                told(run, &panic);
+                (Reason::Panic, Some(panic.message))
             }
         };
-        while self.recent.front().is_some_and(|&at| now.saturating_duration_since(at) >= policy.within) {
-            self.recent.pop_front();
+        if shared.cancel.is_cancelled() {
+            return log_supervise::stopping(&cell.name, error.as_deref());
         }
-        // One more than the limit is all that there is to know.
-        if self.recent.len() > policy.most as usize {
-            self.recent.pop_front();
+        if restarts.has_escalated() && now - began >= policy.health() {
+            taken_back(run, &mut restarts);
         }
-        self.recent.push_back(now);
-        let escalate = !self.escalated && self.recent.len() > policy.most as usize;
-        self.escalated |= escalate;
-        if self.escalated {
-            wait = wait.max(policy.longest(rng));
+        let Decision::Restart { wait, escalate } = restarts.ended(policy, reason, began, now, &mut rng)
+        else {
+            if restarts.has_escalated() {
+                taken_back(run, &mut restarts);
+            }
+            log_supervise::stopped(&cell.name);
+            recorder.tell(Event::Stopped { name: Arc::clone(&cell.name) });
+            return;
+        };
+        cell.does(Activity::BackOff { until: now + wait });
+        cell.goes_down(now);
+        let count = cell.restarts.fetch_add(1, Ordering::Relaxed) + 1;
+        match reason {
+            Reason::Return => log_supervise::returned(&cell.name, count, wait),
+            _ => log_supervise::restarting(&cell.name, reason.as_str(), error.as_deref(), count, wait),
         }
-        Decision::Restart { wait, escalate }
+        recorder.tell(Event::Restart { name: Arc::clone(&cell.name), reason, wait, restarts: count });
+        if escalate {
+            let exit = shared.gives_up();
+            log_supervise::escalated(&cell.name, count, exit);
+            recorder.tell(Event::Escalated { name: Arc::clone(&cell.name), restarts: count });
+            if let Some(code) = exit {
+                shared.exits_with(code);
+            }
+        }
+        if shared.cancel.run_until_cancelled(sleep(wait)).await.is_none() {
+            break;
+        }
     }
+    log_supervise::stopping(&cell.name, None);
+}
 
-    /// A run is as long as a healthy one.
-    pub(crate) fn healthy(&mut self) {
-        (self.failures, self.last_wait, self.escalated) = (0, None, false);
-    }
+/// One run. Where it is as long as a healthy one although the subsystem was given up, that is taken back.
+async fn once<F, Fut>(run: &Run, factory: &mut F, restarts: &mut Restarts, began: Instant) -> End
+where
+    F: FnMut(Heartbeat) -> Fut,
+    Fut: Future,
+    Fut::Output: Ending,
+{
+    // From before the run begins, so that no order to end it is lost.
+    let mut abort = pin!(run.cell.abort.notified());
+    let work = match catch(|| factory(Heartbeat(Arc::clone(&run.cell)))) {
+        Ok(work) => work,
+        Err(panic) => return End::Panicked(panic),
+    };
+    let mut work = Caught::new(work);
+    let mut healthy = pin!(restarts.has_escalated().then(|| sleep_until(began + run.policy.health())));
+    poll_fn(|cx| {
+        match pin!(&mut work).poll(cx) {
+            Poll::Ready(Ok(ending)) => return Poll::Ready(ended(ending)),
+            Poll::Ready(Err(panic)) => return Poll::Ready(End::Panicked(panic)),
+            Poll::Pending => {}
+        }
+        if abort.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(End::Stale);
+        }
+        if healthy.as_mut().as_pin_mut().is_some_and(|timer| timer.poll(cx).is_ready()) {
+            healthy.set(None);
+            taken_back(run, restarts);
+        }
+        Poll::Pending
+    })
+    .await
+}
 
-    pub(crate) fn has_escalated(&self) -> bool {
-        self.escalated
+/// The words of an error are the user's code, like the loop that returned it.
+fn ended(ending: impl Ending) -> End {
+    match words(ending) {
+        Ok(None) => End::Returned,
+        Ok(Some(error)) => End::Failed(error),
+        Err(panic) => End::Panicked(panic),
     }
 }
 
-#[cfg(test)]
-mod tests;
+/// It was given up, and is healthy after all.
+fn taken_back(run: &Run, restarts: &mut Restarts) {
+    restarts.healthy();
+    run.shared.takes_back();
+    log_supervise::healthy(&run.cell.name);
+}
+
+/// A panic, in the log and as an event.
+fn told(run: &Run, panic: &Panic) {
+    log_supervise::panicked(&run.cell.name, &panic.message, &panic.backtrace);
+    let (name, message) = (Arc::clone(&run.cell.name), panic.message.clone());
+    run.recorder.tell(Event::Panicked { name, message });
+}

@@ -1,17 +1,17 @@
 //! From the start of a crew to its end.
 
-use super::cell::Cell;
-use super::liveness::Liveness;
-use super::readiness::Shared;
-use super::report::{Event, Recorder, Report};
-use super::signal::Asked;
-use super::watchdog::{Watchdog, Watched};
-use super::{Supervisor, panics, systemd};
 use crate::deadline::sleep_until;
 use crate::duration::check;
 use crate::error::Error;
+use crate::supervise::liveness::Liveness;
+use crate::supervise::readiness::Shared;
+use crate::supervise::report::{Event, Recorder, Report};
+use crate::supervise::signal::Asked;
+use crate::supervise::state::SubsystemState;
+use crate::supervise::watchdog::{Watchdog, Watched};
+use crate::supervise::{Supervisor, panics, systemd};
 use crate::sync::Arc;
-use crate::telemetry::crew;
+use crate::telemetry::log_supervise;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::atomic::Ordering;
@@ -27,12 +27,12 @@ impl Supervisor {
     /// Runs all subsystems until `signal` is ready, tells them to end, gives them the grace, and aborts those that are
     /// left.
     ///
-    /// The signal is [`ctrl_c`](super::ctrl_c), or any future that returns nothing, a name, or what
+    /// The signal is [`ctrl_c`](crate::supervise::ctrl_c), or any future that returns nothing, a name, or what
     /// `tokio::signal::ctrl_c()` does. Where it is ready at once nothing is started. It also ends, with a clean report,
     /// when all subsystems have stopped for good. A straggler that blocks its thread holds up the end of the runtime: end
     /// the process with the report's [`exit_code`](Report::exit_code), as in the example of the [module](super).
     ///
-    /// With [`Escalation::Exit`](super::Escalation::Exit) it ends the process itself, after the grace.
+    /// With [`Escalation::Exit`](crate::supervise::Escalation::Exit) it ends the process itself, after the grace.
     ///
     /// # Errors
     /// Kind `Config`, before anything is started: no subsystem, a name that is blank or taken, a setting that cannot work,
@@ -57,7 +57,8 @@ impl Supervisor {
         if self.tasks.is_empty() {
             return Err(Error::config("there is no subsystem to run: spawn one first"));
         }
-        let cells = self.tasks.iter_mut().map(super::Task::check).collect::<Result<Vec<_>, _>>()?;
+        let cells =
+            self.tasks.iter_mut().map(crate::supervise::Task::check).collect::<Result<Vec<_>, _>>()?;
         // Handlers are installed by the first poll, and what cannot be ended is not started.
         let mut signal = pin!(async { signal.await.into() });
         let early = poll_fn(|cx| Poll::Ready(signal.as_mut().poll(cx))).await;
@@ -65,14 +66,14 @@ impl Supervisor {
             return never_started(asked, &cells, &self.liveness.0.recorder);
         }
         if cfg!(panic = "abort") {
-            crew::aborts_on_panic();
+            log_supervise::aborts_on_panic();
         }
         panics::install();
         // Also where this future is dropped: probes and tasks of the subsystems live on, and have to know.
         let _told = self.shared.cancel.clone().drop_guard();
         let calls = std::mem::take(&mut self.calls);
         #[cfg(unix)]
-        let _reaper = self.reap.then(super::reaper::Reaper::start);
+        let _reaper = self.reap.then(crate::supervise::reaper::Reaper::start);
         let watchdog = Watchdog::start(&self.liveness.0, calls, self.period)?;
         let mut tasks = JoinSet::new();
         for (task, cell) in std::mem::take(&mut self.tasks).into_iter().zip(&cells) {
@@ -99,7 +100,7 @@ impl Supervisor {
             }
         };
         self.shared.cancel.cancel();
-        crew::shutting_down(name.unwrap_or("none is left"), running);
+        log_supervise::shutting_down(name.unwrap_or("none is left"), running);
         self.liveness.0.recorder.tell(Event::ShuttingDown { signal: name.unwrap_or("none is left") });
         systemd::stopping();
         let again = pin!(async {
@@ -122,7 +123,7 @@ impl Supervisor {
             took: began.elapsed(),
             restarts: cells.iter().map(|cell| cell.restarts.load(Ordering::Relaxed)).sum(),
         };
-        crew::shut_down(report.signal, report.stragglers.len(), report.clean, report.took);
+        log_supervise::shut_down(report.signal, report.stragglers.len(), report.clean, report.took);
         if let Some(code) = self.shared.exit() {
             (self.exit)(code);
         }
@@ -135,14 +136,15 @@ impl Supervisor {
 
 /// Aborts and names those that did not end by themselves. No method of the supervisor, which may be sent to another
 /// thread and not shared with one: its run can be spawned.
-async fn abort(liveness: &Liveness, tasks: &mut JoinSet<()>, cells: &[Arc<Cell>]) -> Vec<String> {
-    let left = |cell: &Cell| !cell.has_stopped() && cells.iter().any(|own| std::ptr::eq(&**own, cell));
+async fn abort(liveness: &Liveness, tasks: &mut JoinSet<()>, cells: &[Arc<SubsystemState>]) -> Vec<String> {
+    let left =
+        |cell: &SubsystemState| !cell.has_stopped() && cells.iter().any(|own| std::ptr::eq(&**own, cell));
     if tasks.is_empty() {
         return Vec::new();
     }
     let shown = liveness.0.show(Instant::now(), left);
     for (cell, subsystem) in &shown {
-        crew::straggler(&cell.name, subsystem);
+        log_supervise::straggler(&cell.name, subsystem);
     }
     tasks.abort_all();
     let _ = tokio::time::timeout(GONE, async { while tasks.join_next().await.is_some() {} }).await;
@@ -150,19 +152,19 @@ async fn abort(liveness: &Liveness, tasks: &mut JoinSet<()>, cells: &[Arc<Cell>]
 }
 
 /// The signal was there before the crew.
-fn never_started(asked: Asked, cells: &[Arc<Cell>], recorder: &Recorder) -> Result<Report, Error> {
+fn never_started(asked: Asked, cells: &[Arc<SubsystemState>], recorder: &Recorder) -> Result<Report, Error> {
     if let Some(error) = &asked.failed {
         return Err(no_handler(asked.name, error));
     }
-    crew::shutting_down(asked.name, 0);
+    log_supervise::shutting_down(asked.name, 0);
     recorder.tell(Event::ShuttingDown { signal: asked.name });
     systemd::stopping();
     for cell in cells {
-        crew::stopping(&cell.name, None);
+        log_supervise::stopping(&cell.name, None);
     }
     let signal = Some(asked.name);
     let (stragglers, took) = (Vec::new(), Duration::ZERO);
-    crew::shut_down(signal, 0, true, took);
+    log_supervise::shut_down(signal, 0, true, took);
     Ok(Report { signal, clean: true, stragglers, running: 0, took, restarts: 0 })
 }
 

@@ -1,13 +1,13 @@
 //! How one subsystem is restarted and watched.
 
-use super::cell::Cell;
-use super::keep::Run;
-use super::readiness::Shared;
-use super::report::Recorder;
-use super::restart::{OnReturn, Policy};
-use super::watchdog::Watch;
 use crate::Error;
 use crate::duration::{check, human};
+use crate::supervise::policy::{OnReturn, Policy};
+use crate::supervise::readiness::Shared;
+use crate::supervise::report::Recorder;
+use crate::supervise::restart::Run;
+use crate::supervise::state::SubsystemState;
+use crate::supervise::watchdog::Watch;
 use crate::sync::Arc;
 use std::fmt;
 use std::future::Future;
@@ -16,7 +16,7 @@ use std::time::Duration;
 
 pub(crate) type Running = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// One subsystem of a [`Supervisor`](super::Supervisor) before it runs, to be set up further.
+/// One subsystem of a [`Supervisor`](crate::supervise::Supervisor) before it runs, to be set up further.
 ///
 /// ```
 /// # use std::time::Duration;
@@ -27,7 +27,7 @@ pub(crate) type Running = Pin<Box<dyn Future<Output = ()> + Send>>;
 ///     .watch(Watch::Enforce);
 /// ```
 pub struct Task {
-    cell: Result<Arc<Cell>, Option<Error>>,
+    cell: Result<Arc<SubsystemState>, Option<Error>>,
     policy: Policy,
     splay: f64,
     /// The least threshold that makes sense: the interval, or the limit of a sweep.
@@ -37,7 +37,7 @@ pub struct Task {
 
 impl Task {
     pub(crate) fn new(
-        cell: Result<Arc<Cell>, Error>,
+        cell: Result<Arc<SubsystemState>, Error>,
         least: Duration,
         start: impl FnOnce(Run) -> Running + Send + 'static,
     ) -> Task {
@@ -77,13 +77,13 @@ impl Task {
         self
     }
 
-    fn set(&self, change: impl FnOnce(&mut super::cell::Settings)) {
+    fn set(&self, change: impl FnOnce(&mut crate::supervise::state::Settings)) {
         if let Ok(cell) = &self.cell {
             cell.set(change);
         }
     }
 
-    pub(crate) fn check(&mut self) -> Result<Arc<Cell>, Error> {
+    pub(crate) fn check(&mut self) -> Result<Arc<SubsystemState>, Error> {
         let cell = match &mut self.cell {
             Ok(cell) => cell,
             Err(error) => {
@@ -124,7 +124,7 @@ impl Task {
     /// The future of all its runs.
     pub(crate) fn start(
         self,
-        cell: Arc<Cell>,
+        cell: Arc<SubsystemState>,
         shared: Arc<Shared>,
         recorder: Recorder,
         seed: Option<u64>,

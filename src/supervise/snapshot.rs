@@ -1,8 +1,8 @@
 //! A subsystem as an operator sees it.
 
-use super::cell::Cell;
-use super::verdict::{Activity, Verdict, judge};
 use crate::inflight::Call;
+use crate::supervise::state::SubsystemState;
+use crate::supervise::verdict::{Activity, Verdict, judge};
 use std::fmt;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
@@ -84,7 +84,7 @@ impl fmt::Display for Subsystem {
 }
 
 impl Subsystem {
-    pub(crate) fn new(cell: &Cell, call: Option<&Call>, now: Instant) -> Subsystem {
+    pub(crate) fn new(cell: &SubsystemState, call: Option<&Call>, now: Instant) -> Subsystem {
         let (seen, settings) = (cell.seen(), cell.settings());
         let ago = seen.beat.map(|at| now.saturating_duration_since(at));
         let verdict = match (settings.threshold(), seen.beat) {

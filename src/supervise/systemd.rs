@@ -8,7 +8,7 @@ pub(crate) use elsewhere::*;
 
 #[cfg(unix)]
 mod unix {
-    use crate::telemetry::crew;
+    use crate::telemetry::log_supervise;
     use sd_notify::{NotifyState, notify};
     use std::sync::atomic::{AtomicBool, Ordering};
     use std::time::Duration;
@@ -38,7 +38,7 @@ mod unix {
         // Ok where nobody asks. Said once: it is told again at every look.
         if let Err(error) = notify(&[state]) {
             if !SAID.swap(true, Ordering::Relaxed) {
-                crew::systemd(&error);
+                log_supervise::systemd(&error);
             }
         }
     }

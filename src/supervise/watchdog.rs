@@ -1,14 +1,14 @@
 //! Looks for subsystems that fell silent, from a thread of its own: also when no task of the runtime runs any more.
 
-use super::cell::Cell;
-use super::liveness::Registry;
-use super::report::{Event, Recorder};
-use super::verdict::{Activity, Verdict, is_due};
-use super::{panics, systemd};
 use crate::error::Error;
 use crate::inflight::InFlight;
+use crate::supervise::liveness::Registry;
+use crate::supervise::report::{Event, Recorder};
+use crate::supervise::state::SubsystemState;
+use crate::supervise::verdict::{Activity, Verdict, is_due};
+use crate::supervise::{panics, systemd};
 use crate::sync::{Arc, Mutex, lock};
-use crate::telemetry::{self, crew};
+use crate::telemetry::{self, log_supervise};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{Thread, park_timeout};
@@ -116,11 +116,11 @@ impl Watchdog {
                 .thread()
                 .clone()
         };
-        crew::started(cells.len(), looks);
+        log_supervise::started(cells.len(), looks);
         for cell in &cells {
             let settings = cell.settings();
             if let (Some(threshold), true) = (settings.threshold(), settings.watch != Watch::Off) {
-                crew::watching(&cell.name, threshold + looks);
+                log_supervise::watching(&cell.name, threshold + looks);
             }
         }
         Ok(Watchdog { watched, thread })
@@ -179,14 +179,14 @@ impl Watched {
             (seen.pulse, seen.moved) = (latest, now);
             systemd::alive();
             if blocked {
-                crew::unblocked(silent);
+                log_supervise::unblocked(silent);
             }
         } else if now > seen.moved {
             self.nudge(runtime);
             if silent > 2 * self.period + lag {
                 self.look(now);
                 if !std::mem::replace(&mut seen.blocked, true) {
-                    crew::blocked(silent);
+                    log_supervise::blocked(silent);
                 }
             }
         }
@@ -219,7 +219,7 @@ impl Watched {
             }
         }
         if !due.is_empty() {
-            let address = |cell: &Cell| std::ptr::from_ref(cell).addr();
+            let address = |cell: &SubsystemState| std::ptr::from_ref(cell).addr();
             for (cell, shown) in self.registry.show(now, |cell| due.contains_key(&address(cell))) {
                 // One that cannot be told must not keep the others from it: they are marked as reported.
                 let _ = panics::catch(|| self.report(&cell, due[&address(&cell)], &shown, now));
@@ -245,7 +245,13 @@ impl Watched {
         telemetry::watchdog_lag(self.registry.lag());
     }
 
-    fn report(&self, cell: &Cell, verdict: Verdict, shown: &super::Subsystem, now: Instant) {
+    fn report(
+        &self,
+        cell: &SubsystemState,
+        verdict: Verdict,
+        shown: &crate::supervise::Subsystem,
+        now: Instant,
+    ) {
         let since_start = match cell.seen().activity {
             Activity::Working { since } => now.saturating_duration_since(since),
             _ => Duration::ZERO,
@@ -260,7 +266,7 @@ impl Watched {
             // Nobody to wake is one that does not wait: nothing is kept for the run after it.
             cell.abort.notify_waiters();
         }
-        crew::stale(&cell.name, enforced, shown);
+        log_supervise::stale(&cell.name, enforced, shown);
     }
 
     /// Once a minute: the oldest call that lives on after its bound.
@@ -274,7 +280,7 @@ impl Watched {
             own.chain(theirs).map(|table| (Arc::as_ptr(&table).addr(), table)).collect();
         let oldest = tables.values().filter_map(|table| table.overdue(now)).max_by_key(|call| call.age);
         if let Some(call) = oldest {
-            crew::overdue(call.subsystem.as_deref().unwrap_or("none"), &call);
+            log_supervise::overdue(call.subsystem.as_deref().unwrap_or("none"), &call);
         }
     }
 }

@@ -1,12 +1,12 @@
 //! Series of one origin that every call moves: looked up by name once, and kept.
 
-use super::OTHER;
-use super::meter::End;
-use super::names::{ATTEMPTS, BUDGET, CALL_DURATION, LONG_POLL_DURATION, LONG_POLLS, Labels};
-use super::subject::{ClientName, Subject};
 use crate::options::Group;
 use crate::origin::Origin;
 use crate::sync::{Arc, made, shielded};
+use crate::telemetry::OTHER;
+use crate::telemetry::labels::{ClientName, Subject};
+use crate::telemetry::names::{ATTEMPTS, BUDGET, CALL_DURATION, LONG_POLL_DURATION, LONG_POLLS, Labels};
+use crate::telemetry::record::End;
 use ::metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 use http::{Method, StatusCode};
 use std::collections::HashSet;

@@ -18,7 +18,7 @@ use tower_service::Service;
 use super::Peer;
 use super::serve::Wire;
 use super::state::{Door, State};
-use crate::wire::Meter;
+use crate::reuse::Meter;
 
 /// What fits into the pipe in each direction before a writer has to wait, as a socket buffer would make it wait.
 const BUFFER: usize = 64 * 1024;

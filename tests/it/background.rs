@@ -3,7 +3,7 @@
 use crate::support::*;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
-use unwedge::preflight::{Mode, Settings};
+use unwedge::health::{Mode, Settings};
 use unwedge::testing::{Peer, Reply};
 use unwedge::{Client, StackLayer};
 

@@ -15,7 +15,7 @@ use tokio::time::sleep;
 use tower_layer::Layer;
 use tower_service::Service;
 use unwedge::breaker::{self, Phase};
-use unwedge::preflight::{Mode, Settings};
+use unwedge::health::{Mode, Settings};
 use unwedge::retry::{Backoff, Jitter};
 use unwedge::stack::HealthCheckLayer;
 use unwedge::testing::{Peer, Reply, Script};

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 use unwedge::retry::{Backoff, Jitter};
 use unwedge::stack::{AttemptLayer, DeadlineLayer, HealthCheckLayer, RetryLayer, StackBuilder, StallLayer};
 use unwedge::testing::{Peer, Reply};
-use unwedge::{Deadline, Error, Limits, LongPoll, StackLayer, preflight, retry, within};
+use unwedge::{Deadline, Error, Limits, LongPoll, StackLayer, health, retry, within};
 
 const YEARS: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
@@ -86,13 +86,13 @@ fn a_schedule_that_makes_no_sense_is_refused() {
 
 #[test]
 fn a_health_check_that_cannot_be_asked_is_refused() {
-    let health = |settings: preflight::Settings| refused(StackLayer::builder().health(settings));
+    let health = |settings: health::Settings| refused(StackLayer::builder().health(settings));
     for path in ["health", "", "http://peer.test/health", "/he alth"] {
-        has(&health(preflight::Settings::new(path)), &[&format!("{path:?}"), "slash"]);
+        has(&health(health::Settings::new(path)), &[&format!("{path:?}"), "slash"]);
     }
     for bad in [Duration::ZERO, YEARS + SECOND] {
-        has(&health(preflight::Settings::new("/health").interval(bad)), &["interval"]);
-        has(&health(preflight::Settings::new("/health").timeout(bad)), &["timeout"]);
+        has(&health(health::Settings::new("/health").interval(bad)), &["interval"]);
+        has(&health(health::Settings::new("/health").timeout(bad)), &["timeout"]);
     }
 }
 

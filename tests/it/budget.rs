@@ -188,7 +188,7 @@ async fn callers_that_give_up_in_mid_retry_send_no_more_than_the_budget_allows()
 async fn a_retry_whose_health_check_fails_was_never_sent_and_costs_nothing() {
     let health = Script::new().then(Reply::status(500)).forever(Reply::status(204));
     let peer = Peer::new().on("/health", health).forever(Reply::status(500));
-    let settings = unwedge::preflight::Settings::new("/health").mode(unwedge::preflight::Mode::AfterFailure);
+    let settings = unwedge::health::Settings::new("/health").mode(unwedge::health::Mode::AfterFailure);
     let retry = free_of_waits(1).budget(Budget::default().tokens(4));
     let layer = built(StackLayer::builder().retry(retry).health(settings));
     let service = stack(&peer, &layer);

@@ -24,10 +24,10 @@ use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Subscriber};
 use unwedge::admin::Admin;
 use unwedge::breaker::{self, Breaker, Phase};
-use unwedge::preflight::{self, Mode};
+use unwedge::health::{self, Mode};
+use unwedge::queue::{Queue, Settings};
 use unwedge::retry::{self, Backoff};
 use unwedge::stack::Wishes;
-use unwedge::supervise::queue::{Queue, Settings};
 use unwedge::supervise::{Liveness, Readiness, Supervisor};
 use unwedge::testing::{Peer, Reply};
 use unwedge::{Group, LongPoll, Stack, StackLayer};
@@ -251,7 +251,7 @@ fn a_recorder_and_a_subscriber_may_call_every_handle_back() {
     in_time(|| async {
         let peer = eventful();
         let steady = breaker::Settings::default().failures(3).open(Backoff::constant(5 * SECOND));
-        let health = preflight::Settings::new("/health").mode(Mode::AfterFailure);
+        let health = health::Settings::new("/health").mode(Mode::AfterFailure);
         let layer = StackLayer::builder().breaker(steady).health(health).build().unwrap();
         let handles = Handles::of(&peer, layer);
         let theirs = handles.clone();
@@ -272,7 +272,7 @@ fn closures_about_calls_may_call_every_handle_back() {
         let layer = StackLayer::builder()
             .breaker(breaker::Settings::default().failures(3).open(Backoff::constant(5 * SECOND)))
             .retry(retry::Settings::default())
-            .health(preflight::Settings::new("/health").accept(|status| {
+            .health(health::Settings::new("/health").accept(|status| {
                 called();
                 status.is_success()
             }))
@@ -370,7 +370,7 @@ fn circuits_that_are_looked_at_to_make_room_tell_nothing_while_the_table_is_lock
 fn a_recorder_may_call_a_client_whose_checks_run_in_the_background() {
     in_time(|| async {
         let peer = Peer::new().forever(Reply::ok(""));
-        let health = preflight::Settings::new("/health").mode(Mode::Background);
+        let health = health::Settings::new("/health").mode(Mode::Background);
         let client = client(&peer).health(health).build().unwrap();
         let theirs = client.clone();
         calls_back(move || drop(theirs.get("http://peer.test/nosy").send().now_or_never()));

@@ -4,7 +4,7 @@
 use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout};
-use unwedge::supervise::child::{Command, Outcome};
+use unwedge::child::{Command, Outcome};
 use unwedge::{ErrorKind, within};
 
 const SECOND: Duration = Duration::from_secs(1);

@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tower_layer::Layer;
 use unwedge::breaker::Phase;
-use unwedge::preflight::Settings;
+use unwedge::health::Settings;
 use unwedge::retry::{self, Budget};
 use unwedge::testing::{Peer, Pipe, Reply};
 use unwedge::{Collect, LongPoll, Stack, StackLayer};

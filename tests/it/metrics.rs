@@ -265,7 +265,7 @@ async fn origins_beyond_the_cap_and_methods_made_up_share_a_series() {
 
 #[tokio::test(start_paused = true)]
 async fn streams_that_are_lost_loops_that_end_and_items_that_expire_are_counted() {
-    use unwedge::supervise::{Supervisor, queue};
+    use unwedge::{queue, supervise::Supervisor};
     let counting = Counting::begin();
     let event = Reply::ok("data: 1\n\n").header("content-type", "text/event-stream");
     let peer = Peer::new().times(2, event).forever(Reply::hang());
@@ -339,7 +339,7 @@ async fn a_group_is_a_label_where_a_request_has_one() {
 
 #[tokio::test(start_paused = true)]
 async fn a_full_run_emits_every_metric_of_the_table_and_no_other() {
-    use unwedge::supervise::{Supervisor, queue};
+    use unwedge::{queue, supervise::Supervisor};
     let counting = Counting::begin();
     let peer = Peer::new().then(Reply::refuse()).then(Reply::ok("")).forever(Reply::hang());
     let service = stack(&peer, &built(StackLayer::builder().retry(every(MS))));

@@ -289,7 +289,7 @@ async fn a_health_path_that_is_not_there_is_said_to_be_so() {
     let layer = checked().build().unwrap();
     let error = call(&stack(&server(Reply::status(404)), &layer), get("/")).await.unwrap_err();
     assert_eq!(error.to_string(), "GET http://peer.test/: health check failed: 404, the path is not there");
-    let settings = unwedge::preflight::Settings::new("/health");
+    let settings = unwedge::health::Settings::new("/health");
     let odd = StackLayer::builder().health(settings.accept(|status| status == 404)).build().unwrap();
     assert!(
         call(&stack(&server(Reply::status(404)), &odd), get("/")).await.is_ok(),

@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tower::limit::ConcurrencyLimit;
 use tower_layer::Layer;
 use unwedge::breaker::Phase;
-use unwedge::preflight::Settings;
+use unwedge::health::Settings;
 use unwedge::stack::{DeadlineLayer, RetryLayer};
 use unwedge::testing::{Peer, Reply};
 use unwedge::{StackLayer, retry};

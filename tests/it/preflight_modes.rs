@@ -4,7 +4,7 @@ use crate::support::*;
 use crate::watch::*;
 use http::StatusCode;
 use tokio::time::sleep;
-use unwedge::preflight::{Mode, Settings};
+use unwedge::health::{Mode, Settings};
 use unwedge::testing::{Peer, Reply};
 
 #[tokio::test(start_paused = true)]

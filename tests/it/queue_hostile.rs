@@ -6,7 +6,7 @@ use std::fmt::{self, Display, Formatter};
 use std::hash::{Hash, Hasher};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use tokio::time::sleep;
-use unwedge::supervise::queue::{Counts, Item, Queue, Settings};
+use unwedge::queue::{Counts, Item, Queue, Settings};
 
 thread_local! {
     static CLONES_LEFT: Cell<u32> = const { Cell::new(u32::MAX) };

@@ -160,9 +160,9 @@ async fn a_sweep_that_is_always_busy_ends_at_its_limit_and_the_next_one_runs() {
 #[cfg(unix)]
 #[tokio::test]
 async fn the_limit_of_a_child_process_holds_although_the_stop_beside_it_is_always_busy() {
-    let child = unwedge::supervise::child::Command::new("sleep", 100 * MS).args(["60"]).grace(SECOND);
+    let child = unwedge::child::Command::new("sleep", 100 * MS).args(["60"]).grace(SECOND);
     let ended = soon(child.run_until(busy())).await.unwrap();
-    assert_eq!(ended.outcome, unwedge::supervise::child::Outcome::TimedOut);
+    assert_eq!(ended.outcome, unwedge::child::Outcome::TimedOut);
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::broadcast::Receiver;
 use tokio::time::{Instant, sleep};
 use unwedge::retry::{Backoff, Jitter};
-use unwedge::supervise::{Event, Heart, OnReturn, Policy, Reason, Report, Supervisor};
+use unwedge::supervise::{Event, Heartbeat, OnReturn, Policy, Reason, Report, Supervisor};
 
 pub(crate) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -47,7 +47,7 @@ impl Times {
 }
 
 /// A crew of one, and when it was started.
-fn alone<F>(make: impl Fn(Heart) -> F + Send + Sync + 'static) -> (Supervisor, Times)
+fn alone<F>(make: impl Fn(Heartbeat) -> F + Send + Sync + 'static) -> (Supervisor, Times)
 where
     F: Future<Output = Result<(), String>> + Send + 'static,
 {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use unwedge::Error;
-use unwedge::supervise::{Heart, Policy, Supervisor};
+use unwedge::supervise::{Heartbeat, Policy, Supervisor};
 
 /// The error of a crew that is set up like this beside one that is fine, and that nothing was started.
 async fn refused(set_up: impl FnOnce(&mut Supervisor)) -> String {
@@ -26,7 +26,7 @@ async fn refused(set_up: impl FnOnce(&mut Supervisor)) -> String {
     error.to_string()
 }
 
-async fn idle(heart: Heart) {
+async fn idle(heart: Heartbeat) {
     heart.cancelled().await;
 }
 

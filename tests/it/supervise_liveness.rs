@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use tokio::time::sleep;
 use unwedge::StackLayer;
-use unwedge::supervise::{Event, Heart, Reason, State, Subsystem, Supervisor, Verdict, Watch};
+use unwedge::supervise::{Event, Heartbeat, Reason, State, Subsystem, Supervisor, Verdict, Watch};
 use unwedge::testing::{Peer, Reply};
 use unwedge::{Limits, retry};
 
@@ -46,7 +46,7 @@ async fn one_that_gets_nowhere_recovers_by_progress_and_not_by_its_beats() {
 /// What became of a loop that is to beat every minute, after this time.
 async fn after<F, Fut>(time: Duration, run: F) -> (Subsystem, Vec<String>)
 where
-    F: FnMut(Heart) -> Fut + Send + 'static,
+    F: FnMut(Heartbeat) -> Fut + Send + 'static,
     Fut: Future<Output = ()> + Send + 'static,
 {
     let mut crew = Supervisor::new();

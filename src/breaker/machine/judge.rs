@@ -1,6 +1,6 @@
 //! What a result means for the circuit.
 
-use super::Machine;
+use crate::breaker::machine::Machine;
 use crate::breaker::values::{Changes, Outcome, PARKED, Ticket};
 use crate::breaker::window::Totals;
 use crate::breaker::{Phase, Reason};

@@ -1,8 +1,8 @@
 //! What the ratio rule counts, anew from the whole history.
 
-use super::history::TICK;
-use super::{Event, Reference, What};
 use crate::breaker::Phase;
+use crate::breaker::reference::history::TICK;
+use crate::breaker::reference::{Event, Reference, What};
 use crate::breaker::window::Totals;
 
 impl Reference {

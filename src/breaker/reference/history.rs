@@ -1,7 +1,7 @@
 //! Settings and steps, from any bytes: what a property test or a fuzzer makes up.
 
-use super::super::values::{Outcome, Place};
-use super::super::{Phase, Ratio, Settings};
+use crate::breaker::values::{Outcome, Place};
+use crate::breaker::{Phase, Ratio, Settings};
 use crate::retry::{Backoff, Jitter};
 use std::time::Duration;
 

@@ -1,9 +1,9 @@
 //! One history on both, side by side.
 
-use super::history::{Op, decode, ticks};
-use super::{Reference, UNSENT};
 use crate::breaker::Phase;
 use crate::breaker::machine::Machine;
+use crate::breaker::reference::history::{Op, decode, ticks};
+use crate::breaker::reference::{Reference, UNSENT};
 use crate::breaker::settings::ATTEMPT;
 use crate::breaker::values::{Change, Changes, Lease, Outcome, Place, Ticket};
 use std::sync::Arc;

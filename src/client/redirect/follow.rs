@@ -1,12 +1,12 @@
 //! The future of a call and of those that its redirects make of it.
 
-use super::next::next;
 use crate::body::Body;
 use crate::client::Client;
-use crate::client::gzip::{Decoded, Decoding};
+use crate::client::redirect::next::next;
 use crate::deadline::{Deadline, Timer};
 use crate::error::Error;
 use crate::stack::{Call, Drain, Hop, is_redirect};
+use crate::transport::decode::{Decoded, Decoding};
 use http::{Method, Request, Response, Uri};
 use pin_project_lite::pin_project;
 use std::future::Future;

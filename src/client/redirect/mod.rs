@@ -6,7 +6,7 @@ mod next;
 
 pub(super) use follow::Following;
 
-/// Which redirects a [`Client`](crate::Client) follows: [`ClientBuilder::redirects`](super::ClientBuilder::redirects).
+/// Which redirects a [`Client`](crate::Client) follows: [`ClientBuilder::redirects`](crate::client::ClientBuilder::redirects).
 ///
 /// Followed are 301, 302, 303, 307 and 308 that name a `Location`; without one the response is returned as it is, and
 /// so is every other 3xx. What is followed is one call for you and one call each for the stack: every hop is judged by

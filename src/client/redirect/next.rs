@@ -1,8 +1,8 @@
 //! What follows a redirect: the next request, or the reason why there is none. Pure.
 
-use super::Redirects;
-use super::location::resolve;
 use crate::body::Body;
+use crate::client::redirect::Redirects;
+use crate::client::redirect::location::resolve;
 use crate::client::url::{one_line, redacted};
 use crate::error::{Error, ErrorKind, Phase};
 use crate::origin::{Label, Origin, Target};

@@ -1,8 +1,8 @@
 //! HTTP/2 over an in-memory connection on a paused clock; frame by frame where a server says what no server should.
 
-use super::super::connect::{Dial, Dialing};
 use super::*;
 use crate::testing::Script;
+use crate::transport::connect::{Dial, Dialing};
 use crate::{Collect, ErrorKind, retry, within};
 use bytes::Bytes;
 use h2::Reason;

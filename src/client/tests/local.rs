@@ -1,8 +1,8 @@
 //! What this machine lacks is no fault of the server.
 
-use super::super::connect::{Dial, Dialing};
 use super::*;
 use crate::breaker::Phase as Circuit;
+use crate::transport::connect::{Dial, Dialing};
 use crate::{ErrorKind, Phase, StackLayer, retry};
 use std::io;
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! Names and addresses: a resolver that is dead, and names with addresses that are.
 
-use super::super::connect::resolve::Resolver;
 use super::*;
+use crate::transport::connect::resolve::Resolver;
 use crate::{ErrorKind, Limits, Phase, retry};
 use std::io;
 use std::net::SocketAddr;

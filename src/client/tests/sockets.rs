@@ -53,7 +53,10 @@ async fn the_loopback_address_of_ipv6_is_reached_by_its_literal() {
 async fn a_connection_is_probed_by_the_kernel_and_given_up_when_nothing_is_acknowledged() {
     let peer = Peer::new().forever(Reply::ok(""));
     let url = format!("http://{}/", peer.listen().unwrap());
-    let mut tcp = connect::tcp::connector(connect::resolve::Resolver::system(), SEC);
+    let mut tcp = crate::transport::connect::tcp::connector(
+        crate::transport::connect::resolve::Resolver::system(),
+        SEC,
+    );
     let stream = Service::call(&mut tcp, url.parse().unwrap()).await.unwrap().into_inner();
     assert!(stream.nodelay().unwrap());
     let socket = socket2::SockRef::from(&stream);

@@ -1,9 +1,9 @@
 //! The one listener of the process. A thread of its own hears the signals, so that they have an effect also where no
 //! worker of the runtime is free, or none is there yet.
 
-use super::Asked;
-use crate::supervise::child;
-use crate::telemetry::crew;
+use crate::child;
+use crate::supervise::signal::Asked;
+use crate::telemetry::log_supervise;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::low_level::emulate_default_handler;
 use std::future::pending;
@@ -79,7 +79,7 @@ impl Listener {
                 if listener.wait(PATIENCE, || listener.taken.load(Ordering::SeqCst) > 0) {
                     return;
                 }
-                crew::signal_not_taken(name(signal));
+                log_supervise::signal_not_taken(name(signal));
                 end(signal);
             }),
             2 => self.later(signal, |listener, signal| {

@@ -11,7 +11,7 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 
-/// What the future said that ends a crew: see [`Supervisor::run_until`](super::Supervisor::run_until).
+/// What the future said that ends a crew: see [`Supervisor::run_until`](crate::supervise::Supervisor::run_until).
 ///
 /// Made from nothing, from a name, and from what `tokio::signal::ctrl_c()` returns.
 pub struct Asked {
@@ -73,12 +73,12 @@ pub async fn ctrl_c() -> Asked {
 /// | --- | --- |
 /// | the first of SIGTERM, SIGINT, SIGHUP | asks for an orderly end: whoever waits in [`asked`](Signals::asked) is told, also one who comes later |
 /// | the same, and nobody waits within 1 s | its default effect: the program ends at once, since its start or its end hangs |
-/// | a second one | the process groups of all [children](super::child) are killed; the grace of a [`Supervisor`](super::Supervisor) is over, and a program that is still there after 1 s ends with 128 and the number of the signal |
+/// | a second one | the process groups of all [children](crate::child) are killed; the grace of a [`Supervisor`](crate::supervise::Supervisor) is over, and a program that is still there after 1 s ends with 128 and the number of the signal |
 /// | a third one | the same without the second |
 /// | SIGHUP, after [`hangups`](Signals::hangups) | told to whoever asked for it, for a program that reads its settings again |
 /// | SIGHUP that was ignored when the program was started (`nohup`; seen on Linux) | stays ignored |
 ///
-/// [`Supervisor::new`](super::Supervisor::new) installs them where the program is process 1 (of a container): there a
+/// [`Supervisor::new`](crate::supervise::Supervisor::new) installs them where the program is process 1 (of a container): there a
 /// signal without a handler has no effect at all. Elsewhere than on Unix only Ctrl-C is listened for, from the first poll
 /// of [`asked`](Signals::asked) on.
 ///

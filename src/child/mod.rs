@@ -1,0 +1,213 @@
+//! Child processes that end: within their limit, with everything they started.
+
+mod capture;
+mod group;
+mod groups;
+mod run;
+
+pub use capture::Output;
+#[cfg(unix)]
+pub(crate) use groups::{is_ours, kill_all};
+
+use crate::Error;
+use crate::duration::{LONGEST, check, human};
+use bytes::Bytes;
+use std::ffi::OsString;
+use std::fmt::{self, Display, Formatter};
+use std::path::PathBuf;
+use std::process::ExitStatus;
+use std::time::Duration;
+
+/// A command with a limit: `SIGTERM` to its process group at the limit, `SIGKILL` after the grace.
+///
+/// The environment is empty and the working directory is this process's, unless said otherwise. What the command
+/// started is killed with it, also when it ends by itself or when the future is dropped. Two things no library can end:
+/// a grandchild that has made a session of its own (`setsid`), and any child when this process itself is killed by
+/// `SIGKILL`.
+///
+/// | setting | default | why |
+/// | --- | --- | --- |
+/// | limit | none: [`new`](Command::new) takes it | nothing waits forever |
+/// | [`grace`](Command::grace) | 5 s | time to write down what was done |
+/// | [`inherit_env`](Command::inherit_env) | nothing | secrets of this process are not the child's |
+/// | [`keep_output`](Command::keep_output) | 64 KiB of each stream | why it failed stands at the end |
+///
+/// ```
+/// use std::time::Duration;
+/// use unwedge::child::{Command, Outcome};
+///
+/// # #[cfg(unix)]
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), unwedge::Error> {
+/// let ended = Command::new("/bin/cat", Duration::from_secs(30)).stdin("an incident").run().await?;
+/// assert_eq!((ended.outcome, &*ended.stdout.text()), (Outcome::Completed, "an incident"));
+/// # Ok(()) }
+/// # #[cfg(not(unix))] fn main() {}
+/// ```
+#[derive(Clone)]
+#[must_use]
+pub struct Command {
+    program: OsString,
+    args: Vec<OsString>,
+    env: Vec<(OsString, OsString)>,
+    inherited: Vec<OsString>,
+    dir: Option<PathBuf>,
+    stdin: Bytes,
+    limit: Duration,
+    grace: Duration,
+    keep: usize,
+}
+
+impl Command {
+    /// A program, by path or found in the `PATH` of this process, and how long it may run.
+    pub fn new(program: impl Into<OsString>, limit: Duration) -> Command {
+        Command {
+            program: program.into(),
+            args: Vec::new(),
+            env: Vec::new(),
+            inherited: Vec::new(),
+            dir: None,
+            stdin: Bytes::new(),
+            limit,
+            grace: Duration::from_secs(5),
+            keep: 64 << 10,
+        }
+    }
+
+    /// Adds arguments. No shell reads them.
+    pub fn args<A: Into<OsString>>(mut self, args: impl IntoIterator<Item = A>) -> Command {
+        self.args.extend(args.into_iter().map(Into::into));
+        self
+    }
+
+    /// Sets a variable of its environment; wins over an inherited one.
+    pub fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Command {
+        self.env.push((name.into(), value.into()));
+        self
+    }
+
+    /// Adds variables that it gets from the environment of this process, by name: `["PATH", "HOME"]`. Default none.
+    pub fn inherit_env<N: Into<OsString>>(mut self, names: impl IntoIterator<Item = N>) -> Command {
+        self.inherited.extend(names.into_iter().map(Into::into));
+        self
+    }
+
+    /// Its working directory. Default that of this process.
+    pub fn dir(mut self, dir: impl Into<PathBuf>) -> Command {
+        self.dir = Some(dir.into());
+        self
+    }
+
+    /// What it finds on its standard input, which then ends. Default nothing. It need not be read.
+    pub fn stdin(mut self, bytes: impl Into<Bytes>) -> Command {
+        self.stdin = bytes.into();
+        self
+    }
+
+    /// How long it may take to end after it was asked to. Default 5 s; zero kills at once.
+    pub fn grace(mut self, grace: Duration) -> Command {
+        self.grace = grace;
+        self
+    }
+
+    /// How many bytes of each output stream are kept, counted from its end. Default 64 KiB. All of it is read and shown
+    /// by `tracing` at debug level, line by line.
+    pub fn keep_output(mut self, bytes: usize) -> Command {
+        self.keep = bytes;
+        self
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        check(&format!("the limit of {}", self.name()), self.limit)?;
+        if self.grace > LONGEST {
+            return Err(Error::config(format!(
+                "the grace of {} is {:#}: the longest duration is 10 years",
+                self.name(),
+                human(self.grace)
+            )));
+        }
+        Ok(())
+    }
+
+    fn name(&self) -> String {
+        self.program.to_string_lossy().into_owned()
+    }
+}
+
+/// Without arguments, environment and input, where secrets are.
+impl fmt::Debug for Command {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Command { program, limit, grace, dir, .. } = self;
+        f.debug_struct("Command")
+            .field("program", program)
+            .field("dir", dir)
+            .field("limit", limit)
+            .field("grace", grace)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How a child process came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// By itself, with status 0.
+    Completed,
+    /// By itself, with another status or by a signal that was not ours.
+    Failed,
+    /// Its limit ran out, or that of the scope it was run in.
+    TimedOut,
+    /// It was stopped before its limit.
+    Killed,
+}
+
+impl Outcome {
+    /// `completed`, `failed`, `timed_out` or `killed`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Outcome::Completed => "completed",
+            Outcome::Failed => "failed",
+            Outcome::TimedOut => "timed_out",
+            Outcome::Killed => "killed",
+        }
+    }
+}
+
+/// A child process that is gone.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Ended {
+    /// How it came to its end.
+    pub outcome: Outcome,
+    /// Its exit status; `None` for one that was killed and is still held up in the kernel.
+    pub status: Option<ExitStatus>,
+    /// How long it ran.
+    pub took: Duration,
+    /// Whether it had to be killed because it did not end within the grace.
+    pub forced: bool,
+    /// What it wrote to its standard output.
+    pub stdout: Output,
+    /// What it wrote to its standard error.
+    pub stderr: Output,
+}
+
+/// `timed out after 5 m, killed after its grace`, `failed after 3 s with exit status 2`.
+impl Display for Ended {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let took = human(self.took);
+        let forced = if self.forced { ", killed after its grace" } else { "" };
+        match self.outcome {
+            Outcome::Completed => write!(f, "completed after {took:#}"),
+            Outcome::TimedOut => write!(f, "timed out after {took:#}{forced}"),
+            Outcome::Killed => write!(f, "stopped after {took:#}{forced}"),
+            Outcome::Failed => {
+                write!(f, "failed after {took:#}")?;
+                let Some(status) = self.status else { return Ok(()) };
+                match (status.code(), group::signal(status)) {
+                    (Some(code), _) => write!(f, " with exit status {code}"),
+                    (None, Some(signal)) => write!(f, " by signal {signal}"),
+                    _ => Ok(()),
+                }
+            }
+        }
+    }
+}

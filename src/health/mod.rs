@@ -1,0 +1,141 @@
+//! The health check before a call: one probe for all callers of an origin, its verdict kept for a while.
+
+mod single_flight;
+pub(crate) mod state;
+
+pub(crate) use single_flight::{Answer, Ended, SingleFlight, Waiting};
+
+use crate::Error;
+use crate::duration::check;
+use http::{StatusCode, Uri};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How an origin is asked for its health before calls are sent to it.
+///
+/// Off until a path is given, because a server without a health endpoint must not lose its clients.
+///
+/// | setting | default | why |
+/// | --- | --- | --- |
+/// | [`interval`](Settings::interval) | 30 s | one small request for all callers in that time |
+/// | [`timeout`](Settings::timeout) | 5 s | a health endpoint that needs longer is not healthy |
+/// | [`accept`](Settings::accept) | any 2xx | what load balancers take as healthy |
+/// | [`mode`](Settings::mode) | on demand | an idle client sends nothing |
+///
+/// A duration is more than zero and at most ten years, and the path begins with a slash; anything else is an error of
+/// kind `Config` when the stack is built. The check is a `GET` through the same client; it never takes longer than an
+/// attempt may, is not repeated, and serves all callers that wait for it.
+#[derive(Clone)]
+#[must_use]
+pub struct Settings {
+    pub(crate) path: Arc<str>,
+    pub(crate) interval: Duration,
+    pub(crate) timeout: Duration,
+    pub(crate) accept: Arc<dyn Fn(StatusCode) -> bool + Send + Sync>,
+    pub(crate) mode: Mode,
+}
+
+/// When a health check is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Mode {
+    /// By the first caller who finds the verdict unknown or too old.
+    #[default]
+    OnDemand,
+    /// The same, but an origin counts as healthy until an attempt fails.
+    AfterFailure,
+    /// By a task of the client, one for each origin it was called with, so that no caller waits for a check, and that a
+    /// circuit which nobody calls closes again: while it is half-open the checks are its probes. At most 64 origins; the
+    /// others are checked on demand. Tasks that ended with their runtime begin anew with the next call. A stack
+    /// without a `Client` runs `Stack::keep_health_fresh` for that; until it does, callers check as on demand.
+    Background,
+}
+
+impl Settings {
+    /// Health checks at this path of every origin that is called: `"/health"`.
+    pub fn new(path: impl Into<Arc<str>>) -> Settings {
+        Settings {
+            path: path.into(),
+            interval: Duration::from_secs(30),
+            timeout: Duration::from_secs(5),
+            accept: Arc::new(|status| status.is_success()),
+            mode: Mode::OnDemand,
+        }
+    }
+
+    /// How long "healthy" is believed, and the longest that "down" is. Default 30 s.
+    pub fn interval(mut self, interval: Duration) -> Settings {
+        self.interval = interval;
+        self
+    }
+
+    /// How long the health check may take. Default 5 s.
+    pub fn timeout(mut self, timeout: Duration) -> Settings {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Which statuses are healthy. Default any 2xx.
+    pub fn accept(mut self, accept: impl Fn(StatusCode) -> bool + Send + Sync + 'static) -> Settings {
+        self.accept = Arc::new(accept);
+        self
+    }
+
+    /// When checks are made. Default on demand.
+    pub fn mode(mut self, mode: Mode) -> Settings {
+        self.mode = mode;
+        self
+    }
+
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        if !self.path.starts_with('/') {
+            return Err(Error::config(format!(
+                "the health path is {:?}: it must be a path that begins with a slash",
+                self.path
+            )));
+        }
+        if let Err(error) = self.path.parse::<Uri>() {
+            return Err(Error::config(format!(
+                "the health path is {:?}: behind its slash only what a URL can hold may stand ({error})",
+                self.path
+            )));
+        }
+        check("the interval of the health check", self.interval)?;
+        check("the timeout of the health check", self.timeout)
+    }
+
+    /// What this status says: `Err` with the cause where it is not healthy.
+    pub(crate) fn judge(&self, status: StatusCode) -> Result<(), String> {
+        match status {
+            _ if (self.accept)(status) => Ok(()),
+            // Not a server that is down, but a setting that is wrong.
+            StatusCode::NOT_FOUND => Err("404, the path is not there".to_owned()),
+            _ => Err(status.as_u16().to_string()),
+        }
+    }
+
+    /// The health URL beside the one that is called.
+    pub(crate) fn uri(&self, called: &Uri) -> Result<Uri, Error> {
+        let mut parts = called.clone().into_parts();
+        parts.path_and_query = self.path.parse().ok();
+        Uri::from_parts(parts).map_err(|e| Error::config(format!("the health path {:?}: {e}", self.path)))
+    }
+}
+
+impl From<&str> for Settings {
+    fn from(path: &str) -> Settings {
+        Settings::new(path)
+    }
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings")
+            .field("path", &self.path)
+            .field("interval", &self.interval)
+            .field("timeout", &self.timeout)
+            .field("mode", &self.mode)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,97 @@
+//! How much a queue holds, and for how long.
+
+use crate::Error;
+use crate::duration::check;
+use std::time::Duration;
+
+/// How much a [`Queue`](crate::queue::Queue) holds, and for how long.
+///
+/// | setting | default | why |
+/// | --- | --- | --- |
+/// | [`max_age`](Settings::max_age) | 10 min | an answer to what happened longer ago helps nobody |
+/// | [`capacity`](Settings::capacity) | 10 000 | memory has an end |
+/// | [`per_key`](Settings::per_key) | 1 000 | one noisy key leaves room for others |
+/// | [`valve`](Settings::valve) | off | only the application knows what share is an accident |
+/// | [`name`](Settings::name) | `queue` | most programs have one |
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[must_use]
+pub struct Settings {
+    pub(super) max_age: Duration,
+    pub(super) capacity: usize,
+    pub(super) per_key: usize,
+    pub(super) valve: Option<Valve>,
+    pub(super) name: &'static str,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Valve {
+    pub(super) share: f64,
+    pub(super) window: Duration,
+    pub(super) at_least: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            max_age: Duration::from_secs(600),
+            capacity: 10_000,
+            per_key: 1_000,
+            valve: None,
+            name: "queue",
+        }
+    }
+}
+
+impl Settings {
+    /// How old an item may become. One that is older is never served. Default 10 min.
+    pub fn max_age(mut self, max_age: Duration) -> Settings {
+        self.max_age = max_age;
+        self
+    }
+
+    /// How many items wait at most, of all keys together. Default 10 000.
+    pub fn capacity(mut self, items: usize) -> Settings {
+        self.capacity = items;
+        self
+    }
+
+    /// How many items of one key wait at most. Default 1 000.
+    pub fn per_key(mut self, items: usize) -> Settings {
+        self.per_key = items;
+        self
+    }
+
+    /// Raises an [`Alarm`](crate::queue::Alarm) in place of expiring anything when more than `share` of what left the queue
+    /// in the last `window` would have expired, out of at least ten. Default off.
+    ///
+    /// Items held back are not served and keep their place: [`drain`](crate::queue::Queue::drain) saves them. After one window
+    /// without a drain the valve gives way and they expire.
+    pub fn valve(mut self, share: f64, window: Duration) -> Settings {
+        self.valve = Some(Valve { share, window, at_least: 10 });
+        self
+    }
+
+    /// What it is called in metrics. Default `queue`.
+    pub fn name(mut self, name: &'static str) -> Settings {
+        self.name = name;
+        self
+    }
+
+    pub(super) fn check(&self) -> Result<(), Error> {
+        check("max_age", self.max_age)?;
+        for (name, items) in [("capacity", self.capacity), ("per_key", self.per_key)] {
+            if items == 0 {
+                return Err(Error::config(format!("{name} is 0: a queue has to hold something")));
+            }
+        }
+        if let Some(Valve { share, window, .. }) = self.valve {
+            check("the window of the valve", window)?;
+            if !(0.0..1.0).contains(&share) {
+                return Err(Error::config(format!(
+                    "the share of the valve is {share}: it must be at least 0 and below 1"
+                )));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,64 @@
+//! Reads a body inside the attempt.
+
+use crate::collect::Buffer;
+use crate::error::{BoxError, Error, Phase};
+use crate::stack::call::CallState;
+use crate::stack::call::timers::Clock;
+use bytes::Buf;
+use http_body::Body;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+/// How far it came.
+pub(in crate::stack) enum Read {
+    Pending,
+    Complete,
+    /// There is more than belongs to the attempt.
+    TooMuch,
+    Broken(Error),
+}
+
+pub(in crate::stack) fn read<R>(
+    life: &mut CallState,
+    body: &mut R,
+    buffer: &mut Buffer,
+    limit: u64,
+    clock: &mut Clock,
+    cx: &mut Context<'_>,
+) -> Read
+where
+    R: Body + Unpin,
+    R::Error: Into<BoxError>,
+{
+    loop {
+        match life.inside(|| Pin::new(&mut *body).poll_frame(cx)) {
+            Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
+                Ok(mut data) => {
+                    life.got(data.remaining(), clock);
+                    buffer.push(data.copy_to_bytes(data.remaining()));
+                    if buffer.len() > limit {
+                        return Read::TooMuch;
+                    }
+                    if body.is_end_stream() {
+                        // The declared length is there: not asked once more.
+                        life.complete(clock.now());
+                        return Read::Complete;
+                    }
+                }
+                Err(frame) => buffer.trailers = frame.into_trailers().ok().map(Box::new),
+            },
+            Poll::Ready(None) => {
+                life.complete(clock.now());
+                return Read::Complete;
+            }
+            Poll::Ready(Some(Err(error))) => {
+                let error = Error::from(error.into()).at(Phase::Body);
+                return Read::Broken(error.received(life.flow.received()));
+            }
+            Poll::Pending => {
+                life.enter_body(clock);
+                return Read::Pending;
+            }
+        }
+    }
+}

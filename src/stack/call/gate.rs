@@ -1,0 +1,121 @@
+//! What a call does at a gate that a 429 has closed, what its own answer makes of it, and what a `Retry-After` binds it
+//! to.
+
+use crate::error::{Error, ErrorKind, Phase};
+use crate::retry::after::retry_after;
+use crate::retry::gate::{Answer, LONGEST};
+use crate::retry::{Evidence, Remember, quota};
+use crate::stack::call::{Admission, CallState};
+use crate::stack::gates::Place;
+use crate::sync::lock;
+use crate::telemetry;
+use http::{StatusCode, response};
+use std::hash::BuildHasher;
+use std::time::{Duration, SystemTime};
+use tokio::time::Instant;
+
+impl CallState {
+    /// Whether this call heeds gates at all.
+    #[inline]
+    pub(in crate::stack) fn heeds_gates(&self) -> bool {
+        self.lane.gates.any() && self.lane.shared.parts.retry
+    }
+
+    /// Where a gate is closed for this call: when to ask again, or the refusal.
+    #[cold]
+    pub(in crate::stack) fn pass_gate(&mut self, now: Instant) -> Option<Admission> {
+        let (lane, key) = (&self.lane, self.gate_key());
+        // Who bounds and repeats the call by itself waits by itself.
+        let end = if self.endless { Some(now) } else { self.waits_until() };
+        let place = self.place.as_ref().map(|waits| waits.place);
+        let mut draw = || lock(&lane.shared.rng).f64();
+        let answer = lane.gates.with(|gates| gates.ask(key, place, end, now, &mut draw));
+        match answer {
+            Answer::Go => {}
+            Answer::Wait { .. } if place.is_some() => {}
+            Answer::Wait { .. } => self.lane.meter.gate("waited"),
+            Answer::Refuse { .. } => self.lane.meter.gate("refused"),
+        }
+        self.place = Place::of(key, answer);
+        match answer {
+            Answer::Go => None,
+            Answer::Wait { until, .. } => {
+                self.enter(Phase::BackOff, now);
+                Some(Admission::Later(until))
+            }
+            Answer::Refuse { retry_in } => {
+                let mut error = Error::new(ErrorKind::RetryAfter { retry_in }, "");
+                error.inner_mut().fault.gate = true;
+                Some(self.turn_away(error, now))
+            }
+        }
+    }
+
+    /// Whether this response may open or close a gate.
+    #[inline]
+    pub(in crate::stack) fn speaks_of_quota(&self, head: &response::Parts) -> bool {
+        let shared = &self.lane.shared;
+        let may = head.status == StatusCode::TOO_MANY_REQUESTS
+            || shared.retry.remember == Remember::Headers
+            || self.lane.gates.any();
+        may && shared.parts.retry && shared.retry.remember != Remember::Off
+    }
+
+    /// Remembers what this response says of a quota.
+    #[cold]
+    pub(in crate::stack) fn note_quota(&mut self, head: &response::Parts, evidence: Evidence, now: Instant) {
+        #[expect(clippy::disallowed_methods, reason = "dates in headers are wall-clock time")]
+        let wall = SystemTime::now();
+        let (gates, key) = (&self.lane.gates, self.gate_key());
+        let wait = if head.status == StatusCode::TOO_MANY_REQUESTS {
+            retry_after(&head.headers, wall).or_else(|| quota::reset(&head.headers, wall))
+        } else {
+            if gates.any() {
+                gates.with(|gates| gates.answered(key, self.began, now));
+            }
+            let good = evidence == Evidence::Success && self.lane.shared.retry.remember == Remember::Headers;
+            let exhausted = if good { quota::exhausted(&head.headers, wall) } else { None };
+            exhausted.filter(|wait| *wait <= LONGEST)
+        };
+        let Some(wait) = wait else { return };
+        if gates.with(|gates| gates.close(key, wait, now)) {
+            self.lane.meter.gate_closed();
+            telemetry::gate_closed(self.lane.whose(), self.lane.group.as_ref(), wait.min(LONGEST));
+        }
+    }
+
+    /// A call that waited gives its place back.
+    pub(in crate::stack) fn leave_gate(&mut self) {
+        if let Some(waits) = self.place.take() {
+            self.lane.gates.with(|gates| gates.leave(waits.key, waits.place));
+        }
+    }
+
+    /// What a `Retry-After` binds this call to. One that asks for too much ends the call, but where such a claim was
+    /// disproved lately: there it is the word of one replica, and another is asked after the usual back-off.
+    #[cold]
+    pub(in crate::stack) fn binding(
+        &self,
+        asked: Option<Duration>,
+        status: StatusCode,
+        now: Instant,
+    ) -> Option<Duration> {
+        let wait = asked.filter(|wait| !wait.is_zero())?;
+        if status == StatusCode::TOO_MANY_REQUESTS {
+            // A quota is counted for all replicas: that is what gates are for.
+            return asked;
+        }
+        let longest = wait.saturating_add(wait / 10);
+        let fits = wait <= self.lane.shared.retry.cap()
+            && self.deadline.is_none_or(|deadline| now + longest < deadline);
+        (!self.lane.claims.claim(wait, now) || fits).then_some(wait)
+    }
+
+    pub(in crate::stack) fn gate_key(&self) -> u64 {
+        let shared = &self.lane.shared;
+        match shared.retry.remember {
+            Remember::Origin => 0,
+            _ => shared.hasher.hash_one((self.uri().path(), self.credential)),
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! The request of a call: what goes out, and what is kept of it for another attempt.
+
+use crate::body::{Replay, empty};
+use crate::deadline::Deadline;
+use crate::error::Error;
+use crate::reuse::Fresh;
+use crate::stack::call::CallState;
+use http::{Extensions, HeaderMap, Request, Version};
+#[cfg(feature = "client")]
+use http::{Method, Uri, request};
+use tokio::time::Instant;
+
+/// What goes out next; while an attempt is under way, what is needed for the one after it.
+///
+/// Two fields, not two cases of one type: a request is large, and is moved out once without that anything of its size
+/// is written in its place.
+pub(in crate::stack) struct Outgoing<B> {
+    /// As the caller made it, or made again.
+    next: Option<Request<B>>,
+    kept: Option<Kept<B>>,
+}
+
+/// Method and URL stand in the table of calls in flight; to clone them here as well would cost every call that is never
+/// repeated.
+struct Kept<B> {
+    version: Version,
+    headers: HeaderMap,
+    extensions: Extensions,
+    /// None where it cannot be sent again: the rest is for the place that a redirect names.
+    body: Option<B>,
+}
+
+impl<B> Outgoing<B> {
+    #[inline]
+    pub(in crate::stack) fn new(request: Request<B>) -> Outgoing<B> {
+        Outgoing { next: Some(request), kept: None }
+    }
+
+    /// What the caller made, before the first attempt.
+    #[inline]
+    pub(in crate::stack) fn first(&self) -> Option<&Request<B>> {
+        self.next.as_ref()
+    }
+}
+
+impl<B: 'static> Outgoing<B> {
+    /// The request of this attempt, which has begun, to be [taken](Outgoing::take); what is needed for another one
+    /// stays behind.
+    #[inline]
+    pub(in crate::stack) fn prepare(&mut self, life: &CallState, now: Instant) {
+        if self.next.is_none() {
+            self.next = self.again(life);
+        }
+        if let Some(request) = &mut self.next {
+            self.kept = keep(life, request);
+            if life.fresh {
+                request.extensions_mut().insert(Fresh);
+            }
+            propagate(life, request, now);
+        }
+    }
+
+    /// What was prepared.
+    #[inline]
+    pub(in crate::stack) fn take(&mut self) -> Request<B> {
+        self.next.take().unwrap_or_else(|| unreachable!("no attempt begins without a request"))
+    }
+
+    /// Makes what was kept a request once more.
+    #[cold]
+    fn again(&mut self, life: &CallState) -> Option<Request<B>> {
+        let Kept { version, headers, extensions, body } = self.kept.take()?;
+        let mut request = Request::new(body?);
+        *request.method_mut() = life.method.clone();
+        *request.uri_mut() = life.uri();
+        *request.version_mut() = version;
+        *request.headers_mut() = headers;
+        *request.extensions_mut() = extensions;
+        Some(request)
+    }
+
+    /// What a redirect makes the next request of; without the body where that cannot be sent again.
+    #[cfg(feature = "client")]
+    pub(in crate::stack) fn leave(
+        &mut self,
+        method: Method,
+        uri: Uri,
+    ) -> Option<(request::Parts, Option<B>)> {
+        let Kept { version, headers, extensions, body } = self.kept.take()?;
+        let mut left = Request::new(());
+        (*left.method_mut(), *left.uri_mut(), *left.version_mut()) = (method, uri, version);
+        (*left.headers_mut(), *left.extensions_mut()) = (headers, extensions);
+        Some((left.into_parts().0, body))
+    }
+
+    /// Whether there is something to send, or to send again.
+    pub(in crate::stack) fn is_some(&self) -> bool {
+        self.next.is_some() || self.kept.as_ref().is_some_and(|kept| kept.body.is_some())
+    }
+
+    fn version(&self) -> Version {
+        let next = self.next.as_ref().map(Request::version);
+        next.or_else(|| Some(self.kept.as_ref()?.version)).unwrap_or_default()
+    }
+
+    /// The health check that goes before it.
+    pub(in crate::stack) fn health_check(&self, life: &CallState) -> Result<Request<B>, Error> {
+        let Some(health) = &life.lane.shared.health else {
+            unreachable!("only a stack with a health check leads one");
+        };
+        let Some(body) = empty::<B>() else {
+            return Err(Error::config(format!(
+                "no health check can be sent: it is not known how an empty body of type {} is made",
+                Replay::name_of::<B>()
+            )));
+        };
+        let mut probe = Request::new(body);
+        *probe.uri_mut() = health.uri(&life.uri())?;
+        *probe.version_mut() = self.version();
+        Ok(probe)
+    }
+}
+
+/// What is needed of this request for another attempt, or for the place that a redirect names.
+#[inline]
+fn keep<B: 'static>(life: &CallState, request: &Request<B>) -> Option<Kept<B>> {
+    if !life.may_repeat() && !life.follows {
+        return None;
+    }
+    let body = life.lane.shared.retry.replay.copy(request.body());
+    if body.is_none() && life.may_repeat() {
+        life.lane.shared.say_unreplayable(Replay::name_of::<B>());
+    }
+    if body.is_none() && !life.follows {
+        return None;
+    }
+    let version = request.version();
+    // A map that is made costs less than an empty one that is cloned.
+    let headers = if request.headers().is_empty() { HeaderMap::new() } else { request.headers().clone() };
+    let extensions = request.extensions().clone();
+    Some(Kept { version, headers, extensions, body })
+}
+
+/// Says in the headers how long this attempt is waited for, where the stack was told to.
+#[inline]
+fn propagate<B>(life: &CallState, request: &mut Request<B>, now: Instant) {
+    let Some(headers) = &life.lane.shared.propagate else { return };
+    let ends = Deadline::nearest(life.attempt_ends().map(|(at, _)| at), life.deadline);
+    let left = ends.map(|at| at.saturating_duration_since(now));
+    headers.write(request.headers_mut(), left, life.attempt);
+}

@@ -1,0 +1,174 @@
+//! Whose circuit breaker and calls a line or series is about.
+
+use crate::error::Error;
+use crate::options::Group;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Which of the clients of this program: of several that talk to one origin each has state of its own.
+#[derive(Clone, Debug)]
+pub(crate) struct ClientName {
+    name: Arc<str>,
+    /// The name, or what it shares with others.
+    #[cfg(feature = "metrics")]
+    label: Arc<str>,
+    is_given: bool,
+}
+
+/// How long a name may be, in bytes.
+const LONGEST: usize = 64;
+/// Clients without a name that have series of their own: a program that makes one for each call must not make series
+/// without end.
+#[cfg(feature = "metrics")]
+const NUMBERED: u64 = 100;
+
+impl ClientName {
+    /// As its programmer calls it.
+    pub(crate) fn given(name: Arc<str>) -> Result<ClientName, Error> {
+        let fault = if name.trim().is_empty() {
+            "is blank".to_owned()
+        } else if name.len() > LONGEST {
+            format!("has {} bytes: it must be at most {LONGEST}", name.len())
+        } else if name.chars().any(char::is_control) {
+            "has a control character in it".to_owned()
+        } else if name.bytes().all(|byte| byte.is_ascii_digit()) {
+            "is a number: those are given to clients without a name".to_owned()
+        } else {
+            return Ok(ClientName {
+                #[cfg(feature = "metrics")]
+                label: Arc::clone(&name),
+                name,
+                is_given: true,
+            });
+        };
+        let shown: String = name.chars().take(LONGEST).collect();
+        Err(Error::config(format!("the name of the client, {shown:?}, {fault}")))
+    }
+
+    /// The next number: 1 for the first client of the process that has no name.
+    pub(crate) fn numbered() -> ClientName {
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        ClientName::number(LAST.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+
+    fn number(number: u64) -> ClientName {
+        let name: Arc<str> = number.to_string().into();
+        ClientName {
+            #[cfg(feature = "metrics")]
+            label: if number > NUMBERED { crate::telemetry::OTHER.into() } else { Arc::clone(&name) },
+            name,
+            is_given: false,
+        }
+    }
+
+    pub(crate) fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    /// For the log, where a number says nothing.
+    pub(super) fn if_given(&self) -> Option<&str> {
+        self.is_given.then_some(&*self.name)
+    }
+
+    #[cfg(feature = "metrics")]
+    pub(super) fn label(&self) -> (&'static str, String) {
+        ("client", self.label.to_string())
+    }
+}
+
+/// An origin, or a group of it, and what stands for them in metrics. A breaker outside of a stack has a name in place of
+/// the origin, and no client.
+#[derive(Clone, Debug)]
+pub(crate) struct Subject {
+    pub(crate) origin: Arc<str>,
+    pub(crate) group: Option<Group>,
+    pub(crate) client: Option<ClientName>,
+    /// The origin, or what it shares with others.
+    #[cfg(feature = "metrics")]
+    pub(super) label: Arc<str>,
+    /// The group, likewise.
+    #[cfg(feature = "metrics")]
+    pub(super) group_label: Option<Group>,
+}
+
+impl Subject {
+    pub(crate) fn named(name: Arc<str>) -> Subject {
+        Subject {
+            #[cfg(feature = "metrics")]
+            label: Arc::clone(&name),
+            #[cfg(feature = "metrics")]
+            group_label: None,
+            origin: name,
+            group: None,
+            client: None,
+        }
+    }
+
+    pub(crate) fn client(&self) -> Option<Arc<str>> {
+        self.client.as_ref().map(|client| Arc::clone(client.name()))
+    }
+
+    /// The labels of a series about this.
+    #[cfg(feature = "metrics")]
+    pub(super) fn labels(&self) -> crate::telemetry::names::Labels {
+        let mut labels = self.of_origin();
+        labels.extend(self.group_label.as_ref().map(|group| ("group", group.to_string())));
+        labels
+    }
+
+    /// The labels of a series about its origin, whatever the group.
+    #[cfg(feature = "metrics")]
+    pub(super) fn of_origin(&self) -> crate::telemetry::names::Labels {
+        let mut labels = vec![("origin", self.label.to_string())];
+        labels.extend(self.client.as_ref().map(ClientName::label));
+        labels
+    }
+
+    /// The same, and one more.
+    #[cfg(feature = "metrics")]
+    pub(super) fn and(
+        &self,
+        name: &'static str,
+        value: impl Into<String>,
+    ) -> crate::telemetry::names::Labels {
+        let mut labels = self.of_origin();
+        labels.push((name, value.into()));
+        labels
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_a_short_line_and_no_number() {
+        for name in ["scheduler", "event relay", "\u{e4}", "2nd", &"x".repeat(64)] {
+            assert_eq!(**ClientName::given(name.into()).unwrap().name(), *name);
+        }
+        for (name, why) in [
+            ("", "is blank"),
+            (" ", "is blank"),
+            ("a\nb", "control character"),
+            ("17", "is a number"),
+            (&*"\u{e4}".repeat(500), "has 1000 bytes"),
+        ] {
+            let error = ClientName::given(name.into()).unwrap_err();
+            assert!(error.is_config() && error.to_string().contains(why), "{error}");
+        }
+    }
+
+    #[test]
+    fn without_a_name_it_is_a_number_and_of_many_the_rest_share_a_label() {
+        let (one, next) = (ClientName::numbered(), ClientName::numbered());
+        let number = |of: &ClientName| of.name().parse::<u64>().unwrap();
+        assert!(number(&one) < number(&next));
+        assert_eq!((next.if_given(), ClientName::given("a".into()).unwrap().if_given()), (None, Some("a")));
+        #[cfg(feature = "metrics")]
+        assert_eq!(
+            [100, 101].map(|number| ClientName::number(number).label().1),
+            ["100".to_owned(), "other".to_owned()]
+        );
+        assert_eq!(**ClientName::number(101).name(), *"101");
+    }
+}

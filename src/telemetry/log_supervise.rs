@@ -1,0 +1,148 @@
+//! The words of the supervisor.
+
+use crate::duration::human;
+use crate::telemetry::record;
+use std::fmt::Display;
+use std::time::Duration;
+
+pub(crate) fn panicked(subsystem: &str, panic: &str, backtrace: &str) {
+    // A filter of tracing-subscriber remembers for each thread that its layer refused the event under way. Where the
+    // arguments of that event panic it is never cleared, and the next event, this one, would be refused in its place. To
+    // ask anew overwrites it.
+    let _ = tracing::enabled!(tracing::Level::ERROR);
+    say!(error, subsystem, panic, backtrace, "panicked, loop will continue");
+}
+
+/// After a panic, an error, or because it was stale.
+pub(crate) fn restarting(subsystem: &str, reason: &str, error: Option<&str>, restarts: u64, wait: Duration) {
+    say!(warn, subsystem, reason, error, restarts, r#in = %human(wait), "loop failed, restarting");
+    record::restarted(subsystem, reason);
+}
+
+pub(crate) fn returned(subsystem: &str, restarts: u64, wait: Duration) {
+    say!(warn, subsystem, restarts, r#in = %human(wait), "loop exited unexpectedly, restarting");
+    record::restarted(subsystem, "return");
+}
+
+pub(crate) fn stopping(subsystem: &str, error: Option<&str>) {
+    say!(info, subsystem, error, "loop stopping");
+}
+
+pub(crate) fn stopped(subsystem: &str) {
+    say!(info, subsystem, "loop returned, not restarting");
+}
+
+pub(crate) fn escalated(subsystem: &str, restarts: u64, exit: Option<i32>) {
+    match exit {
+        Some(code) => {
+            say!(error, subsystem, restarts, code, "restarted too often, not ready and exiting")
+        }
+        None => say!(error, subsystem, restarts, "restarted too often, not ready until it is healthy"),
+    }
+}
+
+pub(crate) fn healthy(subsystem: &str) {
+    say!(info, subsystem, "healthy again after too many restarts");
+}
+
+pub(crate) fn recovered(subsystem: &str, after: Duration) {
+    say!(info, subsystem, after = %human(after), "recovered");
+}
+
+pub(crate) fn stale(subsystem: &str, enforced: bool, told: &dyn Display) {
+    match enforced {
+        true => say!(error, subsystem, "stale, restarting it: {told}"),
+        false => say!(error, subsystem, "stale: {told}"),
+    }
+    record::stale(subsystem);
+}
+
+pub(crate) fn overdue(subsystem: &str, call: &dyn Display) {
+    say!(warn, subsystem, "call in flight beyond its bound: {call}");
+}
+
+/// No task ran for a while: every worker thread is blocked, or the machine was.
+pub(crate) fn blocked(silent: Duration) {
+    say!(error, silent = %human(silent), "no task of the runtime runs: a worker thread is blocked");
+}
+
+pub(crate) fn unblocked(silent: Duration) {
+    say!(warn, silent = %human(silent), "the runtime runs again");
+}
+
+pub(crate) fn watching(subsystem: &str, within: Duration) {
+    say!(info, subsystem, within = %human(within), "watched: silence is reported in time");
+}
+
+pub(crate) fn started(subsystems: usize, period: Duration) {
+    say!(info, subsystems, period = %human(period), "watchdog looks after the loops");
+}
+
+pub(crate) fn aborts_on_panic() {
+    say!(warn, "this program is built with panic = \"abort\": a panic ends it, and no loop can be restarted");
+}
+
+pub(crate) fn short(subsystem: &str, stale_after: Duration, every: Duration) {
+    say!(
+        warn,
+        subsystem,
+        "asked for health with a threshold of {:#}, which is below the interval of {:#}: it flaps",
+        human(stale_after),
+        human(every),
+    );
+}
+
+pub(crate) fn too_many(most: usize, name: &str) {
+    say!(warn, name, "more than {most} subsystems: this one and those after it are not followed");
+}
+
+pub(crate) fn sweep(patrol: &str, phase: Option<&str>, took: Duration) {
+    say!(info, patrol, phase, outcome = "ok", duration = %human(took), "sweep complete");
+}
+
+pub(crate) fn sweep_failed(
+    patrol: &str,
+    phase: Option<&str>,
+    outcome: &str,
+    took: Duration,
+    failures: u64,
+    error: &str,
+) {
+    say!(warn, patrol, phase, outcome, duration = %human(took), failures, error, "sweep failed");
+}
+
+pub(crate) fn sweeps_recovered(patrol: &str, failures: u64, down_for: Duration) {
+    say!(info, patrol, failures, down_for = %human(down_for), "sweeps succeed again");
+}
+
+pub(crate) fn skipped(patrol: &str, ticks: u64) {
+    say!(warn, patrol, ticks, "ticks skipped");
+}
+
+pub(crate) fn shutting_down(signal: &str, in_flight: usize) {
+    say!(info, signal, in_flight, "shutting down");
+}
+
+pub(crate) fn straggler(subsystem: &str, told: &dyn Display) {
+    say!(warn, subsystem, "did not end in time, aborted: {told}");
+}
+
+pub(crate) fn shut_down(signal: Option<&str>, killed: usize, clean: bool, took: Duration) {
+    say!(info, signal, killed, clean, took = %human(took), "shutdown complete");
+}
+
+pub(crate) fn signal_not_taken(signal: &str) {
+    say!(error, signal, "asked to end and nobody waits for a signal, ending at once");
+}
+
+pub(crate) fn reaped(pid: u32) {
+    say!(debug, pid, "reaped a process that nobody waited for");
+}
+
+pub(crate) fn no_reaper(error: &dyn Display) {
+    say!(warn, "processes that lost their parent stay zombies: {error}");
+}
+
+pub(crate) fn systemd(error: &dyn Display) {
+    say!(warn, "systemd could not be told: {error}");
+}

@@ -1,0 +1,165 @@
+//! Frames of HTTP/2 that say nothing: how many of them a server may send.
+//!
+//! A ping has to be answered, a reset of a stream that is over to be passed over, a 1xx response to be kept until
+//! somebody asks for it, each for a moment of the processor. Nothing in HTTP/2 says how many there may be, and on an
+//! idle connection no call is there whose limits would end them.
+
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// In a row without the end of a response or a byte of its body, within [`SPAN`]. A server that is well sends a few; one
+/// that floods gets there in a fraction of a second.
+const MOST: u32 = 100_000;
+const SPAN: Duration = Duration::from_secs(60);
+/// What is written pays for a frame: an upload is answered by many windows. An answer to a ping has 17 bytes.
+const WRITTEN: u64 = 64;
+/// Heads after which something has to follow, on one connection, beyond what is paid for by requests. hyper passes
+/// 1xx responses over, so that nobody counts them for one request; a request has 14 bytes at least, and pays for three.
+const HEADS: u64 = 100;
+const WRITTEN_PER_HEAD: u64 = 4;
+
+pub(crate) const TOO_MANY: &str = "more than 100000 frames of HTTP/2 in a row without a response";
+pub(crate) const TOO_MANY_HEADS: &str = "more heads than responses were asked for (1xx on HTTP/2)";
+
+const HEAD: usize = 9;
+const DATA: u8 = 0;
+const HEADERS: u8 = 1;
+const END_STREAM: u8 = 1;
+
+/// Follows what is read from one connection and counts frames that get nobody on.
+#[derive(Debug, Default)]
+pub(crate) struct Frames {
+    head: [u8; HEAD],
+    /// So much of the head of a frame has come.
+    have: usize,
+    /// So much of its payload has not.
+    left: usize,
+    heads: u64,
+    written: u64,
+    idle: u32,
+    written_before: u64,
+    since: Option<Instant>,
+}
+
+impl Frames {
+    pub(crate) fn wrote(&mut self, bytes: usize) {
+        self.written += bytes as u64;
+    }
+
+    /// Fails when this was one frame too many, and says of what.
+    pub(crate) fn read(&mut self, mut bytes: &[u8], now: fn() -> Instant) -> Result<(), &'static str> {
+        loop {
+            let payload = self.left.min(bytes.len());
+            self.left -= payload;
+            bytes = &bytes[payload..];
+            let head = (HEAD - self.have).min(bytes.len());
+            self.head[self.have..self.have + head].copy_from_slice(&bytes[..head]);
+            bytes = &bytes[head..];
+            self.have += head;
+            if self.have < HEAD {
+                return Ok(());
+            }
+            let [a, b, c, kind, flags, ..] = self.head;
+            (self.have, self.left) = (0, u32::from_be_bytes([0, a, b, c]) as usize);
+            self.frame(kind, flags, now)?;
+        }
+    }
+
+    fn frame(&mut self, kind: u8, flags: u8, now: fn() -> Instant) -> Result<(), &'static str> {
+        let ends = flags & END_STREAM != 0;
+        if kind == HEADERS && !ends {
+            self.heads += 1;
+            if self.heads > HEADS + self.written / WRITTEN_PER_HEAD {
+                return Err(TOO_MANY_HEADS);
+            }
+        }
+        if kind == DATA && (ends || self.left > 0) || kind == HEADERS && ends {
+            self.idle = 0;
+            return Ok(());
+        }
+        if self.idle == 0 {
+            (self.since, self.written_before) = (Some(now()), self.written);
+        }
+        self.idle += 1;
+        if self.idle <= MOST {
+            return Ok(());
+        }
+        let slow = self.since.is_some_and(|since| now().saturating_duration_since(since) > SPAN);
+        let paid = self.written - self.written_before >= WRITTEN * u64::from(self.idle);
+        self.idle = 0;
+        if slow || paid { Ok(()) } else { Err(TOO_MANY) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PING: [u8; 17] = [0, 0, 8, 6, 0, 0, 0, 0, 0, 7, 7, 7, 7, 7, 7, 7, 7];
+    const EMPTY: [u8; 9] = [0, 0, 0, DATA, 0, 0, 0, 0, 1];
+    const EARLY_HINTS: [u8; 10] = [0, 0, 1, HEADERS, 4, 0, 0, 0, 1, 0xbe];
+
+    fn stands() -> Instant {
+        static START: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
+        *START.get_or_init(Instant::now)
+    }
+
+    fn later() -> Instant {
+        stands() + 2 * SPAN
+    }
+
+    #[test]
+    fn frames_that_say_nothing_are_counted_however_they_are_cut() {
+        assert!(TOO_MANY.contains(&MOST.to_string()));
+        for size in [1, 7, 9, 16, 17, 4096] {
+            let mut frames = Frames::default();
+            let most = PING.repeat(MOST as usize);
+            assert!(most.chunks(size).all(|part| frames.read(part, stands).is_ok()), "{size}");
+            assert_eq!(frames.read(&EMPTY, stands), Err(TOO_MANY), "{size}: one more");
+        }
+    }
+
+    #[test]
+    fn the_end_of_a_response_or_a_byte_of_a_body_begins_the_count_anew() {
+        for said in [
+            vec![0, 0, 1, HEADERS, 4 | END_STREAM, 0, 0, 0, 1, 0x88],
+            vec![0, 0, 0, DATA, END_STREAM, 0, 0, 0, 1],
+            vec![0, 0, 1, DATA, 0, 0, 0, 0, 1, b'x'],
+        ] {
+            let mut frames = Frames::default();
+            let most = EMPTY.repeat(MOST as usize);
+            for _ in 0..3 {
+                assert!(frames.read(&most, stands).is_ok());
+                assert!(frames.read(&said, stands).is_ok());
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_written_pays_and_what_takes_its_time_is_no_flood() {
+        let most = PING.repeat(MOST as usize);
+        let mut frames = Frames::default();
+        assert!(frames.read(&most, stands).is_ok());
+        frames.wrote(64 * (MOST as usize + 1));
+        assert!(frames.read(&PING, stands).is_ok(), "an upload");
+        assert!(frames.read(&most, stands).is_ok());
+        frames.wrote(17 * (MOST as usize + 1));
+        assert_eq!(frames.read(&PING, stands), Err(TOO_MANY), "its pings were answered");
+        assert!(frames.read(&most, stands).is_ok());
+        assert!(frames.read(&PING, later).is_ok(), "a ping now and then");
+    }
+
+    #[test]
+    fn heads_are_paid_for_by_requests_and_a_hundred_are_free() {
+        let mut frames = Frames::default();
+        assert!(frames.read(&EARLY_HINTS.repeat(100), stands).is_ok());
+        for _ in 0..10_000 {
+            frames.wrote(14);
+            assert!(frames.read(&EARLY_HINTS.repeat(3), stands).is_ok(), "hints with each response");
+        }
+        // What was paid for and not used: two bytes of each request.
+        let rest = frames.read(&EARLY_HINTS.repeat(5_000), stands);
+        assert!(rest.is_ok());
+        assert_eq!(frames.read(&EARLY_HINTS, stands), Err(TOO_MANY_HEADS));
+    }
+}

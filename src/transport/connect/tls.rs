@@ -1,0 +1,241 @@
+//! TLS by rustls with ring.
+
+use crate::error::{BoxError, Error, Phase};
+use crate::inflight::report;
+use crate::sync::made;
+use crate::tls::{ALPN, add_platform_roots, config, provider};
+use crate::transport::connect::io::{Made, Stream};
+use crate::transport::connect::proxy::{Proxies, Proxy};
+use crate::transport::connect::tcp::Tcp;
+use http::Uri;
+use http::uri::Scheme;
+use rustls::client::ResolvesClientCert;
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::{Arc, OnceLock};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tower_service::Service;
+
+/// What is offered to the server where nothing but HTTP/2 is wanted: a server without it says so in the handshake.
+const ALPN_HTTP2: &[&[u8]] = &[b"h2"];
+
+/// Whom a client trusts, and who it says it is.
+///
+/// The root certificates of the platform are trusted (the variables `SSL_CERT_FILE` and `SSL_CERT_DIR` name others).
+/// They are read once per client, at its first https connection: that takes some milliseconds, costs nothing where
+/// only http is spoken, and lets a machine without any root use http and certificates of its own.
+///
+/// ```
+/// # fn main() -> Result<(), unwedge::Error> {
+/// # let pem = "";
+/// use unwedge::client::{Client, Tls};
+///
+/// let client = Client::builder().tls(Tls::default().add_root_certificate(pem)).build();
+/// # assert!(client.is_err());
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Default)]
+#[must_use]
+pub struct Tls {
+    roots: Vec<Vec<u8>>,
+    identity: Option<(Vec<u8>, Vec<u8>)>,
+}
+
+impl Tls {
+    /// Trusts these certificates as well: one or more, in PEM.
+    pub fn add_root_certificate(mut self, pem: impl Into<Vec<u8>>) -> Tls {
+        self.roots.push(pem.into());
+        self
+    }
+
+    /// Shows this certificate (with those between it and its root, in PEM) to servers that ask for one, and signs with
+    /// this key (PKCS #8, PKCS #1 or SEC 1, in PEM).
+    pub fn identity(mut self, certificates: impl Into<Vec<u8>>, key: impl Into<Vec<u8>>) -> Tls {
+        self.identity = Some((certificates.into(), key.into()));
+        self
+    }
+
+    /// Reads everything that was given. The roots of the platform are left for later.
+    pub(crate) fn prepare(&self, http2_only: bool) -> Result<Prepared, Error> {
+        let mut own = RootCertStore::empty();
+        for pem in &self.roots {
+            for certificate in certificates(pem, "the root certificate")? {
+                let refused = |e| Error::config(format!("the root certificate cannot be used: {e}"));
+                own.add(certificate).map_err(refused)?;
+            }
+        }
+        let provider = provider();
+        let identity = match &self.identity {
+            None => None,
+            Some((chain, key)) => {
+                let chain = certificates(chain, "the client certificate")?;
+                let key = PrivateKeyDer::from_pem_slice(key)
+                    .map_err(|e| Error::config(format!("the client key is not a PEM private key: {e}")))?;
+                let config = config(&provider, RootCertStore::empty())?
+                    .with_client_auth_cert(chain, key)
+                    .map_err(|e| Error::config(format!("the client certificate cannot be used: {e}")))?;
+                Some(config.client_auth_cert_resolver)
+            }
+        };
+        Ok(Prepared(Arc::new(Inner {
+            own,
+            identity,
+            provider,
+            alpn: if http2_only { ALPN_HTTP2 } else { ALPN },
+            config: OnceLock::new(),
+        })))
+    }
+}
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tls")
+            .field("roots", &self.roots.len())
+            .field("identity", &self.identity.is_some())
+            .finish()
+    }
+}
+
+fn certificates(pem: &[u8], what: &str) -> Result<Vec<CertificateDer<'static>>, Error> {
+    let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    let read = read.map_err(|e| Error::config(format!("{what} is not PEM: {e}")))?;
+    if read.is_empty() {
+        return Err(Error::config(format!(
+            "{what} has no PEM section \"CERTIFICATE\" in its {} bytes: it must have one or more",
+            pem.len()
+        )));
+    }
+    Ok(read)
+}
+
+/// [`Tls`] with everything read but the roots of the platform.
+#[derive(Clone, Debug)]
+pub(crate) struct Prepared(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    own: RootCertStore,
+    identity: Option<Arc<dyn ResolvesClientCert>>,
+    provider: Arc<CryptoProvider>,
+    alpn: &'static [&'static [u8]],
+    config: OnceLock<Result<Arc<ClientConfig>, String>>,
+}
+
+impl Prepared {
+    fn config(&self) -> Result<Arc<ClientConfig>, Error> {
+        let made = made(&self.0.config, || self.make().map_err(|e| e.cause()));
+        made.clone().map_err(Error::config)
+    }
+
+    /// For a proxy, to which nothing else is spoken.
+    fn http1(&self) -> Result<Arc<ClientConfig>, Error> {
+        let mut config = (*self.config()?).clone();
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(Arc::new(config))
+    }
+
+    fn make(&self) -> Result<Arc<ClientConfig>, Error> {
+        let Inner { own, identity, provider, alpn, .. } = &*self.0;
+        let mut roots = own.clone();
+        add_platform_roots(&mut roots).map_err(|why| {
+            Error::config(format!("{why}: install them, set SSL_CERT_FILE, or use Tls::add_root_certificate"))
+        })?;
+        let builder = config(provider, roots)?;
+        let mut config = match identity {
+            None => builder.with_no_client_auth(),
+            Some(identity) => builder.with_client_cert_resolver(Arc::clone(identity)),
+        };
+        config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
+        Ok(Arc::new(config))
+    }
+}
+
+/// TCP, a proxy where there is one, and TLS above it where the scheme asks for it.
+#[derive(Clone, Debug)]
+pub(crate) struct Https {
+    tcp: Tcp,
+    tls: Prepared,
+    proxies: Proxies,
+    http2_only: bool,
+}
+
+impl Https {
+    pub(crate) fn new(tcp: Tcp, tls: Prepared, proxies: Proxies, http2_only: bool) -> Https {
+        Https { tcp, tls, proxies, http2_only }
+    }
+
+    pub(crate) fn via(&self, uri: &Uri) -> Option<Proxy> {
+        self.proxies.toward(uri).ok().flatten()
+    }
+}
+
+impl Https {
+    pub(crate) async fn connect(mut self, uri: Uri) -> Result<Made, Error> {
+        let secure = uri.scheme() == Some(&Scheme::HTTPS);
+        let name = secure.then(|| server_name(&uri));
+        let proxy = self.proxies.toward(&uri)?;
+        // A proxy reads HTTP/1.1 alone: everything else goes through a tunnel.
+        let tunnel = secure || self.http2_only;
+        let mut stream = match &proxy {
+            None => self.plain(uri.clone()).await?,
+            Some(proxy) => {
+                let tcp = self.plain(proxy.uri().clone()).await;
+                let mut stream = tcp.map_err(|error| proxy.unreachable(error))?;
+                if proxy.is_secure() {
+                    let shaken = handshake(self.tls.http1()?, server_name(proxy.uri())?, stream).await;
+                    stream = Stream::Tls(Box::new(shaken.map_err(|e| proxy.unreachable(e.at(Phase::Tls)))?));
+                }
+                if !tunnel {
+                    return Ok(Made { stream, proxied: true });
+                }
+                proxy.tunnel(&mut stream, &uri).await?;
+                stream
+            }
+        };
+        if let Some(name) = name {
+            let shaken = handshake(self.tls.config()?, name?, stream).await;
+            stream = Stream::Tls(Box::new(shaken.map_err(|error| error.at(Phase::Tls))?));
+        }
+        Ok(Made::from(stream))
+    }
+
+    async fn plain(&mut self, uri: Uri) -> Result<Stream, Error> {
+        poll_fn(|cx| self.tcp.poll_ready(cx)).await.map_err(foreign)?;
+        let tcp = self.tcp.call(uri).await.map_err(foreign)?;
+        Ok(Stream::Plain(tcp.into_inner()))
+    }
+}
+
+fn foreign(error: impl Into<BoxError>) -> Error {
+    Error::from(error.into())
+}
+
+async fn handshake(
+    config: Arc<ClientConfig>,
+    name: ServerName<'static>,
+    below: Stream,
+) -> Result<TlsStream<Stream>, Error> {
+    let mut shaking = pin!(TlsConnector::from(config).connect(name, below));
+    let shaken = poll_fn(|cx| {
+        let polled = shaking.as_mut().poll(cx);
+        if polled.is_pending() {
+            report(Phase::Tls);
+        }
+        polled
+    });
+    shaken.await.map_err(foreign)
+}
+
+/// The name that the certificate has to be for; an address without the brackets of the URL.
+fn server_name(uri: &Uri) -> Result<ServerName<'static>, Error> {
+    let host = uri.host().unwrap_or_default();
+    let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
+    ServerName::try_from(bare.to_owned())
+        .map_err(|_| Error::config(format!("the host {host:?} is no name that a certificate could be for")))
+}

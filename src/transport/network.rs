@@ -1,0 +1,82 @@
+//! How a client reaches its servers.
+
+use crate::client::url::redacted;
+use crate::error::Error;
+use crate::transport::connect::proxy::Proxies;
+use std::fmt;
+
+/// How a client reaches its servers: over which version of HTTP, and through which proxy.
+///
+/// By default a server with TLS is offered HTTP/2 and HTTP/1.1 and chooses (ALPN); without TLS HTTP/1.1 is spoken,
+/// because there is no way to ask. Connections lead through the proxies that the environment names when the client is
+/// built: `HTTPS_PROXY`, `HTTP_PROXY` and, for what they leave open, `ALL_PROXY` (lower case too; `http` and `https`
+/// URLs), except to the hosts of `NO_PROXY`. A variable that cannot be used is an error of kind `Config` at the calls
+/// that would need it. A loopback host is never reached through a proxy, whatever is set.
+///
+/// ```
+/// use unwedge::client::{Client, Network};
+///
+/// // Inside a cluster, where all servers are known to speak it without TLS.
+/// let client = Client::builder().network(Network::default().http2_only().no_proxy()).build()?;
+/// # Ok::<(), unwedge::Error>(())
+/// ```
+#[derive(Clone, Default)]
+#[must_use]
+pub struct Network {
+    pub(crate) http2_only: bool,
+    proxy: Choice,
+}
+
+#[derive(Clone, Default)]
+enum Choice {
+    #[default]
+    Environment,
+    None,
+    One(String),
+}
+
+impl Network {
+    /// Speaks HTTP/2 and nothing else, also without TLS and without asking (prior knowledge). Default off: a server
+    /// that does not speak it answers with garbage, or not at all.
+    pub fn http2_only(mut self) -> Network {
+        self.http2_only = true;
+        self
+    }
+
+    /// Reaches everything but loopback hosts through this proxy, whatever the environment says: an `http` or `https`
+    /// URL. Its user name and password are sent to the proxy alone, and never printed.
+    ///
+    /// The connect bound includes the handshake with the proxy. One that refuses is an error of kind `Connect` which
+    /// names it; the circuit breaker stays that of the target.
+    pub fn proxy(mut self, url: impl Into<String>) -> Network {
+        self.proxy = Choice::One(url.into());
+        self
+    }
+
+    /// Connects directly, whatever the environment says.
+    pub fn no_proxy(mut self) -> Network {
+        self.proxy = Choice::None;
+        self
+    }
+
+    pub(crate) fn proxies(&self) -> Result<Proxies, Error> {
+        match &self.proxy {
+            Choice::None => Ok(Proxies::default()),
+            Choice::One(url) => Proxies::of(url),
+            Choice::Environment => Ok(Proxies::from_variables(|name| {
+                std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
+            })),
+        }
+    }
+}
+
+impl fmt::Debug for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let proxy = match &self.proxy {
+            Choice::Environment => "from the environment".to_owned(),
+            Choice::None => "none".to_owned(),
+            Choice::One(url) => redacted(url),
+        };
+        f.debug_struct("Network").field("http2_only", &self.http2_only).field("proxy", &proxy).finish()
+    }
+}
