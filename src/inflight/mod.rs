@@ -2,6 +2,8 @@
 
 mod copy;
 pub(crate) mod owner;
+#[cfg(feature = "supervise")]
+mod supervised;
 mod table;
 
 pub(crate) use table::{Details, Slot, Table};

@@ -203,22 +203,6 @@ impl Table {
         seen
     }
 
-    /// The call for which `rank` is least, copied; those without a rank are passed over.
-    #[cfg(feature = "supervise")]
-    pub(super) fn least<R: Ord>(&self, rank: impl Fn(Phase, &Details) -> Option<R>) -> Option<Seen> {
-        let mut least = None::<(R, Seen)>;
-        // A copy may outlive its call, and is then the last to hold values of the user's: never dropped under the lock.
-        let mut passed_over = Vec::new();
-        self.pieces(|at, details| {
-            let phase = Phase::from_u8(self.row(at).get().0 as u8);
-            let Some(rank) = rank(phase, details) else { return };
-            if least.as_ref().is_none_or(|(before, _)| rank < *before) {
-                passed_over.extend(least.replace((rank, self.seen(at, details))));
-            }
-        });
-        least.map(|(_, seen)| seen)
-    }
-
     /// Shows every entry to `look`, some at a time, so that nobody who begins or ends a call waits for all of it.
     pub(super) fn pieces(&self, mut look: impl FnMut(usize, &Details)) {
         let mut begin = 0;
@@ -245,7 +229,7 @@ impl Table {
         Seen { details: details.clone(), state, in_phase_since }
     }
 
-    fn row(&self, at: usize) -> &Row {
+    pub(super) fn row(&self, at: usize) -> &Row {
         // Chunk n begins at place FIRST * (2^n - 1).
         let chunk = ((at / FIRST + 1).ilog2() as usize).min(self.chunks.len() - 1);
         let begins = FIRST * ((1 << chunk) - 1);
