@@ -229,7 +229,13 @@ impl Table {
         Seen { details: details.clone(), state, in_phase_since }
     }
 
-    pub(super) fn row(&self, at: usize) -> &Row {
+    /// What the call at this place waits for.
+    #[cfg(feature = "supervise")]
+    pub(super) fn phase_at(&self, at: usize) -> Phase {
+        Phase::from_u8(self.row(at).get().0 as u8)
+    }
+
+    fn row(&self, at: usize) -> &Row {
         // Chunk n begins at place FIRST * (2^n - 1).
         let chunk = ((at / FIRST + 1).ilog2() as usize).min(self.chunks.len() - 1);
         let begins = FIRST * ((1 << chunk) - 1);
