@@ -9,6 +9,7 @@ use crate::{Error, ErrorKind};
 use bytes::{Buf, Bytes, BytesMut};
 use http::HeaderMap;
 use http_body::{Frame, SizeHint};
+use pin_project::pin_project;
 use std::fmt;
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -250,12 +251,11 @@ impl From<Vec<u8>> for Body {
     }
 }
 
-pin_project_lite::pin_project! {
-    /// A foreign body as the type that is boxed.
-    struct Adapt<B> {
-        #[pin]
-        body: B,
-    }
+/// A foreign body as the type that is boxed.
+#[pin_project]
+struct Adapt<B> {
+    #[pin]
+    body: B,
 }
 
 impl<B> http_body::Body for Adapt<B>

@@ -8,7 +8,7 @@ use crate::Error;
 use crate::duration::{LONGEST, check, human};
 use crate::sync::{Mutex, lock};
 use http::{Request, Response, StatusCode};
-use pin_project_lite::pin_project;
+use pin_project::pin_project;
 use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::Pin;
@@ -240,31 +240,37 @@ where
     }
 }
 
-pin_project! {
-    /// The future of [`IncomingService`]. Dropping it drops the work inside where it stands.
-    #[must_use = "futures do nothing unless polled"]
-    pub struct IncomingFuture<S, B, R>
-    where
-        S: Service<Request<B>>,
-    {
-        #[pin]
-        doing: Doing<S, B>,
-        turn: Turn,
-        shared: Arc<Shared>,
-        body: PhantomData<fn() -> R>,
-    }
+/// The future of [`IncomingService`]. Dropping it drops the work inside where it stands.
+#[pin_project]
+#[must_use = "futures do nothing unless polled"]
+pub struct IncomingFuture<S, B, R>
+where
+    S: Service<Request<B>>,
+{
+    #[pin]
+    doing: Doing<S, B>,
+    turn: Turn,
+    shared: Arc<Shared>,
+    body: PhantomData<fn() -> R>,
 }
 
-pin_project! {
-    #[project = DoingProj]
-    enum Doing<S, B>
-    where
-        S: Service<Request<B>>,
-    {
-        Refused { late: Late },
-        Scoped { #[pin] within: Within<Oneshot<S, B>>, limit: Duration },
-        Free { #[pin] call: Oneshot<S, B> },
-    }
+#[pin_project(project = DoingProj)]
+enum Doing<S, B>
+where
+    S: Service<Request<B>>,
+{
+    Refused {
+        late: Late,
+    },
+    Scoped {
+        #[pin]
+        within: Within<Oneshot<S, B>>,
+        limit: Duration,
+    },
+    Free {
+        #[pin]
+        call: Oneshot<S, B>,
+    },
 }
 
 impl<S, B, R> Future for IncomingFuture<S, B, R>

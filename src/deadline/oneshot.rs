@@ -3,7 +3,7 @@
 use super::header::Late;
 use super::turn::begins;
 use http::Request;
-use pin_project_lite::pin_project;
+use pin_project::pin_project;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -16,16 +16,21 @@ pub(super) enum Ended<T> {
     Late(Late),
 }
 
-pin_project! {
-    /// One call of a service that has yet to become ready.
-    #[project = OneshotProj]
-    pub(super) enum Oneshot<S, B>
-    where
-        S: Service<Request<B>>,
-    {
-        Ready { inner: S, request: Option<Request<B>> },
-        Called { #[pin] future: S::Future },
-    }
+/// One call of a service that has yet to become ready.
+#[pin_project(project = OneshotProj)]
+#[expect(clippy::large_enum_variant, reason = "a box for each request would cost more than the room")]
+pub(super) enum Oneshot<S, B>
+where
+    S: Service<Request<B>>,
+{
+    Ready {
+        inner: S,
+        request: Option<Request<B>>,
+    },
+    Called {
+        #[pin]
+        future: S::Future,
+    },
 }
 
 impl<S, B> Oneshot<S, B>

@@ -3,7 +3,7 @@
 use super::Timer;
 use crate::duration::{LONGEST, check, human};
 use crate::{Error, ErrorKind};
-use pin_project_lite::pin_project;
+use pin_project::pin_project;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -172,18 +172,17 @@ pub fn within<F: Future>(limit: Duration, future: F) -> Within<F> {
     Within::new(Deadline::after(limit), Some(limit), future)
 }
 
-pin_project! {
-    /// The future of [`within`] and [`Deadline::scope`].
-    #[must_use = "futures do nothing unless polled"]
-    pub struct Within<F> {
-        deadline: Deadline,
-        limit: Option<Duration>,
-        entered: bool,
-        #[pin]
-        timer: Timer,
-        #[pin]
-        future: F,
-    }
+/// The future of [`within`] and [`Deadline::scope`].
+#[pin_project]
+#[must_use = "futures do nothing unless polled"]
+pub struct Within<F> {
+    deadline: Deadline,
+    limit: Option<Duration>,
+    entered: bool,
+    #[pin]
+    timer: Timer,
+    #[pin]
+    future: F,
 }
 
 impl<F> Within<F> {

@@ -1,21 +1,20 @@
 //! One timer for whatever bound is nearest.
 
 use crate::Error;
-use pin_project_lite::pin_project;
+use pin_project::pin_project;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use tokio::task::coop::has_budget_remaining;
 use tokio::time::{Instant, Sleep};
 
-pin_project! {
-    /// A timer that is registered with the runtime only when something has to be waited for, and that is moved only
-    /// when the bound comes nearer. A bound that moves away costs nothing until the old one fires.
-    #[derive(Default)]
-    pub(crate) struct Timer {
-        #[pin]
-        sleep: Option<Sleep>,
-    }
+/// A timer that is registered with the runtime only when something has to be waited for, and that is moved only
+/// when the bound comes nearer. A bound that moves away costs nothing until the old one fires.
+#[pin_project]
+#[derive(Default)]
+pub(crate) struct Timer {
+    #[pin]
+    sleep: Option<Sleep>,
 }
 
 impl Timer {

@@ -4,7 +4,7 @@ use super::convert;
 use super::redirects::{Sending, sending};
 use crate::error::Error;
 use http::{Request, Response};
-use pin_project_lite::pin_project;
+use pin_project::pin_project;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -71,27 +71,26 @@ impl<B: Into<::reqwest::Body>> tower_service::Service<Request<B>> for Service {
     }
 }
 
-pin_project! {
-    /// The future of [`Service`].
-    ///
-    /// # Panics
-    /// When it is polled after it was ready.
-    #[must_use = "futures do nothing unless polled"]
-    pub struct Sent {
-        #[pin]
-        doing: Doing,
-    }
+/// The future of [`Service`].
+///
+/// # Panics
+/// When it is polled after it was ready.
+#[pin_project]
+#[must_use = "futures do nothing unless polled"]
+pub struct Sent {
+    #[pin]
+    doing: Doing,
 }
 
-pin_project! {
-    #[project = DoingProj]
-    enum Doing {
-        Pending {
-            #[pin]
-            pending: Sending<<Inner as tower_service::Service<::reqwest::Request>>::Future>,
-        },
-        Refused { error: Option<Error> },
-    }
+#[pin_project(project = DoingProj)]
+enum Doing {
+    Pending {
+        #[pin]
+        pending: Sending<<Inner as tower_service::Service<::reqwest::Request>>::Future>,
+    },
+    Refused {
+        error: Option<Error>,
+    },
 }
 
 impl Future for Sent {

@@ -10,25 +10,24 @@ use crate::stack::call::timers::{Bound, Nearest};
 use bytes::{Buf, Bytes};
 use http::{Response, response};
 use http_body::{Frame, SizeHint};
-use pin_project_lite::pin_project;
+use pin_project::pin_project;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::Instant;
 
-pin_project! {
-    /// The body in the box.
-    pub(super) struct Guarded<R> {
-        body: R,
-        // What was read before it was handed over.
-        prefix: Bytes,
-        life: Option<CallState>,
-        ends: Option<Instant>,
-        // What it is that ends it then.
-        limit: Limit,
-        #[pin]
-        timer: Timer,
-    }
+/// The body in the box.
+#[pin_project]
+pub(super) struct Guarded<R> {
+    body: R,
+    // What was read before it was handed over.
+    prefix: Bytes,
+    life: Option<CallState>,
+    ends: Option<Instant>,
+    // What it is that ends it then.
+    limit: Limit,
+    #[pin]
+    timer: Timer,
 }
 
 /// What ends a body however steadily it flows.

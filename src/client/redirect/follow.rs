@@ -8,20 +8,19 @@ use crate::error::Error;
 use crate::stack::{Call, Drain, Hop, is_redirect};
 use crate::transport::decode::{Decoded, Decoding};
 use http::{Method, Request, Response, Uri};
-use pin_project_lite::pin_project;
+use pin_project::pin_project;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use tokio::time::Instant;
 
-pin_project! {
-    /// One hop after the other. What the first one needs is all there is until a redirect comes.
-    pub(crate) struct Following {
-        client: Client,
-        hops: Option<Box<Hops>>,
-        #[pin]
-        call: Call<Decoding, Body, Decoded>,
-    }
+/// One hop after the other. What the first one needs is all there is until a redirect comes.
+#[pin_project]
+pub(crate) struct Following {
+    client: Client,
+    hops: Option<Box<Hops>>,
+    #[pin]
+    call: Call<Decoding, Body, Decoded>,
 }
 
 struct Hops {

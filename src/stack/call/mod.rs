@@ -33,42 +33,41 @@ use crate::stack::stream::Guarded;
 use crate::{body::Body, inflight::observe, origin::Entry, telemetry};
 use bytes::Bytes;
 use http::{Method, Request, Response, Uri};
-use pin_project_lite::pin_project;
+use pin_project::pin_project;
 use std::task::{Context, Poll};
 use std::{future::Future, pin::Pin, sync::Arc};
 use tower_service::Service;
 use tracing::Span;
 
-pin_project! {
-    /// The future of a call.
-    ///
-    /// It may be dropped at any moment: table entry, permit, connection and the place in a health check are given
-    /// back, and a call that was silent for long is counted as a hang. No further attempt leaves.
-    ///
-    /// # Panics
-    /// When it is polled after it was ready, and where the inner service, a classifier or a copy of the user's panics.
-    #[must_use = "futures do nothing unless polled"]
-    pub struct Call<S, B, R>
-    where
-        S: Service<Request<B>>,
-    {
-        inner: S,
-        // Taken by the first poll, which begins the life of the call.
-        lane: Option<Result<Arc<Entry<OriginState>>, Error>>,
-        request: Outgoing<B>,
-        // Method and URL of a request that a redirect answered, where it is followed.
-        redirected: Option<Box<(Method, Uri)>>,
-        hop: Hop,
-        // The deadline of the scope that the call was made in.
-        ambient: Option<Deadline>,
-        life: Option<CallState>,
-        span: Span,
-        attempt_span: Span,
-        #[pin]
-        timer: Timer,
-        #[pin]
-        state: State<S::Future, R>,
-    }
+/// The future of a call.
+///
+/// It may be dropped at any moment: table entry, permit, connection and the place in a health check are given
+/// back, and a call that was silent for long is counted as a hang. No further attempt leaves.
+///
+/// # Panics
+/// When it is polled after it was ready, and where the inner service, a classifier or a copy of the user's panics.
+#[pin_project]
+#[must_use = "futures do nothing unless polled"]
+pub struct Call<S, B, R>
+where
+    S: Service<Request<B>>,
+{
+    inner: S,
+    // Taken by the first poll, which begins the life of the call.
+    lane: Option<Result<Arc<Entry<OriginState>>, Error>>,
+    request: Outgoing<B>,
+    // Method and URL of a request that a redirect answered, where it is followed.
+    redirected: Option<Box<(Method, Uri)>>,
+    hop: Hop,
+    // The deadline of the scope that the call was made in.
+    ambient: Option<Deadline>,
+    life: Option<CallState>,
+    span: Span,
+    attempt_span: Span,
+    #[pin]
+    timer: Timer,
+    #[pin]
+    state: State<S::Future, R>,
 }
 
 impl<S, B, R> Call<S, B, R>

@@ -4,29 +4,44 @@ use crate::collect::Buffer;
 use crate::error::Error;
 use crate::stack::call::timers::{Drain, Nearest};
 use http::response;
-use pin_project_lite::pin_project;
+use pin_project::pin_project;
 use tokio::time::Instant;
 
-pin_project! {
-    /// Where a call is.
-    #[project = StateProj]
-    pub(in crate::stack) enum State<F, R> {
-        // Asks for admission.
-        Start,
-        // Lets time pass, and reads what is left of a response that is thrown away.
-        Wait { until: Instant, drain: Option<Drain<R>>, then: Then },
-        // Waits for another caller's health check.
-        Health,
-        // Waits until the inner service is ready.
-        Ready { probe: bool, since: Instant },
-        // Waits for the answer to its own health check.
-        Probe { #[pin] future: F },
-        // Waits for a response head.
-        Sent { #[pin] future: F },
-        // Reads the body inside the attempt.
-        Collect { reading: Option<(response::Parts, R)>, buffer: Buffer, limit: u64 },
-        Done,
-    }
+/// Where a call is.
+#[pin_project(project = StateProj)]
+pub(in crate::stack) enum State<F, R> {
+    // Asks for admission.
+    Start,
+    // Lets time pass, and reads what is left of a response that is thrown away.
+    Wait {
+        until: Instant,
+        drain: Option<Drain<R>>,
+        then: Then,
+    },
+    // Waits for another caller's health check.
+    Health,
+    // Waits until the inner service is ready.
+    Ready {
+        probe: bool,
+        since: Instant,
+    },
+    // Waits for the answer to its own health check.
+    Probe {
+        #[pin]
+        future: F,
+    },
+    // Waits for a response head.
+    Sent {
+        #[pin]
+        future: F,
+    },
+    // Reads the body inside the attempt.
+    Collect {
+        reading: Option<(response::Parts, R)>,
+        buffer: Buffer,
+        limit: u64,
+    },
+    Done,
 }
 
 /// What follows a wait.
