@@ -115,3 +115,41 @@ impl fmt::Debug for Background {
         f.debug_tuple("Background").field(&origins).finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Client;
+    use crate::preflight::{Mode, Settings};
+    use crate::testing::{Peer, Reply};
+    use std::time::Duration;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_place_that_is_free_again_is_taken_by_the_next_origin_that_is_called() {
+        let peer = Peer::new().forever(Reply::ok(""));
+        let uris: Vec<Uri> = (0..=ORIGINS).map(|n| format!("http://h{n}/").parse().unwrap()).collect();
+        let pipe = uris.iter().fold(peer.pipe(), |pipe, uri| pipe.host(uri.host().unwrap(), &peer));
+        let health = Settings::new("/health").mode(Mode::Background);
+        let client = Client::builder().pipe(pipe).health(health).build().unwrap();
+        for uri in &uris {
+            client.get(uri.clone()).send().await.unwrap();
+        }
+        let watched = client.background.as_ref().unwrap();
+        let late = Origin::of(&uris[ORIGINS]).unwrap();
+        assert!(!lock(&watched.0.0).contains_key(&late), "all places are taken");
+        // As one whose checks could not be started.
+        let free = Origin::of(&uris[3]).unwrap();
+        drop(Starting { tasks: &watched.0, left: vec![(free.clone(), uris[3].clone())] });
+        client.get(uris[ORIGINS].clone()).send().await.unwrap();
+        let hosts = lock(&watched.0.0);
+        assert!(hosts.contains_key(&late) && !hosts.contains_key(&free) && hosts.len() == ORIGINS);
+        drop(hosts);
+        let checks = || {
+            let of_late = |r: &&crate::testing::Received| r.header("host") == Some("h64") && r.path() == "/health";
+            peer.requests().iter().filter(of_late).count()
+        };
+        let before = checks();
+        tokio::time::sleep(Duration::from_secs(100)).await;
+        assert!(checks() >= before + 3, "{before}, {}", checks());
+    }
+}

@@ -55,6 +55,8 @@ mod event_streams_refused;
 mod faults_command;
 mod fetch_command;
 mod fetch_faults;
+#[cfg(unix)]
+mod full_disk;
 mod gates;
 mod goodput;
 mod groups;

@@ -1,5 +1,4 @@
-//! The process around the loops: a full disk behind its output, a second signal, a hang-up, an end before it began, and
-//! process 1 of a container.
+//! The process around the loops: a second signal, a hang-up, an end before it began, and process 1 of a container.
 
 use crate::event_runner::{Notes, events, runner};
 use crate::program::{CEILING, example, finish, signal};
@@ -10,121 +9,6 @@ use std::time::Duration;
 use tokio::io::AsyncBufReadExt;
 use tokio::process::Command;
 use tokio::time::{Instant, sleep, timeout};
-
-#[path = "../../examples/common/sink.rs"]
-#[allow(dead_code, reason = "what the examples alone use")]
-mod sink;
-
-use sink::{Closed, Sink, Wrote};
-
-/// A disk with so many bytes of room.
-struct Disk {
-    room: usize,
-    written: Vec<u8>,
-    fails: std::io::ErrorKind,
-}
-
-impl std::io::Write for &mut Disk {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        if self.room == 0 {
-            return Err(self.fails.into());
-        }
-        let n = bytes.len().min(self.room);
-        self.room -= n;
-        self.written.extend_from_slice(&bytes[..n]);
-        Ok(n)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-#[test]
-fn a_full_disk_loses_lines_and_a_torn_one_is_ended_before_the_next() {
-    let mut disk = Disk { room: 8, written: Vec::new(), fails: std::io::ErrorKind::StorageFull };
-    {
-        let mut sink = Sink::new(&mut disk);
-        assert_eq!(sink.line(b"one\n").unwrap(), Wrote::Line);
-        assert_eq!(sink.line(b"second\n").unwrap(), Wrote::Lost);
-        assert_eq!(sink.line(b"third\n").unwrap(), Wrote::Lost);
-        assert_eq!(sink.lost(), 2);
-    }
-    assert_eq!(disk.written, b"one\nseco");
-}
-
-#[test]
-fn a_line_that_was_torn_is_ended_when_there_is_room_again() {
-    use std::io::Write;
-    use std::sync::{Arc, Mutex};
-    #[derive(Clone)]
-    struct Shared(Arc<Mutex<Disk>>);
-    impl Write for Shared {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            (&mut *self.0.lock().unwrap()).write(bytes)
-        }
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-    let disk = Disk { room: 2, written: Vec::new(), fails: std::io::ErrorKind::StorageFull };
-    let disk = Shared(Arc::new(Mutex::new(disk)));
-    let mut sink = Sink::new(disk.clone());
-    assert_eq!(sink.line(b"torn\n").unwrap(), Wrote::Lost);
-    disk.0.lock().unwrap().room = 100;
-    assert_eq!(sink.line(b"whole\n").unwrap(), Wrote::AfterLoss(1));
-    assert_eq!(disk.0.lock().unwrap().written, b"to\nwhole\n");
-}
-
-#[test]
-fn what_is_written_after_a_loss_says_how_many_lines_were_lost() {
-    /// Full for the second and third write.
-    #[derive(Default)]
-    struct Sometimes(u32, Vec<u8>);
-    impl std::io::Write for &mut Sometimes {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0 += 1;
-            if let 2 | 3 = self.0 {
-                return Err(std::io::ErrorKind::StorageFull.into());
-            }
-            self.1.extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-    let mut disk = Sometimes::default();
-    let mut sink = Sink::new(&mut disk);
-    let wrote: Vec<Wrote> =
-        ["a\n", "b\n", "c\n", "d\n", "e\n"].map(|l| sink.line(l.as_bytes()).unwrap()).into();
-    assert_eq!(wrote, [Wrote::Line, Wrote::Lost, Wrote::Lost, Wrote::AfterLoss(2), Wrote::Line]);
-    assert_eq!(disk.1, b"a\nd\ne\n");
-}
-
-#[test]
-fn only_a_reader_that_has_gone_ends_a_program() {
-    use std::io::ErrorKind::*;
-    for (fails, ends) in [(BrokenPipe, true), (StorageFull, false), (QuotaExceeded, false), (Other, false)] {
-        let mut disk = Disk { room: 0, written: Vec::new(), fails };
-        let closed = matches!(Sink::new(&mut disk).line(b"x\n"), Err(Closed));
-        assert_eq!(closed, ends, "{fails:?}");
-    }
-}
-
-#[cfg(target_os = "linux")]
-#[tokio::test]
-async fn a_daemon_whose_standard_output_is_on_a_full_disk_goes_on_to_its_end() {
-    for name in ["patrol_loop", "supervised_platform", "checkin_agent", "broker_listener"] {
-        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
-        let began = Instant::now();
-        let mut daemon = example(name);
-        daemon.args(["--json", "--for", "2s"]).stdout(Stdio::from(full));
-        let ran = finish(daemon.spawn().unwrap(), began).await;
-        assert_eq!(ran.code, Some(0), "{name}: {ran:?}");
-        assert!(ran.took >= Duration::from_secs(2), "{name} ended early: {ran:?}");
-    }
-}
 
 /// Whether this process does anything: a zombie does not.
 fn is_alive(pid: &str) -> bool {
@@ -185,22 +69,6 @@ async fn a_hang_up_that_was_ignored_at_the_start_stays_ignored() {
         last = line;
     }
     assert!(last.contains(r#""event":"done","#) && began.elapsed() >= Duration::from_secs(3), "{last}");
-}
-
-#[cfg(target_os = "linux")]
-#[tokio::test]
-async fn a_daemon_whose_output_nobody_reads_and_whose_pipe_is_full_goes_on_to_its_end() {
-    // As many bytes as a pipe holds, and the daemon behind them.
-    let path = example("patrol_loop").as_std().get_program().to_owned();
-    let script = r#"head -c 65536 /dev/zero; exec "$0" --json --for 2s --every 200ms --limit 100ms"#;
-    let mut full = Command::new("sh");
-    full.args(["-c", script]).arg(path).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
-    let began = Instant::now();
-    let mut daemon = full.spawn().unwrap();
-    let _unread = daemon.stdout.take().unwrap();
-    let ran = finish(daemon, began).await;
-    assert_eq!(ran.code, Some(0), "{ran:?}");
-    assert!(ran.took >= Duration::from_secs(2), "it ended early: {ran:?}");
 }
 
 /// This test again in a process of its own, which `plays` and ends well. `None` in that process.
@@ -373,6 +241,19 @@ async fn process_one_reaps_what_was_left_to_it_within_fifteen_seconds() {
     assert_eq!(ran.code, Some(0), "{ran:?}");
 }
 
+/// A test in a process of its own that is process 1 besides, where this machine allows it.
+#[cfg(target_os = "linux")]
+fn plays_well_as_process_one(command: &Command) {
+    if as_process_one("").is_none() {
+        return;
+    }
+    let mut one = Command::new("unshare");
+    one.args(["--pid", "--fork", "--kill-child", "--mount-proc"]).arg(command.as_std().get_program());
+    one.args(command.as_std().get_args()).env("UNWEDGE_TEST_PLAYS", "1");
+    one.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    runtime().block_on(plays_well(one));
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn process_one_leaves_the_status_of_a_child_to_whoever_waits_for_it_within_ten_seconds() {
@@ -388,15 +269,40 @@ fn process_one_leaves_the_status_of_a_child_to_whoever_waits_for_it_within_ten_s
         runtime().block_on(crew);
         assert_eq!(child.wait().unwrap().code(), Some(7));
     });
-    let Some(command) = command else { return };
-    if as_process_one("").is_none() {
-        return;
+    if let Some(command) = command {
+        plays_well_as_process_one(&command);
     }
-    let mut one = Command::new("unshare");
-    one.args(["--pid", "--fork", "--kill-child", "--mount-proc"]).arg(command.as_std().get_program());
-    one.args(command.as_std().get_args()).env("UNWEDGE_TEST_PLAYS", "1");
-    one.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
-    runtime().block_on(plays_well(one));
+}
+
+/// A process that this one, as process 1, inherits and that has ended: it stays a zombie until somebody takes it.
+#[cfg(target_os = "linux")]
+fn zombie() -> String {
+    let mut shell = std::process::Command::new("sh");
+    let left = shell.args(["-c", "sleep 0 > /dev/null & echo $!"]).output().unwrap();
+    String::from_utf8(left.stdout).unwrap().trim().to_owned()
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn process_one_leaves_every_zombie_alone_where_it_was_told_so() {
+    let name = "process_one_leaves_every_zombie_alone_where_it_was_told_so";
+    let command = in_its_own_process(name, || {
+        assert_eq!(std::process::id(), 1);
+        let pid = zombie();
+        // Longer than zombies are left to others, and than the next look at them.
+        for (reap, length, left) in [(false, 14, true), (true, 14, false)] {
+            runtime().block_on(async {
+                let mut crew = unwedge::supervise::Supervisor::new();
+                crew.reap(reap).spawn("relay", CEILING, |heart| async move { heart.cancelled().await });
+                crew.run_until(sleep(Duration::from_secs(length)), CEILING).await.unwrap()
+            });
+            assert!(!is_alive(&pid), "it has ended");
+            assert_eq!(Path::new("/proc").join(&pid).exists(), left, "reap({reap})");
+        }
+    });
+    if let Some(command) = command {
+        plays_well_as_process_one(&command);
+    }
 }
 
 #[cfg(target_os = "linux")]

@@ -14,7 +14,10 @@ use unwedge::{Collect, Error, StackLayer, within};
 /// Room for a loaded machine; a wait that spins or hangs never gets here.
 const SOON: Duration = Duration::from_secs(20);
 
-/// Waits on the handle of a runtime that is shut down meanwhile.
+/// Each wait is polled once by its caller, and again for a few things that happen at the end of its runtime.
+const POLLS: u32 = 10;
+
+/// Waits on the handle of a runtime that is shut down meanwhile, and keeps no core busy after that.
 fn waits_on_a_runtime_that_ends<F, Fut, T>(wait: F) -> Result<T, Error>
 where
     F: FnOnce() -> Fut + Send + 'static,
@@ -29,7 +32,10 @@ where
         let waited = handle.block_on(async {
             let mut wait = std::pin::pin!(wait());
             let mut begun = Some(begun);
+            let mut polls = 0;
             std::future::poll_fn(|cx| {
+                polls += 1;
+                assert!(polls <= POLLS, "a wait that spins");
                 let polled = wait.as_mut().poll(cx);
                 if let Some(begun) = begun.take() {
                     let _ = begun.send(());
@@ -42,7 +48,7 @@ where
     });
     begins.recv_timeout(SOON).expect("the wait begins");
     runtime.shutdown_background();
-    told.recv_timeout(SOON).expect("the wait ends with the runtime")
+    told.recv_timeout(SOON).expect("the wait ends with the runtime, and without a panic")
 }
 
 #[test]
