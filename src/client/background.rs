@@ -145,7 +145,8 @@ mod tests {
         assert!(hosts.contains_key(&late) && !hosts.contains_key(&free) && hosts.len() == ORIGINS);
         drop(hosts);
         let checks = || {
-            let of_late = |r: &&crate::testing::Received| r.header("host") == Some("h64") && r.path() == "/health";
+            let of_late =
+                |r: &&crate::testing::Received| r.header("host") == Some("h64") && r.path() == "/health";
             peer.requests().iter().filter(of_late).count()
         };
         let before = checks();
