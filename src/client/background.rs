@@ -120,7 +120,7 @@ impl fmt::Debug for Background {
 mod tests {
     use super::*;
     use crate::Client;
-    use crate::preflight::{Mode, Settings};
+    use crate::health::{Mode, Settings};
     use crate::testing::{Peer, Reply};
     use std::time::Duration;
 
