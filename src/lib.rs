@@ -157,6 +157,7 @@ mod stall;
 #[cfg(feature = "supervise")]
 pub mod supervise;
 mod sync;
+mod target;
 mod telemetry;
 #[cfg(feature = "testing")]
 pub mod testing;

@@ -2,6 +2,7 @@
 
 use crate::duration::{check, human};
 use crate::error::Error;
+pub use crate::target::Label;
 use std::borrow::Cow;
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -11,28 +12,6 @@ use std::time::Duration;
 /// A request extension: this request may be processed twice, whatever its method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Idempotent;
-
-/// A request extension that replaces the path in errors, spans, tables and pages, where paths carry secrets.
-///
-/// ```
-/// let request = http::Request::get("https://api.example/t/s3cret/jobs")
-///     .extension(unwedge::Label::new("jobs"))
-///     .body(())?;
-/// # Ok::<(), http::Error>(())
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Label(Cow<'static, str>);
-
-impl Label {
-    /// The name to show instead of the path.
-    pub fn new(name: impl Into<Cow<'static, str>>) -> Label {
-        Label(name.into())
-    }
-
-    pub(crate) fn as_str(&self) -> &str {
-        &self.0
-    }
-}
 
 /// A request extension: which part of its origin this request talks to.
 ///

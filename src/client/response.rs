@@ -1,13 +1,12 @@
 //! What came back.
 
 use crate::body::{Attempts, Body};
-use crate::client::url::one_line;
 use crate::collect::{coded, declared};
 use crate::deadline::Timer;
 use crate::duration::human;
 use crate::error::{Error, ErrorKind, Phase, Story};
-use crate::origin::Target;
 use crate::retry::after::retry_after;
+use crate::target::{Target, text::one_line};
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{Extensions, HeaderMap, Method, StatusCode, Uri, Version};

@@ -2,6 +2,7 @@
 
 use crate::Error;
 use crate::body::Body;
+use crate::target::text::redacted;
 use http::header::{AUTHORIZATION, Entry};
 use http::uri::Authority;
 use http::{HeaderValue, Request, Uri};
@@ -87,33 +88,6 @@ fn encoded(text: &str) -> Cow<'_, str> {
     Cow::Owned(encoded)
 }
 
-/// The most of a broken URL that a message shows.
-const SHOWN: usize = 200;
-
-/// A text that may not even be a URL, without what could be a secret in it: user information, query and fragment.
-pub(crate) fn redacted(text: &str) -> String {
-    let (scheme, rest) = match text.find("://") {
-        Some(at) if is_scheme(&text[..at]) => text.split_at(at + 3),
-        _ => ("", text),
-    };
-    let end = rest.find(['?', '#']).unwrap_or(rest.len());
-    // An @ behind the end may be part of a query, or of credentials that hold a ? or # which somebody forgot to
-    // encode: nobody can tell, so nothing is shown.
-    let shown = if rest[end..].contains('@') { "..." } else { &rest[..end] };
-    // A password may hold slashes as well: all up to the last @ counts as one.
-    let rest = shown.rsplit_once('@').map_or(shown, |(_, rest)| rest);
-    let mut shown: String = scheme.chars().chain(rest.chars()).take(SHOWN).collect();
-    if scheme.len() + rest.len() > shown.len() {
-        shown.push_str("...");
-    }
-    shown
-}
-
-/// RFC 3986, 3.1. What else stands before `://` is no scheme: `user:password@host/?next=http://..`.
-fn is_scheme(text: &str) -> bool {
-    text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
-}
-
 /// Moves the credentials of a URL into an `Authorization` header, where it may have none yet.
 pub(crate) fn lift_credentials(request: &mut Request<Body>) -> Result<(), Error> {
     let Some((user_info, host)) = request.uri().authority().and_then(|a| a.as_str().rsplit_once('@')) else {
@@ -177,20 +151,4 @@ fn base64(bytes: &[u8], out: &mut String) {
             out.push(if n <= chunk.len() { char::from(letter) } else { '=' });
         }
     }
-}
-
-/// `text` as one line: what would break it, or a terminal, is escaped.
-pub(crate) fn one_line(text: &str) -> String {
-    let mut line = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '\n' | '\r' | '\t' => line.push(' '),
-            c if c.is_control() => {
-                // Writing to a String cannot fail.
-                let _ = write!(line, "{}", c.escape_default());
-            }
-            c => line.push(c),
-        }
-    }
-    line
 }

@@ -1,8 +1,8 @@
 //! The words of an [`Error`]: one line that a person understands at 3 a.m.
 
-use super::redact::Redacted;
 use super::{Attempt, Error, ErrorKind, Inner, Phase, of_this_machine};
 use crate::duration::human;
+use crate::target::Redacted;
 use std::error::Error as StdError;
 use std::fmt::{self, Display, Formatter};
 use std::io;

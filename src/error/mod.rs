@@ -4,13 +4,12 @@ mod disconnect;
 mod display;
 mod foreign;
 mod kind;
-mod redact;
 
 pub(crate) use display::Bytes;
 pub(crate) use foreign::{Fault, of_this_machine};
 pub use kind::{ErrorKind, Phase};
 
-use crate::origin::Target;
+use crate::target::Target;
 use http::StatusCode;
 use std::borrow::Cow;
 use std::time::Duration;

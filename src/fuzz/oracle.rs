@@ -1,11 +1,12 @@
 //! What must hold for any input.
 
-use crate::client::url::{lift_credentials, redacted, sealed::Sealed};
+use crate::client::url::{lift_credentials, sealed::Sealed};
 use crate::deadline::{Headers, Late};
 use crate::duration::LONGEST;
 use crate::error::{Error, ErrorKind, Phase};
-use crate::origin::{Origin, Target};
+use crate::origin::Origin;
 use crate::retry::after;
+use crate::target::{Target, text::redacted};
 use crate::{Body, BoxError};
 use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use http::{Method, Request, Uri};

@@ -132,7 +132,7 @@ impl fmt::Debug for InFlight {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::origin::Target;
+    use crate::target::Target;
 
     fn details(url: &str) -> Details {
         Details {

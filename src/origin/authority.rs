@@ -1,7 +1,7 @@
 //! The parts of an authority (RFC 3986, section 3.2), borrowed.
 
 use crate::error::Error;
-use crate::origin::{default_port, no_scheme};
+use crate::target::{fmt_redacted, host_and_port, is_port};
 use http::Uri;
 use http::uri::Scheme;
 use std::net::Ipv6Addr;
@@ -35,17 +35,19 @@ pub(super) fn parts(uri: &Uri) -> Result<(bool, &str, u16), Error> {
     }
 }
 
-/// Of an authority without its user information, which is everything before the last @. The port has its colon yet.
-pub(super) fn host_and_port(authority: &str) -> (&str, &str) {
-    let user = authority.bytes().rposition(|byte| byte == b'@').map_or(0, |at| at + 1);
-    let (_, behind) = authority.split_at(user);
-    let end = if behind.starts_with('[') { behind.find(']').map(|at| at + 1) } else { behind.find(':') };
-    behind.split_at(end.unwrap_or(behind.len()))
+pub(super) fn default_port(https: bool) -> u16 {
+    if https { 443 } else { 80 }
 }
 
-/// A colon and digits. Not str::parse alone: it would take "+80".
-pub(super) fn is_port(port: &str) -> bool {
-    port.strip_prefix(':').is_some_and(|port| port.bytes().all(|byte| byte.is_ascii_digit()))
+#[cold]
+fn no_scheme(uri: &Uri) -> Error {
+    if let Some(other) = uri.scheme_str() {
+        return Error::config(format!("the scheme of the URL is {other:?}: it must be http or https"));
+    }
+    let mut shown = String::new();
+    // Writing to a String cannot fail.
+    let _ = fmt_redacted(uri, None, &mut shown);
+    Error::config(format!("the URL {shown:?} has no scheme and host: it must be absolute"))
 }
 
 /// What no resolver can look up is no fault of a server, and is known before anything is asked.

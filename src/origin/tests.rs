@@ -1,5 +1,8 @@
+use super::table::{Evictable, PerOrigin};
 use super::*;
 use crate::options::Group;
+use crate::target::{Label, Target};
+use http::Method;
 
 struct State {
     keep: bool,

@@ -6,7 +6,7 @@ use crate::breaker::{Admitted, Outcome, Phase};
 use crate::deadline::outside;
 use crate::error::{BoxError, Error};
 use crate::health::{Answer, Settings, SingleFlight};
-use crate::origin::Entry;
+use crate::origin::table::Entry;
 use crate::stack::call::timers::Drain;
 use crate::stack::origin_state::OriginState;
 use crate::telemetry;

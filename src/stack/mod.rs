@@ -35,7 +35,7 @@ use crate::bounded::{Bounded, Sealed};
 use crate::error::{BoxError, Error};
 use crate::inflight::InFlight;
 use crate::options::Group;
-use crate::origin::Entry;
+use crate::origin::table::Entry;
 use http::{Request, Response};
 use origin_state::OriginState;
 use shared::Shared;

@@ -3,7 +3,7 @@
 use crate::breaker::{Breaker, Snapshot, Transition};
 use crate::health;
 use crate::options::Group;
-use crate::origin::{Entry, Evictable};
+use crate::origin::table::{Entry, Evictable};
 use crate::retry::budget::Bucket;
 use crate::stack::claims::Claimed;
 use crate::stack::gates::Gated;
@@ -170,7 +170,7 @@ impl Breakers {
     /// ```
     pub fn snapshot(&self) -> Vec<Snapshot> {
         let now = Instant::now();
-        let seen = |entry: &Arc<crate::origin::Entry<OriginState>>| {
+        let seen = |entry: &Arc<Entry<OriginState>>| {
             let mut seen = entry.breaker.snapshot();
             (seen.gates, seen.gate_opens_in) = entry.gates.closed(now);
             seen

@@ -1,7 +1,7 @@
 //! How a client reaches its servers.
 
-use crate::client::url::redacted;
 use crate::error::Error;
+use crate::target::text::redacted;
 use crate::transport::connect::proxy::Proxies;
 use std::fmt;
 

@@ -3,9 +3,10 @@
 use crate::body::Body;
 use crate::client::redirect::Redirects;
 use crate::client::redirect::location::resolve;
-use crate::client::url::{one_line, redacted};
 use crate::error::{Error, ErrorKind, Phase};
-use crate::origin::{Label, Origin, Target};
+use crate::origin::Origin;
+use crate::target::text::{one_line, redacted};
+use crate::target::{Label, Target};
 use http::header::{
     AUTHORIZATION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_LOCATION, CONTENT_RANGE,
     CONTENT_TYPE, COOKIE, EXPECT, HOST, HeaderName, LOCATION, PROXY_AUTHORIZATION, TE, TRAILER,

@@ -30,7 +30,7 @@ use crate::stack::call::{
 };
 use crate::stack::origin_state::OriginState;
 use crate::stack::stream::Guarded;
-use crate::{body::Body, inflight::observe, origin::Entry, telemetry};
+use crate::{body::Body, inflight::observe, origin::table::Entry, telemetry};
 use bytes::Bytes;
 use http::{Method, Request, Response, Uri};
 use pin_project::pin_project;

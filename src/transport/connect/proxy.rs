@@ -1,7 +1,7 @@
 //! Which connections lead through a proxy, and what is said to it.
 
-use crate::client::url::redacted;
 use crate::error::{Error, ErrorKind, Phase};
+use crate::target::text::redacted;
 use crate::transport::connect::io::Stream;
 use http::{HeaderValue, StatusCode, Uri};
 use hyper_util::client::proxy::matcher::{Intercept, Matcher};
