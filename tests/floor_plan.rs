@@ -1,13 +1,18 @@
-//! The floor plan, held by reading the source: who may use whom, which files are pure, and how long a file may be.
+//! The floor plan, held by reading the source: who may use whom, that nobody does so in a circle, which files are pure,
+//! and how long a file and a function may be.
 //!
 //! The tables below are the plan; modules that do not exist yet may stand in them.
 
+#[path = "floor_plan/circles.rs"]
+mod circles;
+#[path = "floor_plan/circles_tests.rs"]
+mod circles_tests;
 #[path = "floor_plan/floors.rs"]
 mod floors;
 #[path = "floor_plan/floors_tests.rs"]
 mod floors_tests;
-#[path = "floor_plan/lexer.rs"]
-mod lexer;
+#[path = "floor_plan/reader.rs"]
+mod reader;
 #[path = "floor_plan/rules.rs"]
 mod rules;
 #[path = "floor_plan/rules_tests.rs"]
@@ -15,46 +20,38 @@ mod rules_tests;
 #[path = "floor_plan/source.rs"]
 mod source;
 
-use rules::Plan;
+use rules::{Floor, Plan};
 use source::Tree;
 use std::path::Path;
+use std::sync::LazyLock;
 
 /// Lowest first. A module uses only floors below its own and what `NEIGHBOURS` lists.
-const FLOORS: &[&[&str]] = &[
-    // words
-    &[
-        "body",
-        "bounded",
-        "duration",
-        "error",
-        "inflight",
-        "longpoll",
-        "options",
-        "origin",
-        "reuse",
-        "sync",
-        "target",
-        "telemetry",
-        "tls",
-    ],
-    // parts
-    &["breaker", "collect", "deadline", "health", "retry", "stall"],
-    // composition
-    &["stack"],
-    // edges
-    &[
-        "admin",
-        "child",
-        "client",
-        "config",
-        "fuzz",
-        "queue",
-        "reqwest",
-        "sse",
-        "supervise",
-        "testing",
-        "transport",
-    ],
+const FLOORS: &[Floor] = &[
+    (
+        "words",
+        &[
+            "body",
+            "bounded",
+            "duration",
+            "error",
+            "inflight",
+            "longpoll",
+            "options",
+            "origin",
+            "reuse",
+            "sync",
+            "target",
+            "telemetry",
+            "tls",
+        ],
+    ),
+    ("parts", &["breaker", "collect", "deadline", "health", "retry", "stall"]),
+    ("wire", &["transport"]),
+    ("composition", &["stack"]),
+    (
+        "edges",
+        &["admin", "child", "client", "config", "fuzz", "queue", "reqwest", "sse", "supervise", "testing"],
+    ),
 ];
 
 /// Documentation only.
@@ -95,10 +92,8 @@ const NEIGHBOURS: &[(&str, &str, &str)] = &[
     ),
     ("tls", "error", "what TLS cannot be set up with is a Config error"),
     ("client", "testing", "its tests, and those of its users, connect through the pipe"),
-    ("client", "transport", "sends its requests through it"),
     ("queue", "supervise", "a panic of the user's words is caught as that of a loop"),
     ("supervise", "child", "a second signal kills the process groups of all children"),
-    ("transport", "testing", "connects through the pipe in tests"),
     ("fuzz", "config", "what stands in a settings file is fuzzed"),
     ("fuzz", "sse", "its parser is fuzzed"),
     ("fuzz", "client", "what a client shows of URLs that people pass is fuzzed"),
@@ -138,9 +133,9 @@ const PURE: &[&str] = &[
     "queue/settings",
     "queue/store",
     "queue/values",
-    "target",
     "supervise/policy",
     "supervise/verdict",
+    "target",
     "testing/bounded/report",
     "testing/script",
 ];
@@ -157,6 +152,22 @@ const BOXES: &[(&str, &str)] = &[
     ),
 ];
 
+/// What breaks a rule still, by a part of the line that says so. These lists only get shorter.
+const KNOWN_CIRCLES: &[&str] = &[
+    "src/admin/",
+    "src/breaker/",
+    "src/client/",
+    "src/error/",
+    "src/inflight/",
+    "src/sse/",
+    "src/stack/",
+    "src/supervise/",
+    "src/telemetry/",
+    "src/testing/",
+];
+const KNOWN_ARROWS: &[&str] = &["`transport` on the floor of wire uses `crate::testing::"];
+const KNOWN_LENGTHS: &[&str] = &["src/stack/call/mod.rs"];
+
 const PLAN: Plan = Plan {
     floors: FLOORS,
     pages: PAGES,
@@ -165,50 +176,64 @@ const PLAN: Plan = Plan {
     metrics: "src/telemetry",
     boxes: BOXES,
     longest: 350,
+    longest_function: 120,
 };
 
-fn package() -> Tree {
-    let tree = Tree::read(Path::new(env!("CARGO_MANIFEST_DIR")));
-    assert!(tree.0.contains_key("src/lib.rs"), "the source was not found");
-    tree
+fn package() -> &'static Tree {
+    static TREE: LazyLock<Tree> = LazyLock::new(|| Tree::read(Path::new(env!("CARGO_MANIFEST_DIR"))));
+    assert!(TREE.0.contains_key("src/lib.rs"), "the source was not found");
+    &TREE
 }
 
 #[track_caller]
-fn holds(broken: &[String]) {
+fn holds(known: &[&str], mut broken: Vec<String>) {
+    for known in known {
+        let before = broken.len();
+        broken.retain(|line| !line.contains(known));
+        if broken.len() == before {
+            broken
+                .push(format!("{known:?} is known to break this, and does no more: remove it from its list"));
+        }
+    }
     assert!(broken.is_empty(), "\n{}\n", broken.join("\n"));
 }
 
 #[test]
 fn a_module_uses_only_floors_below_it_and_listed_neighbours() {
-    holds(&floors::broken(&PLAN, &package()));
+    holds(KNOWN_ARROWS, floors::broken(&PLAN, package()));
+}
+
+#[test]
+fn no_two_files_import_each_other_in_a_circle() {
+    holds(KNOWN_CIRCLES, circles::broken(package()));
 }
 
 #[test]
 fn a_pure_file_reads_no_clock_and_neither_waits_locks_spawns_logs_nor_does_io() {
-    holds(&rules::pure(&PLAN, &package()));
+    holds(&[], rules::pure(&PLAN, package()));
 }
 
 #[test]
 fn metrics_are_named_in_one_module() {
-    holds(&rules::metrics(&PLAN, &package()));
+    holds(&[], rules::metrics(&PLAN, package()));
 }
 
 #[test]
 fn parts_and_stack_box_no_future_without_a_reason() {
-    holds(&rules::boxes(&PLAN, &package()));
+    holds(&[], rules::boxes(&PLAN, package()));
 }
 
 #[test]
-fn no_file_is_longer_than_one_thing() {
-    holds(&rules::length(&PLAN, &package()));
+fn no_file_and_no_function_is_longer_than_one_thing() {
+    holds(KNOWN_LENGTHS, rules::length(&PLAN, package()));
 }
 
 #[test]
 fn every_file_is_reached_by_a_mod() {
-    holds(&rules::orphans(&package()));
+    holds(&[], rules::orphans(package()));
 }
 
 #[test]
 fn no_let_chain_raises_the_oldest_compiler() {
-    holds(&rules::let_chains(&package()));
+    holds(&[], rules::let_chains(package()));
 }

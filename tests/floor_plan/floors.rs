@@ -1,7 +1,7 @@
 //! Who may use whom.
 
 use crate::rules::{Plan, at};
-use crate::source::{File, Named, Tree};
+use crate::source::{File, Named, Tree, What};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Each module uses floors below it and, on its own floor, what the table lists. No module without a floor, no line in
@@ -24,20 +24,19 @@ pub(crate) fn broken(plan: &Plan, tree: &Tree) -> Vec<String> {
             ));
             continue;
         };
-        for named in file.names.iter().filter(|n| !n.test) {
+        for named in &file.names {
             let Some(target) = target(file, named, &exports) else {
                 continue;
             };
-            let path = named.segments.join("::");
+            let path = named.path();
             let problem = match target {
                 Target::Module(target) if target == own => continue,
                 Target::Module(target) => match plan.floor(&target) {
                     None => format!("`{path}` leads to `{target}`, which stands on no floor"),
                     Some(below) if below < floor => continue,
                     Some(above) if above > floor => format!(
-                        "`{own}` on floor {} uses `{path}` of `{target}` on floor {} above it",
-                        floor + 1,
-                        above + 1
+                        "`{own}` on the floor of {} uses `{path}` of `{target}` on that of {} above it",
+                        plan.floors[floor].0, plan.floors[above].0
                     ),
                     Some(_) => {
                         used.insert((own.clone(), target.clone()));
@@ -80,16 +79,14 @@ enum Target {
 /// Which module owns a name that the crate root shows: re-exports and macros.
 fn exports(plan: &Plan, tree: &Tree, broken: &mut BTreeSet<String>) -> BTreeMap<String, String> {
     let mut exports = BTreeMap::new();
-    for module in plan.floors.iter().copied().flatten().chain(plan.pages) {
+    for module in plan.floors.iter().flat_map(|(_, modules)| *modules).chain(plan.pages) {
         exports.insert((*module).to_owned(), (*module).to_owned());
     }
     for file in tree.library() {
         let module = file.module()[0].to_owned();
         exports.insert(module.clone(), module.clone());
-        for three in file.tokens.windows(3) {
-            if three[0].is("macro_rules") && three[1].is("!") {
-                exports.insert(three[2].text.clone(), module.clone());
-            }
+        for name in &file.macros {
+            exports.insert(name.clone(), module.clone());
         }
     }
     let Some(lib) = tree.0.get("src/lib.rs") else {
@@ -113,30 +110,16 @@ fn exports(plan: &Plan, tree: &Tree, broken: &mut BTreeSet<String>) -> BTreeMap<
 
 /// What of this crate a path leads to; none for other crates and local names.
 fn target(file: &File, named: &Named, exports: &BTreeMap<String, String>) -> Option<Target> {
-    let mut here: Vec<&str> = file.module();
-    here.extend(named.within.iter().map(String::as_str));
-    let mut rest = named.segments.as_slice();
-    match rest.first()?.as_str() {
-        "crate" => {
-            here.clear();
-            rest = &rest[1..];
-        }
-        "self" => rest = &rest[1..],
-        "super" => {}
-        _ => return None,
-    }
-    while rest.first().is_some_and(|s| s == "super") {
-        here.pop();
-        rest = &rest[1..];
-    }
-    if let Some(own) = here.first() {
-        return Some(Target::Module((*own).to_owned()));
-    }
-    match rest.first().map(String::as_str) {
-        None | Some("*") => Some(Target::All),
-        Some(name) => Some(match exports.get(name) {
+    let path = file.absolute(named)?;
+    let inside = named.segments[0] != "crate" && path.first().is_some_and(|first| first == file.module()[0]);
+    Some(match path.first().map(String::as_str) {
+        // `$crate` of a macro, with what its arguments make of it.
+        None if named.what == What::Path => return None,
+        None | Some("*") => Target::All,
+        Some(name) if inside => Target::Module(name.to_owned()),
+        Some(name) => match exports.get(name) {
             Some(module) => Target::Module(module.clone()),
             None => Target::Unknown(name.to_owned()),
-        }),
-    }
+        },
+    })
 }

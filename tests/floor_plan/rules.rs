@@ -1,13 +1,15 @@
 //! The rules. Each gives what breaks it, as lines that say where and what to do.
 
-use crate::lexer::{Kind, Token, step};
-use crate::source::{File, Tree};
+use crate::source::{File, Named, Tree, What};
 use std::collections::BTreeSet;
+
+/// Its name, and the modules on it.
+pub(crate) type Floor = (&'static str, &'static [&'static str]);
 
 /// What the rules are asked to hold; the tables themselves stand in `floor_plan.rs`.
 pub(crate) struct Plan {
     /// Lowest first.
-    pub(crate) floors: &'static [&'static [&'static str]],
+    pub(crate) floors: &'static [Floor],
     /// Modules that hold documentation and are used by nothing.
     pub(crate) pages: &'static [&'static str],
     /// Who may use whom on its own floor, and why.
@@ -15,14 +17,16 @@ pub(crate) struct Plan {
     pub(crate) pure: &'static [&'static str],
     /// The one module that may name the `metrics` crate, as the start of its paths.
     pub(crate) metrics: &'static str,
-    /// Files of floors 2 and 3 that may box a future, and why.
+    /// Files of parts and composition that may box a future, and why.
     pub(crate) boxes: &'static [(&'static str, &'static str)],
+    /// The most lines of a file, and of a function.
     pub(crate) longest: usize,
+    pub(crate) longest_function: usize,
 }
 
 impl Plan {
     pub(crate) fn floor(&self, module: &str) -> Option<usize> {
-        self.floors.iter().position(|f| f.contains(&module))
+        self.floors.iter().position(|(_, modules)| modules.contains(&module))
     }
 }
 
@@ -40,51 +44,29 @@ pub(crate) fn pure(plan: &Plan, tree: &Tree) -> Vec<String> {
         if plan.pure.iter().find(part_of).is_none() {
             continue;
         }
-        let mut complain = |line, what: String| {
-            broken.push(at(file, line, format!("{what}: this is a pure file")));
-        };
-        for named in file.names.iter().filter(|n| !n.test) {
-            if let Some(what) = impure_path(&named.segments) {
-                complain(named.line, format!("`{}` {what}", named.segments.join("::")));
-            }
-        }
-        let tokens: Vec<&Token> = file.shipped().collect();
-        for (index, token) in tokens.iter().enumerate() {
-            let next = tokens.get(index + 1).map_or("", |t| t.text.as_str());
-            let before = index.checked_sub(1).map_or("", |i| tokens[i].text.as_str());
-            if let Some(what) = impure_token(before, token, next) {
-                complain(token.line, format!("`{}` {what}", token.text));
+        for named in &file.names {
+            if let Some(what) = impure(named) {
+                broken.push(at(file, named.line, format!("`{}` {what}: this is a pure file", named.path())));
             }
         }
     }
     broken
 }
 
-fn impure_path(segments: &[String]) -> Option<&'static str> {
-    let path: Vec<&str> = segments.iter().map(String::as_str).collect();
-    match path.as_slice() {
-        ["tokio", "time", "Instant" | "Duration"] => None,
-        [_, .., "now"] => Some("reads a clock"),
-        ["tokio", ..] => Some("needs a runtime"),
-        ["tracing" | "metrics", ..] => Some("is a report to somebody"),
-        ["std", "fs" | "net" | "env" | "process", ..] => Some("is I/O"),
-        ["std", "thread", ..] => Some("is about threads"),
-        _ => None,
-    }
-}
-
-fn impure_token(before: &str, token: &Token, next: &str) -> Option<&'static str> {
-    if token.kind != Kind::Ident {
-        return None;
-    }
-    match token.text.as_str() {
-        "elapsed" if before == "." && next == "(" => Some("reads a clock"),
-        "sleep" | "sleep_until" => Some("waits"),
-        "async" | "await" => Some("waits"),
-        "Mutex" | "RwLock" | "Condvar" => Some("locks"),
-        "lock" if next == "(" => Some("locks"),
-        "spawn" | "spawn_blocking" | "spawn_local" => Some("spawns"),
-        "println" | "eprintln" | "print" | "eprint" | "dbg" if next == "!" => Some("is I/O"),
+fn impure(named: &Named) -> Option<&'static str> {
+    let path: Vec<&str> = named.segments.iter().map(String::as_str).collect();
+    match (named.what, path.as_slice()) {
+        (_, ["tokio", "time", "Instant" | "Duration"]) => None,
+        (What::Method, ["elapsed"]) | (_, [_, .., "now"]) => Some("reads a clock"),
+        (What::Keyword, _) | (_, [.., "sleep" | "sleep_until"]) => Some("waits"),
+        (_, [.., "Mutex" | "RwLock" | "Condvar"]) => Some("locks"),
+        (What::Method, ["lock"]) => Some("locks"),
+        (_, [.., "spawn" | "spawn_blocking" | "spawn_local"]) => Some("spawns"),
+        (_, ["tokio", ..]) => Some("needs a runtime"),
+        (_, ["tracing" | "metrics", _, ..]) => Some("is a report to somebody"),
+        (_, ["std", "fs" | "net" | "env" | "process", ..]) => Some("is I/O"),
+        (_, ["std", "thread", ..]) => Some("is about threads"),
+        (What::Macro, [.., "println" | "eprintln" | "print" | "eprint" | "dbg"]) => Some("is I/O"),
         _ => None,
     }
 }
@@ -93,11 +75,8 @@ fn impure_token(before: &str, token: &Token, next: &str) -> Option<&'static str>
 pub(crate) fn metrics(plan: &Plan, tree: &Tree) -> Vec<String> {
     let mut broken = Vec::new();
     for file in tree.library().filter(|f| !f.path.starts_with(plan.metrics)) {
-        for named in file.names.iter().filter(|n| !n.test) {
-            if named.segments[0] == "metrics" {
-                let what = format!("`{}` belongs into {}", named.segments.join("::"), plan.metrics);
-                broken.push(at(file, named.line, what));
-            }
+        for named in file.names.iter().filter(|n| n.segments.len() > 1 && n.segments[0] == "metrics") {
+            broken.push(at(file, named.line, format!("`{}` belongs into {}", named.path(), plan.metrics)));
         }
     }
     broken
@@ -108,25 +87,15 @@ pub(crate) fn boxes(plan: &Plan, tree: &Tree) -> Vec<String> {
     let mut broken = Vec::new();
     let mut boxing = BTreeSet::new();
     for file in tree.library() {
-        if !matches!(plan.floor(file.module()[0]), Some(1 | 2)) {
+        let floor = plan.floor(file.module()[0]).map(|floor| plan.floors[floor].0);
+        if !matches!(floor, Some("parts" | "composition")) {
             continue;
         }
-        let tokens: Vec<&Token> = file.shipped().collect();
-        for (index, token) in tokens.iter().enumerate() {
-            let next: Vec<&str> = tokens[index..].iter().take(3).map(|t| t.text.as_str()).collect();
-            let boxed = matches!(
-                next.as_slice(),
-                ["Box", "::", "pin"]
-                    | ["Pin", "<", "Box"]
-                    | [".", "boxed", "("]
-                    | ["BoxFuture" | "LocalBoxFuture" | "BoxService" | "BoxCloneService", ..]
-            );
-            if boxed && token.kind != Kind::Text {
-                boxing.insert(file.path.as_str());
-                if !plan.boxes.iter().any(|(path, _)| *path == file.path) {
-                    let what = "a boxed future: if it must be, add the file with the reason to BOXES in tests/floor_plan.rs";
-                    broken.push(at(file, token.line, what));
-                }
+        for named in file.names.iter().filter(|named| boxes_a_future(named)) {
+            boxing.insert(file.path.as_str());
+            if !plan.boxes.iter().any(|(path, _)| *path == file.path) {
+                let what = "a boxed future: if it must be, add the file with the reason to BOXES in tests/floor_plan.rs";
+                broken.push(at(file, named.line, what));
             }
         }
     }
@@ -141,11 +110,37 @@ pub(crate) fn boxes(plan: &Plan, tree: &Tree) -> Vec<String> {
     broken
 }
 
-/// A file that is too long is two things.
+fn boxes_a_future(named: &Named) -> bool {
+    let path: Vec<&str> = named.segments.iter().map(String::as_str).collect();
+    matches!(
+        (named.what, path.as_slice()),
+        (What::Method, ["boxed"])
+            | (_, [.., "Box", "pin"] | ["Pin<Box>"])
+            | (
+                _,
+                [
+                    ..,
+                    "BoxFuture" | "LocalBoxFuture" | "BoxService" | "BoxCloneService" | "BoxCloneSyncService"
+                ]
+            )
+    )
+}
+
+/// A file that is too long is two things, and so is a function.
 pub(crate) fn length(plan: &Plan, tree: &Tree) -> Vec<String> {
+    let mut broken = Vec::new();
     let counted = |f: &&File| f.path.starts_with("src/") || f.path.starts_with("examples/");
-    let long = tree.0.values().filter(counted).filter(|f| f.lines > plan.longest);
-    long.map(|f| format!("{}: {} lines, at most {}: split it", f.path, f.lines, plan.longest)).collect()
+    for file in tree.0.values().filter(counted) {
+        if file.lines > plan.longest {
+            broken.push(format!("{}: {} lines, at most {}: split it", file.path, file.lines, plan.longest));
+        }
+        for (name, line, lines) in file.functions.iter().filter(|(.., lines)| *lines > plan.longest_function)
+        {
+            let what = format!("`{name}` has {lines} lines, at most {}: split it", plan.longest_function);
+            broken.push(at(file, *line, what));
+        }
+    }
+    broken
 }
 
 /// A file that nothing declares is not compiled, and rots.
@@ -157,49 +152,7 @@ pub(crate) fn orphans(tree: &Tree) -> Vec<String> {
 
 /// `if let .. && ..` needs a newer compiler than Cargo.toml promises, and no lint says so.
 pub(crate) fn let_chains(tree: &Tree) -> Vec<String> {
-    let mut broken = Vec::new();
-    for file in tree.0.values() {
-        for (index, token) in file.tokens.iter().enumerate() {
-            let condition = token.is("if") || token.is("while");
-            if condition && chained(&file.tokens[index + 1..]) {
-                broken.push(at(
-                    file,
-                    token.line,
-                    "a let chain needs Rust 1.88: nest it, or use `matches!` or a tuple",
-                ));
-            }
-        }
-    }
-    broken
-}
-
-/// Whether the condition that starts here joins a `let` with something else.
-fn chained(tokens: &[Token]) -> bool {
-    let (mut depth, mut lets, mut pattern, mut joined) = (0, false, false, false);
-    for (index, token) in tokens.iter().enumerate() {
-        // A struct pattern has braces; in what follows its `=` they would open the block.
-        if depth == 0 && !pattern && (token.is("{") || token.is("=>") || token.is(";")) {
-            break;
-        }
-        depth += step(token);
-        if depth < 0 {
-            break;
-        }
-        if depth == 0 && token.is("let") {
-            (lets, pattern) = (true, true);
-        } else if depth == 0 && pattern && token.is("=") {
-            pattern = false;
-        } else if depth == 0 && !pattern && token.is("&&") {
-            joined |= index.checked_sub(1).is_some_and(|i| ends_a_value(&tokens[i]));
-        }
-    }
-    lets && joined
-}
-
-/// Whether an `&&` behind this token means "and" rather than a reference to a reference.
-fn ends_a_value(token: &Token) -> bool {
-    match token.kind {
-        Kind::Punct => [")", "]", "}", "?"].contains(&token.text.as_str()),
-        _ => true,
-    }
+    let what = "a let chain needs Rust 1.88: nest it, or use `matches!` or a tuple";
+    let all = tree.0.values().flat_map(|file| file.let_chains.iter().map(move |line| at(file, *line, what)));
+    all.collect()
 }

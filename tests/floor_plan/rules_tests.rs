@@ -94,6 +94,16 @@ fn a_long_file_is_found_in_source_and_examples_alone() {
 }
 
 #[test]
+fn a_long_function_is_found_wherever_it_stands() {
+    let of = |source: &str| rules::length(&PLAN, &Tree::new([("src/a.rs", source)]));
+    none(&of("fn f() {\n\n}"));
+    one(&of("fn f() {\n\n\n}"), "src/a.rs:1: `f` has 4 lines, at most 3");
+    one(&of("impl S { fn f() {\n\n\n} }"), "`f` has 4 lines");
+    one(&of("trait T { fn f() {\n\n\n} }"), "`f` has 4 lines");
+    one(&of("#[test]\nfn f() {\n\n}"), "`f` has 4 lines");
+}
+
+#[test]
 fn a_file_that_no_mod_reaches_is_found() {
     let orphans = |files: &[(&'static str, &'static str)]| rules::orphans(&Tree::new(files.iter().copied()));
     one(&orphans(&[("src/lib.rs", "mod a;"), ("src/a.rs", ""), ("src/b.rs", "")]), "src/b.rs: no `mod`");

@@ -2,7 +2,7 @@
 
 use crate::breaker::Phase;
 use crate::breaker::machine::Machine;
-use crate::breaker::reference::history::{Op, decode, ticks};
+use crate::breaker::reference::history::{Op, Plan, decode, ticks};
 use crate::breaker::reference::{Reference, UNSENT};
 use crate::breaker::settings::ATTEMPT;
 use crate::breaker::values::{Change, Changes, Lease, Outcome, Place, Ticket};
@@ -21,24 +21,7 @@ pub fn check(bytes: &[u8]) {
     let rules = Arc::new(settings.rules(ATTEMPT));
     let mut machine = Machine::new(rules, fastrand::Rng::with_seed(0), start);
     let lease = ticks(plan.lease);
-    let mut reference = Reference {
-        plan,
-        now: 0,
-        phase: Phase::Closed,
-        generation: 0,
-        since: 0,
-        opened: None,
-        until: 0,
-        openings: 0,
-        expired: 0,
-        calls: Vec::new(),
-        events: Vec::new(),
-        one_event: None,
-        record: Vec::new(),
-        last_success: None,
-        successes: Vec::new(),
-        changes: Vec::new(),
-    };
+    let mut reference = fresh(plan);
     // With its place in the reference; taken out when the call is over.
     let mut tickets: Vec<(usize, Ticket)> = Vec::new();
     let mut changes = Vec::new();
@@ -133,4 +116,25 @@ pub fn check(bytes: &[u8]) {
     assert_eq!(machine.state(start + ticks(reference.now), &mut out), reference.state());
     changes.extend(out.iter().map(|Change { from, to, generation, .. }| (*from, *to, *generation)));
     assert_eq!(changes, reference.changes);
+}
+
+fn fresh(plan: Plan) -> Reference {
+    Reference {
+        plan,
+        now: 0,
+        phase: Phase::Closed,
+        generation: 0,
+        since: 0,
+        opened: None,
+        until: 0,
+        openings: 0,
+        expired: 0,
+        calls: Vec::new(),
+        events: Vec::new(),
+        one_event: None,
+        record: Vec::new(),
+        last_success: None,
+        successes: Vec::new(),
+        changes: Vec::new(),
+    }
 }
