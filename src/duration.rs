@@ -1,5 +1,8 @@
 //! Durations as people read and write them, and the longest one that is accepted anywhere.
 
+#[cfg(feature = "serde")]
+pub(crate) mod written;
+
 use crate::Error;
 use std::fmt::{self, Display, Formatter};
 use std::time::Duration;

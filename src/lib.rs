@@ -84,6 +84,32 @@ let jobs: Vec<String> = client.get("https://api.example.com/jobs").send().await?
 //! | [`breaker::Breaker`] | a circuit breaker for anything else |
 //! | [`manual`] | why the order, why the defaults, what every error means |
 //!
+//! # Settings
+//!
+//! Every settings type is a builder by value: a setter has the name of what it sets. What `x(..)` sets, `get_x()` reads
+//! back, as with [`std::process::Command`]: what is in force where that follows from the settings alone, otherwise
+//! `None`; a setter of two values gives a pair back. What was given as code has no getter.
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! let settings = unwedge::retry::Settings::default().max_retries(10);
+//! assert_eq!(settings.get_max_retries(), 10);
+//! assert_eq!(settings.get_backoff().get_cap(), Duration::from_secs(10));
+//! ```
+//!
+//! With feature `serde` they are written and read under the same names, durations as `30s`; an unknown name is an error.
+#![cfg_attr(
+    feature = "serde",
+    doc = r##"
+```
+let settings: unwedge::retry::Settings = serde_json::from_str(r#"{ "backoff": { "base": "5s", "cap": "5m" } }"#)?;
+assert_eq!(settings.get_backoff().get_base().as_secs(), 5);
+# Ok::<(), serde_json::Error>(())
+```
+"##
+)]
+//!
 //! # Features
 //!
 //! | feature | what it adds |
@@ -94,6 +120,7 @@ let jobs: Vec<String> = client.get("https://api.example.com/jobs").send().await?
 //! | `metrics` | counts and durations through the `metrics` facade |
 //! | `reqwest` | the same stack as a middleware of reqwest, ready reqwest clients, and reqwest as a tower service |
 //! | `admin` | probes, JSON, metrics and a status page over HTTP; brings `supervise` |
+//! | `serde` | `Serialize` and `Deserialize` for settings |
 //! | `sse` | `sse`: event streams that connect again by themselves, over any of these clients |
 //! | `supervise` | supervision of the loops above the calls: restarts, liveness, a watchdog, an orderly end, queues, child processes |
 //! | `testing` | scripted servers that stall, break and lie, in memory and on real sockets, for your own tests |

@@ -38,21 +38,48 @@ const RETRY_AFTER_MAX: Duration = Duration::from_secs(300);
 /// use unwedge::breaker::{Breaker, Settings};
 ///
 /// let settings = Settings::default().failures(3).open(Duration::from_secs(30)).half_open(1, 1);
+/// assert_eq!((settings.get_failures(), settings.get_open().get_base()), (3, Duration::from_secs(30)));
 /// let breaker = Breaker::new("https://api.example.com", settings)?;
 /// # Ok::<_, unwedge::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(default, deny_unknown_fields)
+)]
 #[must_use]
 pub struct Settings {
     failures: u32,
     ratio: Option<Ratio>,
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "written::open"))]
     open: Backoff,
-    probes: u32,
-    close_after: u32,
+    half_open: HalfOpen,
+    #[cfg_attr(feature = "serde", serde(with = "crate::duration::written::maybe"))]
     lease: Option<Duration>,
+    #[cfg_attr(feature = "serde", serde(with = "crate::duration::written"))]
     hang_after: Duration,
+    #[cfg_attr(feature = "serde", serde(with = "crate::duration::written::maybe"))]
     overdue_after: Option<Duration>,
     disabled: bool,
+}
+
+/// How a half-open circuit is tried.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(default, deny_unknown_fields)
+)]
+struct HalfOpen {
+    max_calls: u32,
+    close_after: u32,
+}
+
+impl Default for HalfOpen {
+    fn default() -> HalfOpen {
+        HalfOpen { max_calls: 3, close_after: 1 }
+    }
 }
 
 impl Default for Settings {
@@ -62,8 +89,7 @@ impl Default for Settings {
             failures: 5,
             ratio: None,
             open: open.jitter(Jitter::Proportional(0.1)),
-            probes: 3,
-            close_after: 1,
+            half_open: HalfOpen::default(),
             lease: None,
             hang_after: Duration::from_secs(1),
             overdue_after: None,
@@ -113,8 +139,7 @@ impl Settings {
     /// A long poll is no probe: one at a time goes beside them, and the next once that is answered or has been parked for
     /// 1 s. Its answer counts as a success, its failure only within that first second.
     pub fn half_open(mut self, max_calls: u32, close_after: u32) -> Settings {
-        self.probes = max_calls;
-        self.close_after = close_after;
+        self.half_open = HalfOpen { max_calls, close_after };
         self
     }
 
@@ -154,6 +179,46 @@ impl Settings {
         self
     }
 
+    /// The least number of failures in a row that opens the circuit.
+    pub fn get_failures(&self) -> u32 {
+        self.failures
+    }
+
+    /// The rule for a share of failed or slow calls, where it is on.
+    pub fn get_ratio(&self) -> Option<&Ratio> {
+        self.ratio.as_ref()
+    }
+
+    /// How long the circuit stays open.
+    pub fn get_open(&self) -> &Backoff {
+        &self.open
+    }
+
+    /// How many probes may be in flight at once, and how many have to succeed.
+    pub fn get_half_open(&self) -> (u32, u32) {
+        (self.half_open.max_calls, self.half_open.close_after)
+    }
+
+    /// How long a probe may keep its place; `None` where it follows from the attempt limit.
+    pub fn get_lease(&self) -> Option<Duration> {
+        self.lease
+    }
+
+    /// From what silence on a call that is given up counts as a failure.
+    pub fn get_hang_after(&self) -> Duration {
+        self.hang_after
+    }
+
+    /// When a call in flight counts as a failure, where that is on.
+    pub fn get_overdue_after(&self) -> Option<Duration> {
+        self.overdue_after
+    }
+
+    /// Whether breakers start disabled.
+    pub fn get_disabled(&self) -> bool {
+        self.disabled
+    }
+
     /// Whether the settings can work together with this attempt limit.
     pub(crate) fn check(&self, attempt: Duration) -> Result<(), Error> {
         self.check_alone()?;
@@ -185,8 +250,8 @@ impl Settings {
     pub(crate) fn check_alone(&self) -> Result<(), Error> {
         for (name, value) in [
             ("failures", self.failures),
-            ("half_open max_calls", self.probes),
-            ("half_open close_after", self.close_after),
+            ("half_open max_calls", self.half_open.max_calls),
+            ("half_open close_after", self.half_open.close_after),
         ] {
             at_least_one(name, value)?;
         }
@@ -220,8 +285,8 @@ impl Settings {
             open: self.open.clone().cap(open_max),
             open_max,
             retry_after_max: open_max.max(RETRY_AFTER_MAX),
-            probes: self.probes as usize,
-            close_after: self.close_after,
+            probes: self.half_open.max_calls as usize,
+            close_after: self.half_open.close_after,
             lease: self.lease.unwrap_or_else(|| attempt.saturating_add(LEASE_GRACE)),
             hang_after: self.hang_after,
             overdue_after: self.overdue_after,
@@ -235,6 +300,16 @@ impl Settings {
             }),
             disabled: self.disabled,
         }
+    }
+}
+
+#[cfg(feature = "serde")]
+mod written {
+    use crate::retry::{Backoff, backoff::written::over};
+    use serde::Deserializer;
+
+    pub(super) fn open<'de, D: Deserializer<'de>>(written: D) -> Result<Backoff, D::Error> {
+        over(written, super::Settings::default().open)
     }
 }
 

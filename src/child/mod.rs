@@ -12,9 +12,9 @@ pub(crate) use groups::{is_ours, kill_all};
 use crate::Error;
 use crate::duration::{LONGEST, check, human};
 use bytes::Bytes;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fmt::{self, Display, Formatter};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::Duration;
 
@@ -38,7 +38,9 @@ use std::time::Duration;
 ///
 /// # #[cfg(unix)]
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), unwedge::Error> {
-/// let ended = Command::new("/bin/cat", Duration::from_secs(30)).stdin("an incident").run().await?;
+/// let command = Command::new("/bin/cat", Duration::from_secs(30)).stdin("an incident");
+/// assert_eq!((command.get_program().to_str(), command.get_grace()), (Some("/bin/cat"), Duration::from_secs(5)));
+/// let ended = command.run().await?;
 /// assert_eq!((ended.outcome, &*ended.stdout.text()), (Outcome::Completed, "an incident"));
 /// # Ok(()) }
 /// # #[cfg(not(unix))] fn main() {}
@@ -114,6 +116,51 @@ impl Command {
     pub fn keep_output(mut self, bytes: usize) -> Command {
         self.keep = bytes;
         self
+    }
+
+    /// The program.
+    pub fn get_program(&self) -> &OsStr {
+        &self.program
+    }
+
+    /// Its arguments.
+    pub fn get_args(&self) -> impl Iterator<Item = &OsStr> {
+        self.args.iter().map(OsString::as_os_str)
+    }
+
+    /// The variables that were set for it, in the order in which they were.
+    pub fn get_env(&self) -> impl Iterator<Item = (&OsStr, &OsStr)> {
+        self.env.iter().map(|(name, value)| (name.as_os_str(), value.as_os_str()))
+    }
+
+    /// The names of the variables that it gets from this process.
+    pub fn get_inherit_env(&self) -> impl Iterator<Item = &OsStr> {
+        self.inherited.iter().map(OsString::as_os_str)
+    }
+
+    /// Its working directory; `None` for that of this process.
+    pub fn get_dir(&self) -> Option<&Path> {
+        self.dir.as_deref()
+    }
+
+    /// What it finds on its standard input.
+    pub fn get_stdin(&self) -> &Bytes {
+        &self.stdin
+    }
+
+    /// How long it may run.
+    pub fn get_limit(&self) -> Duration {
+        self.limit
+    }
+
+    /// How long it may take to end after it was asked to.
+    pub fn get_grace(&self) -> Duration {
+        self.grace
+    }
+
+    /// How many bytes of each output stream are kept.
+    pub fn get_keep_output(&self) -> usize {
+        self.keep
     }
 
     fn check(&self) -> Result<(), Error> {

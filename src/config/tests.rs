@@ -79,7 +79,7 @@ fn every_setting_of_a_stack_has_its_key() {
     let retry = settings.retry.settings();
     let jitter = crate::retry::Jitter::Proportional(0.25);
     assert_eq!(retry.backoff, crate::retry::Backoff::default().jitter(jitter));
-    assert_eq!(retry.cap(), Duration::from_secs(300));
+    assert_eq!(retry.get_retry_after_cap(), Duration::from_secs(300));
     let budget = crate::retry::Budget::default().tokens(9).retry_cost(3).refund(4);
     assert_eq!(retry.budget, Some(budget));
     let shown: Vec<String> = layers.effective(&settings).unwrap().iter().map(ToString::to_string).collect();

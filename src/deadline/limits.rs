@@ -19,17 +19,47 @@ use std::time::Duration;
 ///
 /// A duration is more than zero and at most ten years; anything else is an error of kind `Config` when the stack is
 /// built. A connect limit above the attempt limit is taken as the attempt limit.
+///
+/// ```
+/// use std::time::Duration;
+/// use unwedge::Limits;
+///
+/// let limits = Limits::default().total(Duration::from_secs(6)).collect(64 << 10);
+/// assert_eq!((limits.get_total(), limits.get_collect()), (Duration::from_secs(6), 64 << 10));
+/// // What was not set follows from what was.
+/// assert_eq!(limits.get_attempt(), Duration::from_secs(4));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(default, deny_unknown_fields)
+)]
 #[must_use]
 pub struct Limits {
+    #[cfg_attr(feature = "serde", serde(with = "crate::duration::written::maybe"))]
     total: Option<Duration>,
+    #[cfg_attr(feature = "serde", serde(with = "crate::duration::written::maybe"))]
     attempt: Option<Duration>,
+    #[cfg_attr(feature = "serde", serde(with = "crate::duration::written::maybe"))]
     connect: Option<Duration>,
+    #[cfg_attr(feature = "serde", serde(with = "crate::duration::written::maybe"))]
     idle: Option<Duration>,
+    #[cfg_attr(feature = "serde", serde(with = "crate::duration::written::maybe"))]
     stream: Option<Duration>,
+    #[cfg_attr(feature = "serde", serde(with = "crate::duration::written::maybe"))]
     long_poll: Option<Duration>,
     collect: Option<u64>,
-    min_progress: Option<(u64, Duration)>,
+    min_progress: Option<Progress>,
+}
+
+/// The least that a body must deliver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(deny_unknown_fields))]
+struct Progress {
+    bytes: u64,
+    #[cfg_attr(feature = "serde", serde(with = "crate::duration::written"))]
+    per: Duration,
 }
 
 const TOTAL: Duration = Duration::from_secs(30);
@@ -88,8 +118,48 @@ impl Limits {
 
     /// The least that a body must deliver: `bytes` in every span of `per` while somebody waits for it. Default off.
     pub fn min_progress(mut self, bytes: u64, per: Duration) -> Limits {
-        self.min_progress = Some((bytes, per));
+        self.min_progress = Some(Progress { bytes, per });
         self
+    }
+
+    /// The whole call.
+    pub fn get_total(&self) -> Duration {
+        self.total.unwrap_or(TOTAL)
+    }
+
+    /// One attempt: what was set, or what follows from the total.
+    pub fn get_attempt(&self) -> Duration {
+        self.attempt.unwrap_or_else(|| ATTEMPT.min(self.get_total().saturating_mul(2) / 3))
+    }
+
+    /// Resolution, TCP, proxy and TLS together; never above the attempt.
+    pub fn get_connect(&self) -> Duration {
+        self.connect.unwrap_or(CONNECT).min(self.get_attempt())
+    }
+
+    /// The longest silence inside a body: what was set, or what follows from the attempt.
+    pub fn get_idle(&self) -> Duration {
+        self.idle.unwrap_or_else(|| IDLE.min(self.get_attempt()))
+    }
+
+    /// A body that streams.
+    pub fn get_stream(&self) -> Duration {
+        self.stream.unwrap_or(STREAM)
+    }
+
+    /// A long poll that names no hold.
+    pub fn get_long_poll(&self) -> Duration {
+        self.long_poll.unwrap_or(LONG_POLL)
+    }
+
+    /// How many bytes of a body are read inside the attempt.
+    pub fn get_collect(&self) -> u64 {
+        self.collect.unwrap_or(COLLECT)
+    }
+
+    /// The least that a body must deliver, in bytes and in which span; `None` where nothing is asked.
+    pub fn get_min_progress(&self) -> Option<(u64, Duration)> {
+        self.min_progress.map(|least| (least.bytes, least.per))
     }
 
     /// All limits with the rules applied.
@@ -101,10 +171,9 @@ impl Limits {
         set("the idle limit", self.idle)?;
         set("the stream limit", self.stream)?;
         set("the long-poll limit", self.long_poll)?;
-        set("the span of the minimum progress", self.min_progress.map(|(_, per)| per))?;
+        set("the span of the minimum progress", self.min_progress.map(|least| least.per))?;
 
-        let total = self.total.unwrap_or(TOTAL);
-        let attempt = self.attempt.unwrap_or_else(|| ATTEMPT.min(total * 2 / 3));
+        let (total, attempt) = (self.get_total(), self.get_attempt());
         if attempt > total {
             return Err(Error::config(format!(
                 "the attempt limit of {:#} is above the total limit of {:#}: an attempt cannot outlast its call",
@@ -115,13 +184,13 @@ impl Limits {
         Ok(Bounds {
             total,
             attempt,
-            connect: self.connect.unwrap_or(CONNECT).min(attempt),
-            idle: self.idle.unwrap_or_else(|| IDLE.min(attempt)),
-            stream: self.stream.unwrap_or(STREAM),
+            connect: self.get_connect(),
+            idle: self.get_idle(),
+            stream: self.get_stream(),
             own_stream: false,
-            long_poll: self.long_poll.unwrap_or(LONG_POLL),
-            collect: self.collect.unwrap_or(COLLECT),
-            min_progress: self.min_progress,
+            long_poll: self.get_long_poll(),
+            collect: self.get_collect(),
+            min_progress: self.get_min_progress(),
         })
     }
 }

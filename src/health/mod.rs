@@ -26,18 +26,48 @@ use std::time::Duration;
 /// A duration is more than zero and at most ten years, and the path begins with a slash; anything else is an error of
 /// kind `Config` when the stack is built. The check is a `GET` through the same client; it never takes longer than an
 /// attempt may, is not repeated, and serves all callers that wait for it.
+///
+/// ```
+/// use http::StatusCode;
+/// use std::time::Duration;
+/// use unwedge::health::Settings;
+///
+/// let settings = Settings::new("/health").timeout(Duration::from_secs(2));
+/// assert_eq!((settings.get_path(), settings.get_timeout()), ("/health", Duration::from_secs(2)));
+/// assert!(settings.accepts(StatusCode::NO_CONTENT));
+/// ```
 #[derive(Clone)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(deny_unknown_fields))]
 #[must_use]
 pub struct Settings {
     pub(crate) path: Arc<str>,
+    #[cfg_attr(feature = "serde", serde(default = "interval", with = "crate::duration::written"))]
     pub(crate) interval: Duration,
+    #[cfg_attr(feature = "serde", serde(default = "timeout", with = "crate::duration::written"))]
     pub(crate) timeout: Duration,
-    pub(crate) accept: Arc<dyn Fn(StatusCode) -> bool + Send + Sync>,
+    #[cfg_attr(feature = "serde", serde(skip, default = "any_success"))]
+    pub(crate) accept: Accept,
+    #[cfg_attr(feature = "serde", serde(default))]
     pub(crate) mode: Mode,
+}
+
+type Accept = Arc<dyn Fn(StatusCode) -> bool + Send + Sync>;
+
+fn interval() -> Duration {
+    Duration::from_secs(30)
+}
+
+fn timeout() -> Duration {
+    Duration::from_secs(5)
+}
+
+fn any_success() -> Accept {
+    Arc::new(|status| status.is_success())
 }
 
 /// When a health check is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Mode {
     /// By the first caller who finds the verdict unknown or too old.
@@ -57,9 +87,9 @@ impl Settings {
     pub fn new(path: impl Into<Arc<str>>) -> Settings {
         Settings {
             path: path.into(),
-            interval: Duration::from_secs(30),
-            timeout: Duration::from_secs(5),
-            accept: Arc::new(|status| status.is_success()),
+            interval: interval(),
+            timeout: timeout(),
+            accept: any_success(),
             mode: Mode::OnDemand,
         }
     }
@@ -88,6 +118,31 @@ impl Settings {
         self
     }
 
+    /// What is asked.
+    pub fn get_path(&self) -> &str {
+        &self.path
+    }
+
+    /// How long "healthy" is believed.
+    pub fn get_interval(&self) -> Duration {
+        self.interval
+    }
+
+    /// How long the health check may take.
+    pub fn get_timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    /// Whether this status is healthy: what [`accept`](Settings::accept) was given says so.
+    pub fn accepts(&self, status: StatusCode) -> bool {
+        (self.accept)(status)
+    }
+
+    /// When checks are made.
+    pub fn get_mode(&self) -> Mode {
+        self.mode
+    }
+
     pub(crate) fn check(&self) -> Result<(), Error> {
         if !self.path.starts_with('/') {
             return Err(Error::config(format!(
@@ -108,7 +163,7 @@ impl Settings {
     /// What this status says: `Err` with the cause where it is not healthy.
     pub(crate) fn judge(&self, status: StatusCode) -> Result<(), String> {
         match status {
-            _ if (self.accept)(status) => Ok(()),
+            _ if self.accepts(status) => Ok(()),
             // Not a server that is down, but a setting that is wrong.
             StatusCode::NOT_FOUND => Err("404, the path is not there".to_owned()),
             _ => Err(status.as_u16().to_string()),

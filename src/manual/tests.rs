@@ -65,7 +65,7 @@ fn the_settings_of_retry_are_those_of_the_code() {
     default_is("`backoff` cap", spaced(retry.backoff.ceiling(u32::MAX)));
     assert_eq!(retry.backoff, retry.backoff.clone().jitter(retry::Jitter::Full));
     default_is("`backoff` jitter", "full");
-    default_is("`retry_after_cap`", spaced(retry.cap()));
+    default_is("`retry_after_cap`", spaced(retry.get_retry_after_cap()));
     default_is("`wait_when_refused`", spaced(retry.wait_when_refused));
     assert_eq!(retry.remember, retry::Remember::Path);
     default_is("`remember`", "path");
@@ -278,7 +278,7 @@ fn the_readme_says_the_same() {
         ("a body that streams", limits.stream),
         ("a health check", health.timeout),
         ("a wait between attempts", retry.backoff.ceiling(u32::MAX)),
-        ("a `Retry-After`", retry.cap()),
+        ("a `Retry-After`", retry.get_retry_after_cap()),
         ("a half-open probe", rules.lease),
     ] {
         says(README, 2, name, &spaced(bound));

@@ -13,21 +13,48 @@ use std::time::Duration;
 /// | [`per_key`](Settings::per_key) | 1 000 | one noisy key leaves room for others |
 /// | [`valve`](Settings::valve) | off | only the application knows what share is an accident |
 /// | [`name`](Settings::name) | `queue` | most programs have one |
+///
+/// ```
+/// use std::time::Duration;
+/// use unwedge::queue::Settings;
+///
+/// let settings = Settings::default().max_age(Duration::from_secs(60));
+/// assert_eq!((settings.get_max_age(), settings.get_capacity()), (Duration::from_secs(60), 10_000));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(default, deny_unknown_fields)
+)]
 #[must_use]
 pub struct Settings {
+    #[cfg_attr(feature = "serde", serde(with = "crate::duration::written"))]
     pub(super) max_age: Duration,
     pub(super) capacity: usize,
     pub(super) per_key: usize,
     pub(super) valve: Option<Valve>,
+    // A label of metrics, which a file does not choose.
+    #[cfg_attr(feature = "serde", serde(skip, default = "unnamed"))]
     pub(super) name: &'static str,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(deny_unknown_fields))]
 pub(super) struct Valve {
     pub(super) share: f64,
+    #[cfg_attr(feature = "serde", serde(with = "crate::duration::written"))]
     pub(super) window: Duration,
+    #[cfg_attr(feature = "serde", serde(skip, default = "at_least"))]
     pub(super) at_least: u64,
+}
+
+const fn at_least() -> u64 {
+    10
+}
+
+const fn unnamed() -> &'static str {
+    "queue"
 }
 
 impl Default for Settings {
@@ -37,7 +64,7 @@ impl Default for Settings {
             capacity: 10_000,
             per_key: 1_000,
             valve: None,
-            name: "queue",
+            name: unnamed(),
         }
     }
 }
@@ -67,7 +94,7 @@ impl Settings {
     /// Items held back are not served and keep their place: [`drain`](crate::queue::Queue::drain) saves them. After one window
     /// without a drain the valve gives way and they expire.
     pub fn valve(mut self, share: f64, window: Duration) -> Settings {
-        self.valve = Some(Valve { share, window, at_least: 10 });
+        self.valve = Some(Valve { share, window, at_least: at_least() });
         self
     }
 
@@ -75,6 +102,31 @@ impl Settings {
     pub fn name(mut self, name: &'static str) -> Settings {
         self.name = name;
         self
+    }
+
+    /// How old an item may become.
+    pub fn get_max_age(&self) -> Duration {
+        self.max_age
+    }
+
+    /// How many items wait at most, of all keys together.
+    pub fn get_capacity(&self) -> usize {
+        self.capacity
+    }
+
+    /// How many items of one key wait at most.
+    pub fn get_per_key(&self) -> usize {
+        self.per_key
+    }
+
+    /// The share that may expire within which window, where there is a valve.
+    pub fn get_valve(&self) -> Option<(f64, Duration)> {
+        self.valve.map(|valve| (valve.share, valve.window))
+    }
+
+    /// What it is called in metrics.
+    pub fn get_name(&self) -> &'static str {
+        self.name
     }
 
     pub(super) fn check(&self) -> Result<(), Error> {

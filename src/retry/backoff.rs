@@ -7,6 +7,9 @@ use crate::Error;
 use crate::duration::{LONGEST, human};
 use std::time::Duration;
 
+#[cfg(feature = "serde")]
+pub(crate) mod written;
+
 #[cfg(test)]
 mod properties;
 #[cfg(test)]
@@ -39,6 +42,7 @@ const DEFAULT_CAP: Duration = Duration::from_secs(10);
 /// let backoff = Backoff::exponential(Duration::from_secs(5))
 ///     .cap(Duration::from_secs(5 * 60))
 ///     .jitter(Jitter::None);
+/// assert_eq!((backoff.get_multiplier(), backoff.get_jitter()), (2.0, Jitter::None));
 /// let seconds: Vec<u64> = backoff.delays().map(|wait| wait.as_secs()).take(8).collect();
 /// assert_eq!(seconds, [5, 10, 20, 40, 80, 160, 300, 300]);
 /// ```
@@ -133,6 +137,31 @@ impl Backoff {
         self
     }
 
+    /// The first ceiling.
+    pub fn get_base(&self) -> Duration {
+        self.base
+    }
+
+    /// By how much each ceiling is longer than the one before.
+    pub fn get_multiplier(&self) -> f64 {
+        self.multiplier
+    }
+
+    /// The longest wait.
+    pub fn get_cap(&self) -> Duration {
+        self.cap
+    }
+
+    /// How the wait is drawn from its ceiling.
+    pub fn get_jitter(&self) -> Jitter {
+        self.jitter
+    }
+
+    /// What makes every series the same one, where that was asked for.
+    pub fn get_seed(&self) -> Option<u64> {
+        self.seed
+    }
+
     /// The waits one after the other, without end.
     ///
     /// With a [`seed`](Backoff::seed) every call gives the same series. Never panics: settings that a stack would refuse
@@ -186,12 +215,6 @@ impl Backoff {
                 rng.u64(d - delta..=d.saturating_add(delta).min(cap))
             }
         })
-    }
-
-    /// The first ceiling and the longest wait.
-    #[cfg(feature = "sse")]
-    pub(crate) fn range(&self) -> (Duration, Duration) {
-        (self.base, self.cap)
     }
 
     /// Whether a wait is always its ceiling.

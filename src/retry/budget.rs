@@ -7,6 +7,8 @@ use tokio::time::Instant;
 
 #[cfg(all(test, unwedge_loom))]
 mod loom_models;
+#[cfg(feature = "serde")]
+pub(crate) mod maybe;
 #[cfg(test)]
 mod tests;
 
@@ -32,9 +34,14 @@ mod tests;
 ///
 /// // A job with few calls: 100 retries in a row, and one more for every ten successes.
 /// let budget = Budget::default().tokens(1_000).retry_cost(10);
-/// # let _ = budget;
+/// assert_eq!(budget.get_tokens() / budget.get_retry_cost(), 100);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(default, deny_unknown_fields)
+)]
 #[must_use]
 pub struct Budget {
     pub(crate) tokens: u32,
@@ -67,6 +74,21 @@ impl Budget {
     pub fn refund(mut self, tokens: u32) -> Self {
         self.refund = tokens;
         self
+    }
+
+    /// How many tokens the bucket of an origin holds at the start and at most.
+    pub fn get_tokens(&self) -> u32 {
+        self.tokens
+    }
+
+    /// What a retry costs.
+    pub fn get_retry_cost(&self) -> u32 {
+        self.retry_cost
+    }
+
+    /// What a success at the first try gives back.
+    pub fn get_refund(&self) -> u32 {
+        self.refund
     }
 }
 

@@ -39,11 +39,7 @@ use std::time::Duration;
 /// let settings = Settings::default().remember(Remember::Headers);
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[cfg_attr(
-    feature = "config",
-    derive(serde::Serialize, serde::Deserialize),
-    serde(rename_all = "snake_case")
-)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Remember {
     /// Nothing: each call finds out by itself.
@@ -70,15 +66,32 @@ pub enum Remember {
 /// | [`retry_after_cap`](Settings::retry_after_cap) | 60 s, or the cap of the back-off if that is longer | a longer wait is the caller's decision |
 /// | [`wait_when_refused`](Settings::wait_when_refused) | 3 s | the open waits of a short restart are over by then; a longer outage answers at once |
 /// | [`remember`](Settings::remember) | of a path and credential | who asks again before the time only uses up the quota of others |
+///
+/// ```
+/// use std::time::Duration;
+/// use unwedge::retry::Settings;
+///
+/// let settings = Settings::default().max_retries(10);
+/// assert_eq!((settings.get_max_retries(), settings.get_retry_after_cap()), (10, Duration::from_secs(60)));
+/// ```
 #[derive(Clone, Debug)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(default, deny_unknown_fields)
+)]
 #[must_use]
 pub struct Settings {
     pub(crate) max_retries: u32,
     pub(crate) backoff: Backoff,
+    #[cfg_attr(feature = "serde", serde(with = "budget::maybe"))]
     pub(crate) budget: Option<Budget>,
+    #[cfg_attr(feature = "serde", serde(with = "crate::duration::written::maybe"))]
     pub(crate) retry_after_cap: Option<Duration>,
+    #[cfg_attr(feature = "serde", serde(with = "crate::duration::written"))]
     pub(crate) wait_when_refused: Duration,
     pub(crate) remember: Remember,
+    #[cfg_attr(feature = "serde", serde(skip))]
     pub(crate) replay: Replay,
 }
 
@@ -178,8 +191,34 @@ impl Settings {
         self
     }
 
-    pub(crate) fn cap(&self) -> Duration {
+    /// How many attempts may follow the first.
+    pub fn get_max_retries(&self) -> u32 {
+        self.max_retries
+    }
+
+    /// The waits between attempts.
+    pub fn get_backoff(&self) -> &Backoff {
+        &self.backoff
+    }
+
+    /// What retries may cost an origin; `None` where there is no budget.
+    pub fn get_budget(&self) -> Option<&Budget> {
+        self.budget.as_ref()
+    }
+
+    /// The longest `Retry-After` that is waited for: what was set, or what follows from the back-off.
+    pub fn get_retry_after_cap(&self) -> Duration {
         self.retry_after_cap.unwrap_or_else(|| Duration::from_secs(60).max(self.backoff.at_most(u32::MAX)))
+    }
+
+    /// The longest refusal that is waited out.
+    pub fn get_wait_when_refused(&self) -> Duration {
+        self.wait_when_refused
+    }
+
+    /// What is remembered of a 429, and for whom.
+    pub fn get_remember(&self) -> Remember {
+        self.remember
     }
 
     pub(crate) fn check(&self) -> Result<(), Error> {

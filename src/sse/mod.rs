@@ -75,6 +75,7 @@
 //! limits, and counts for its circuit breaker like any other call: a success at the response headers.
 
 mod cadence;
+mod open;
 mod parser;
 mod reconnect;
 mod refusal;

@@ -33,6 +33,7 @@ pub struct Event {
 
 /// The most that a line and an event may have, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(deny_unknown_fields))]
 pub(crate) struct Sizes {
     pub(crate) line: usize,
     /// Data, type and id together.

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 /// Which answers a stream comes back from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Mode {
     /// What a program wants that runs for months: the statuses that a call repeats (408, 425, 429, 5xx but for 501, 505
@@ -34,17 +35,41 @@ const MOST_IDS: usize = 1_000_000;
 /// | [`spread`](Reconnect::spread) | 3 s | ten thousand streams of a server that restarts do not come back within half a second |
 /// | [`skip_duplicates`](Reconnect::skip_duplicates) | off | not every server's ids are unique |
 /// | [`on_refusal`](Reconnect::on_refusal) | the stream ends | only you know how a token is renewed |
+///
+/// ```
+/// use std::time::Duration;
+/// use unwedge::sse::{Mode, Reconnect};
+///
+/// let reconnect = Reconnect::default().spread(Duration::ZERO);
+/// assert_eq!((reconnect.get_mode(), reconnect.get_spread()), (Mode::Agent, Duration::ZERO));
+/// ```
 #[derive(Clone, Debug)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(default, deny_unknown_fields)
+)]
 #[must_use]
 pub struct Reconnect {
+    #[cfg_attr(feature = "serde", serde(rename = "again"))]
     pub(super) repeat: Option<bool>,
     /// Made of a `bool`, which says nothing of the rest.
+    #[cfg_attr(feature = "serde", serde(skip))]
     pub(super) only_whether: bool,
     pub(super) mode: Mode,
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "waits"))]
     pub(super) backoff: Backoff,
+    #[cfg_attr(feature = "serde", serde(with = "crate::duration::written"))]
     pub(super) spread: Duration,
+    #[cfg_attr(feature = "serde", serde(rename = "skip_duplicates"))]
     pub(super) duplicates: usize,
+    #[cfg_attr(feature = "serde", serde(skip))]
     pub(super) hook: Option<Hook>,
+}
+
+#[cfg(feature = "serde")]
+fn waits<'de, D: serde::Deserializer<'de>>(written: D) -> Result<Backoff, D::Error> {
+    crate::retry::backoff::written::over(written, Reconnect::default().backoff)
 }
 
 impl Default for Reconnect {
@@ -153,9 +178,34 @@ impl Reconnect {
         Reconnect { hook: Some(Hook::new(hook)), only_whether: false, ..self }
     }
 
+    /// Whether it connects again; `None` where that follows from the request.
+    pub fn get_again(&self) -> Option<bool> {
+        self.repeat
+    }
+
+    /// Which answers the stream comes back from.
+    pub fn get_mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// The waits between two connects.
+    pub fn get_backoff(&self) -> &Backoff {
+        &self.backoff
+    }
+
+    /// How far the first wait after a stream that was connected is spread.
+    pub fn get_spread(&self) -> Duration {
+        self.spread
+    }
+
+    /// How many ids are remembered.
+    pub fn get_skip_duplicates(&self) -> usize {
+        self.duplicates
+    }
+
     pub(super) fn check(&self) -> Result<(), Error> {
         self.backoff.check("the back-off of an event stream")?;
-        let (base, _) = self.backoff.range();
+        let base = self.backoff.get_base();
         if base < SHORTEST_BASE {
             return Err(Error::config(format!(
                 "the back-off of an event stream: base {:#} is below {:#}, a server that closes at once would make it a hot loop",

@@ -2,13 +2,9 @@
 
 use super::parser::Sizes;
 use super::reconnect::Reconnect;
-use super::stream::EventStream;
-use crate::Body;
 use crate::duration::check;
 use crate::error::Error;
-use http::{Request, Response};
 use std::time::Duration;
-use tower_service::Service;
 
 pub(super) const SIZES: Sizes = Sizes { line: 1 << 20, event: 1 << 20 };
 /// The longest silence of a stream that is connected again, and of one that is not: there nothing heals a wrong guess,
@@ -28,15 +24,31 @@ const IDLE_ONCE: Duration = Duration::from_secs(600);
 /// | [`max_size`](Settings::max_size) | 1 MiB for a line, 1 MiB for an event | memory is bounded whatever comes |
 /// | [`name`](Settings::name) | the origin | says in log and metrics which stream it is |
 /// | [`last_event_id`](Settings::last_event_id) | none | where to go on after a restart of the program |
+///
+/// ```
+/// use unwedge::sse::Settings;
+///
+/// let settings = Settings::default().name("prod-eu").once();
+/// assert_eq!((settings.get_name(), settings.get_reconnect().get_again()), (Some("prod-eu"), Some(false)));
+/// ```
 #[derive(Clone, Debug)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(default, deny_unknown_fields)
+)]
 #[must_use]
 pub struct Settings {
     pub(super) reconnect: Reconnect,
     pub(super) end_at: Option<String>,
+    #[cfg_attr(feature = "serde", serde(with = "crate::duration::written::maybe"))]
     idle: Option<Duration>,
+    #[cfg_attr(feature = "serde", serde(with = "crate::duration::written::maybe"))]
     pub(super) events_within: Option<Duration>,
+    #[cfg_attr(feature = "serde", serde(rename = "max_size"))]
     pub(super) sizes: Sizes,
     pub(super) name: Option<String>,
+    #[cfg_attr(feature = "serde", serde(rename = "last_event_id"))]
     pub(super) last_id: String,
 }
 
@@ -144,40 +156,52 @@ impl Settings {
         self
     }
 
-    /// The id to begin with: what [`EventStream::last_event_id`] said before the program ended. Default none.
+    /// The id to begin with: what [`EventStream::last_event_id`](super::EventStream::last_event_id) said before the program ended. Default none.
     pub fn last_event_id(mut self, id: impl Into<String>) -> Settings {
         self.last_id = id.into();
         self
     }
 
-    /// The stream. Nothing is sent before somebody waits for its first event.
-    ///
-    /// Any service of this crate will do: a [`Stack`](crate::Stack), a `Client`, or one of the layers over a client of
-    /// your own. `Accept`, `Cache-Control` and `Accept-Encoding` are set where the request does not bring them,
-    /// `Last-Event-ID` wherever there is one; one that the request brings is the id to begin with. Wishes among the extensions of the request hold for every connect.
-    ///
-    /// # Errors
-    /// Kind `Config`: a limit of zero or above ten years, a back-off whose base is below 10 ms or whose parts do not
-    /// fit together, a size of zero, an id that no header can carry, a URL without host, a body that cannot be sent
-    /// again where the stream connects again.
-    pub fn connect<S, B>(mut self, service: S, request: Request<B>) -> Result<EventStream, Error>
-    where
-        S: Service<Request<B>, Response = Response<Body>, Error = Error> + Clone + Send + 'static,
-        S::Future: Send + 'static,
-        B: Send + 'static,
-    {
-        if let (true, Some(id)) = (self.last_id.is_empty(), request.headers().get("last-event-id")) {
-            self.last_id = String::from_utf8_lossy(id.as_bytes()).into_owned();
-        }
-        self.check()?;
-        EventStream::new(self, service, request)
+    /// When and how the stream connects again.
+    pub fn get_reconnect(&self) -> &Reconnect {
+        &self.reconnect
+    }
+
+    /// The data of the event that ends the stream, where there is one.
+    pub fn get_end_at(&self) -> Option<&str> {
+        self.end_at.as_deref()
+    }
+
+    /// The longest silence; `None` where it follows from whether the request is repeated.
+    pub fn get_idle(&self) -> Option<Duration> {
+        self.idle
+    }
+
+    /// The longest time without an event, where that is bounded.
+    pub fn get_events_within(&self) -> Option<Duration> {
+        self.events_within
+    }
+
+    /// The most bytes of a line and of an event.
+    pub fn get_max_size(&self) -> (usize, usize) {
+        (self.sizes.line, self.sizes.event)
+    }
+
+    /// The name in log and metrics; `None` for the origin of the request.
+    pub fn get_name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    /// The id to begin with, where there is one.
+    pub fn get_last_event_id(&self) -> Option<&str> {
+        Some(&*self.last_id).filter(|id| !id.is_empty())
     }
 
     pub(super) fn idle_of(&self, again: bool) -> Duration {
         self.idle.unwrap_or(if again { IDLE } else { IDLE_ONCE })
     }
 
-    fn check(&self) -> Result<(), Error> {
+    pub(super) fn check(&self) -> Result<(), Error> {
         self.reconnect.check()?;
         if let Some(limit) = self.idle {
             check("the idle limit of an event stream", limit)?;

@@ -154,7 +154,7 @@ fn health_check(parts: &Parts, bounds: &Bounds, health: &health::Settings) -> Op
 
 /// The longest that the n-th wait can be: a `Retry-After` is waited for up to its cap, and spread by a tenth.
 fn longest_wait(retry: &retry::Settings, n: u32) -> Duration {
-    let wait = retry.backoff.at_most(n).max(retry.cap());
+    let wait = retry.backoff.at_most(n).max(retry.get_retry_after_cap());
     wait.saturating_add(wait / 10).max(DRAIN)
 }
 

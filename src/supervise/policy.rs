@@ -13,11 +13,12 @@ const JITTER: f64 = 0.1;
 
 /// What a loop's return means, when nobody asked for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum OnReturn {
     /// It is started again after this wait, because a loop that fell silent is the failure to guard against. +-10 %,
     /// unless the back-off of the [`Policy`] is without jitter.
-    Restart(Duration),
+    Restart(#[cfg_attr(feature = "serde", serde(with = "crate::duration::written"))] Duration),
     /// It may end: logged, and not started again.
     Stop,
 }
@@ -40,16 +41,36 @@ pub enum OnReturn {
 ///
 /// let waits = Backoff::exponential(Duration::from_secs(1)).cap(Duration::from_secs(30)).jitter(Jitter::None);
 /// let policy = Policy::default().backoff(waits);
-/// # let _ = policy;
+/// assert_eq!(policy.get_intensity(), (5, Duration::from_secs(120)));
 /// ```
 #[derive(Clone, Debug)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(default, deny_unknown_fields)
+)]
 #[must_use]
 pub struct Policy {
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "waits"))]
     backoff: Backoff,
     on_return: OnReturn,
+    #[cfg_attr(feature = "serde", serde(with = "crate::duration::written"))]
     healthy_after: Duration,
+    intensity: Intensity,
+}
+
+/// How many restarts in which time.
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(deny_unknown_fields))]
+struct Intensity {
     most: u32,
+    #[cfg_attr(feature = "serde", serde(with = "crate::duration::written"))]
     within: Duration,
+}
+
+#[cfg(feature = "serde")]
+fn waits<'de, D: serde::Deserializer<'de>>(written: D) -> Result<Backoff, D::Error> {
+    crate::retry::backoff::written::over(written, Policy::default().backoff)
 }
 
 impl Default for Policy {
@@ -60,8 +81,7 @@ impl Default for Policy {
                 .jitter(Jitter::Proportional(JITTER)),
             on_return: OnReturn::Restart(Duration::from_secs(5)),
             healthy_after: Duration::from_secs(30),
-            most: 5,
-            within: Duration::from_secs(120),
+            intensity: Intensity { most: 5, within: Duration::from_secs(120) },
         }
     }
 }
@@ -89,7 +109,7 @@ impl Policy {
 
     /// One restart more than `most` inside the sliding window `within` escalates. Default 5 in 2 min.
     pub fn intensity(mut self, most: u32, within: Duration) -> Policy {
-        (self.most, self.within) = (most, within);
+        self.intensity = Intensity { most, within };
         self
     }
 
@@ -97,8 +117,24 @@ impl Policy {
         &mut self.on_return
     }
 
-    pub(crate) fn health(&self) -> Duration {
+    /// The waits after a panic, an error and a stale run.
+    pub fn get_backoff(&self) -> &Backoff {
+        &self.backoff
+    }
+
+    /// What a return means.
+    pub fn get_on_return(&self) -> OnReturn {
+        self.on_return
+    }
+
+    /// The length of a run that makes the next wait the first again.
+    pub fn get_healthy_after(&self) -> Duration {
         self.healthy_after
+    }
+
+    /// How many restarts there may be, and in which time, before it escalates.
+    pub fn get_intensity(&self) -> (u32, Duration) {
+        (self.intensity.most, self.intensity.within)
     }
 
     pub(crate) fn rng(&self) -> fastrand::Rng {
@@ -125,7 +161,7 @@ impl Policy {
     pub(crate) fn check(&self, name: &str) -> Result<(), Error> {
         self.backoff.check(&format!("restarts of {name}"))?;
         check(&format!("healthy_after of {name}"), self.healthy_after)?;
-        check(&format!("the window of restarts of {name}"), self.within)?;
+        check(&format!("the window of restarts of {name}"), self.intensity.within)?;
         match self.on_return {
             OnReturn::Restart(wait) if wait > LONGEST => Err(Error::config(format!(
                 "the wait after a return of {name} is {:#}: the longest duration is 10 years",
@@ -213,15 +249,19 @@ impl Restarts {
                 wait
             }
         };
-        while self.recent.front().is_some_and(|&at| now.saturating_duration_since(at) >= policy.within) {
+        while self
+            .recent
+            .front()
+            .is_some_and(|&at| now.saturating_duration_since(at) >= policy.intensity.within)
+        {
             self.recent.pop_front();
         }
         // One more than the limit is all that there is to know.
-        if self.recent.len() > policy.most as usize {
+        if self.recent.len() > policy.intensity.most as usize {
             self.recent.pop_front();
         }
         self.recent.push_back(now);
-        let escalate = !self.escalated && self.recent.len() > policy.most as usize;
+        let escalate = !self.escalated && self.recent.len() > policy.intensity.most as usize;
         self.escalated |= escalate;
         if self.escalated {
             wait = wait.max(policy.longest(rng));

@@ -92,7 +92,7 @@ where
         if shared.cancel.is_cancelled() {
             return log_supervise::stopping(&cell.name, error.as_deref());
         }
-        if restarts.has_escalated() && now - began >= policy.health() {
+        if restarts.has_escalated() && now - began >= policy.get_healthy_after() {
             taken_back(run, &mut restarts);
         }
         let Decision::Restart { wait, escalate } = restarts.ended(policy, reason, began, now, &mut rng)
@@ -141,7 +141,8 @@ where
         Err(panic) => return End::Panicked(panic),
     };
     let mut work = Caught::new(work);
-    let mut healthy = pin!(restarts.has_escalated().then(|| sleep_until(began + run.policy.health())));
+    let mut healthy =
+        pin!(restarts.has_escalated().then(|| sleep_until(began + run.policy.get_healthy_after())));
     poll_fn(|cx| {
         match pin!(&mut work).poll(cx) {
             Poll::Ready(Ok(ending)) => return Poll::Ready(ended(ending)),

@@ -25,6 +25,8 @@ pub(crate) type Running = Pin<Box<dyn Future<Output = ()> + Send>>;
 /// crew.spawn("import", Duration::from_secs(60), |heart| async move { heart.progress() })
 ///     .on_return(OnReturn::Stop)
 ///     .watch(Watch::Enforce);
+/// # let task = crew.spawn("export", Duration::from_secs(60), |heart| async move { heart.progress() });
+/// assert_eq!((task.get_watch(), task.get_splay()), (Watch::Warn, 0.0));
 /// ```
 pub struct Task {
     cell: Result<Arc<SubsystemState>, Option<Error>>,
@@ -75,6 +77,31 @@ impl Task {
     pub fn splay(&mut self, share: f64) -> &mut Task {
         self.splay = share;
         self
+    }
+
+    /// What a return means.
+    pub fn get_on_return(&self) -> OnReturn {
+        self.policy.get_on_return()
+    }
+
+    /// When it is started again.
+    pub fn get_policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// From what age of its last sign of life on it is stale; `None` where it could not be added.
+    pub fn get_stale_after(&self) -> Option<Duration> {
+        self.cell.as_ref().ok()?.settings().threshold()
+    }
+
+    /// What the watchdog does about it.
+    pub fn get_watch(&self) -> Watch {
+        self.cell.as_ref().map_or_else(|_| Watch::default(), |cell| cell.settings().watch)
+    }
+
+    /// How far the ticks of a patrol are spread.
+    pub fn get_splay(&self) -> f64 {
+        self.splay
     }
 
     fn set(&self, change: impl FnOnce(&mut crate::supervise::state::Settings)) {

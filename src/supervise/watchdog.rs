@@ -18,6 +18,7 @@ use tokio::time::Instant;
 
 /// What the watchdog does about a subsystem that is stale.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Watch {
     /// Nothing: it is shown as stale, and no more.

@@ -102,6 +102,7 @@ mod runtime_end;
 mod scheduler_budget;
 #[cfg(target_os = "linux")]
 mod servers;
+mod settings;
 mod soak;
 mod stalls;
 mod streams;

@@ -16,13 +16,27 @@ const MAX_BUCKETS: u32 = 3_600;
 /// | [`buckets`](Ratio::buckets) | 10 | the window slides in steps of a tenth |
 /// | [`slow_after`](Ratio::slow_after) | half the attempt limit | a healthy call leaves room for a second one |
 /// | [`slow_ratio`](Ratio::slow_ratio) | 0.5 | as for failures |
+///
+/// ```
+/// use unwedge::breaker::Ratio;
+///
+/// let ratio = Ratio::default().failure_ratio(0.25);
+/// assert_eq!((ratio.get_failure_ratio(), ratio.get_min_calls()), (0.25, 10));
+/// ```
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(default, deny_unknown_fields)
+)]
 #[must_use]
 pub struct Ratio {
     pub(super) failure_ratio: f64,
     pub(super) min_calls: u32,
+    #[cfg_attr(feature = "serde", serde(with = "crate::duration::written"))]
     pub(super) window: Duration,
     pub(super) buckets: u32,
+    #[cfg_attr(feature = "serde", serde(with = "crate::duration::written::maybe"))]
     pub(super) slow_after: Option<Duration>,
     pub(super) slow_ratio: f64,
 }
@@ -78,6 +92,36 @@ impl Ratio {
     pub fn slow_ratio(mut self, share: f64) -> Ratio {
         self.slow_ratio = share;
         self
+    }
+
+    /// The share of calls in the window that must have failed.
+    pub fn get_failure_ratio(&self) -> f64 {
+        self.failure_ratio
+    }
+
+    /// How many calls the window must hold before either ratio means anything.
+    pub fn get_min_calls(&self) -> u32 {
+        self.min_calls
+    }
+
+    /// How far back the window reaches.
+    pub fn get_window(&self) -> Duration {
+        self.window
+    }
+
+    /// In how many steps the window slides.
+    pub fn get_buckets(&self) -> u32 {
+        self.buckets
+    }
+
+    /// From what time on a call is slow; `None` where that follows from the attempt limit.
+    pub fn get_slow_after(&self) -> Option<Duration> {
+        self.slow_after
+    }
+
+    /// The share of calls in the window that must have been slow.
+    pub fn get_slow_ratio(&self) -> f64 {
+        self.slow_ratio
     }
 
     pub(super) fn check(&self) -> Result<(), Error> {

@@ -144,7 +144,7 @@ impl EventStream {
 
     /// Whether a request that is sent once has been tried often enough, or would have to wait for too long.
     pub(super) fn gives_up(&self, error: &Error) -> bool {
-        let most = PATIENCE.max(self.backoff.range().1);
+        let most = PATIENCE.max(self.backoff.get_cap());
         let spent = || self.tries >= TRIES || error.retry_in().is_some_and(|asked| asked > most);
         !self.connect.again && (!self.connect.repeats || spent())
     }
@@ -168,7 +168,7 @@ impl EventStream {
         let spread = self.settings.reconnect.spread;
         let wait = if std::mem::take(&mut self.was_connected) && !spread.is_zero() {
             let most = u64::try_from(spread.as_nanos()).unwrap_or(u64::MAX);
-            self.backoff.range().0 + Duration::from_nanos(self.rng.u64(0..=most))
+            self.backoff.get_base() + Duration::from_nanos(self.rng.u64(0..=most))
         } else {
             self.backoff.draw(self.failures, self.last_wait, &mut self.rng)
         };

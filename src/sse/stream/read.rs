@@ -32,7 +32,8 @@ impl EventStream {
                 None
             }
             Item::Retry(base) => {
-                let (least, cap) = self.settings.reconnect.backoff.range();
+                let backoff = &self.settings.reconnect.backoff;
+                let (least, cap) = (backoff.get_base(), backoff.get_cap());
                 self.backoff = self.settings.reconnect.backoff.with_base(base.clamp(least, cap));
                 None
             }

@@ -106,7 +106,7 @@ impl CallState {
             return asked;
         }
         let longest = wait.saturating_add(wait / 10);
-        let fits = wait <= self.lane.shared.retry.cap()
+        let fits = wait <= self.lane.shared.retry.get_retry_after_cap()
             && self.deadline.is_none_or(|deadline| now + longest < deadline);
         (!self.lane.claims.claim(wait, now) || fits).then_some(wait)
     }

@@ -289,7 +289,7 @@ impl CallState {
         };
         self.last_wait = Some(wait);
         let asked = asked.unwrap_or_default();
-        if asked > settings.cap() {
+        if asked > settings.get_retry_after_cap() {
             return None;
         }
         // The end of the open wait in place of the back-off.
