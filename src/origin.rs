@@ -8,6 +8,7 @@ use crate::sync::Arc;
 use authority::{default_port, parts};
 use http::Uri;
 use std::fmt;
+use std::str::FromStr;
 
 /// Scheme, host and port of a URL, normalised (RFC 6454): lower-case host, default port filled in.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -57,6 +58,35 @@ impl fmt::Display for Origin {
 impl fmt::Debug for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Origin({self})")
+    }
+}
+
+impl TryFrom<&Uri> for Origin {
+    type Error = Error;
+
+    /// As [`Origin::of`].
+    fn try_from(uri: &Uri) -> Result<Origin, Error> {
+        Origin::of(uri)
+    }
+}
+
+/// Reads a URL; what follows its host and port is left out.
+///
+/// ```
+/// use unwedge::Origin;
+///
+/// let origin: Origin = "https://API.example.com:443/jobs?page=2".parse()?;
+/// assert_eq!(origin.to_string(), "https://api.example.com");
+/// # Ok::<(), unwedge::Error>(())
+/// ```
+impl FromStr for Origin {
+    type Err = Error;
+
+    fn from_str(url: &str) -> Result<Origin, Error> {
+        // The text is not shown: it may hold credentials.
+        let uri: Uri =
+            url.parse().map_err(|e| Error::config(format!("the URL of an origin cannot be read: {e}")))?;
+        Origin::of(&uri)
     }
 }
 

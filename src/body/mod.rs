@@ -1,5 +1,6 @@
 //! The one body type, for requests and responses: in memory, or streamed under guard.
 
+mod convert;
 mod replay;
 
 pub(crate) use replay::{Replay, empty};
@@ -7,13 +8,13 @@ pub(crate) use replay::{Replay, empty};
 use crate::error::BoxError;
 use crate::{Error, ErrorKind};
 use bytes::{Buf, Bytes, BytesMut};
+use convert::{Adapt, Streamed};
 use http::HeaderMap;
 use http_body::{Frame, SizeHint};
-use pin_project::pin_project;
 use std::fmt;
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 use sync_wrapper::SyncWrapper;
 
@@ -88,6 +89,26 @@ impl Body {
         B::Error: Into<BoxError>,
     {
         Body::boxed(Box::pin(Adapt { body }))
+    }
+
+    /// A body that streams the pieces of a [`Stream`](futures_core::Stream). As a request body it cannot be sent again.
+    ///
+    /// ```
+    /// use bytes::Bytes;
+    /// use futures_util::stream;
+    /// use unwedge::Body;
+    ///
+    /// let lines = stream::iter(["a\n", "b\n"].map(|line| Ok::<_, std::io::Error>(Bytes::from(line))));
+    /// let body = Body::from_stream(lines);
+    /// # assert!(!body.is_collected());
+    /// ```
+    pub fn from_stream<S, D, E>(stream: S) -> Body
+    where
+        S: futures_core::Stream<Item = Result<D, E>> + Send + 'static,
+        D: Into<Bytes>,
+        E: Into<BoxError>,
+    {
+        Body::boxed(Box::pin(Streamed { stream }))
     }
 
     pub(crate) fn boxed(body: Pin<Box<dyn http_body::Body<Data = Bytes, Error = Error> + Send>>) -> Body {
@@ -218,67 +239,6 @@ impl fmt::Debug for Body {
             Kind::Full(data) | Kind::Trailed(data, _) => write!(f, "Body({} bytes)", data.len()),
             Kind::Streamed { .. } => f.write_str("Body(streamed)"),
         }
-    }
-}
-
-impl From<()> for Body {
-    fn from((): ()) -> Body {
-        Body::empty()
-    }
-}
-
-impl From<Bytes> for Body {
-    fn from(data: Bytes) -> Body {
-        Body::full(data)
-    }
-}
-
-impl From<String> for Body {
-    fn from(data: String) -> Body {
-        Body::full(data)
-    }
-}
-
-impl From<&'static str> for Body {
-    fn from(data: &'static str) -> Body {
-        Body::full(data)
-    }
-}
-
-impl From<Vec<u8>> for Body {
-    fn from(data: Vec<u8>) -> Body {
-        Body::full(data)
-    }
-}
-
-/// A foreign body as the type that is boxed.
-#[pin_project]
-struct Adapt<B> {
-    #[pin]
-    body: B,
-}
-
-impl<B> http_body::Body for Adapt<B>
-where
-    B: http_body::Body,
-    B::Error: Into<BoxError>,
-{
-    type Data = Bytes;
-    type Error = Error;
-
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        Poll::Ready(ready!(self.project().body.poll_frame(cx)).map(|frame| match frame {
-            Ok(frame) => Ok(frame.map_data(|mut data| data.copy_to_bytes(data.remaining()))),
-            Err(error) => Err(Error::from(error.into())),
-        }))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }
 

@@ -44,3 +44,37 @@ async fn an_error_inside_a_stream_reaches_the_reader() {
     let error = Body::streaming(Frames(frames.into_iter())).bytes(10).await.unwrap_err();
     assert_eq!(error.to_string(), "connection reset");
 }
+
+#[tokio::test]
+async fn every_kind_of_data_in_memory_becomes_a_body_that_can_be_sent_again() {
+    use std::borrow::Cow;
+    let bodies: [Body; 8] = [
+        Body::from(&b"data"[..]),
+        Body::from(Box::<[u8]>::from(&b"data"[..])),
+        Body::from(Cow::Borrowed("data")),
+        Body::from(Cow::<'static, str>::Owned("data".to_owned())),
+        Body::from(Cow::Borrowed(&b"data"[..])),
+        Body::from(Cow::<'static, [u8]>::Owned(b"data".to_vec())),
+        Body::from(Full::new(Bytes::from("data"))),
+        Body::from("data"),
+    ];
+    for body in bodies {
+        assert!(body.is_collected() && body.try_clone().is_some());
+        assert_eq!(body.bytes(4).await.unwrap(), "data");
+    }
+    for empty in [Body::from(http_body_util::Empty::new()), Body::from(Full::new(Bytes::new()))] {
+        assert!(http_body::Body::is_end_stream(&empty));
+    }
+}
+
+#[tokio::test]
+async fn a_stream_of_pieces_is_a_body_and_its_error_reaches_the_reader() {
+    let pieces = |last: Result<&'static str, &'static str>| {
+        futures_util::stream::iter([Ok("a"), Ok(""), last].map(|piece| piece.map(Bytes::from)))
+    };
+    let body = Body::from_stream(pieces(Ok("b")));
+    assert!(!body.is_collected() && body.try_clone().is_none());
+    assert_eq!(body.bytes(2).await.unwrap(), "ab");
+    let error = Body::from_stream(pieces(Err("the disk is gone"))).bytes(9).await.unwrap_err();
+    assert!(error.to_string().contains("the disk is gone"), "{error}");
+}

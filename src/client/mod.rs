@@ -5,14 +5,17 @@ mod builder;
 mod redirect;
 mod request;
 mod response;
+mod sending;
+mod status;
 pub(crate) mod url;
 
 pub use crate::transport::connect::tls::Tls;
 pub use crate::transport::network::Network;
 pub use builder::ClientBuilder;
 pub use redirect::Redirects;
-pub use request::{RequestBuilder, ResponseFuture, Sending};
+pub use request::RequestBuilder;
 pub use response::Response;
+pub use sending::{ResponseFuture, Sending};
 pub use url::IntoUrl;
 
 use crate::body::Body;

@@ -1,9 +1,9 @@
 //! One request: built, remembered where it is wrong, and sent.
 
 use crate::body::Body;
-use crate::client::redirect::Following;
 use crate::client::response::Response;
-use crate::client::url::lift_credentials;
+use crate::client::sending::{Sending, target};
+use crate::client::url::credentials;
 use crate::client::{Client, IntoUrl};
 use crate::collect::Collect;
 use crate::deadline::Deadline;
@@ -12,16 +12,13 @@ use crate::error::Error;
 use crate::longpoll::LongPoll;
 use crate::options::{CallOptions, Group, Label};
 use crate::retry::Idempotent;
-use crate::target::Target;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::uri::PathAndQuery;
-use http::{HeaderName, HeaderValue, Method, Request, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 use serde::Serialize;
 use std::borrow::Cow;
 use std::fmt;
-use std::future::{Future, IntoFuture};
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::future::IntoFuture;
 use std::time::Duration;
 
 /// A request under construction.
@@ -79,6 +76,52 @@ impl RequestBuilder {
         })
     }
 
+    /// Adds `Authorization: Basic` (RFC 7617); user and password are never printed.
+    ///
+    /// ```no_run
+    /// # fn f(client: &unwedge::Client) -> unwedge::client::RequestBuilder {
+    /// client.get("https://api.example.com/jobs").basic_auth("agent-7", Some("s3cret"))
+    /// # }
+    /// ```
+    pub fn basic_auth<P: fmt::Display>(self, user: impl fmt::Display, password: Option<P>) -> RequestBuilder {
+        let (user, password) = (user.to_string(), password.map(|password| password.to_string()));
+        self.check(|request| {
+            if user.contains(':') {
+                return Err(Error::config(
+                    "the user of basic_auth holds a colon, which RFC 7617 does not allow",
+                ));
+            }
+            let value = credentials(user.as_bytes(), password.unwrap_or_default().as_bytes())
+                .map_err(|()| Error::config("the credentials of basic_auth cannot be sent as a header"))?;
+            request.headers_mut().insert(AUTHORIZATION, value);
+            Ok(())
+        })
+    }
+
+    /// Sets these headers: each name in `headers` replaces what the request has under it, so that defaults can be
+    /// overridden; several values of one name stay several.
+    ///
+    /// ```no_run
+    /// # fn f(client: &unwedge::Client, shared: http::HeaderMap) -> unwedge::client::RequestBuilder {
+    /// client.get("https://api.example.com/jobs").headers(shared)
+    /// # }
+    /// ```
+    pub fn headers(mut self, headers: HeaderMap) -> RequestBuilder {
+        // An entry without a name is a further value of the name before it.
+        let mut current = None;
+        for (name, value) in headers {
+            match (name, &current) {
+                (Some(name), _) => {
+                    self.request.headers_mut().insert(name.clone(), value);
+                    current = Some(name);
+                }
+                (None, Some(name)) => drop(self.request.headers_mut().append(name.clone(), value)),
+                (None, None) => unreachable!("the first entry has a name"),
+            }
+        }
+        self
+    }
+
     /// Adds these pairs to the query of the URL: anything that `serde` writes as pairs or as a flat struct.
     pub fn query<Q: Serialize + ?Sized>(self, query: &Q) -> RequestBuilder {
         self.check(|request| {
@@ -108,6 +151,25 @@ impl RequestBuilder {
             let json_type = HeaderValue::from_static("application/json");
             request.headers_mut().entry(CONTENT_TYPE).or_insert(json_type);
             *request.body_mut() = Body::full(json);
+            Ok(())
+        })
+    }
+
+    /// Sets the body to these pairs as a form (`application/x-www-form-urlencoded`), and the content type unless it is
+    /// set: anything that `serde` writes as pairs or as a flat struct.
+    ///
+    /// ```no_run
+    /// # fn f(client: &unwedge::Client) -> unwedge::client::RequestBuilder {
+    /// client.post("https://id.example.com/token").form(&[("grant_type", "client_credentials")])
+    /// # }
+    /// ```
+    pub fn form<F: Serialize + ?Sized>(self, form: &F) -> RequestBuilder {
+        self.check(|request| {
+            let form = serde_urlencoded::to_string(form)
+                .map_err(|e| Error::config(format!("the form cannot be written: {e}")))?;
+            let form_type = HeaderValue::from_static("application/x-www-form-urlencoded");
+            request.headers_mut().entry(CONTENT_TYPE).or_insert(form_type);
+            *request.body_mut() = Body::full(form);
             Ok(())
         })
     }
@@ -170,6 +232,51 @@ impl RequestBuilder {
         self
     }
 
+    /// The request as the `http` crate has it, to look at, sign or send later by [`Client::send`]. The time of a
+    /// [`deadline`](RequestBuilder::deadline) runs from here.
+    ///
+    /// # Errors
+    /// Kind `Config` for what is wrong with the request.
+    ///
+    /// ```
+    /// # let client = unwedge::Client::new()?;
+    /// let request = client.get("https://api.example.com/jobs").query(&[("limit", "10")]).build()?;
+    /// assert_eq!(request.uri(), "https://api.example.com/jobs?limit=10");
+    /// # Ok::<(), unwedge::Error>(())
+    /// ```
+    pub fn build(mut self) -> Result<Request<Body>, Error> {
+        if let Some(limit) = self.deadline {
+            self.request.extensions_mut().insert(Deadline::after(limit));
+        }
+        match self.wrong {
+            Some(error) => Err(error.about(target(&self.request))),
+            None => Ok(self.request),
+        }
+    }
+
+    /// A second builder with the same request; `None` where the body streams, or something was wrong already.
+    ///
+    /// ```
+    /// # let client = unwedge::Client::new()?;
+    /// let template = client.post("https://api.example.com/jobs").bearer_auth("t0ken").body("{}");
+    /// let one = template.try_clone().expect("the body is in memory").idempotency_key("job-1");
+    /// # let _ = one;
+    /// # Ok::<(), unwedge::Error>(())
+    /// ```
+    pub fn try_clone(&self) -> Option<RequestBuilder> {
+        if self.wrong.is_some() {
+            return None;
+        }
+        let body = self.request.body().try_clone()?;
+        let mut request = Request::new(body);
+        *request.method_mut() = self.request.method().clone();
+        *request.uri_mut() = self.request.uri().clone();
+        *request.version_mut() = self.request.version();
+        *request.headers_mut() = self.request.headers().clone();
+        *request.extensions_mut() = self.request.extensions().clone();
+        Some(RequestBuilder { client: self.client.clone(), request, deadline: self.deadline, wrong: None })
+    }
+
     /// Sends the request. The time of a [`deadline`](RequestBuilder::deadline) runs from here.
     ///
     /// # Errors
@@ -178,13 +285,11 @@ impl RequestBuilder {
     ///
     /// # Cancellation safety
     /// Dropping the future ends the call: no further attempt leaves.
-    pub fn send(mut self) -> Sending {
-        if let Some(limit) = self.deadline {
-            self.request.extensions_mut().insert(Deadline::after(limit));
-        }
-        match self.wrong {
-            Some(error) => Sending::failed(error, &self.request),
-            None => Sending::new(&self.client, self.request),
+    pub fn send(self) -> Sending {
+        let client = self.client.clone();
+        match self.build() {
+            Ok(request) => Sending::new(&client, request),
+            Err(error) => Sending::failed(error),
         }
     }
 }
@@ -210,120 +315,5 @@ impl IntoFuture for RequestBuilder {
 impl fmt::Debug for RequestBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "RequestBuilder({})", target(&self.request))
-    }
-}
-
-fn target(request: &Request<Body>) -> Target {
-    Target {
-        method: request.method().clone(),
-        uri: request.uri().clone(),
-        label: request.extensions().get::<Label>().cloned(),
-    }
-}
-
-/// The future of a request: see [`RequestBuilder::send`].
-#[must_use = "futures do nothing unless polled"]
-pub struct Sending {
-    call: ResponseFuture,
-    target: Option<Target>,
-}
-
-impl Sending {
-    pub(super) fn new(client: &Client, mut request: Request<Body>) -> Sending {
-        match lift_credentials(&mut request) {
-            Ok(()) => Sending { target: Some(target(&request)), call: ResponseFuture::run(client, request) },
-            Err(error) => Sending::failed(error, &request),
-        }
-    }
-
-    fn failed(mut error: Error, request: &Request<Body>) -> Sending {
-        // Without a host it was the URL that could not be read; the error shows what there is of it.
-        if request.uri().host().is_some() {
-            error.inner_mut().target = Some(target(request));
-        }
-        Sending { target: None, call: ResponseFuture::failed(error) }
-    }
-}
-
-impl Future for Sending {
-    type Output = Result<Response, Error>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let ended = ready!(Pin::new(&mut self.call).poll(cx));
-        let mut target = self.target.take();
-        if let (Some(target), Some((method, uri))) = (&mut target, self.call.landed()) {
-            (target.method, target.uri) = (method.clone(), uri.clone());
-        }
-        Poll::Ready(match (ended, target) {
-            (Ok(response), Some(target)) => Ok(Response::new(response, target)),
-            (Ok(_), None) => unreachable!("only what failed to be sent has no target"),
-            (Err(mut error), target) => {
-                let told = &mut error.inner_mut().target;
-                *told = told.take().or(target);
-                Err(error)
-            }
-        })
-    }
-}
-
-impl fmt::Debug for Sending {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Sending")
-    }
-}
-
-/// The future of a [`Client`] as a tower service.
-#[must_use = "futures do nothing unless polled"]
-pub struct ResponseFuture(State);
-
-enum State {
-    Failed(Option<Error>),
-    // A call is over a kilobyte: one allocation costs less than moving it from hand to hand, and keeps the futures of
-    // callers small.
-    Running(Pin<Box<Following>>),
-}
-
-impl ResponseFuture {
-    pub(super) fn new(client: &Client, mut request: Request<Body>) -> ResponseFuture {
-        match lift_credentials(&mut request) {
-            Ok(()) => ResponseFuture::run(client, request),
-            Err(error) => ResponseFuture::failed(error),
-        }
-    }
-
-    fn run(client: &Client, request: Request<Body>) -> ResponseFuture {
-        ResponseFuture(State::Running(Box::pin(Following::new(client, request))))
-    }
-
-    /// Method and URL that the answer is from, where that is another than was asked.
-    fn landed(&self) -> Option<(&Method, &Uri)> {
-        match &self.0 {
-            State::Running(call) => call.landed(),
-            State::Failed(_) => None,
-        }
-    }
-
-    fn failed(error: Error) -> ResponseFuture {
-        ResponseFuture(State::Failed(Some(error)))
-    }
-}
-
-impl Future for ResponseFuture {
-    type Output = Result<http::Response<Body>, Error>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match &mut self.0 {
-            State::Running(call) => call.as_mut().poll(cx),
-            State::Failed(error) => match error.take() {
-                Some(error) => Poll::Ready(Err(error)),
-                None => panic!("a request was polled after it had ended"),
-            },
-        }
-    }
-}
-
-impl fmt::Debug for ResponseFuture {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("ResponseFuture")
     }
 }

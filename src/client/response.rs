@@ -2,36 +2,33 @@
 
 use crate::body::{Attempts, Body};
 use crate::collect::{coded, declared};
-use crate::deadline::Timer;
-use crate::duration::human;
-use crate::error::{Error, ErrorKind, Phase, Story};
-use crate::retry::after::retry_after;
+use crate::error::{Error, ErrorKind, Phase};
 use crate::target::{Target, text::one_line};
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{Extensions, HeaderMap, Method, StatusCode, Uri, Version};
 use http_body::Body as _;
+use hyper_util::client::legacy::connect::HttpInfo;
 use serde::de::DeserializeOwned;
-use std::fmt::{self, Write as _};
+use std::fmt::{self};
 use std::future::poll_fn;
-use std::pin::{Pin, pin};
-use std::task::Poll;
-use std::time::{Duration, SystemTime};
-use tokio::time::Instant;
+use std::net::SocketAddr;
+use std::pin::Pin;
 
 /// More than any answer of a control plane; what is larger is a download and asks for it by [`Response::cap`].
 const CAP: u64 = 8 << 20;
 
 /// A response: its head, and a body that is in memory already (up to `collect`, 1 MiB) or streams under guard.
 pub struct Response {
-    inner: http::Response<Body>,
-    target: Target,
+    pub(super) inner: http::Response<Body>,
+    pub(super) target: Target,
     cap: u64,
+    trailers: Option<HeaderMap>,
 }
 
 impl Response {
     pub(super) fn new(inner: http::Response<Body>, target: Target) -> Response {
-        Response { inner, target, cap: CAP }
+        Response { inner, target, cap: CAP, trailers: None }
     }
 
     /// The status.
@@ -54,6 +51,24 @@ impl Response {
         self.inner.extensions()
     }
 
+    /// How many bytes the body has yet to give, where that is known.
+    ///
+    /// ```no_run
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), unwedge::Error> {
+    /// let image = unwedge::get("https://files.example.com/image").send().await?;
+    /// println!("{} bytes from {:?}", image.content_length().unwrap_or(0), image.remote_addr());
+    /// # Ok(()) }
+    /// ```
+    pub fn content_length(&self) -> Option<u64> {
+        self.inner.body().size_hint().exact()
+    }
+
+    /// The address at the other end of the connection: of the proxy, where there is one. `None` where the connection
+    /// is no TCP connection of ours.
+    pub fn remote_addr(&self) -> Option<SocketAddr> {
+        self.extensions().get::<HttpInfo>().map(HttpInfo::remote_addr)
+    }
+
     /// The URL that answered, after all redirects, without the credentials that were given in it.
     pub fn url(&self) -> &Uri {
         &self.target.uri
@@ -73,6 +88,78 @@ impl Response {
         self
     }
 
+    /// The next piece of the body; `None` at its end. A body up to `collect` (1 MiB) is one piece, which is there
+    /// already. There is no cap: what is done with each piece is up to the caller.
+    ///
+    /// # Errors
+    /// What a body that streams ends with: a stall, a deadline, a broken connection.
+    ///
+    /// # Cancellation safety
+    /// Nothing is lost when the future is dropped.
+    ///
+    /// ```no_run
+    /// # async fn save(piece: &[u8]) {}
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), unwedge::Error> {
+    /// let mut image = unwedge::get("https://files.example.com/image").send().await?;
+    /// while let Some(piece) = image.chunk().await? {
+    ///     save(&piece).await;
+    /// }
+    /// # Ok(()) }
+    /// ```
+    pub async fn chunk(&mut self) -> Result<Option<Bytes>, Error> {
+        loop {
+            let body = self.inner.body_mut();
+            match poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx)).await {
+                None => return Ok(None),
+                Some(Err(error)) => return Err(self.told(error)),
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) if data.is_empty() => {}
+                    Ok(data) => return Ok(Some(data)),
+                    Err(frame) => self.trailers = frame.into_trailers().ok().or(self.trailers.take()),
+                },
+            }
+        }
+    }
+
+    /// The trailers (RFC 9110, 6.5), which come after the body: what is left of it is read and thrown away.
+    ///
+    /// # Errors
+    /// As for [`chunk`](Response::chunk), and kind `TooLarge` where more than the [`cap`](Response::cap) is left.
+    ///
+    /// # Cancellation safety
+    /// It may be called again.
+    ///
+    /// ```no_run
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), unwedge::Error> {
+    /// let mut answer = unwedge::get("https://api.example.com/jobs").send().await?;
+    /// while let Some(piece) = answer.chunk().await? {
+    ///     print!("{}", String::from_utf8_lossy(&piece));
+    /// }
+    /// let checksum = answer.trailers().await?.and_then(|trailers| trailers.get("checksum"));
+    /// # let _ = checksum;
+    /// # Ok(()) }
+    /// ```
+    pub async fn trailers(&mut self) -> Result<Option<&HeaderMap>, Error> {
+        let mut left = self.cap;
+        while let Some(piece) = self.chunk().await? {
+            left = match left.checked_sub(piece.len() as u64) {
+                Some(left) => left,
+                None => {
+                    let detail = format!("more than its cap of {} bytes is left of the body", self.cap);
+                    return Err(self.told(Error::new(ErrorKind::TooLarge, detail)));
+                }
+            };
+        }
+        Ok(self.trailers.as_ref())
+    }
+
+    /// The same error, of this response's body.
+    fn told(&self, mut error: Error) -> Error {
+        error.inner_mut().target.get_or_insert_with(|| self.target.clone());
+        let at = error.phase().unwrap_or(Phase::Body);
+        error.at(at)
+    }
+
     /// The whole body.
     ///
     /// # Errors
@@ -82,7 +169,7 @@ impl Response {
     /// # Cancellation safety
     /// What was read is lost when the future is dropped.
     pub async fn bytes(self) -> Result<Bytes, Error> {
-        let Response { inner, target, cap } = self;
+        let Response { inner, target, cap, .. } = self;
         let told = |mut error: Error| {
             error.inner_mut().target.get_or_insert_with(|| target.clone());
             error
@@ -151,64 +238,6 @@ impl Response {
         }
     }
 
-    /// The response itself where its status is below 400, else an error that tells the whole story: the status, the
-    /// first KiB of the body, and what became of the attempts before.
-    ///
-    /// The body is read for at most 1 s, so that a server which drips its excuses holds nobody up.
-    ///
-    /// # Errors
-    /// Kind `RetryAfter` where the server said when to come back, else `Transport`; see
-    /// [`Error::status`] and [`Error::is_retriable`].
-    ///
-    /// ```no_run
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), unwedge::Error> {
-    /// let job = unwedge::get("https://api.example.com/jobs/7").send().await?.error_for_status().await?;
-    /// // GET https://api.example.com/jobs/7: 503 Service Unavailable: try later (attempt 4 of 4; before: ..)
-    /// # Ok(()) }
-    /// ```
-    pub async fn error_for_status(self) -> Result<Response, Error> {
-        let status = self.status();
-        if status.as_u16() < 400 {
-            return Ok(self);
-        }
-        let Response { inner, target, .. } = self;
-        let (mut head, body) = inner.into_parts();
-        let attempts = body.attempts();
-        // Only a date from a server is compared with it.
-        #[expect(clippy::disallowed_methods, reason = "Retry-After may be a date")]
-        let now = SystemTime::now();
-        let retry_in = attempts.retry_after.or_else(|| retry_after(&head.headers, now));
-        let mut detail = status.as_u16().to_string();
-        if let Some(reason) = status.canonical_reason() {
-            detail = format!("{detail} {reason}");
-        }
-        if let Some(wait) = retry_in {
-            // Writing to a String cannot fail.
-            let _ = write!(detail, ", the server asks to wait {:#}", human(wait));
-        }
-        // Bytes that nobody can read are no excuse.
-        let excuse = if coded(&head.headers).is_some() { String::new() } else { beginning(body).await };
-        if !excuse.is_empty() {
-            let _ = write!(detail, ": {excuse}");
-        }
-        let kind = match retry_in {
-            Some(retry_in) => ErrorKind::RetryAfter { retry_in },
-            None => ErrorKind::Transport,
-        };
-        let mut error = Error::new(kind, detail);
-        let inner = error.inner_mut();
-        inner.target = Some(target);
-        inner.status = Some(status);
-        inner.attempt = attempts.count;
-        // The wait that the server asks for is in the sentence already.
-        inner.retry_in = attempts.retry_in.filter(|in_all| retry_in.is_none_or(|asked| *in_all > asked));
-        if let Some(story) = head.extensions.remove::<Story>() {
-            inner.attempts_allowed = story.attempts_allowed;
-            inner.journal = story.journal;
-        }
-        Err(error)
-    }
-
     /// The body, to read it frame by frame.
     pub fn body_mut(&mut self) -> &mut Body {
         self.inner.body_mut()
@@ -223,35 +252,6 @@ impl Response {
     pub fn into_http(self) -> http::Response<Body> {
         self.inner
     }
-}
-
-/// The most of a body that an error shows, and how long is waited for it.
-const SHOWN: usize = 1024;
-const READ: Duration = Duration::from_secs(1);
-
-/// The first of a body as one line of text. What cannot be had in time is left out.
-async fn beginning(mut body: Body) -> String {
-    let mut read = Vec::new();
-    let mut timer = pin!(Timer::default());
-    let ends = Instant::now() + READ;
-    let more = loop {
-        let frame = poll_fn(|cx| match Pin::new(&mut body).poll_frame(cx) {
-            Poll::Pending => timer.as_mut().poll(ends, cx).map(|_| None),
-            ready => ready,
-        });
-        let Some(Ok(frame)) = frame.await else { break false };
-        let Some(data) = frame.data_ref() else { continue };
-        read.extend_from_slice(&data[..data.len().min(SHOWN + 1 - read.len())]);
-        if read.len() > SHOWN {
-            read.truncate(SHOWN);
-            break true;
-        }
-    };
-    let text = String::from_utf8_lossy(&read);
-    // A character that the end of the excerpt cut in two is no mistake of the server's.
-    let text = if more { text.trim_end_matches(char::REPLACEMENT_CHARACTER) } else { &text };
-    let line = one_line(text.trim());
-    if more { line + "..." } else { line }
 }
 
 impl fmt::Debug for Response {

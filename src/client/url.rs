@@ -3,11 +3,12 @@
 use crate::Error;
 use crate::body::Body;
 use crate::target::text::redacted;
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use http::header::{AUTHORIZATION, Entry};
 use http::uri::Authority;
 use http::{HeaderValue, Request, Uri};
+use percent_encoding::{AsciiSet, percent_decode_str, utf8_percent_encode};
 use std::borrow::Cow;
-use std::fmt::Write as _;
 
 /// What a URL can be passed as: text, or an [`http::Uri`].
 pub trait IntoUrl: sealed::Sealed {}
@@ -75,16 +76,9 @@ fn encoded(text: &str) -> Cow<'_, str> {
     if text[path..].is_ascii() {
         return Cow::Borrowed(text);
     }
-    let mut encoded = String::with_capacity(text.len() + 32);
-    encoded.push_str(&text[..path]);
-    for byte in text[path..].bytes() {
-        if byte.is_ascii() {
-            encoded.push(char::from(byte));
-        } else {
-            // Writing to a String cannot fail.
-            let _ = write!(encoded, "%{byte:02X}");
-        }
-    }
+    let mut encoded = text[..path].to_owned();
+    // No set of ASCII: bytes outside of it are encoded always.
+    encoded.extend(utf8_percent_encode(&text[path..], &AsciiSet::EMPTY));
     Cow::Owned(encoded)
 }
 
@@ -110,45 +104,17 @@ pub(crate) fn lift_credentials(request: &mut Request<Body>) -> Result<(), Error>
 /// `Basic` credentials (RFC 7617) from the user information of a URL.
 fn basic(user_info: &str) -> Result<HeaderValue, Error> {
     let (user, password) = user_info.split_once(':').unwrap_or((user_info, ""));
-    let mut plain = decoded(user);
-    plain.push(b':');
-    plain.extend(decoded(password));
-    let mut value = String::from("Basic ");
-    base64(&plain, &mut value);
-    let mut value = HeaderValue::try_from(value)
-        .map_err(|_| Error::config("the credentials of the URL cannot be sent as a header"))?;
+    // What is no escape stays as it is.
+    let decoded = |text: &str| percent_decode_str(text).collect::<Vec<u8>>();
+    credentials(&decoded(user), &decoded(password))
+        .map_err(|()| Error::config("the credentials of the URL cannot be sent as a header"))
+}
+
+/// `Basic` credentials (RFC 7617), which are never printed.
+pub(super) fn credentials(user: &[u8], password: &[u8]) -> Result<HeaderValue, ()> {
+    let plain = [user, b":", password].concat();
+    let value = format!("Basic {}", BASE64_STANDARD.encode(plain));
+    let mut value = HeaderValue::try_from(value).map_err(|_| ())?;
     value.set_sensitive(true);
     Ok(value)
-}
-
-/// Percent-decoded; what is no escape stays as it is.
-fn decoded(text: &str) -> Vec<u8> {
-    let hex = |byte: Option<&u8>| byte.and_then(|b| char::from(*b).to_digit(16)).map(|digit| digit as u8);
-    let (bytes, mut out, mut at) = (text.as_bytes(), Vec::with_capacity(text.len()), 0);
-    while let Some(&byte) = bytes.get(at) {
-        match (byte, hex(bytes.get(at + 1)), hex(bytes.get(at + 2))) {
-            (b'%', Some(high), Some(low)) => {
-                out.push(high << 4 | low);
-                at += 3;
-            }
-            _ => {
-                out.push(byte);
-                at += 1;
-            }
-        }
-    }
-    out
-}
-
-/// Appends the standard alphabet with padding (RFC 4648, 4).
-fn base64(bytes: &[u8], out: &mut String) {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    for chunk in bytes.chunks(3) {
-        let group =
-            chunk.iter().fold(0u32, |group, byte| group << 8 | u32::from(*byte)) << (8 * (3 - chunk.len()));
-        for n in 0..4 {
-            let letter = ALPHABET[(group >> (18 - 6 * n)) as usize & 63];
-            out.push(if n <= chunk.len() { char::from(letter) } else { '=' });
-        }
-    }
 }

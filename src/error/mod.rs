@@ -98,6 +98,32 @@ impl Error {
         Error::new(ErrorKind::Config, detail)
     }
 
+    /// The same error as made by hand: for mocks of a client, and for services of your own that stand in its place. Its
+    /// predicates answer by the kind; `message` replaces the sentence that the kind would give, unless it is empty.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use unwedge::{Error, ErrorKind};
+    ///
+    /// let open = Error::from_kind(ErrorKind::Open { retry_in: Duration::from_secs(7) }, "");
+    /// assert!(open.is_open() && open.is_retriable());
+    /// assert_eq!(open.retry_in(), Some(Duration::from_secs(7)));
+    /// let reset = Error::from_kind(ErrorKind::Transport, "connection reset by the mock");
+    /// assert!(reset.to_string().contains("connection reset by the mock"));
+    /// ```
+    pub fn from_kind(kind: ErrorKind, message: impl Into<Cow<'static, str>>) -> Error {
+        Error::new(kind, message)
+    }
+
+    /// Of this request. Without a host it was the URL that could not be read; the error shows what there is of it.
+    #[cfg(feature = "client")]
+    pub(crate) fn about(mut self, target: Target) -> Error {
+        if target.uri.host().is_some() {
+            self.0.target = Some(target);
+        }
+        self
+    }
+
     pub(crate) fn at(mut self, phase: Phase) -> Error {
         self.0.phase = Some(phase);
         self

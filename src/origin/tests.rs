@@ -198,3 +198,17 @@ fn a_port_that_is_no_number_is_an_error_and_not_the_default() {
         assert_eq!(port(url).unwrap(), is, "{url}");
     }
 }
+
+#[test]
+fn an_origin_is_read_from_text_and_from_a_uri_and_never_repeats_credentials() {
+    let origin: Origin = "HTTPS://user:s3cret@Api.example:443/a?b=c".parse().unwrap();
+    assert_eq!(origin.to_string(), "https://api.example");
+    assert_eq!(
+        Origin::try_from(&"http://h:8080/x".parse::<Uri>().unwrap()).unwrap().to_string(),
+        "http://h:8080"
+    );
+    for wrong in ["", "/path", "ftp://host/", "http://", "http://user:s3cret@ho st/"] {
+        let error = wrong.parse::<Origin>().unwrap_err();
+        assert!(error.is_config() && !error.to_string().contains("s3cret"), "{error}");
+    }
+}

@@ -223,3 +223,61 @@ async fn clones_share_connections_breakers_and_the_table() {
     );
     assert_eq!(copy.bounds().total, Some(30 * SEC));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_form_headers_and_credentials_arrive_as_they_were_given() {
+    let peer = Peer::new().forever(Reply::ok("ok"));
+    let client = client(&peer);
+    let mut shared = http::HeaderMap::new();
+    shared.insert("x-a", "new".parse().unwrap());
+    shared.append("x-b", "1".parse().unwrap());
+    shared.append("x-b", "2".parse().unwrap());
+    let form = [("grant_type", "client credentials"), ("x", "a&b")];
+    let request = client
+        .post(URL)
+        .header("x-a", "old")
+        .headers(shared)
+        .basic_auth("agent", Some("s:3cret"))
+        .form(&form);
+    request.send().await.unwrap();
+    client.get(URL).basic_auth("agent", None::<&str>).await.unwrap();
+    let seen = peer.requests();
+    assert_eq!(&seen[0].body[..], b"grant_type=client+credentials&x=a%26b");
+    assert_eq!(seen[0].header("content-type"), Some("application/x-www-form-urlencoded"));
+    assert_eq!(seen[0].headers.get_all("x-a").iter().collect::<Vec<_>>(), ["new"]);
+    assert_eq!(seen[0].headers.get_all("x-b").iter().collect::<Vec<_>>(), ["1", "2"]);
+    assert_eq!(seen[0].header("authorization"), Some("Basic YWdlbnQ6czozY3JldA=="));
+    assert_eq!(seen[1].header("authorization"), Some("Basic YWdlbnQ6"));
+    let said = refused(&Peer::new(), client.get(URL).basic_auth("a:b", Some("s3cret"))).await;
+    assert!(said.contains("colon") && !said.contains("s3cret"), "{said}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_was_built_is_the_one_that_is_sent() {
+    let peer = Peer::new().forever(Reply::ok("ok"));
+    let client = client(&peer);
+    let request = client.put(URL).query(&[("n", "1")]).deadline(SEC).body("x").build().unwrap();
+    assert_eq!((request.uri().query(), request.method()), (Some("n=1"), &Method::PUT));
+    assert!(request.extensions().get::<Deadline>().unwrap().remaining() == SEC);
+    assert_eq!(client.send(request).await.unwrap().text().await.unwrap(), "ok");
+    assert_eq!(peer.requests()[0].target, "/jobs?n=1");
+    let error = client.get("http://api.example/").header("a b", "c").build().unwrap_err();
+    assert!(error.is_config() && error.to_string().starts_with("GET http://api.example/: "), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clone_of_a_builder_sends_the_same_and_one_that_cannot_be_made_is_none() {
+    let peer = Peer::new().forever(Reply::ok("ok"));
+    let client = client(&peer);
+    let template = client.post(URL).header("x-a", "1").body("body").deadline(SEC).idempotent();
+    template.try_clone().unwrap().await.unwrap();
+    template.await.unwrap();
+    let seen = peer.requests();
+    assert_eq!(
+        (seen[0].method.as_str(), &seen[0].body, &seen[0].headers),
+        ("POST", &seen[1].body, &seen[1].headers)
+    );
+    let streams = client.post(URL).body(Body::streaming(http_body_util::Full::new(bytes::Bytes::from("x"))));
+    assert!(streams.try_clone().is_none());
+    assert!(client.get("no url").try_clone().is_none());
+}

@@ -196,3 +196,24 @@ async fn an_error_body_that_drips_holds_nobody_up() {
     assert_eq!(start.elapsed(), SEC);
     assert!(error.to_string().ends_with("503 Service Unavailable: a l"), "{error}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_body_is_read_piece_by_piece_and_its_trailers_after_it() {
+    let peer = Peer::new().forever(Reply::ok("abc").chunked().trailer("checksum", "7"));
+    let client = client(&peer);
+    let mut response = client.get(URL).await.unwrap();
+    assert_eq!((response.content_length(), response.remote_addr()), (Some(3), None));
+    assert_eq!(response.chunk().await.unwrap().unwrap(), "abc");
+    assert_eq!(response.chunk().await.unwrap(), None);
+    assert_eq!(response.trailers().await.unwrap().unwrap()["checksum"], "7");
+    // One that streams, and whose reader wants nothing but the trailers.
+    let mut streamed = client.get(URL).extension(Collect::never()).await.unwrap();
+    assert_eq!(streamed.content_length(), None);
+    assert_eq!(streamed.trailers().await.unwrap().unwrap()["checksum"], "7");
+    let mut capped = client.get(URL).extension(Collect::never()).await.unwrap().cap(2);
+    let error = capped.trailers().await.unwrap_err();
+    assert!(
+        error.is_too_large() && error.to_string().contains("/jobs") && error.to_string().contains("2 bytes"),
+        "{error}"
+    );
+}

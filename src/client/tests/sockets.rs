@@ -10,6 +10,7 @@ async fn a_call_over_a_real_socket_brings_status_and_body() {
     let client = Client::new().unwrap();
     let response = client.get(&url).send().await.unwrap();
     assert_eq!((response.status().as_u16(), response.attempts().count), (200, 1));
+    assert_eq!(response.remote_addr().map(|at| format!("http://{at}/jobs")), Some(url.clone()));
     assert_eq!(response.json::<Vec<u32>>().await.unwrap(), [1, 2]);
     assert_eq!(client.post(&url).json(&[3]).await.unwrap().text().await.unwrap(), "[1, 2]");
     let request = Request::put(&url).body("put").unwrap();
