@@ -196,8 +196,9 @@ fn the_constants_are_those_of_the_code() {
     let response = include_str!("../client/response.rs");
     let read = "response body read by `bytes`, `text`, `json`";
     constant(response, "CAP: u64 = 8 << 20", read, "8388608 bytes");
-    constant(response, "SHOWN: usize = 1024", "body shown by `error_for_status`", "1024 bytes");
-    constant(response, "READ: Duration = Duration::from_secs(1)", "time for reading it", "1 s");
+    let status = include_str!("../client/status.rs");
+    constant(status, "SHOWN: usize = 1024", "body shown by `error_for_status`", "1024 bytes");
+    constant(status, "READ: Duration = Duration::from_secs(1)", "time for reading it", "1 s");
     let tcp = include_str!("../transport/connect/tcp.rs");
     constant(tcp, "KEEP_ALIVE: Duration = Duration::from_secs(15)", "TCP keep-alive", "15 s");
     constant(tcp, "PROBES: u32 = 3", "TCP keep-alive probes", "3");
