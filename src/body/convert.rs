@@ -1,16 +1,11 @@
-//! What becomes a body, and how foreign ones are read.
+//! What becomes a body that is in memory.
 
-use super::Body;
-use crate::Error;
-use crate::error::BoxError;
-use bytes::{Buf, Bytes};
-use futures_core::Stream;
-use http_body::{Frame, SizeHint};
+use crate::body::Body;
+use bytes::Bytes;
 use http_body_util::{Empty, Full};
-use pin_project::pin_project;
 use std::borrow::Cow;
 use std::pin::Pin;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, Waker};
 
 impl From<()> for Body {
     fn from((): ()) -> Body {
@@ -88,60 +83,5 @@ impl From<Full<Bytes>> for Body {
             Poll::Ready(Some(Ok(frame))) => Body::full(frame.into_data().unwrap_or_default()),
             _ => Body::empty(),
         }
-    }
-}
-
-/// A foreign body as the type that is boxed.
-#[pin_project]
-pub(super) struct Adapt<B> {
-    #[pin]
-    pub(super) body: B,
-}
-
-impl<B> http_body::Body for Adapt<B>
-where
-    B: http_body::Body,
-    B::Error: Into<BoxError>,
-{
-    type Data = Bytes;
-    type Error = Error;
-
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        Poll::Ready(ready!(self.project().body.poll_frame(cx)).map(|frame| match frame {
-            Ok(frame) => Ok(frame.map_data(|mut data| data.copy_to_bytes(data.remaining()))),
-            Err(error) => Err(Error::from(error.into())),
-        }))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-/// A stream of pieces as the type that is boxed.
-#[pin_project]
-pub(super) struct Streamed<S> {
-    #[pin]
-    pub(super) stream: S,
-}
-
-impl<S, D, E> http_body::Body for Streamed<S>
-where
-    S: Stream<Item = Result<D, E>>,
-    D: Into<Bytes>,
-    E: Into<BoxError>,
-{
-    type Data = Bytes;
-    type Error = Error;
-
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        Poll::Ready(ready!(self.project().stream.poll_next(cx)).map(|piece| match piece {
-            Ok(data) => Ok(Frame::data(data.into())),
-            Err(error) => Err(Error::from(error.into())),
-        }))
     }
 }

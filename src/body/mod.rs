@@ -1,5 +1,6 @@
 //! The one body type, for requests and responses: in memory, or streamed under guard.
 
+mod adapt;
 mod convert;
 mod replay;
 
@@ -7,8 +8,8 @@ pub(crate) use replay::{Replay, empty};
 
 use crate::error::BoxError;
 use crate::{Error, ErrorKind};
+use adapt::{Adapt, Streamed};
 use bytes::{Buf, Bytes, BytesMut};
-use convert::{Adapt, Streamed};
 use http::HeaderMap;
 use http_body::{Frame, SizeHint};
 use std::fmt;
