@@ -87,7 +87,7 @@ fn once() -> retry::Settings {
     retry::Settings::default().max_retries(0)
 }
 
-/// A server with TLS that is found by no name.
+/// A server with TLS that is found by no name. It says which version it spoke, and whether it was told a proxy's secret.
 async fn target(authority: &Authority, alpn: &[&[u8]]) -> (SocketAddr, JoinSet<()>) {
     let mut config = authority.server(&["api.example"]).config(None);
     config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
@@ -103,8 +103,10 @@ async fn target(authority: &Authority, alpn: &[&[u8]]) -> (SocketAddr, JoinSet<(
                 let Ok(mut tls) = acceptor.accept(tcp).await else { return };
                 if tls.get_ref().1.alpn_protocol() == Some(b"h2") {
                     let mut served = h2::server::handshake(tls).await.unwrap();
-                    while let Some(Ok((_, mut respond))) = served.accept().await {
-                        let head = http::Response::builder().header("spoke", "h2").body(()).unwrap();
+                    while let Some(Ok((request, mut respond))) = served.accept().await {
+                        let told = request.headers().contains_key("proxy-authorization");
+                        let head = http::Response::builder().header("spoke", "h2");
+                        let head = head.header("told", told.to_string()).body(()).unwrap();
                         respond.send_response(head, true).unwrap();
                     }
                     return;
@@ -114,8 +116,10 @@ async fn target(authority: &Authority, alpn: &[&[u8]]) -> (SocketAddr, JoinSet<(
                     let Ok(byte) = tls.read_u8().await else { return };
                     head.push(byte);
                 }
-                let _ =
-                    tls.write_all(b"HTTP/1.1 200 OK\r\nspoke: http/1.1\r\ncontent-length: 0\r\n\r\n").await;
+                let told = String::from_utf8(head).unwrap().to_ascii_lowercase().contains("proxy-authorization");
+                let head =
+                    format!("HTTP/1.1 200 OK\r\nspoke: http/1.1\r\ntold: {told}\r\ncontent-length: 0\r\n\r\n");
+                let _ = tls.write_all(head.as_bytes()).await;
             });
         }
     });
@@ -140,6 +144,19 @@ async fn https_goes_through_a_tunnel_and_the_server_chooses_the_version_of_http(
         );
         let breakers = client.breakers().snapshot();
         assert_eq!(&*breakers[0].origin, "https://api.example", "the target's, not the proxy's");
+    }
+}
+
+#[tokio::test]
+async fn the_credentials_of_a_proxy_do_not_go_through_its_tunnel_to_the_server() {
+    let authority = Authority::new();
+    for alpn in [b"h2".as_slice(), b"http/1.1"] {
+        let (at, _tasks) = target(&authority, &[alpn]).await;
+        let proxy = Proxy::tunnel(at).await;
+        let client = authority.trusting().network(through(&proxy.url())).build().unwrap();
+        let response = client.get("https://api.example/jobs").await.unwrap();
+        assert_eq!(response.headers()["told"], "false");
+        assert!(proxy.heads()[0].contains("Proxy-Authorization"), "the proxy is told");
     }
 }
 
@@ -252,7 +269,8 @@ async fn http_2_without_tls_goes_through_a_tunnel_too() {
     tasks.spawn(async move {
         let (tcp, _) = listener.accept().await.unwrap();
         let mut served = h2::server::handshake(tcp).await.unwrap();
-        while let Some(Ok((_, mut respond))) = served.accept().await {
+        while let Some(Ok((request, mut respond))) = served.accept().await {
+            assert!(!request.headers().contains_key("proxy-authorization"), "the proxy's secret is not the server's");
             respond.send_response(http::Response::new(()), true).unwrap();
         }
     });

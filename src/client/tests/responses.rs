@@ -26,6 +26,16 @@ async fn a_body_is_read_as_bytes_text_or_json() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_call_whose_response_has_no_body_is_over_with_its_head_also_where_bodies_are_streamed() {
+    let peer = Peer::new().then(Reply::status(204)).then(Reply::ok("")).then(Reply::ok("body"));
+    let client = client(&peer);
+    for in_flight in [0, 0, 1] {
+        let response = client.get(URL).collect(Collect::never()).await.unwrap();
+        assert_eq!(client.in_flight().len(), in_flight, "{:?}", response.status());
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_no_json_is_an_error_that_says_where() {
     let peer = Peer::new().forever(Reply::ok("<html>"));
     let error = client(&peer).get(URL).await.unwrap().json::<u32>().await.unwrap_err();
