@@ -116,9 +116,11 @@ async fn target(authority: &Authority, alpn: &[&[u8]]) -> (SocketAddr, JoinSet<(
                     let Ok(byte) = tls.read_u8().await else { return };
                     head.push(byte);
                 }
-                let told = String::from_utf8(head).unwrap().to_ascii_lowercase().contains("proxy-authorization");
-                let head =
-                    format!("HTTP/1.1 200 OK\r\nspoke: http/1.1\r\ntold: {told}\r\ncontent-length: 0\r\n\r\n");
+                let told =
+                    String::from_utf8(head).unwrap().to_ascii_lowercase().contains("proxy-authorization");
+                let head = format!(
+                    "HTTP/1.1 200 OK\r\nspoke: http/1.1\r\ntold: {told}\r\ncontent-length: 0\r\n\r\n"
+                );
                 let _ = tls.write_all(head.as_bytes()).await;
             });
         }
@@ -270,7 +272,10 @@ async fn http_2_without_tls_goes_through_a_tunnel_too() {
         let (tcp, _) = listener.accept().await.unwrap();
         let mut served = h2::server::handshake(tcp).await.unwrap();
         while let Some(Ok((request, mut respond))) = served.accept().await {
-            assert!(!request.headers().contains_key("proxy-authorization"), "the proxy's secret is not the server's");
+            assert!(
+                !request.headers().contains_key("proxy-authorization"),
+                "the proxy's secret is not the server's"
+            );
             respond.send_response(http::Response::new(()), true).unwrap();
         }
     });
