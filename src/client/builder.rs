@@ -3,26 +3,20 @@
 use crate::client::background::Background;
 use crate::client::{Client, Redirects};
 use crate::deadline::Limits;
-use crate::error::Error;
+use crate::error::{BoxError, Error};
 use crate::stack::StackBuilder;
-#[cfg(feature = "testing")]
-use crate::testing::Pipe;
-use crate::transport::Transport;
-#[cfg(test)]
-use crate::transport::connect::Dial;
-use crate::transport::connect::resolve::Resolver;
-use crate::transport::connect::tls::{Https, Tls};
-use crate::transport::connect::{Connector, Way, tcp};
-use crate::transport::decode::Decoding;
+use crate::transport::TransportBuilder;
+use crate::transport::connect::tls::Tls;
 use crate::transport::network::Network;
-use crate::transport::pool::Pool;
 use crate::transport::suspend::Wall;
 use crate::{breaker, health, retry};
-use http::HeaderValue;
+use http::Uri;
+use hyper::rt::{Read, Write};
+use hyper_util::client::legacy::connect::Connection;
+use hyper_util::client::legacy::connect::dns::Name;
+use std::net::SocketAddr;
 use tower_layer::Layer;
-
-/// What a request says of its sender where it does not say it itself.
-const USER_AGENT: HeaderValue = HeaderValue::from_static(concat!("unwedge/", env!("CARGO_PKG_VERSION")));
+use tower_service::Service;
 
 /// The settings of a [`Client`]; relations between them are checked by [`build`](ClientBuilder::build).
 ///
@@ -41,19 +35,8 @@ const USER_AGENT: HeaderValue = HeaderValue::from_static(concat!("unwedge/", env
 #[must_use]
 pub struct ClientBuilder {
     stack: StackBuilder,
-    tls: Tls,
-    network: Network,
-    user_agent: Option<String>,
+    transport: TransportBuilder,
     redirects: Redirects,
-    no_gzip: bool,
-    #[cfg(feature = "testing")]
-    pipe: Option<Pipe>,
-    #[cfg(test)]
-    pub(super) dial: Option<Dial>,
-    #[cfg(test)]
-    pub(super) resolver: Option<Resolver>,
-    #[cfg(test)]
-    pub(super) wall: Wall,
 }
 
 impl ClientBuilder {
@@ -98,20 +81,20 @@ impl ClientBuilder {
 
     /// Root certificates and identity. Default the roots of the platform, and no identity.
     pub fn tls(mut self, tls: Tls) -> ClientBuilder {
-        self.tls = tls;
+        self.transport.tls = tls;
         self
     }
 
     /// The version of HTTP, and proxies. Default: the server chooses, and the environment names them; see [`Network`].
     pub fn network(mut self, network: Network) -> ClientBuilder {
-        self.network = network;
+        self.transport.network = network;
         self
     }
 
     /// The `User-Agent` of requests, health checks among them, that bring none. Default `unwedge/` and the version of
     /// this crate.
     pub fn user_agent(mut self, user_agent: impl Into<String>) -> ClientBuilder {
-        self.user_agent = Some(user_agent.into());
+        self.transport.user_agent = Some(user_agent.into());
         self
     }
 
@@ -128,14 +111,75 @@ impl ClientBuilder {
     /// HEAD, and no 204, 206 or 304. All limits and caps count decoded bytes; a stream that is cut or corrupt is a
     /// failed attempt.
     pub fn gzip(mut self, on: bool) -> ClientBuilder {
-        self.no_gzip = !on;
+        self.transport.no_gzip = !on;
         self
     }
 
-    /// Connects through this pipe in place of the network, whatever the scheme of a URL: for tests on a paused clock.
-    #[cfg(feature = "testing")]
-    pub fn pipe(mut self, pipe: Pipe) -> ClientBuilder {
-        self.pipe = Some(pipe);
+    /// Connects by this service in place of the network: Unix sockets, vsock, fixed addresses, a tunnel of your own, an
+    /// in-memory pipe. Default TCP, with proxies and TLS.
+    ///
+    /// It gets scheme and authority of a URL and makes the whole connection, whatever the scheme: proxies are not asked,
+    /// and TLS is the connector's own, as with every connector of hyper-util. HTTP/2 is spoken where the connection says
+    /// that it was [agreed on](super::TokioStream::http2), or with [`Network::http2_only`]. The connect limit bounds each
+    /// connect from its readiness on, and a connect that fails is an error of kind `Connect`, judged and repeated as any
+    /// other. Connections are pooled as those of the network are.
+    ///
+    /// ```
+    /// # #[cfg(unix)] {
+    /// use tokio::net::UnixStream;
+    /// use unwedge::client::{Client, TokioStream};
+    ///
+    /// let docker = tower::service_fn(|_: http::Uri| async {
+    ///     UnixStream::connect("/run/docker.sock").await.map(TokioStream::new)
+    /// });
+    /// let client = Client::builder().connector(docker).build()?;
+    /// let call = client.get("http://docker/containers/json").send();
+    /// # }
+    /// # Ok::<(), unwedge::Error>(())
+    /// ```
+    ///
+    /// # Cancellation safety
+    /// A connect is dropped at the connect limit, and where the runtime ends. One whose call was given up may go on, for
+    /// the next call.
+    pub fn connector<C>(mut self, connector: C) -> ClientBuilder
+    where
+        C: Service<Uri> + Clone + Send + Sync + 'static,
+        C::Response: Read + Write + Connection + Send + Unpin + 'static,
+        C::Error: Into<BoxError>,
+        C::Future: Send + 'static,
+    {
+        self.transport.connector(connector);
+        self
+    }
+
+    /// Resolves host names by this service. Default the resolver of the system, on threads that a dead name server cannot
+    /// exhaust.
+    ///
+    /// Its addresses are tried in their order; their port is used where the URL has none. The connect limit bounds it, and
+    /// what it fails with is an error of kind `Connect` in phase `Resolve`. Addresses in URLs are not looked up.
+    ///
+    /// ```
+    /// use hyper_util::client::legacy::connect::dns::Name;
+    /// use std::net::SocketAddr;
+    /// use unwedge::Client;
+    ///
+    /// let fixed = tower::service_fn(|name: Name| async move {
+    ///     match name.as_str() {
+    ///         "broker.example" => Ok([SocketAddr::from(([10, 0, 0, 7], 443))]),
+    ///         other => Err(format!("{other} is none of ours")),
+    ///     }
+    /// });
+    /// let client = Client::builder().resolver(fixed).build()?;
+    /// # Ok::<(), unwedge::Error>(())
+    /// ```
+    pub fn resolver<R>(mut self, resolver: R) -> ClientBuilder
+    where
+        R: Service<Name> + Clone + Send + Sync + 'static,
+        R::Response: IntoIterator<Item = SocketAddr>,
+        R::Error: Into<BoxError>,
+        R::Future: Send + 'static,
+    {
+        self.transport.resolver(resolver);
         self
     }
 
@@ -143,34 +187,16 @@ impl ClientBuilder {
     ///
     /// # Errors
     /// Kind `Config`: what [`StackBuilder::build`] refuses, certificates or keys that cannot be read or do not belong
-    /// together, a proxy that is no URL, a user agent that is no header value. The message names the values and the rule.
+    /// together, a proxy that is no URL, a user agent that is no header value, a resolver beside a connector. The message
+    /// names the values and the rule.
     pub fn build(self) -> Result<Client, Error> {
-        let user_agent = match self.user_agent {
-            None => USER_AGENT,
-            Some(text) => HeaderValue::try_from(&text).map_err(|_| {
-                Error::config(format!(
-                    "the user agent {text:?} cannot be a header value: it must be one line of visible characters"
-                ))
-            })?,
-        };
-        let connect = self.stack.bounds()?.connect;
-        let http2_only = self.network.http2_only;
-        let (tls, proxies) = (self.tls.prepare(http2_only)?, self.network.proxies()?);
-        let resolver = Resolver::system();
-        #[cfg(test)]
-        let resolver = self.resolver.unwrap_or(resolver);
-        let way = Way::Network(Https::new(tcp::connector(resolver, connect), tls, proxies, http2_only));
-        #[cfg(feature = "testing")]
-        let way = self.pipe.map_or(way, Way::Pipe);
-        #[cfg(test)]
-        let way = self.dial.map_or(way, Way::Dial);
-        #[cfg(not(test))]
-        let wall = Wall::default();
-        #[cfg(test)]
-        let wall = self.wall;
-        let transport = Transport::new(Pool::new(Connector::new(way, connect, http2_only), wall), user_agent);
+        self.build_by(Wall::default())
+    }
+
+    /// By this clock it is seen that the machine has slept.
+    pub(super) fn build_by(self, wall: Wall) -> Result<Client, Error> {
+        let transport = self.transport.build(self.stack.bounds()?.connect, wall)?;
         let background = self.stack.checks_in_background().then(Background::default);
-        let transport = Decoding::new(transport, !self.no_gzip);
         let stack = self.stack.build()?.layer(transport);
         Ok(Client { stack, redirects: self.redirects, background })
     }

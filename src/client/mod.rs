@@ -9,6 +9,7 @@ mod sending;
 mod status;
 pub(crate) mod url;
 
+pub use crate::transport::connect::stream::TokioStream;
 pub use crate::transport::connect::tls::Tls;
 pub use crate::transport::network::Network;
 pub use builder::ClientBuilder;
@@ -158,13 +159,6 @@ impl Default for Client {
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client").field("bounds", &self.bounds()).finish_non_exhaustive()
-    }
-}
-
-#[cfg(feature = "testing")]
-impl crate::testing::HasBounds for Client {
-    fn bounds(&self) -> WorstCase {
-        self.stack.bounds()
     }
 }
 

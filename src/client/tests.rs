@@ -2,6 +2,7 @@
 
 mod broken;
 mod connecting;
+mod connectors;
 mod floods;
 mod http2;
 mod local;

@@ -16,8 +16,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 thread_local! {
-    // What the connector that was just polled is doing. The connection pool stands between a call and its connector,
-    // and this mailbox is the one way past it that costs no allocation.
+    // What the connector that was just polled is doing. The connection pool stands between a call and its connector, hands
+    // neither a context down nor a state up, and this mailbox is the one way past it that costs no allocation. A pool of
+    // ours, whose connects carry the row of their call, would replace it; beneath reqwest nothing would.
     static DOING: Cell<Phase> = const { Cell::new(Phase::Headers) };
 }
 

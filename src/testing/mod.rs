@@ -64,6 +64,8 @@ async fn a_stalled_answer_is_asked_for_again() {
 
 mod answer;
 mod bounded;
+#[cfg(feature = "client")]
+mod client;
 mod faults;
 mod http2;
 mod listen;

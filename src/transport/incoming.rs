@@ -18,7 +18,7 @@ pub(crate) struct Arriving {
 }
 
 impl Arriving {
-    pub(crate) fn new(body: Incoming, retire: Option<Retire>) -> Arriving {
+    pub(super) fn new(body: Incoming, retire: Option<Retire>) -> Arriving {
         Arriving { body, retire, waiting: false }
     }
 }

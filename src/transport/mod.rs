@@ -1,11 +1,14 @@
 //! The innermost service: one request on a pooled connection, by hyper-util.
 
+mod builder;
 pub(crate) mod connect;
 pub(crate) mod decode;
-pub(crate) mod incoming;
+mod incoming;
 pub(crate) mod network;
-pub(crate) mod pool;
+mod pool;
 pub(crate) mod suspend;
+
+pub(crate) use builder::TransportBuilder;
 
 use crate::body::Body;
 use crate::error::{BoxError, Error, ErrorKind};
@@ -45,7 +48,7 @@ struct Inner {
 }
 
 impl Transport {
-    pub(crate) fn new(pool: Pool, user_agent: HeaderValue) -> Transport {
+    fn new(pool: Pool, user_agent: HeaderValue) -> Transport {
         Transport(Arc::new(Inner { pool, user_agent }))
     }
 }

@@ -23,7 +23,7 @@ use std::fmt;
 #[derive(Clone, Default)]
 #[must_use]
 pub struct Network {
-    pub(crate) http2_only: bool,
+    pub(super) http2_only: bool,
     proxy: Choice,
 }
 
@@ -59,7 +59,7 @@ impl Network {
         self
     }
 
-    pub(crate) fn proxies(&self) -> Result<Proxies, Error> {
+    pub(super) fn proxies(&self) -> Result<Proxies, Error> {
         match &self.proxy {
             Choice::None => Ok(Proxies::default()),
             Choice::One(url) => Proxies::of(url),

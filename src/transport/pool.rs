@@ -20,7 +20,7 @@ const IDLE: Duration = Duration::from_secs(50);
 const IDLE_PER_ORIGIN: usize = 64;
 /// A response head larger than this is an error, and no buffer of a connection grows beyond it. (hyper's own limit on
 /// the number of headers is 100 for HTTP/1.1.)
-pub(crate) const HEAD: u32 = 64 * 1024;
+pub(super) const HEAD: u32 = 64 * 1024;
 
 /// How long an HTTP/2 connection may bring nothing before it is asked whether it is alive, idle ones too: what died
 /// while nobody looked is known before the next request is sent into it.
@@ -65,8 +65,8 @@ fn hyper(connector: Connector, idle: usize) -> Hyper {
 }
 
 /// The connections of a client; all of them are left behind when the machine has slept.
-pub(crate) struct Pool {
-    pub(crate) connector: Connector,
+pub(super) struct Pool {
+    pub(super) connector: Connector,
     current: Mutex<Arc<Hyper>>,
     /// Keeps no connection: for what no idle one may carry.
     alone: Hyper,
@@ -74,14 +74,14 @@ pub(crate) struct Pool {
 }
 
 impl Pool {
-    pub(crate) fn new(connector: Connector, wall: Wall) -> Pool {
+    pub(super) fn new(connector: Connector, wall: Wall) -> Pool {
         let current = Mutex::new(Arc::new(hyper(connector.clone(), IDLE_PER_ORIGIN)));
         let alone = hyper(connector.clone(), 0);
         Pool { connector, current, alone, watch: Watch::new(wall) }
     }
 
     /// `fresh` for a connection of its own.
-    pub(crate) fn request(&self, request: Request<Body>, fresh: bool) -> ResponseFuture {
+    pub(super) fn request(&self, request: Request<Body>, fresh: bool) -> ResponseFuture {
         if let Some(gap) = self.watch.slept() {
             telemetry::slept(gap);
             // hyper-util's pool cannot be emptied. Calls in flight keep what they use of the old one.
@@ -98,31 +98,31 @@ impl Pool {
 }
 
 /// Takes the connection of a call that waited in vain out of use.
-pub(crate) struct Retire {
+pub(super) struct Retire {
     connection: CaptureConnection,
     since: Instant,
 }
 
 impl Retire {
     /// Follows this request to its connection.
-    pub(crate) fn with(request: &mut Request<Body>) -> Retire {
+    pub(super) fn with(request: &mut Request<Body>) -> Retire {
         Retire { connection: capture_connection(request), since: Instant::now() }
     }
 
     /// The head was there, and now the body is waited for.
-    pub(crate) fn wait_begins(&mut self) {
+    pub(super) fn wait_begins(&mut self) {
         self.since = Instant::now();
     }
 
     /// The call was given up in mid-wait.
-    pub(crate) fn given_up(&self) {
+    pub(super) fn given_up(&self) {
         if self.since.elapsed() >= IN_VAIN {
             self.now();
         }
     }
 
     /// No further call uses the connection; those that are on it end there.
-    pub(crate) fn now(&self) {
+    pub(super) fn now(&self) {
         if let Some(connected) = self.connection.connection_metadata().as_ref() {
             if connected.is_negotiated_h2() {
                 connected.poison();

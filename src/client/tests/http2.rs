@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::testing::Script;
-use crate::transport::connect::{Dial, Dialing};
 use crate::{Collect, ErrorKind, retry, within};
 use bytes::Bytes;
 use h2::Reason;
@@ -31,19 +30,16 @@ where
 {
     let dials = Arc::new(AtomicU32::new(0));
     let counting = Arc::clone(&dials);
-    let dial = Dial(Arc::new(move || {
+    let dial = tower::service_fn(move |_: http::Uri| {
         let (play, number) = (play.clone(), counting.fetch_add(1, Ordering::Relaxed));
-        let dialling: Dialing = Box::pin(async move {
+        async move {
             sleep(takes).await;
             let (near, far) = tokio::io::duplex(256 * 1024);
             spawn(play(number, far));
-            Ok(near)
-        });
-        dialling
-    }));
-    let mut client = Client::builder().network(Network::default().http2_only());
-    client.dial = Some(dial);
-    (client, dials)
+            Ok::<_, std::io::Error>(TokioStream::new(near))
+        }
+    });
+    (Client::builder().network(Network::default().http2_only()).connector(dial), dials)
 }
 
 /// A client that speaks HTTP/2 to this peer.

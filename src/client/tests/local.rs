@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::breaker::Phase as Circuit;
-use crate::transport::connect::{Dial, Dialing};
 use crate::{ErrorKind, Phase, StackLayer, retry};
 use std::io;
 use std::sync::Arc;
@@ -12,10 +11,10 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 fn lacking(code: i32) -> (ClientBuilder, Arc<AtomicBool>, Arc<AtomicU32>) {
     let (well, dials) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU32::new(0)));
     let (there, counting) = (Arc::clone(&well), Arc::clone(&dials));
-    let dial = Dial(Arc::new(move || {
+    let dial = tower::service_fn(move |_: http::Uri| {
         counting.fetch_add(1, Ordering::Relaxed);
         let there = there.load(Ordering::Relaxed);
-        let dialling: Dialing = Box::pin(async move {
+        async move {
             if !there {
                 return Err(io::Error::from_raw_os_error(code));
             }
@@ -28,14 +27,12 @@ fn lacking(code: i32) -> (ClientBuilder, Arc<AtomicBool>, Arc<AtomicU32>) {
                 let _ = far.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await;
                 while matches!(far.read(&mut request).await, Ok(1..)) {}
             });
-            Ok(near)
-        });
-        dialling
-    }));
-    let mut client =
+            Ok(TokioStream::new(near))
+        }
+    });
+    let client =
         Client::builder().stack(StackLayer::builder().retry(retry::Settings::default().max_retries(1)));
-    client.dial = Some(dial);
-    (client, well, dials)
+    (client.connector(dial), well, dials)
 }
 
 #[cfg(target_os = "linux")]

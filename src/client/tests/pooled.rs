@@ -11,11 +11,10 @@ use tokio::time::{Instant, sleep};
 fn with_wall_clock(peer: &Peer) -> (Client, Arc<AtomicU32>) {
     let ahead = Arc::new(AtomicU32::new(0));
     let (offset, start) = (Arc::clone(&ahead), Instant::now());
-    let mut client = piped(peer);
-    client.wall = Wall::new(move || {
+    let wall = Wall::new(move || {
         SystemTime::UNIX_EPOCH + 1_000_000 * SEC + start.elapsed() + offset.load(Ordering::Relaxed) * SEC
     });
-    (client.build().unwrap(), ahead)
+    (piped(peer).build_by(wall).unwrap(), ahead)
 }
 
 #[tokio::test(start_paused = true)]

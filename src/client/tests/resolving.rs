@@ -12,8 +12,7 @@ use tokio::time::Instant;
 pub(super) fn resolving(
     look_up: impl Fn(&str) -> io::Result<Vec<SocketAddr>> + Send + Sync + 'static,
 ) -> ClientBuilder {
-    let mut client = Client::builder().network(Network::default().no_proxy());
-    client.resolver = Some(Resolver::new(look_up));
+    let client = Client::builder().network(Network::default().no_proxy()).resolver(Resolver::new(look_up));
     client.retry(retry::Settings::default().max_retries(0))
 }
 

@@ -50,27 +50,6 @@ async fn the_loopback_address_of_ipv6_is_reached_by_its_literal() {
     assert_eq!(peer.requests()[0].header("host"), Some(&*at.to_string()));
 }
 
-#[tokio::test]
-async fn a_connection_is_probed_by_the_kernel_and_given_up_when_nothing_is_acknowledged() {
-    let peer = Peer::new().forever(Reply::ok(""));
-    let url = format!("http://{}/", peer.listen().unwrap());
-    let mut tcp = crate::transport::connect::tcp::connector(
-        crate::transport::connect::resolve::Resolver::system(),
-        SEC,
-    );
-    let stream = Service::call(&mut tcp, url.parse().unwrap()).await.unwrap().into_inner();
-    assert!(stream.nodelay().unwrap());
-    let socket = socket2::SockRef::from(&stream);
-    assert!(socket.keepalive().unwrap());
-    #[cfg(target_os = "linux")]
-    {
-        let probes =
-            (socket.tcp_keepalive_time(), socket.tcp_keepalive_interval(), socket.tcp_keepalive_retries());
-        assert_eq!((probes.0.unwrap(), probes.1.unwrap(), probes.2.unwrap()), (15 * SEC, 15 * SEC, 3));
-        assert_eq!(socket.tcp_user_timeout().unwrap(), Some(30 * SEC));
-    }
-}
-
 #[test]
 fn a_client_outlives_the_runtime_its_connections_were_made_on() {
     let server = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();

@@ -1,10 +1,10 @@
 //! A connection with or without TLS, which knows whether it had served before.
 
 use crate::reuse::Meter;
-#[cfg(feature = "testing")]
-use crate::testing::PipeStream;
 use crate::transport::connect::h2_flood::Frames;
+use hyper::rt::{Read, Write};
 use hyper_util::client::legacy::connect::{Connected, Connection};
+use hyper_util::rt::TokioIo;
 use std::cell::Cell;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -15,30 +15,37 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_rustls::client::TlsStream;
 
-#[derive(Debug)]
-pub(crate) enum Stream {
+/// What a connector of the user's makes.
+pub(in crate::transport) trait Io: Read + Write + Connection + Send + Unpin {}
+
+impl<T: Read + Write + Connection + Send + Unpin> Io for T {}
+
+pub(in crate::transport) enum Stream {
     Plain(TcpStream),
     Tls(Box<TlsStream<Stream>>),
-    #[cfg(feature = "testing")]
-    Pipe(PipeStream),
-    #[cfg(test)]
-    Duplex(tokio::io::DuplexStream),
+    /// Of a connector that is not ours.
+    Foreign(TokioIo<Box<dyn Io>>),
 }
 
 impl Stream {
+    pub(super) fn foreign(io: impl Io + 'static) -> Stream {
+        Stream::Foreign(TokioIo::new(Box::new(io)))
+    }
+
     /// What the two ends agreed on while they shook hands.
     fn agreed_on_h2(&self) -> bool {
-        matches!(self, Stream::Tls(tls) if tls.get_ref().1.alpn_protocol() == Some(b"h2"))
+        match self {
+            Stream::Plain(_) => false,
+            Stream::Tls(tls) => tls.get_ref().1.alpn_protocol() == Some(b"h2"),
+            Stream::Foreign(io) => io.inner().connected().is_negotiated_h2(),
+        }
     }
 
     fn connected(&self) -> Connected {
         match self {
             Stream::Plain(tcp) => tcp.connected(),
             Stream::Tls(tls) => tls.get_ref().0.connected(),
-            #[cfg(feature = "testing")]
-            Stream::Pipe(pipe) => pipe.connected(),
-            #[cfg(test)]
-            Stream::Duplex(_) => Connected::new(),
+            Stream::Foreign(io) => io.inner().connected(),
         }
     }
 }
@@ -49,10 +56,7 @@ macro_rules! inside {
         match $stream {
             Stream::Plain($it) => $do,
             Stream::Tls($it) => $do,
-            #[cfg(feature = "testing")]
-            Stream::Pipe($it) => $do,
-            #[cfg(test)]
-            Stream::Duplex($it) => $do,
+            Stream::Foreign($it) => $do,
         }
     };
 }
@@ -94,11 +98,10 @@ impl AsyncWrite for Stream {
 }
 
 /// What connecting has made.
-#[derive(Debug)]
-pub(crate) struct Made {
-    pub(crate) stream: Stream,
+pub(in crate::transport) struct Made {
+    pub(super) stream: Stream,
     /// At its end is a proxy, which wants to see whole URLs.
-    pub(crate) proxied: bool,
+    pub(super) proxied: bool,
 }
 
 impl From<Stream> for Made {
@@ -108,8 +111,7 @@ impl From<Stream> for Made {
 }
 
 /// A connection that tells its [`Meter`] of the plain bytes above TLS.
-#[derive(Debug)]
-pub(crate) struct Metered {
+pub(in crate::transport) struct Metered {
     stream: Stream,
     meter: Meter,
     number: u64,
@@ -119,8 +121,10 @@ pub(crate) struct Metered {
 }
 
 thread_local! {
-    // The connection that was read last on this thread, and the one that is to be read no more. hyper calls back for an
-    // informational response from inside the read that brought it, and offers no other way to end such a connection.
+    // The connection that was read last on this thread, and the one that is to be read no more: hyper calls back for an
+    // informational response from inside the read that brought it, says not of which connection, and offers no other way
+    // to end such a connection. A cap on informational responses in hyper's `client::conn::http1::Builder`, or a callback
+    // that may refuse, would replace both.
     static READ_LAST: Cell<u64> = const { Cell::new(0) };
     static ENDED: Cell<u64> = const { Cell::new(0) };
 }
@@ -130,13 +134,13 @@ thread_local! {
 /// hyper reads on, in one poll, for as long as there is something to read and nothing to hand over. A server that sends
 /// informational responses as fast as they are read would keep the thread from the call that has had enough of them.
 /// (On HTTP/2 nothing calls this: hyper passes those responses over, and [`Frames`] counts them.)
-pub(crate) fn end_this_connection() {
+pub(in crate::transport) fn end_this_connection() {
     ENDED.set(READ_LAST.get());
 }
 
 impl Metered {
     /// `h2` where HTTP/2 is spoken without being agreed on.
-    pub(crate) fn new(made: Made, h2: bool) -> Metered {
+    pub(super) fn new(made: Made, h2: bool) -> Metered {
         static NUMBERS: AtomicU64 = AtomicU64::new(1);
         let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
         let Made { stream, proxied } = made;
@@ -160,7 +164,8 @@ impl Connection for Metered {
     fn connected(&self) -> Connected {
         let connected = self.stream.connected();
         let connected = if self.frames.is_some() { connected.negotiated_h2() } else { connected };
-        connected.proxy(self.proxied).extra(self.meter.clone())
+        let connected = if self.proxied { connected.proxy(true) } else { connected };
+        connected.extra(self.meter.clone())
     }
 }
 

@@ -1,86 +1,68 @@
 //! One bound around whatever makes a connection: resolution, TCP, proxy and TLS together.
 
+pub(super) mod connector;
 mod h2_flood;
+pub(super) mod https;
 mod io;
-pub(crate) mod proxy;
+mod phase;
+pub(super) mod proxy;
 pub(crate) mod resolve;
+pub(crate) mod stream;
 pub(crate) mod tcp;
 pub(crate) mod tls;
 
 use crate::deadline::Timer;
 use crate::error::{BoxError, Error, ErrorKind, Phase};
 use crate::inflight::{observe, report};
-#[cfg(feature = "testing")]
-use crate::testing::Pipe;
+use connector::AnyConnector;
 use http::Uri;
 use hyper_util::rt::TokioIo;
-#[cfg(feature = "testing")]
-use io::Stream;
-pub(crate) use io::end_this_connection;
+pub(super) use io::end_this_connection;
 use io::{Made, Metered};
-use proxy::Proxy;
+use proxy::{Proxies, Proxy};
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::Instant;
+use tower::ServiceExt;
 use tower_service::Service;
-
-/// Where connections lead.
-#[derive(Clone, Debug)]
-pub(crate) enum Way {
-    Network(tls::Https),
-    #[cfg(feature = "testing")]
-    Pipe(Pipe),
-    #[cfg(test)]
-    Dial(Dial),
-}
-
-/// Where the connections of a test lead.
-#[cfg(test)]
-#[derive(Clone)]
-pub(crate) struct Dial(pub(crate) std::sync::Arc<dyn Fn() -> Dialing + Send + Sync>);
-
-#[cfg(test)]
-pub(crate) type Dialing = Pin<Box<dyn Future<Output = std::io::Result<tokio::io::DuplexStream>> + Send>>;
-
-#[cfg(test)]
-impl std::fmt::Debug for Dial {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Dial")
-    }
-}
 
 /// Makes connections under the connect bound.
 ///
 /// The bound stands here and not around the call, because the pool goes on connecting in a task of its own when
 /// another connection was free sooner. For the same reason the ambient deadline is not looked at.
-#[derive(Clone, Debug)]
-pub(crate) struct Connector {
-    // The pool clones its connector for every request, and uses it for few.
-    way: Arc<Way>,
+#[derive(Clone)]
+// The pool clones its connector for every request, and uses it for few.
+pub(super) struct Connector(Arc<Inner>);
+
+struct Inner {
+    connector: AnyConnector,
+    /// Where the network is what it connects over.
+    proxies: Proxies,
     limit: Duration,
     /// HTTP/2 is spoken without being agreed on.
     h2: bool,
 }
 
 impl Connector {
-    pub(crate) fn new(way: Way, limit: Duration, h2: bool) -> Connector {
-        Connector { way: Arc::new(way), limit, h2 }
+    pub(super) fn new(connector: AnyConnector, proxies: Proxies, limit: Duration, h2: bool) -> Connector {
+        Connector(Arc::new(Inner { connector, proxies, limit, h2 }))
     }
 
     /// Whether nothing but HTTP/2 is spoken.
-    pub(crate) fn http2_only(&self) -> bool {
-        self.h2
+    pub(super) fn http2_only(&self) -> bool {
+        self.0.h2
     }
 
     /// The proxy that has to be told the whole URL of a request to here.
-    pub(crate) fn forwarder(&self, uri: &Uri) -> Option<Proxy> {
-        match &*self.way {
-            Way::Network(https) if !self.h2 && uri.scheme_str() == Some("http") => https.via(uri),
-            _ => None,
-        }
+    pub(super) fn forwarder(&self, uri: &Uri) -> Option<Proxy> {
+        if self.0.h2 || uri.scheme_str() != Some("http") { None } else { self.via(uri) }
+    }
+
+    fn via(&self, uri: &Uri) -> Option<Proxy> {
+        self.0.proxies.toward(uri).ok().flatten()
     }
 }
 
@@ -96,40 +78,23 @@ impl Service<Uri> for Connector {
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
-        let (limit, h2) = (self.limit, self.h2);
+        let Inner { ref connector, limit, h2, .. } = *self.0;
         let ends = Instant::now() + limit;
-        match &*self.way {
-            Way::Network(https) => {
-                let via = https.via(&uri);
-                let connecting = https.clone().connect(uri);
-                Box::pin(async move {
-                    let connected = bounded(connecting, h2, limit, ends).await;
-                    // Whose silence it was is not known to the one with the clock.
-                    connected.map_err(|error| match via {
-                        Some(proxy) if error.is_timeout() => proxy.silent(error),
-                        _ => error,
-                    })
-                })
-            }
-            #[cfg(feature = "testing")]
-            Way::Pipe(pipe) => {
-                let connecting = pipe.clone().call(uri);
-                let connecting =
-                    async move { connecting.await.map(|io| Made::from(Stream::Pipe(io.into_inner()))) };
-                Box::pin(bounded(connecting, h2, limit, ends))
-            }
-            #[cfg(test)]
-            Way::Dial(dial) => {
-                let connecting = dial.0();
-                let connecting = async move { connecting.await.map(|io| Made::from(Stream::Duplex(io))) };
-                Box::pin(bounded(connecting, h2, limit, ends))
-            }
-        }
+        let via = self.via(&uri);
+        let connecting = connector.clone().oneshot(uri);
+        Box::pin(async move {
+            let connected = bounded(connecting, h2, limit, ends).await;
+            // Whose silence it was is not known to the one with the clock.
+            connected.map_err(|error| match via {
+                Some(proxy) if error.is_timeout() => proxy.silent(error),
+                _ => error,
+            })
+        })
     }
 }
 
-async fn bounded<E: Into<BoxError>>(
-    connecting: impl Future<Output = Result<Made, E>>,
+async fn bounded(
+    connecting: impl Future<Output = Result<Made, BoxError>>,
     h2: bool,
     limit: Duration,
     ends: Instant,
@@ -140,7 +105,7 @@ async fn bounded<E: Into<BoxError>>(
         let (polled, doing) = observe(|| connecting.as_mut().poll(cx));
         match polled {
             Poll::Ready(Ok(made)) => return Poll::Ready(Ok(TokioIo::new(Metered::new(made, h2)))),
-            Poll::Ready(Err(error)) => return Poll::Ready(Err(failed(error.into()))),
+            Poll::Ready(Err(error)) => return Poll::Ready(Err(failed(error))),
             Poll::Pending => {}
         }
         // Resolution and TLS say so themselves; what is left is connecting.

@@ -16,7 +16,7 @@ const ANSWER: usize = 8 * 1024;
 
 /// Which origins are reached through which proxy.
 #[derive(Clone, Default)]
-pub(crate) struct Proxies(Option<Arc<Rules>>);
+pub(in crate::transport) struct Proxies(Option<Arc<Rules>>);
 
 struct Rules {
     matcher: Matcher,
@@ -26,18 +26,18 @@ struct Rules {
 
 /// A proxy on the way to an origin.
 #[derive(Clone)]
-pub(crate) struct Proxy(Intercept);
+pub(in crate::transport) struct Proxy(Intercept);
 
 impl Proxies {
     /// One for everything but loopback hosts.
-    pub(crate) fn of(url: &str) -> Result<Proxies, Error> {
+    pub(in crate::transport) fn of(url: &str) -> Result<Proxies, Error> {
         usable(url).map_err(|rule| Error::config(format!("the proxy {:?} {rule}", redacted(url))))?;
         let matcher = Matcher::builder().all(url).build();
         Ok(Proxies(Some(Arc::new(Rules { matcher, broken: [None, None] }))))
     }
 
     /// What the variables of the environment say; the upper-case name goes before the lower-case one.
-    pub(crate) fn from_variables(value: impl Fn(&str) -> Option<String>) -> Proxies {
+    pub(in crate::transport) fn from_variables(value: impl Fn(&str) -> Option<String>) -> Proxies {
         // A CGI program gets the header "Proxy" of whoever calls it as HTTP_PROXY.
         if value("REQUEST_METHOD").is_some() {
             return Proxies::default();
@@ -71,7 +71,7 @@ impl Proxies {
     }
 
     /// The proxy on the way to this origin.
-    pub(crate) fn toward(&self, uri: &Uri) -> Result<Option<Proxy>, Error> {
+    pub(in crate::transport) fn toward(&self, uri: &Uri) -> Result<Option<Proxy>, Error> {
         let Some(rules) = &self.0 else { return Ok(None) };
         if uri.host().is_none_or(is_loopback) {
             return Ok(None);
@@ -124,20 +124,20 @@ impl fmt::Display for Proxy {
 }
 
 impl Proxy {
-    pub(crate) fn uri(&self) -> &Uri {
+    pub(in crate::transport) fn uri(&self) -> &Uri {
         self.0.uri()
     }
 
-    pub(crate) fn is_secure(&self) -> bool {
+    pub(in crate::transport) fn is_secure(&self) -> bool {
         self.0.uri().scheme_str() == Some("https")
     }
 
-    pub(crate) fn authorization(&self) -> Option<&HeaderValue> {
+    pub(in crate::transport) fn authorization(&self) -> Option<&HeaderValue> {
         self.0.basic_auth()
     }
 
     /// The proxy itself could not be reached.
-    pub(crate) fn unreachable(&self, error: Error) -> Error {
+    pub(in crate::transport) fn unreachable(&self, error: Error) -> Error {
         if error.is_config() {
             return error;
         }
@@ -147,13 +147,13 @@ impl Proxy {
     }
 
     /// The connect bound passed on the way through the proxy.
-    pub(crate) fn silent(&self, mut error: Error) -> Error {
+    pub(in crate::transport) fn silent(&self, mut error: Error) -> Error {
         error.inner_mut().detail = format!("{} through {self}", error.cause()).into();
         error
     }
 
     /// The proxy answered with this status.
-    pub(crate) fn refused(&self, status: StatusCode) -> Error {
+    pub(in crate::transport) fn refused(&self, status: StatusCode) -> Error {
         let mut error =
             Error::new(ErrorKind::Connect, format!("{self} refused: {status}")).at(Phase::Connect);
         error.inner_mut().status = Some(status);
@@ -161,7 +161,7 @@ impl Proxy {
     }
 
     /// Has the proxy connect to the origin (RFC 9110, 9.3.6).
-    pub(crate) async fn tunnel(&self, stream: &mut Stream, to: &Uri) -> Result<(), Error> {
+    pub(in crate::transport) async fn tunnel(&self, stream: &mut Stream, to: &Uri) -> Result<(), Error> {
         let broken =
             |what: &str| Error::new(ErrorKind::Connect, format!("{self}: {what}")).at(Phase::Connect);
         let host = to.host().unwrap_or_default();

@@ -1,8 +1,8 @@
-//! Names to addresses: the resolver of the system on a few threads of our own.
+//! Names to addresses: the resolver of the system on a few threads of our own, or one of the user's.
 
 use crate::error::{BoxError, Error, ErrorKind, Phase};
-use crate::inflight::report;
 use crate::sync::{Mutex, lock};
+use crate::transport::connect::phase::reporting;
 use hyper_util::client::legacy::connect::dns::Name;
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
@@ -10,11 +10,12 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::vec;
 use tokio::sync::watch;
+use tower::util::{BoxCloneSyncService, service_fn};
 use tower_service::Service;
 
 /// So many names are looked up at a time. The call into the system cannot be given up, and a dead name server holds it
@@ -22,6 +23,27 @@ use tower_service::Service;
 const THREADS: usize = 4;
 /// So many names wait behind them. One more is refused at once.
 const WAITING: usize = 256;
+
+/// Whoever resolves the names of a client.
+pub(in crate::transport) type AnyResolver = BoxCloneSyncService<Name, vec::IntoIter<SocketAddr>, Error>;
+
+/// A resolver of the user's: what it is waited for is said, and what it fails with is an error of ours.
+pub(in crate::transport) fn any<R>(resolver: R) -> AnyResolver
+where
+    R: Service<Name> + Clone + Send + Sync + 'static,
+    R::Response: IntoIterator<Item = SocketAddr>,
+    R::Error: Into<BoxError>,
+    R::Future: Send + 'static,
+{
+    AnyResolver::new(service_fn(move |name| {
+        let mut resolver = resolver.clone();
+        reporting(Phase::Resolve, async move {
+            poll_fn(|cx| resolver.poll_ready(cx)).await.map_err(failed)?;
+            let addresses: Vec<_> = resolver.call(name).await.map_err(failed)?.into_iter().collect();
+            Ok(addresses.into_iter())
+        })
+    }))
+}
 
 type LookUp = dyn Fn(&str) -> io::Result<Vec<SocketAddr>> + Send + Sync;
 type Answer = Result<Vec<SocketAddr>, Arc<io::Error>>;
@@ -56,7 +78,7 @@ impl Resolver {
     }
 
     /// The one that all clients share.
-    pub(crate) fn system() -> Resolver {
+    pub(in crate::transport) fn system() -> Resolver {
         static SYSTEM: OnceLock<Resolver> = OnceLock::new();
         let look_up = |host: &str| Ok(reachable((host, 0).to_socket_addrs()?.collect(), has_route));
         SYSTEM.get_or_init(|| Resolver::new(look_up)).clone()
@@ -138,22 +160,15 @@ impl Service<Name> for Resolver {
 
     fn call(&mut self, name: Name) -> Self::Future {
         let asked = self.ask(name.as_str());
-        Box::pin(async move {
+        Box::pin(reporting(Phase::Resolve, async move {
             let mut answer = asked?;
-            let mut answered = pin!(answer.wait_for(Option::is_some));
-            let answered = poll_fn(|cx| {
-                let polled = answered.as_mut().poll(cx);
-                if polled.is_pending() {
-                    report(Phase::Resolve);
-                }
-                polled
-            });
-            match answered.await.ok().and_then(|answer| answer.clone()) {
+            let answered = answer.wait_for(Option::is_some).await;
+            match answered.ok().and_then(|answer| answer.clone()) {
                 Some(Ok(addresses)) => Ok(addresses.into_iter()),
                 Some(Err(why)) => Err(failed(Shared(why))),
                 None => Err(failed(io::Error::other("the resolver gave no answer"))),
             }
-        })
+        }))
     }
 }
 

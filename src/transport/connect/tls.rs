@@ -1,26 +1,20 @@
 //! TLS by rustls with ring.
 
 use crate::error::{BoxError, Error, Phase};
-use crate::inflight::report;
 use crate::sync::made;
 use crate::tls::{ALPN, add_platform_roots, config, provider};
-use crate::transport::connect::io::{Made, Stream};
-use crate::transport::connect::proxy::{Proxies, Proxy};
-use crate::transport::connect::tcp::Tcp;
+use crate::transport::connect::io::Stream;
+use crate::transport::connect::phase::reporting;
 use http::Uri;
-use http::uri::Scheme;
 use rustls::client::ResolvesClientCert;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use std::fmt;
-use std::future::{Future, poll_fn};
-use std::pin::pin;
 use std::sync::{Arc, OnceLock};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
-use tower_service::Service;
 
 /// What is offered to the server where nothing but HTTP/2 is wanted: a server without it says so in the handshake.
 const ALPN_HTTP2: &[&[u8]] = &[b"h2"];
@@ -62,7 +56,7 @@ impl Tls {
     }
 
     /// Reads everything that was given. The roots of the platform are left for later.
-    pub(crate) fn prepare(&self, http2_only: bool) -> Result<Prepared, Error> {
+    pub(in crate::transport) fn prepare(&self, http2_only: bool) -> Result<Prepared, Error> {
         let mut own = RootCertStore::empty();
         for pem in &self.roots {
             for certificate in certificates(pem, "the root certificate")? {
@@ -116,7 +110,7 @@ fn certificates(pem: &[u8], what: &str) -> Result<Vec<CertificateDer<'static>>, 
 
 /// [`Tls`] with everything read but the roots of the platform.
 #[derive(Clone, Debug)]
-pub(crate) struct Prepared(Arc<Inner>);
+pub(in crate::transport) struct Prepared(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
@@ -128,13 +122,13 @@ struct Inner {
 }
 
 impl Prepared {
-    fn config(&self) -> Result<Arc<ClientConfig>, Error> {
+    pub(super) fn config(&self) -> Result<Arc<ClientConfig>, Error> {
         let made = made(&self.0.config, || self.make().map_err(|e| e.cause()));
         made.clone().map_err(Error::config)
     }
 
     /// For a proxy, to which nothing else is spoken.
-    fn http1(&self) -> Result<Arc<ClientConfig>, Error> {
+    pub(super) fn http1(&self) -> Result<Arc<ClientConfig>, Error> {
         let mut config = (*self.config()?).clone();
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(Arc::new(config))
@@ -156,84 +150,18 @@ impl Prepared {
     }
 }
 
-/// TCP, a proxy where there is one, and TLS above it where the scheme asks for it.
-#[derive(Clone, Debug)]
-pub(crate) struct Https {
-    tcp: Tcp,
-    tls: Prepared,
-    proxies: Proxies,
-    http2_only: bool,
-}
-
-impl Https {
-    pub(crate) fn new(tcp: Tcp, tls: Prepared, proxies: Proxies, http2_only: bool) -> Https {
-        Https { tcp, tls, proxies, http2_only }
-    }
-
-    pub(crate) fn via(&self, uri: &Uri) -> Option<Proxy> {
-        self.proxies.toward(uri).ok().flatten()
-    }
-}
-
-impl Https {
-    pub(crate) async fn connect(mut self, uri: Uri) -> Result<Made, Error> {
-        let secure = uri.scheme() == Some(&Scheme::HTTPS);
-        let name = secure.then(|| server_name(&uri));
-        let proxy = self.proxies.toward(&uri)?;
-        // A proxy reads HTTP/1.1 alone: everything else goes through a tunnel.
-        let tunnel = secure || self.http2_only;
-        let mut stream = match &proxy {
-            None => self.plain(uri.clone()).await?,
-            Some(proxy) => {
-                let tcp = self.plain(proxy.uri().clone()).await;
-                let mut stream = tcp.map_err(|error| proxy.unreachable(error))?;
-                if proxy.is_secure() {
-                    let shaken = handshake(self.tls.http1()?, server_name(proxy.uri())?, stream).await;
-                    stream = Stream::Tls(Box::new(shaken.map_err(|e| proxy.unreachable(e.at(Phase::Tls)))?));
-                }
-                if !tunnel {
-                    return Ok(Made { stream, proxied: true });
-                }
-                proxy.tunnel(&mut stream, &uri).await?;
-                stream
-            }
-        };
-        if let Some(name) = name {
-            let shaken = handshake(self.tls.config()?, name?, stream).await;
-            stream = Stream::Tls(Box::new(shaken.map_err(|error| error.at(Phase::Tls))?));
-        }
-        Ok(Made::from(stream))
-    }
-
-    async fn plain(&mut self, uri: Uri) -> Result<Stream, Error> {
-        poll_fn(|cx| self.tcp.poll_ready(cx)).await.map_err(foreign)?;
-        let tcp = self.tcp.call(uri).await.map_err(foreign)?;
-        Ok(Stream::Plain(tcp.into_inner()))
-    }
-}
-
-fn foreign(error: impl Into<BoxError>) -> Error {
-    Error::from(error.into())
-}
-
-async fn handshake(
+/// Shakes hands over this connection.
+pub(super) async fn handshake(
     config: Arc<ClientConfig>,
     name: ServerName<'static>,
     below: Stream,
 ) -> Result<TlsStream<Stream>, Error> {
-    let mut shaking = pin!(TlsConnector::from(config).connect(name, below));
-    let shaken = poll_fn(|cx| {
-        let polled = shaking.as_mut().poll(cx);
-        if polled.is_pending() {
-            report(Phase::Tls);
-        }
-        polled
-    });
-    shaken.await.map_err(foreign)
+    let shaken = reporting(Phase::Tls, TlsConnector::from(config).connect(name, below)).await;
+    shaken.map_err(|error| Error::from(BoxError::from(error)))
 }
 
 /// The name that the certificate has to be for; an address without the brackets of the URL.
-fn server_name(uri: &Uri) -> Result<ServerName<'static>, Error> {
+pub(super) fn server_name(uri: &Uri) -> Result<ServerName<'static>, Error> {
     let host = uri.host().unwrap_or_default();
     let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
     ServerName::try_from(bare.to_owned())
