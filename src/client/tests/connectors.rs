@@ -32,7 +32,6 @@ async fn a_unix_socket_is_reached_by_a_connector_and_its_connections_are_pooled(
         heads
     });
     let at = path.clone();
-    #[expect(clippy::disallowed_methods, reason = "under the connect limit of the client")]
     let dial = tower::service_fn(move |_: http::Uri| {
         let at = at.clone();
         async move { UnixStream::connect(at).await.map(TokioIo::new) }
