@@ -165,7 +165,7 @@ const KNOWN_CIRCLES: &[&str] = &[
     "src/telemetry/",
     "src/testing/",
 ];
-const KNOWN_ARROWS: &[&str] = &["`transport` on the floor of wire uses `crate::testing::"];
+const KNOWN_ARROWS: &[&str] = &[];
 const KNOWN_LENGTHS: &[&str] = &["src/stack/call/mod.rs"];
 
 const PLAN: Plan = Plan {
