@@ -18,10 +18,8 @@ const WRITTEN: u64 = 64;
 const HEADS: u64 = 100;
 const WRITTEN_PER_HEAD: u64 = 4;
 
-pub(in crate::transport) const TOO_MANY: &str =
-    "more than 100000 frames of HTTP/2 in a row without a response";
-pub(in crate::transport) const TOO_MANY_HEADS: &str =
-    "more heads than responses were asked for (1xx on HTTP/2)";
+pub(super) const TOO_MANY: &str = "more than 100000 frames of HTTP/2 in a row without a response";
+pub(super) const TOO_MANY_HEADS: &str = "more heads than responses were asked for (1xx on HTTP/2)";
 
 const HEAD: usize = 9;
 const DATA: u8 = 0;
@@ -30,7 +28,7 @@ const END_STREAM: u8 = 1;
 
 /// Follows what is read from one connection and counts frames that get nobody on.
 #[derive(Debug, Default)]
-pub(in crate::transport) struct Frames {
+pub(super) struct Frames {
     head: [u8; HEAD],
     /// So much of the head of a frame has come.
     have: usize,
@@ -44,16 +42,12 @@ pub(in crate::transport) struct Frames {
 }
 
 impl Frames {
-    pub(in crate::transport) fn wrote(&mut self, bytes: usize) {
+    pub(super) fn wrote(&mut self, bytes: usize) {
         self.written += bytes as u64;
     }
 
     /// Fails when this was one frame too many, and says of what.
-    pub(in crate::transport) fn read(
-        &mut self,
-        mut bytes: &[u8],
-        now: fn() -> Instant,
-    ) -> Result<(), &'static str> {
+    pub(super) fn read(&mut self, mut bytes: &[u8], now: fn() -> Instant) -> Result<(), &'static str> {
         loop {
             let payload = self.left.min(bytes.len());
             self.left -= payload;
