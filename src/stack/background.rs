@@ -7,7 +7,7 @@ use crate::deadline::outside;
 use crate::error::{BoxError, Error};
 use crate::health::{Answer, Settings, SingleFlight};
 use crate::origin::table::Entry;
-use crate::stack::call::timers::Drain;
+use crate::stack::drain::Drain;
 use crate::stack::origin_state::OriginState;
 use crate::telemetry;
 use http::{Request, Response, Uri};
@@ -30,7 +30,7 @@ const FAILED: Outcome = Outcome::Failure { retry_after: None };
 /// Runs for as long as it is polled. Dropped in mid-check it leaves the verdict unknown, and the next caller checks.
 pub(super) async fn keep_fresh<S, B, R>(
     service: S,
-    lane: Arc<Entry<OriginState>>,
+    origin_state: Arc<Entry<OriginState>>,
     called: Uri,
 ) -> Result<(), Error>
 where
@@ -39,16 +39,16 @@ where
     B: 'static,
     R: http_body::Body + Unpin,
 {
-    let (Some(health), Some(flight)) = (&lane.shared.health, &lane.health) else {
+    let (Some(health), Some(flight)) = (&origin_state.context.health, &origin_state.health) else {
         return Err(Error::config("there is no health check to keep fresh: it needs a path"));
     };
     let uri = health.uri(&called)?;
     let (mut stale, mut told) = (0, None);
     loop {
         // From before the look at it, so that no change of the circuit is missed.
-        let mut changed = pin!(lane.breaker.changed().notified());
+        let mut changed = pin!(origin_state.breaker.changed().notified());
         changed.as_mut().enable();
-        if let Some(until) = not_before(&lane, flight, Instant::now()) {
+        if let Some(until) = not_before(&origin_state, flight, Instant::now()) {
             let _ = timeout_at(until, changed).await;
             continue;
         }
@@ -60,7 +60,7 @@ where
             sleep(LOOK_AGAIN.max(health.interval)).await;
             continue;
         }
-        let lead = match Lead::take(&lane, flight, Instant::now()) {
+        let lead = match Lead::take(&origin_state, flight, Instant::now()) {
             Ok(lead) => lead,
             Err(until) => {
                 drop(service);
@@ -69,7 +69,7 @@ where
             }
         };
         let checked = caught(check(&mut service, health, uri.clone()));
-        match timeout(lane.shared.check_limit(), checked).await {
+        match timeout(origin_state.context.check_limit(), checked).await {
             // Dropped without a verdict: the next round checks again, on another connection.
             Ok(Err(Broke::Connection)) => {
                 drop(lead);
@@ -96,9 +96,9 @@ where
 ///
 /// While the circuit is open nothing is sent. While it is half-open checks are its probes: they follow each other until
 /// they have closed or re-opened it, however fresh the verdict is.
-fn not_before(lane: &OriginState, flight: &SingleFlight, now: Instant) -> Option<Instant> {
-    if lane.shared.parts.breaker {
-        let circuit = lane.breaker.snapshot();
+fn not_before(origin_state: &OriginState, flight: &SingleFlight, now: Instant) -> Option<Instant> {
+    if origin_state.context.parts.breaker {
+        let circuit = origin_state.breaker.snapshot();
         match (circuit.phase, circuit.retry_in) {
             (Phase::Closed | Phase::Disabled, _) => {}
             (_, Some(retry_in)) => return Some(now + retry_in),
@@ -155,7 +155,7 @@ async fn caught(check: impl Future<Output = Result<(), Broke>>) -> Result<(), Br
 
 /// The place of the one who checks, and the admission of the breaker; given back when it is dropped.
 struct Lead<'a> {
-    lane: &'a Entry<OriginState>,
+    origin_state: &'a Entry<OriginState>,
     flight: &'a SingleFlight,
     number: Option<u64>,
     /// None where the layer has no breaker.
@@ -166,13 +166,13 @@ impl<'a> Lead<'a> {
     /// # Errors
     /// When to ask again.
     fn take(
-        lane: &'a Entry<OriginState>,
+        origin_state: &'a Entry<OriginState>,
         flight: &'a SingleFlight,
         now: Instant,
     ) -> Result<Lead<'a>, Instant> {
-        let mut lead = Lead { lane, flight, number: None, permit: None };
-        if lane.shared.parts.breaker {
-            let admitted = lane.breaker.admit(now, lane.breaker.lease());
+        let mut lead = Lead { origin_state, flight, number: None, permit: None };
+        if origin_state.context.parts.breaker {
+            let admitted = origin_state.breaker.admit(now, origin_state.breaker.lease());
             let mut permit = admitted.map_err(|refused| now + refused.retry_in.min(LOOK_AGAIN))?;
             permit.sent_at(now);
             lead.permit = Some(permit);
@@ -198,7 +198,7 @@ impl<'a> Lead<'a> {
     /// `told` is the round of probes in which a recovery was told last.
     fn finish(mut self, verdict: Result<(), (String, Outcome)>, told: &mut Option<u64>) {
         let Some(number) = self.number.take() else { return };
-        let (lane, now) = (self.lane, Instant::now());
+        let (origin_state, now) = (self.origin_state, Instant::now());
         let round = self.half_open();
         let (outcome, verdict) = match verdict {
             Err((cause, outcome)) => (outcome, Err(Arc::from(cause))),
@@ -207,17 +207,17 @@ impl<'a> Lead<'a> {
             Ok(()) => (Outcome::Success, Ok(())),
         };
         let passed = verdict.is_ok();
-        lane.meter.checked(passed);
+        origin_state.meter.checked(passed);
         let down_for = self.flight.finish(number, verdict, now);
         if down_for.is_some() || (passed && round.is_some() && round != *told) {
-            let down_for = down_for.max(lane.breaker.snapshot().opened_for);
-            lane.meter.recovered(down_for);
-            telemetry::recovered(lane.whose(), down_for);
-            lane.recovered();
+            let down_for = down_for.max(origin_state.breaker.snapshot().opened_for);
+            origin_state.meter.recovered(down_for);
+            telemetry::recovered(origin_state.whose(), down_for);
+            origin_state.recovered();
             *told = round;
         }
         if let Some(permit) = self.permit.take() {
-            permit.record(&lane.breaker, outcome, now);
+            permit.record(&origin_state.breaker, outcome, now);
         }
     }
 }
@@ -228,7 +228,7 @@ impl Drop for Lead<'_> {
             self.flight.abandon(number);
         }
         if let Some(permit) = self.permit.take() {
-            permit.record(&self.lane.breaker, Outcome::Nothing, Instant::now());
+            permit.record(&self.origin_state.breaker, Outcome::Nothing, Instant::now());
         }
     }
 }

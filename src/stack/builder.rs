@@ -6,29 +6,34 @@ use crate::deadline::Bounds;
 use crate::deadline::{Headers, Limits};
 use crate::error::Error;
 use crate::health;
+use crate::inflight::Table;
 use crate::options::Group;
 use crate::retry::{self, Class, Outcome};
-use crate::stack::StackLayer;
-use crate::stack::shared::{Parts, Shared};
-use crate::stack::wishes::{Asked, RequestHead, Wishes};
+use crate::stack::context::{LayerContext, Parts};
+use crate::stack::service::StackLayer;
+use crate::stack::shared::Shared;
+use crate::stack::wishes::{Asked, Classify, RequestHead, Wishes};
+use crate::stack::worst_case::WorstCase;
+use crate::sync::Mutex;
+use crate::telemetry::{ClientName, Labels};
 use std::fmt;
+use std::hash::RandomState;
 use std::sync::Arc;
-
-/// A user's own rules for outcomes.
-pub(crate) type Classify = Arc<dyn Fn(&RequestHead<'_>, &Outcome<'_>) -> Option<Class> + Send + Sync>;
+use std::sync::atomic::AtomicBool;
+use tokio::sync::broadcast;
 
 /// The settings of a [`StackLayer`]; relations between them are checked by [`build`](StackBuilder::build).
 #[derive(Clone, Default)]
 #[must_use]
 pub struct StackBuilder {
-    pub(super) limits: Limits,
-    pub(super) retry: retry::Settings,
-    pub(super) breaker: breaker::Settings,
-    pub(super) health: Option<health::Settings>,
-    pub(super) classify: Option<Classify>,
-    pub(super) propagate: Option<Headers>,
-    pub(super) asked: Asked,
-    pub(super) name: Option<Arc<str>>,
+    limits: Limits,
+    retry: retry::Settings,
+    breaker: breaker::Settings,
+    health: Option<health::Settings>,
+    classify: Option<Classify>,
+    propagate: Option<Headers>,
+    asked: Asked,
+    name: Option<Arc<str>>,
 }
 
 impl StackBuilder {
@@ -183,13 +188,13 @@ impl StackBuilder {
     /// Kind `Config`: zero or endless limits, an attempt above the total, a lease or window that is too short for an
     /// attempt, a health path without a slash. The message names the values and the rule.
     pub fn build(self) -> Result<StackLayer, Error> {
-        let hub = Shared::new(self, Parts::ALL)?;
-        let worst = hub.shared.worst_case();
+        let context = self.context(Parts::ALL)?;
+        let worst = WorstCase::of(&context);
         worst.check()?;
         if let Some(warning) = worst.warning() {
             tracing::warn!("{warning}");
         }
-        Ok(StackLayer(Arc::new(hub)))
+        Ok(StackLayer::new(Arc::new(Shared::new(context))))
     }
 
     #[cfg(feature = "client")]
@@ -203,7 +208,59 @@ impl StackBuilder {
     }
 
     pub(super) fn build_parts(self, parts: Parts) -> Result<Arc<Shared>, Error> {
-        Ok(Arc::new(Shared::new(self, parts)?))
+        Ok(Arc::new(Shared::new(self.context(parts)?)))
+    }
+
+    /// Settings that were checked, each by itself and against the others.
+    pub(super) fn context(self, parts: Parts) -> Result<LayerContext, Error> {
+        let StackBuilder { limits, retry, breaker, health, classify, propagate, asked, name } = self;
+        let bounds = limits.resolve()?;
+        if parts.retry {
+            retry.check()?;
+        }
+        if parts.breaker {
+            breaker.check(bounds.attempt)?;
+        }
+        if let Some(health) = &health {
+            health.check()?;
+        }
+        if let Some(headers) = &propagate {
+            headers.check()?;
+        }
+        let client = name.map_or_else(|| Ok(ClientName::numbered()), ClientName::given)?;
+        Ok(LayerContext {
+            parts,
+            rng: Mutex::new(retry.backoff.rng()),
+            rules: Arc::new(breaker.seeded_like(&retry.backoff).rules(bounds.attempt)),
+            bounds,
+            retry,
+            health,
+            classify,
+            propagate,
+            asked,
+            table: Arc::new(Table::new(client.clone())),
+            events: broadcast::channel(256).0,
+            hasher: RandomState::new(),
+            labels: Labels::new(client),
+            said_unreplayable: AtomicBool::new(false),
+        })
+    }
+}
+
+impl StackLayer {
+    /// A layer with settings of your own.
+    pub fn builder() -> StackBuilder {
+        StackBuilder::default()
+    }
+}
+
+impl Default for StackLayer {
+    /// All parts on with their defaults; no health check, since that needs a path.
+    fn default() -> StackLayer {
+        match StackBuilder::default().build_parts(Parts::ALL) {
+            Ok(shared) => StackLayer::new(shared),
+            Err(error) => unreachable!("the defaults fit together: {error}"),
+        }
     }
 }
 

@@ -2,11 +2,12 @@
 
 use crate::deadline::Limits;
 use crate::error::Error;
-use crate::stack::Stack;
+use crate::stack::breakers::Breakers;
 use crate::stack::builder::StackBuilder;
-use crate::stack::origin_state::Breakers;
+use crate::stack::context::Parts;
 use crate::stack::part::Part;
-use crate::stack::shared::{Parts, Shared};
+use crate::stack::service::Stack;
+use crate::stack::shared::Shared;
 use crate::{breaker, health, retry};
 use std::sync::Arc;
 use std::time::Duration;

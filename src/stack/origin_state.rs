@@ -1,43 +1,42 @@
-//! What is kept for one origin: breaker, retry budget, health verdict; and the handle to all breakers.
+//! What is kept for one origin, or for one group of it: breaker, retry budget, health verdict, gates.
 
-use crate::breaker::{Breaker, Snapshot, Transition};
+use crate::breaker::Breaker;
 use crate::health;
 use crate::options::Group;
+use crate::origin::Origin;
 use crate::origin::table::{Entry, Evictable};
 use crate::retry::budget::Bucket;
 use crate::stack::claims::Claimed;
+use crate::stack::context::LayerContext;
 use crate::stack::gates::Gated;
 use crate::stack::pacing::polls::Gaps;
 use crate::stack::pacing::refusals::Refusals;
-use crate::stack::shared::{LayerContext, Shared};
 use crate::sync::{Mutex, lock};
 use crate::telemetry::{Meter, Whose};
-use http::Uri;
-use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
-use tokio::sync::{Notify, broadcast};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 /// The state of one origin, or of one group of it; one look-up per call finds all of it.
-pub(crate) struct OriginState {
-    pub(crate) shared: Arc<LayerContext>,
+pub(super) struct OriginState {
+    pub(super) context: Arc<LayerContext>,
     /// Not of a group.
-    pub(crate) origins_own: bool,
-    pub(crate) siblings: Arc<Siblings>,
-    pub(crate) breaker: Breaker,
-    pub(crate) budget: Option<Bucket>,
+    pub(super) origins_own: bool,
+    pub(super) siblings: Arc<Siblings>,
+    pub(super) breaker: Breaker,
+    pub(super) budget: Option<Bucket>,
     /// The verdict of the origin, shared by its groups.
-    pub(crate) health: Option<Arc<health::SingleFlight>>,
+    pub(super) health: Option<Arc<health::SingleFlight>>,
     /// When the next long poll of a path may leave.
-    pub(crate) gaps: Mutex<Gaps>,
-    pub(crate) gates: Gated,
-    pub(crate) claims: Claimed,
-    pub(crate) warned: Warned,
-    pub(crate) heard: Heard,
-    pub(crate) refusals: Refusals,
-    pub(crate) meter: Meter,
+    pub(super) gaps: Mutex<Gaps>,
+    pub(super) gates: Gated,
+    pub(super) claims: Claimed,
+    pub(super) warned: Warned,
+    pub(super) heard: Heard,
+    pub(super) refusals: Refusals,
+    pub(super) meter: Meter,
 }
 
 impl Evictable for OriginState {
@@ -53,45 +52,82 @@ impl Evictable for OriginState {
 
 impl Entry<OriginState> {
     /// For the log.
-    pub(crate) fn whose(&self) -> Whose<'_> {
-        (&self.origin, &self.shared.labels.client)
+    pub(super) fn whose(&self) -> Whose<'_> {
+        (&self.origin, &self.context.labels.client)
     }
 }
 
-/// What the lanes of one origin have in common; each of them holds it.
+/// What an origin and its groups have in common; the state of each of them holds it.
 #[derive(Debug, Default)]
-pub(crate) struct Siblings {
+pub(super) struct Siblings {
     /// Whether it was said that there are too many groups.
-    pub(crate) said_folded: AtomicBool,
+    pub(super) said_folded: AtomicBool,
     /// What wakes the callers of each of them: their health verdict is one.
     better: Mutex<Vec<Weak<Notify>>>,
 }
 
 impl OriginState {
+    /// Of an origin, or of a group beside the origin's own.
+    pub(super) fn new(
+        context: &Arc<LayerContext>,
+        origin: &Origin,
+        group: Option<(&Group, &OriginState)>,
+    ) -> OriginState {
+        let (group, own) = group.unzip();
+        let name: Arc<str> = match own {
+            Some(own) => Arc::clone(own.breaker.name()),
+            None => origin.to_string().into(),
+        };
+        let subject = context.labels.of(name, group);
+        let breaker = Breaker::for_origin(subject.clone(), &context.rules, context.events.clone());
+        let flight = || {
+            let health = context.health.as_ref()?;
+            let lead = context.check_limit() + Duration::from_secs(1);
+            Some(Arc::new(health::SingleFlight::new(health.interval, lead, health.mode)))
+        };
+        let origin_state = OriginState {
+            origins_own: own.is_none(),
+            siblings: own.map(|own| Arc::clone(&own.siblings)).unwrap_or_default(),
+            breaker,
+            budget: context.retry.budget.as_ref().map(|budget| Bucket::new(budget, Instant::now())),
+            health: own.map_or_else(flight, |own| own.health.clone()),
+            gaps: Mutex::default(),
+            gates: Gated::default(),
+            claims: Claimed::default(),
+            warned: Warned::new(Instant::now()),
+            heard: Heard::new(Instant::now()),
+            refusals: Refusals::new(Instant::now()),
+            meter: Meter::new(origin, subject),
+            context: Arc::clone(context),
+        };
+        origin_state.join_siblings();
+        origin_state
+    }
+
     /// Its callers hear of what is good news for the whole origin.
-    pub(crate) fn join_siblings(&self) {
+    fn join_siblings(&self) {
         let mut known = lock(&self.siblings.better);
-        known.retain(|lane| lane.strong_count() > 0);
+        known.retain(|origin_state| origin_state.strong_count() > 0);
         known.push(Arc::downgrade(self.breaker.better()));
     }
 
     /// The health check passes again.
     #[cold]
-    pub(crate) fn recovered(&self) {
+    pub(super) fn recovered(&self) {
         let known = lock(&self.siblings.better).clone();
-        for lane in known.iter().filter_map(Weak::upgrade) {
-            lane.notify_waiters();
+        for origin_state in known.iter().filter_map(Weak::upgrade) {
+            origin_state.notify_waiters();
         }
     }
 
-    /// The groups of this origin that have a lane of their own.
-    pub(crate) fn groups(&self) -> usize {
+    /// The groups of this origin that have state of their own.
+    pub(super) fn groups(&self) -> usize {
         Arc::strong_count(&self.siblings) - 1
     }
 }
 
 /// One warning a second, with the number of those that were left out.
-pub(crate) struct Warned {
+pub(super) struct Warned {
     epoch: Instant,
     /// Milliseconds since the epoch of the last warning, plus one; 0 before the first.
     last: AtomicU64,
@@ -99,12 +135,12 @@ pub(crate) struct Warned {
 }
 
 impl Warned {
-    pub(crate) fn new(now: Instant) -> Warned {
+    pub(super) fn new(now: Instant) -> Warned {
         Warned { epoch: now, last: AtomicU64::new(0), left_out: AtomicU64::new(0) }
     }
 
     /// `Some(left out since the last)` where a warning is due.
-    pub(crate) fn due(&self, now: Instant) -> Option<u64> {
+    pub(super) fn due(&self, now: Instant) -> Option<u64> {
         let ms = now.saturating_duration_since(self.epoch).as_millis() as u64 + 1;
         let last = self.last.load(Ordering::Relaxed);
         let quiet = last != 0 && ms < last + Duration::from_secs(1).as_millis() as u64;
@@ -117,7 +153,7 @@ impl Warned {
 }
 
 /// When a byte of a response last came from the origin.
-pub(crate) struct Heard {
+pub(super) struct Heard {
     epoch: Instant,
     /// Nanoseconds since the epoch, plus one; 0 before the first.
     last: AtomicU64,
@@ -127,12 +163,12 @@ impl Heard {
     /// So long a moment stands for all in it: a busy origin is not written to with each response.
     const MOMENT: u64 = 10_000_000;
 
-    pub(crate) fn new(now: Instant) -> Heard {
+    pub(super) fn new(now: Instant) -> Heard {
         Heard { epoch: now, last: AtomicU64::new(0) }
     }
 
     #[inline]
-    pub(crate) fn note(&self, now: Instant) {
+    pub(super) fn note(&self, now: Instant) {
         let at = self.nanos(now);
         let last = self.last.load(Ordering::Relaxed);
         if last == 0 || at > last.saturating_add(Self::MOMENT) {
@@ -141,82 +177,13 @@ impl Heard {
     }
 
     /// Whether something came within this time, to 10 ms.
-    pub(crate) fn within(&self, time: Duration, now: Instant) -> bool {
+    pub(super) fn within(&self, time: Duration, now: Instant) -> bool {
         let last = self.last.load(Ordering::Relaxed);
         last != 0 && self.nanos(now).saturating_sub(last) < time.as_nanos() as u64
     }
 
     fn nanos(&self, now: Instant) -> u64 {
         now.saturating_duration_since(self.epoch).as_nanos() as u64 + 1
-    }
-}
-
-/// A handle to the circuit breakers of one stack.
-#[derive(Clone)]
-pub struct Breakers(Arc<Shared>);
-
-impl Breakers {
-    pub(crate) fn new(hub: &Arc<Shared>) -> Breakers {
-        Breakers(Arc::clone(hub))
-    }
-
-    /// The state of every breaker: one per origin that was called, and one per group that a request named.
-    ///
-    /// ```
-    /// # let stack = unwedge::StackLayer::default();
-    /// for breaker in stack.breakers().snapshot() {
-    ///     println!("{} {:?}", breaker.origin, breaker.phase);
-    /// }
-    /// ```
-    pub fn snapshot(&self) -> Vec<Snapshot> {
-        let now = Instant::now();
-        let seen = |entry: &Arc<Entry<OriginState>>| {
-            let mut seen = entry.breaker.snapshot();
-            (seen.gates, seen.gate_opens_in) = entry.gates.closed(now);
-            seen
-        };
-        self.0.origins.all().iter().map(seen).collect()
-    }
-
-    /// All there are.
-    #[cfg(feature = "admin")]
-    pub(crate) fn all(&self) -> impl Iterator<Item = Breaker> + use<> {
-        self.0.origins.all().into_iter().map(|entry| entry.breaker.clone())
-    }
-
-    /// The breaker of the origin of this URL, made if the origin was never called.
-    ///
-    /// # Errors
-    /// Kind `Config` where the URL has no host or a scheme other than http and https.
-    pub fn of(&self, uri: &Uri) -> Result<Breaker, crate::Error> {
-        Ok(self.0.lane(uri, None)?.breaker.clone())
-    }
-
-    /// The breaker of this group of the origin of this URL, made if it was never called.
-    ///
-    /// ```
-    /// # let stack = unwedge::StackLayer::default();
-    /// let billing = stack.breakers().of_group(&"https://api.example/".parse()?, "billing")?;
-    /// billing.force_open(); // the other routes go on
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    ///
-    /// # Errors
-    /// As [`of`](Breakers::of), and for a name that is no group's: see [`Group`].
-    pub fn of_group(&self, uri: &Uri, group: impl Into<Group>) -> Result<Breaker, crate::Error> {
-        Ok(self.0.lane(uri, Some(&group.into()))?.breaker.clone())
-    }
-
-    /// Every change of phase from now on, of all origins. A receiver that falls behind by more than 256 changes
-    /// misses the oldest.
-    pub fn subscribe(&self) -> broadcast::Receiver<Transition> {
-        self.0.shared.events.subscribe()
-    }
-}
-
-impl fmt::Debug for Breakers {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.snapshot()).finish()
     }
 }
 

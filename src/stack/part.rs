@@ -3,8 +3,11 @@
 use crate::body::Body;
 use crate::error::{BoxError, Error};
 use crate::inflight::InFlight;
+use crate::stack::breakers::Breakers;
+use crate::stack::call::Call;
+use crate::stack::service::Stack;
 use crate::stack::shared::Shared;
-use crate::stack::{Breakers, Call, Stack, WorstCase};
+use crate::stack::worst_case::WorstCase;
 use http::{Request, Response};
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -19,8 +22,8 @@ use tower_service::Service;
 pub struct Part<S>(Stack<S>);
 
 impl<S> Part<S> {
-    pub(super) fn new(inner: S, hub: &Arc<Shared>) -> Part<S> {
-        Part(Stack::new(inner, hub))
+    pub(super) fn new(inner: S, shared: &Arc<Shared>) -> Part<S> {
+        Part(Stack::new(inner, shared))
     }
 
     /// The circuit breakers of all origins.

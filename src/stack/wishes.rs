@@ -4,6 +4,7 @@ use crate::collect::Collect;
 use crate::deadline::Deadline;
 use crate::longpoll::LongPoll;
 use crate::options::{CallOptions, Group, Idempotent, Label};
+use crate::retry::{Class, Outcome};
 use http::{Extensions, HeaderMap, Method, Request, Uri};
 use std::fmt;
 use std::sync::Arc;
@@ -159,6 +160,9 @@ impl Wishes {
         put(extensions, self.collect);
     }
 }
+
+/// A user's own rules for outcomes.
+pub(super) type Classify = Arc<dyn Fn(&RequestHead<'_>, &Outcome<'_>) -> Option<Class> + Send + Sync>;
 
 type Ask<T> = Arc<dyn Fn(&RequestHead<'_>) -> T + Send + Sync>;
 

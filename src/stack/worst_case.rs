@@ -3,8 +3,8 @@
 use crate::deadline::Bounds;
 use crate::duration::human;
 use crate::error::Error;
-use crate::stack::call::timers::DRAIN;
-use crate::stack::shared::{LayerContext, Parts};
+use crate::stack::context::{LayerContext, Parts};
+use crate::stack::drain::DRAIN;
 use crate::{health, retry};
 use std::fmt;
 use std::time::Duration;
@@ -119,8 +119,8 @@ impl WorstCase {
         }
     }
 
-    pub(super) fn of(shared: &LayerContext) -> WorstCase {
-        let LayerContext { parts, bounds, retry, health, .. } = shared;
+    pub(super) fn of(context: &LayerContext) -> WorstCase {
+        let LayerContext { parts, bounds, retry, health, .. } = context;
         let retries = if parts.retry { retry.max_retries } else { 0 };
         let longest = |n| longest_wait(retry, n);
         let (waits, longest_wait) = sum(retries, longest, longest(u32::MAX));

@@ -38,26 +38,26 @@ pub(in crate::stack) enum Admission {
 /// nothing is entered anywhere for a crowd that is only sent away.
 #[inline]
 pub(in crate::stack) fn turned_away<B>(
-    lane: &Arc<Entry<OriginState>>,
+    origin_state: &Arc<Entry<OriginState>>,
     request: &Request<B>,
     (attempts_allowed, endless): (u32, bool),
     (started, now): (Instant, Instant),
 ) -> Option<Error> {
-    let shared = &lane.shared;
-    if !shared.parts.breaker {
+    let context = &origin_state.context;
+    if !context.parts.breaker {
         return None;
     }
-    let retry_in = lane.breaker.refuses(now)?;
-    let waited_out = shared.parts.retry && !endless && shared.retry.waits_out(retry_in);
-    if waited_out || !lane.refusals.at_once(now) {
+    let retry_in = origin_state.breaker.refuses(now)?;
+    let waited_out = context.parts.retry && !endless && context.retry.waits_out(retry_in);
+    if waited_out || !origin_state.refusals.at_once(now) {
         return None;
     }
     let mut error = Error::new(ErrorKind::Open { retry_in }, "");
     let (method, uri) = (request.method().clone(), request.uri().clone());
     let target = Target { method, uri, label: request.extensions().get::<Label>().cloned() };
-    drop(telemetry::call(&lane.origin, &target.method, || target.url()).entered());
+    drop(telemetry::call(&origin_state.origin, &target.method, || target.url()).entered());
     let end = End { status: None, error: Some(error.kind().as_str()) };
-    lane.meter.called(&target.method, end, false, || now - started);
+    origin_state.meter.called(&target.method, end, false, || now - started);
     let inner = error.inner_mut();
     inner.target = Some(target);
     inner.attempts_allowed = attempts_allowed;
@@ -82,8 +82,8 @@ impl CallState {
             self.enter(Phase::BackOff, now);
             return Admission::Later(until);
         }
-        if self.lane.shared.parts.breaker {
-            match self.lane.breaker.admit(now, self.lease()) {
+        if self.origin_state.context.parts.breaker {
+            match self.origin_state.breaker.admit(now, self.lease()) {
                 Ok(mut permit) => {
                     permit.unsent();
                     self.permit = Some(permit);
@@ -91,7 +91,9 @@ impl CallState {
                 Err(refused) => return self.refused(ErrorKind::Open { retry_in: refused.retry_in }, now),
             }
         }
-        let Some(flight) = self.lane.health.as_ref().filter(|_| self.lane.shared.parts.health) else {
+        let Some(flight) =
+            self.origin_state.health.as_ref().filter(|_| self.origin_state.context.parts.health)
+        else {
             return self.admitted(Admission::Go, now);
         };
         let half_open = self.permit.as_ref().and_then(|permit| permit.half_open_generation());
@@ -113,7 +115,7 @@ impl CallState {
     }
 
     pub(in crate::stack) fn admitted(&mut self, admission: Admission, now: Instant) -> Admission {
-        self.lane.refusals.end();
+        self.origin_state.refusals.end();
         self.attempt += 1;
         self.began = now;
         admission
@@ -123,8 +125,8 @@ impl CallState {
         if self.long_poll.is_some() {
             return breaker::Lease::poll();
         }
-        let shared = &self.lane.shared;
-        let check = if shared.parts.health { TURN + shared.check_limit() } else { Duration::ZERO };
+        let context = &self.origin_state.context;
+        let check = if context.parts.health { TURN + context.check_limit() } else { Duration::ZERO };
         breaker::Lease::unsent(TURN + check)
     }
 
@@ -137,7 +139,7 @@ impl CallState {
     pub(in crate::stack) fn give_place_back(&mut self, now: Instant) {
         self.settle(breaker::Outcome::Nothing, now);
         self.attempt -= 1;
-        if let (Probe::Leading(number), Some(flight)) = (&self.probe, &self.lane.health) {
+        if let (Probe::Leading(number), Some(flight)) = (&self.probe, &self.origin_state.health) {
             flight.abandon(*number);
         }
         self.probe = Probe::None;
@@ -146,14 +148,14 @@ impl CallState {
     /// It is the turn of this call. False where it has to ask for admission again, since it is no longer admitted.
     #[inline]
     pub(in crate::stack) fn may_send(&mut self, probe: bool, now: Instant) -> bool {
-        let Some(permit) = &mut self.permit else { return !self.lane.shared.parts.breaker };
+        let Some(permit) = &mut self.permit else { return !self.origin_state.context.parts.breaker };
         if probe {
             // The lease of a probe begins with its own request.
             permit.sent_at(now);
             return true;
         }
-        let attempt = self.own.as_deref().unwrap_or(&self.lane.shared.bounds).attempt;
-        let may = permit.hand_over(&self.lane.breaker, attempt, now);
+        let attempt = self.own.as_deref().unwrap_or(&self.origin_state.context.bounds).attempt;
+        let may = permit.hand_over(&self.origin_state.breaker, attempt, now);
         if !may {
             self.give_place_back(now);
         }

@@ -11,8 +11,8 @@ use crate::retry::Evidence;
 use crate::retry::Outcome;
 use crate::stack::call::CallState;
 use crate::stack::call::timers::Clock;
+use crate::stack::context::Parts;
 use crate::stack::pacing::polls::End;
-use crate::stack::shared::Parts;
 use bytes::Bytes;
 use http::response;
 use http_body::Frame;
@@ -26,7 +26,7 @@ impl CallState {
         self.flow.got(bytes, clock.now());
         if waited {
             // What came with the head was heard with it.
-            self.lane.heard.note(clock.now());
+            self.origin_state.heard.note(clock.now());
             if let Some(permit) = self.permit.as_mut() {
                 permit.heard_at(clock.now());
             }
@@ -59,13 +59,13 @@ impl CallState {
 
     /// How the response came about; it settles the budget.
     pub(in crate::stack) fn attempts(&mut self, head: &mut response::Parts, now: Instant) -> Attempts {
-        let earned = match &self.lane.shared.retry.budget {
+        let earned = match &self.origin_state.context.retry.budget {
             // What was repeated for free is as good as a first try.
             Some(budget) if self.retries == 0 => budget.refund,
             _ => self.paid,
         };
         self.end.status = Some(head.status);
-        self.lane.meter.attempted(self.end.status, None);
+        self.origin_state.meter.attempted(self.end.status, None);
         if self.good {
             self.deposit(earned);
         }
@@ -127,14 +127,14 @@ impl CallState {
         self.enter(Phase::Body, now);
         self.consumer_has_it();
         if let Some(permit) = &mut self.permit {
-            permit.streams(&self.lane.breaker, now);
+            permit.streams(&self.origin_state.breaker, now);
         }
     }
 
     /// How long a body may stream, for one that has such a limit: only a part that bounds a call or its body sets one,
     /// and a long poll has none, since its body may have nothing to say for as long as its head.
     pub(in crate::stack) fn stream_limit(&self) -> Option<Duration> {
-        let Parts { total, stall, .. } = self.lane.shared.parts;
+        let Parts { total, stall, .. } = self.origin_state.context.parts;
         let bounded = (total || stall) && !self.endless && self.long_poll.is_none();
         bounded.then_some(self.bounds().stream)
     }
@@ -142,7 +142,7 @@ impl CallState {
     /// When a body that streams is cut off at the latest.
     pub(in crate::stack) fn ends(&self, at: Option<Instant>) {
         if let Some(slot) = &self.slot {
-            self.lane.shared.table.ends(slot, at);
+            self.origin_state.context.table.ends(slot, at);
         }
     }
 
@@ -190,7 +190,7 @@ impl CallState {
     pub(in crate::stack) fn cut(&mut self, error: Error, now: Instant) -> Error {
         self.poll_ended(End::Over, now);
         if let Some(permit) = self.permit.take() {
-            permit.leave_stream(&self.lane.breaker, now);
+            permit.leave_stream(&self.origin_state.breaker, now);
         }
         self.finally(error, now)
     }

@@ -18,23 +18,23 @@ impl CallState {
     /// Whether this call heeds gates at all.
     #[inline]
     pub(in crate::stack) fn heeds_gates(&self) -> bool {
-        self.lane.gates.any() && self.lane.shared.parts.retry
+        self.origin_state.gates.any() && self.origin_state.context.parts.retry
     }
 
     /// Where a gate is closed for this call: when to ask again, or the refusal.
     #[cold]
     pub(in crate::stack) fn pass_gate(&mut self, now: Instant) -> Option<Admission> {
-        let (lane, key) = (&self.lane, self.gate_key());
+        let (origin_state, key) = (&self.origin_state, self.gate_key());
         // Who bounds and repeats the call by itself waits by itself.
         let end = if self.endless { Some(now) } else { self.waits_until() };
         let place = self.place.as_ref().map(|waits| waits.place);
-        let mut draw = || lock(&lane.shared.rng).f64();
-        let answer = lane.gates.with(|gates| gates.ask(key, place, end, now, &mut draw));
+        let mut draw = || lock(&origin_state.context.rng).f64();
+        let answer = origin_state.gates.with(|gates| gates.ask(key, place, end, now, &mut draw));
         match answer {
             Answer::Go => {}
             Answer::Wait { .. } if place.is_some() => {}
-            Answer::Wait { .. } => self.lane.meter.gate("waited"),
-            Answer::Refuse { .. } => self.lane.meter.gate("refused"),
+            Answer::Wait { .. } => self.origin_state.meter.gate("waited"),
+            Answer::Refuse { .. } => self.origin_state.meter.gate("refused"),
         }
         self.place = Place::of(key, answer);
         match answer {
@@ -54,11 +54,11 @@ impl CallState {
     /// Whether this response may open or close a gate.
     #[inline]
     pub(in crate::stack) fn speaks_of_quota(&self, head: &response::Parts) -> bool {
-        let shared = &self.lane.shared;
+        let context = &self.origin_state.context;
         let may = head.status == StatusCode::TOO_MANY_REQUESTS
-            || shared.retry.remember == Remember::Headers
-            || self.lane.gates.any();
-        may && shared.parts.retry && shared.retry.remember != Remember::Off
+            || context.retry.remember == Remember::Headers
+            || self.origin_state.gates.any();
+        may && context.parts.retry && context.retry.remember != Remember::Off
     }
 
     /// Remembers what this response says of a quota.
@@ -66,28 +66,33 @@ impl CallState {
     pub(in crate::stack) fn note_quota(&mut self, head: &response::Parts, evidence: Evidence, now: Instant) {
         #[expect(clippy::disallowed_methods, reason = "dates in headers are wall-clock time")]
         let wall = SystemTime::now();
-        let (gates, key) = (&self.lane.gates, self.gate_key());
+        let (gates, key) = (&self.origin_state.gates, self.gate_key());
         let wait = if head.status == StatusCode::TOO_MANY_REQUESTS {
             retry_after(&head.headers, wall).or_else(|| quota::reset(&head.headers, wall))
         } else {
             if gates.any() {
                 gates.with(|gates| gates.answered(key, self.began, now));
             }
-            let good = evidence == Evidence::Success && self.lane.shared.retry.remember == Remember::Headers;
+            let good = evidence == Evidence::Success
+                && self.origin_state.context.retry.remember == Remember::Headers;
             let exhausted = if good { quota::exhausted(&head.headers, wall) } else { None };
             exhausted.filter(|wait| *wait <= LONGEST)
         };
         let Some(wait) = wait else { return };
         if gates.with(|gates| gates.close(key, wait, now)) {
-            self.lane.meter.gate_closed();
-            telemetry::gate_closed(self.lane.whose(), self.lane.group.as_ref(), wait.min(LONGEST));
+            self.origin_state.meter.gate_closed();
+            telemetry::gate_closed(
+                self.origin_state.whose(),
+                self.origin_state.group.as_ref(),
+                wait.min(LONGEST),
+            );
         }
     }
 
     /// A call that waited gives its place back.
     pub(in crate::stack) fn leave_gate(&mut self) {
         if let Some(waits) = self.place.take() {
-            self.lane.gates.with(|gates| gates.leave(waits.key, waits.place));
+            self.origin_state.gates.with(|gates| gates.leave(waits.key, waits.place));
         }
     }
 
@@ -106,16 +111,16 @@ impl CallState {
             return asked;
         }
         let longest = wait.saturating_add(wait / 10);
-        let fits = wait <= self.lane.shared.retry.get_retry_after_cap()
+        let fits = wait <= self.origin_state.context.retry.get_retry_after_cap()
             && self.deadline.is_none_or(|deadline| now + longest < deadline);
-        (!self.lane.claims.claim(wait, now) || fits).then_some(wait)
+        (!self.origin_state.claims.claim(wait, now) || fits).then_some(wait)
     }
 
     pub(in crate::stack) fn gate_key(&self) -> u64 {
-        let shared = &self.lane.shared;
-        match shared.retry.remember {
+        let context = &self.origin_state.context;
+        match context.retry.remember {
             Remember::Origin => 0,
-            _ => shared.hasher.hash_one((self.uri().path(), self.credential)),
+            _ => context.hasher.hash_one((self.uri().path(), self.credential)),
         }
     }
 }

@@ -30,7 +30,7 @@ impl CallState {
     ///
     /// `Ok(true)` where its leader left and this call leads the next.
     pub(in crate::stack) fn poll_health(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, Error>> {
-        let (Probe::Waiting(waiting), Some(flight)) = (&self.probe, &self.lane.health) else {
+        let (Probe::Waiting(waiting), Some(flight)) = (&self.probe, &self.origin_state.health) else {
             return Poll::Ready(Ok(false));
         };
         let Poll::Ready(ended) = flight.poll(waiting, Instant::now(), cx) else { return Poll::Pending };
@@ -53,12 +53,12 @@ impl CallState {
 
     /// When to look whether the leader has had its time.
     pub(in crate::stack) fn leader_ends(&self) -> Option<Instant> {
-        self.lane.health.as_ref()?.leader_ends()
+        self.origin_state.health.as_ref()?.leader_ends()
     }
 
     /// Whether this status passes the health check.
     pub(in crate::stack) fn healthy(&self, status: StatusCode) -> Result<(), String> {
-        match &self.lane.shared.health {
+        match &self.origin_state.context.health {
             Some(health) => health.judge(status),
             None => Ok(()),
         }
@@ -77,8 +77,8 @@ impl CallState {
     /// The health check that this call made is over.
     pub(in crate::stack) fn probed(&mut self, result: Result<(), String>, now: Instant) -> Result<(), Error> {
         let lead = std::mem::replace(&mut self.probe, Probe::None);
-        let Some(flight) = &self.lane.health else { return Ok(()) };
-        self.lane.meter.checked(result.is_ok());
+        let Some(flight) = &self.origin_state.health else { return Ok(()) };
+        self.origin_state.meter.checked(result.is_ok());
         let half_open = self.permit.as_ref().and_then(|permit| permit.half_open_generation()).is_some();
         let outcome = result.as_ref().copied().map_err(|cause| Arc::from(cause.as_str()));
         let recovered = match lead {
@@ -86,7 +86,7 @@ impl CallState {
             _ => None,
         };
         if recovered.is_some() {
-            self.lane.recovered();
+            self.origin_state.recovered();
         }
         match result {
             Ok(()) => {
@@ -95,10 +95,10 @@ impl CallState {
                 }
                 if half_open || recovered.is_some() {
                     // Since the first check that failed or since the circuit opened, whichever came first.
-                    let opened = self.lane.breaker.snapshot().opened_for;
+                    let opened = self.origin_state.breaker.snapshot().opened_for;
                     let down_for = recovered.max(opened);
-                    self.lane.meter.recovered(down_for);
-                    telemetry::recovered(self.lane.whose(), down_for);
+                    self.origin_state.meter.recovered(down_for);
+                    telemetry::recovered(self.origin_state.whose(), down_for);
                 }
                 Ok(())
             }
@@ -115,7 +115,7 @@ impl CallState {
         }
         // What is known of the server stays as it was; whoever needs to know more checks again.
         let lead = std::mem::replace(&mut self.probe, Probe::None);
-        if let Some(flight) = &self.lane.health {
+        if let Some(flight) = &self.origin_state.health {
             if let Probe::Leading(number) = lead {
                 flight.abandon(number);
             }
@@ -127,7 +127,7 @@ impl CallState {
     }
 
     pub(in crate::stack) fn unhealthy(&self, cause: String) -> Error {
-        let (since, retry_in) = match &self.lane.health {
+        let (since, retry_in) = match &self.origin_state.health {
             Some(flight) => flight.outlook(Instant::now()),
             None => Default::default(),
         };

@@ -17,7 +17,7 @@ pub(in crate::stack) const SPREAD: f64 = 0.1;
 impl CallState {
     /// What an outcome means: the user's word, where there is one.
     pub(in crate::stack) fn class(&self, outcome: &Outcome<'_>) -> Class {
-        let own = match (&self.lane.shared.classify, &self.head) {
+        let own = match (&self.origin_state.context.classify, &self.head) {
             (Some(classify), Some(head)) => classify(&head.view(), outcome),
             _ => None,
         };
@@ -27,37 +27,37 @@ impl CallState {
     /// The limits of this call.
     #[inline]
     pub(in crate::stack) fn bounds(&self) -> &Bounds {
-        self.own.as_deref().unwrap_or(&self.lane.shared.bounds)
+        self.own.as_deref().unwrap_or(&self.origin_state.context.bounds)
     }
 
     /// The end of every wait but the one for an answer, which is all that a long poll is exempt from.
     pub(in crate::stack) fn waits_until(&self) -> Option<Instant> {
-        let total = self.long_poll.is_some() && self.lane.shared.parts.total;
+        let total = self.long_poll.is_some() && self.origin_state.context.parts.total;
         Deadline::nearest(self.deadline, total.then(|| self.asked + self.bounds().total))
     }
 
     /// When the attempt has to have its headers, and, unless it is a long poll, its collected body.
     pub(in crate::stack) fn attempt_ends(&self) -> Option<(Instant, Duration)> {
         let limit = match &self.long_poll {
-            Some(poll) => poll.bound(self.lane.shared.bounds.long_poll)?,
-            None if self.lane.shared.parts.attempt => self.bounds().attempt,
+            Some(poll) => poll.bound(self.origin_state.context.bounds.long_poll)?,
+            None if self.origin_state.context.parts.attempt => self.bounds().attempt,
             None => return None,
         };
         Some((self.began + limit, limit))
     }
 
     pub(in crate::stack) fn probe_ends(&self) -> Option<Instant> {
-        self.lane.shared.health.as_ref()?;
-        Some(self.began + self.lane.shared.check_limit())
+        self.origin_state.context.health.as_ref()?;
+        Some(self.began + self.origin_state.context.check_limit())
     }
 
     pub(in crate::stack) fn overdue_at(&self) -> Option<Instant> {
-        self.permit.as_ref()?.overdue_at(&self.lane.breaker)
+        self.permit.as_ref()?.overdue_at(&self.origin_state.breaker)
     }
 
     pub(in crate::stack) fn overdue(&mut self, now: Instant) {
         if let Some(permit) = &mut self.permit {
-            permit.note_overdue(&self.lane.breaker, now);
+            permit.note_overdue(&self.origin_state.breaker, now);
         }
     }
 
@@ -106,6 +106,6 @@ impl CallState {
     }
 
     pub(in crate::stack) fn spread(&self, wait: Duration) -> Duration {
-        wait + wait.mul_f64(SPREAD * lock(&self.lane.shared.rng).f64())
+        wait + wait.mul_f64(SPREAD * lock(&self.origin_state.context.rng).f64())
     }
 }

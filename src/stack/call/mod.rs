@@ -26,10 +26,9 @@ use crate::stack::call::{
     request::Outgoing,
     stage::{Next, State, StateProj, Then},
     state::CallState,
-    timers::{Bound, Clock, Drain, Nearest},
+    timers::{Bound, Clock, Nearest},
 };
-use crate::stack::origin_state::OriginState;
-use crate::stack::stream::Guarded;
+use crate::stack::{drain::Drain, origin_state::OriginState, stream::Guarded};
 use crate::{body::Body, inflight::observe, origin::table::Entry, telemetry};
 use bytes::Bytes;
 use http::{Method, Request, Response, Uri};
@@ -54,7 +53,7 @@ where
 {
     inner: S,
     // Taken by the first poll, which begins the life of the call.
-    lane: Option<Result<Arc<Entry<OriginState>>, Error>>,
+    origin_state: Option<Result<Arc<Entry<OriginState>>, Error>>,
     request: Outgoing<B>,
     // Method and URL of a request that a redirect answered, where it is followed.
     redirected: Option<Box<(Method, Uri)>>,
@@ -77,13 +76,13 @@ where
     #[inline]
     pub(in crate::stack) fn new(
         inner: S,
-        lane: Result<Arc<Entry<OriginState>>, Error>,
+        origin_state: Result<Arc<Entry<OriginState>>, Error>,
         request: Request<B>,
         hop: Hop,
     ) -> Call<S, B, R> {
         Call {
             inner,
-            lane: Some(lane),
+            origin_state: Some(origin_state),
             request: Outgoing::new(request),
             redirected: None,
             ambient: Deadline::earlier(Scope::current().deadline, hop.ambient),
@@ -110,12 +109,14 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         let mut clock = Clock::default();
-        if let Some(lane) = this.lane.take() {
+        if let Some(origin_state) = this.origin_state.take() {
             let Some(request) = this.request.first() else { unreachable!("it is taken when it is sent") };
-            match lane.and_then(|lane| CallState::begin(this.life, lane, request, *this.ambient, this.hop)) {
+            match origin_state.and_then(|origin_state| {
+                CallState::begin(this.life, origin_state, request, *this.ambient, this.hop)
+            }) {
                 Ok(life) => {
                     clock = Clock::at(life.began);
-                    *this.span = telemetry::call(&life.lane.origin, &life.method, || life.url());
+                    *this.span = telemetry::call(&life.origin_state.origin, &life.method, || life.url());
                 }
                 Err(error) => {
                     this.state.set(State::Done);

@@ -20,8 +20,8 @@ use crate::retry::spared::UNSEEN;
 use crate::retry::spared::closes_idle;
 use crate::reuse::Meter;
 use crate::stack::call::{CallState, hop::is_redirect, refusal::Last};
+use crate::stack::context::Parts;
 use crate::stack::pacing::polls::End;
-use crate::stack::shared::Parts;
 use crate::stall::Flow;
 use crate::sync::lock;
 use crate::telemetry;
@@ -39,7 +39,7 @@ pub(in crate::stack) const LATELY: Duration = Duration::from_secs(1);
 impl CallState {
     pub(in crate::stack) fn settle(&mut self, outcome: breaker::Outcome, now: Instant) {
         if let Some(permit) = self.permit.take() {
-            permit.record(&self.lane.breaker, outcome, now);
+            permit.record(&self.origin_state.breaker, outcome, now);
         }
     }
 
@@ -54,7 +54,7 @@ impl CallState {
             self.settle(outcome, now);
         }
         if evidence == Evidence::Failure {
-            if let Some(flight) = &self.lane.health {
+            if let Some(flight) = &self.origin_state.health {
                 flight.doubt();
             }
         }
@@ -76,7 +76,7 @@ impl CallState {
         copy: bool,
         now: Instant,
     ) -> Result<Plan, Instant> {
-        self.lane.heard.note(now);
+        self.origin_state.heard.note(now);
         let mut class = self.class(&Outcome::Head(head));
         let mut price = Price::Full;
         if class.repeat != Repeat::Never {
@@ -93,7 +93,7 @@ impl CallState {
             self.note_quota(head, class.evidence, now);
         }
         if self.good {
-            self.lane.claims.served(self.began, now);
+            self.origin_state.claims.served(self.began, now);
         }
         if class.repeat == Repeat::Never {
             let mut plan = plan(&self.method, head, self.collect);
@@ -126,8 +126,8 @@ impl CallState {
     }
 
     pub(in crate::stack) fn least(&self) -> Option<(u64, Duration)> {
-        let stall = self.lane.shared.parts.stall && !self.endless && self.long_poll.is_none();
-        self.lane.shared.bounds.min_progress.filter(|_| stall)
+        let stall = self.origin_state.context.parts.stall && !self.endless && self.long_poll.is_none();
+        self.origin_state.context.bounds.min_progress.filter(|_| stall)
     }
 
     /// An attempt ended with an error: `Ok(until)` to repeat it at that moment, else what to [`close`](CallState::close) the
@@ -178,7 +178,7 @@ impl CallState {
         now: Instant,
     ) -> Option<Result<Instant, Error>> {
         let error = self.too_slow(limit, now);
-        let Parts { total, retry, .. } = self.lane.shared.parts;
+        let Parts { total, retry, .. } = self.origin_state.context.parts;
         // One layer of several does not know whether another repeats it, and what ends it then.
         if !(total && retry && self.flows(now)) {
             return Some(self.failed(error, copy, now));
@@ -234,7 +234,7 @@ impl CallState {
             && class.repeat == Repeat::IfIdempotent
             && error.phase() != Some(Phase::Body)
             && self.attempt == 1
-            && self.lane.heard.within(LATELY, now)
+            && self.origin_state.heard.within(LATELY, now)
         {
             (STALE, Excuse::Stale)
         } else {
@@ -282,9 +282,9 @@ impl CallState {
         if self.retry_in.is_some_and(|retry_in| !self.waits_out(retry_in)) {
             return None;
         }
-        let settings = &self.lane.shared.retry;
+        let settings = &self.origin_state.context.retry;
         let mut wait = {
-            let mut rng = lock(&self.lane.shared.rng);
+            let mut rng = lock(&self.origin_state.context.rng);
             settings.backoff.draw(self.retries, self.last_wait, &mut rng)
         };
         self.last_wait = Some(wait);
@@ -301,11 +301,11 @@ impl CallState {
         if self.deadline.is_some_and(|deadline| until >= deadline) {
             return None;
         }
-        if let (Some(bucket), Some(budget)) = (&self.lane.budget, &settings.budget) {
+        if let (Some(bucket), Some(budget)) = (&self.origin_state.budget, &settings.budget) {
             if !bucket.withdraw(budget.retry_cost, now) {
                 return None;
             }
-            self.lane.meter.budget(|| bucket.left());
+            self.origin_state.meter.budget(|| bucket.left());
             (self.paid, self.left) = (budget.retry_cost, false);
         }
         self.retries += 1;
@@ -326,9 +326,9 @@ impl CallState {
     ) {
         let wait = until - now;
         let of = self.allowed - 1;
-        telemetry::retry(self.lane.whose(), self.attempt, of, wait, &cause);
-        self.lane.meter.attempted(status, error);
-        self.lane.meter.retried(status, error);
+        telemetry::retry(self.origin_state.whose(), self.attempt, of, wait, &cause);
+        self.origin_state.meter.attempted(status, error);
+        self.origin_state.meter.retried(status, error);
         self.journal.push(Attempt {
             status,
             error: error.map(Error::kind),
@@ -341,9 +341,9 @@ impl CallState {
     }
 
     pub(in crate::stack) fn deposit(&self, tokens: u32) {
-        if let Some(bucket) = &self.lane.budget {
+        if let Some(bucket) = &self.origin_state.budget {
             bucket.deposit(tokens);
-            self.lane.meter.budget(|| bucket.left());
+            self.origin_state.meter.budget(|| bucket.left());
         }
     }
 }

@@ -72,9 +72,9 @@ impl CallState {
 
     #[cold]
     pub(in crate::stack) fn keep_distance(&mut self, end: End, now: Instant) {
-        let (took, base) = (now - self.began, self.lane.shared.retry.backoff.ceiling(0));
+        let (took, base) = (now - self.began, self.origin_state.context.retry.backoff.ceiling(0));
         if let (Some(gap), Some(path)) = (self.polled.end(end, took, base), self.path()) {
-            lock(&self.lane.gaps).set(path, now + gap, now);
+            lock(&self.origin_state.gaps).set(path, now + gap, now);
         }
     }
 
@@ -87,26 +87,26 @@ impl CallState {
     #[cold]
     pub(in crate::stack) fn distance_until(&self, now: Instant) -> Option<Instant> {
         let path = self.path()?;
-        lock(&self.lane.gaps).until(path, now)
+        lock(&self.origin_state.gaps).until(path, now)
     }
 
     pub(in crate::stack) fn path(&self) -> Option<u64> {
         let mut path = None;
-        self.lane.shared.table.with(self.slot.as_ref()?, |details| {
-            path = Some(self.lane.shared.hasher.hash_one(details.target.uri.path()));
+        self.origin_state.context.table.with(self.slot.as_ref()?, |details| {
+            path = Some(self.origin_state.context.hasher.hash_one(details.target.uri.path()));
         });
         path
     }
 
     /// The longest silence between two bytes of a body.
     pub(in crate::stack) fn idle_limit(&self) -> Option<Duration> {
-        let shared = &self.lane.shared;
-        if self.endless || !shared.parts.stall {
+        let context = &self.origin_state.context;
+        if self.endless || !context.parts.stall {
             return None;
         }
         match &self.long_poll {
             // It waits for more as it waited for the head.
-            Some(poll) => poll.bound(shared.bounds.long_poll),
+            Some(poll) => poll.bound(context.bounds.long_poll),
             None => Some(self.bounds().idle),
         }
     }

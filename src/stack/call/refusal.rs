@@ -8,7 +8,7 @@ use crate::error::ErrorKind;
 use crate::error::Phase;
 use crate::stack::call::CallState;
 use crate::stack::call::admission::Admission;
-use crate::stack::call::timers::Drain;
+use crate::stack::drain::Drain;
 use crate::sync::lock;
 use http::Response;
 use http::response;
@@ -56,7 +56,7 @@ impl CallState {
         if self.last.is_some() {
             return Admission::Refused(error);
         }
-        let mut takes = self.lane.refusals.slow_down(now);
+        let mut takes = self.origin_state.refusals.slow_down(now);
         if let Some(end) = self.waits_until() {
             // A refusal is better news than a deadline.
             let left = end.saturating_duration_since(now);
@@ -89,19 +89,23 @@ impl CallState {
 
     /// Whether a refusal of this length is one to wait for.
     pub(in crate::stack) fn waits_out(&self, retry_in: Duration) -> bool {
-        let shared = &self.lane.shared;
-        shared.parts.retry && !self.endless && shared.retry.waits_out(retry_in)
+        let context = &self.origin_state.context;
+        context.parts.retry && !self.endless && context.retry.waits_out(retry_in)
     }
 
     /// For how long the circuit is open, for a call whose attempt has just failed; `beneath` is what a layer of its own
     /// beneath has said.
     pub(in crate::stack) fn shut(&self, beneath: Option<Duration>, now: Instant) -> Option<Duration> {
-        let own = if self.lane.shared.parts.breaker { self.lane.breaker.refuses(now) } else { None };
+        let own = if self.origin_state.context.parts.breaker {
+            self.origin_state.breaker.refuses(now)
+        } else {
+            None
+        };
         own.max(beneath)
     }
 
     pub(in crate::stack) fn listen(&self) -> Better {
-        Box::pin(Arc::clone(self.lane.breaker.better()).notified_owned())
+        Box::pin(Arc::clone(self.origin_state.breaker.better()).notified_owned())
     }
 
     /// The end of a wait; one that was begun in bad times is cut short when they get better.
@@ -111,7 +115,7 @@ impl CallState {
             return until;
         }
         self.better = None;
-        let spread = WOKEN.mul_f64(lock(&self.lane.shared.rng).f64());
+        let spread = WOKEN.mul_f64(lock(&self.origin_state.context.rng).f64());
         until.min(Instant::now() + spread)
     }
 

@@ -79,7 +79,7 @@ impl CallState {
             // The permit judges by how long it has heard nothing.
             _ => {
                 if let Some(permit) = self.permit.take() {
-                    permit.abandon(&self.lane.breaker);
+                    permit.abandon(&self.origin_state.breaker);
                 }
             }
         }
@@ -100,19 +100,19 @@ impl CallState {
         let attempting = !matches!(self.phase, Phase::BackOff | Phase::Ready) && !self.streaming;
         self.tell(&mut error);
         if attempting && !error.is_refused() && !error.is_config() {
-            self.lane.meter.attempted(None, Some(&error));
+            self.origin_state.meter.attempted(None, Some(&error));
         }
-        self.lane.meter.ended(&error);
+        self.origin_state.meter.ended(&error);
         if !error.is_refused() && !error.is_config() {
-            if let Some(left_out) = self.lane.warned.due(now) {
-                telemetry::failed(self.lane.whose(), &error, left_out);
+            if let Some(left_out) = self.origin_state.warned.due(now) {
+                telemetry::failed(self.origin_state.whose(), &error, left_out);
             }
         }
         error
     }
 
     pub(in crate::stack) fn tell(&mut self, error: &mut Error) {
-        let details = self.slot.take().and_then(|slot| self.lane.shared.table.take(slot));
+        let details = self.slot.take().and_then(|slot| self.origin_state.context.table.take(slot));
         let inner = error.inner_mut();
         if inner.phase.is_none() && !matches!(inner.kind, ErrorKind::Open { .. } | ErrorKind::Config) {
             inner.phase = Some(self.phase);

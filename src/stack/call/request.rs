@@ -105,7 +105,7 @@ impl<B: 'static> Outgoing<B> {
 
     /// The health check that goes before it.
     pub(in crate::stack) fn health_check(&self, life: &CallState) -> Result<Request<B>, Error> {
-        let Some(health) = &life.lane.shared.health else {
+        let Some(health) = &life.origin_state.context.health else {
             unreachable!("only a stack with a health check leads one");
         };
         let Some(body) = empty::<B>() else {
@@ -127,9 +127,9 @@ fn keep<B: 'static>(life: &CallState, request: &Request<B>) -> Option<Kept<B>> {
     if !life.may_repeat() && !life.follows {
         return None;
     }
-    let body = life.lane.shared.retry.replay.copy(request.body());
+    let body = life.origin_state.context.retry.replay.copy(request.body());
     if body.is_none() && life.may_repeat() {
-        life.lane.shared.say_unreplayable(Replay::name_of::<B>());
+        life.origin_state.context.say_unreplayable(Replay::name_of::<B>());
     }
     if body.is_none() && !life.follows {
         return None;
@@ -144,7 +144,7 @@ fn keep<B: 'static>(life: &CallState, request: &Request<B>) -> Option<Kept<B>> {
 /// Says in the headers how long this attempt is waited for, where the stack was told to.
 #[inline]
 fn propagate<B>(life: &CallState, request: &mut Request<B>, now: Instant) {
-    let Some(headers) = &life.lane.shared.propagate else { return };
+    let Some(headers) = &life.origin_state.context.propagate else { return };
     let ends = Deadline::nearest(life.attempt_ends().map(|(at, _)| at), life.deadline);
     let left = ends.map(|at| at.saturating_duration_since(now));
     headers.write(request.headers_mut(), left, life.attempt);

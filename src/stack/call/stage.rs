@@ -2,7 +2,8 @@
 
 use crate::collect::Buffer;
 use crate::error::Error;
-use crate::stack::call::timers::{Drain, Nearest};
+use crate::stack::call::timers::Nearest;
+use crate::stack::drain::Drain;
 use http::response;
 use pin_project::pin_project;
 use tokio::time::Instant;

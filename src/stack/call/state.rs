@@ -39,7 +39,7 @@ use tokio::time::Instant;
 use tracing::Span;
 
 pub(in crate::stack) struct CallState {
-    pub(in crate::stack) lane: Arc<Entry<OriginState>>,
+    pub(in crate::stack) origin_state: Arc<Entry<OriginState>>,
     pub(in crate::stack) slot: Option<Slot>,
     pub(in crate::stack) permit: Option<Admitted>,
     pub(in crate::stack) probe: Probe,
@@ -107,12 +107,12 @@ impl CallState {
     #[inline]
     pub(in crate::stack) fn begin<'a, B>(
         life: &'a mut Option<CallState>,
-        lane: Arc<Entry<OriginState>>,
+        origin_state: Arc<Entry<OriginState>>,
         request: &Request<B>,
         made_under: Option<Deadline>,
         hop: &mut Hop,
     ) -> Result<&'a mut CallState, Error> {
-        let shared = &*lane.shared;
+        let context = &*origin_state.context;
         let now = Instant::now();
         let extensions = request.extensions();
         let wishes = !extensions.is_empty();
@@ -127,9 +127,9 @@ impl CallState {
         let hard_deadline = Deadline::nearest(wished, ambient);
         let started = hop.started.unwrap_or(now);
         let options = if wishes { extensions.get::<CallOptions>() } else { None };
-        let own = options.map(|options| shared.bounds_of(options)).transpose()?;
-        let bounds = own.as_deref().unwrap_or(&shared.bounds);
-        let total = (shared.parts.total && long_poll.is_none()).then(|| started + bounds.total);
+        let own = options.map(|options| context.bounds_of(options)).transpose()?;
+        let bounds = own.as_deref().unwrap_or(&context.bounds);
+        let total = (context.parts.total && long_poll.is_none()).then(|| started + bounds.total);
         let deadline = Deadline::nearest(Deadline::nearest(hard_deadline, total), at(scope.total));
         let endless = wishes && extensions.get::<Endless>().is_some();
         let collect = match (&long_poll, wishes) {
@@ -140,16 +140,16 @@ impl CallState {
         };
         hop.settle(request.method(), long_poll.is_some());
         (hop.started, hop.ends) = (Some(started), deadline);
-        let retries = options.and_then(|options| options.retries).unwrap_or(shared.retry.max_retries);
-        let allowed = if shared.parts.retry && !endless { retries.saturating_add(1) } else { 1 };
+        let retries = options.and_then(|options| options.retries).unwrap_or(context.retry.max_retries);
+        let allowed = if context.parts.retry && !endless { retries.saturating_add(1) } else { 1 };
         if long_poll.is_none() && deadline.is_none_or(|deadline| now < deadline) {
-            if let Some(error) = turned_away(&lane, request, (allowed, endless), (started, now)) {
+            if let Some(error) = turned_away(&origin_state, request, (allowed, endless), (started, now)) {
                 return Err(error);
             }
         }
         // Before anything is taken: a copy of the user's values may panic.
-        let head = shared.classify.is_some().then(|| KeptHead::of(request));
-        let slot = shared.table.enter(Details {
+        let head = context.classify.is_some().then(|| KeptHead::of(request));
+        let slot = context.table.enter(Details {
             target: Target {
                 method: request.method().clone(),
                 uri: request.uri().clone(),
@@ -159,13 +159,13 @@ impl CallState {
             deadline,
             attempts_allowed: allowed,
             long_poll: long_poll.clone(),
-            subsystem: owner::current(&shared.table),
+            subsystem: owner::current(&context.table),
         });
         if let Some(poll) = &long_poll {
-            lane.meter.polls(poll.is_unbounded());
+            origin_state.meter.polls(poll.is_unbounded());
         }
         if long_poll.as_ref().is_some_and(LongPoll::is_unbounded) {
-            telemetry::unbounded(lane.whose(), long_poll.as_ref().map_or("", |poll| poll.reason()));
+            telemetry::unbounded(origin_state.whose(), long_poll.as_ref().map_or("", |poll| poll.reason()));
         }
         Ok(life.insert(CallState {
             slot: Some(slot),
@@ -180,7 +180,7 @@ impl CallState {
             endless,
             own,
             head,
-            credential: credential(&shared.hasher, request.headers()),
+            credential: credential(&context.hasher, request.headers()),
             place: None,
             started,
             asked: now,
@@ -208,7 +208,7 @@ impl CallState {
             end: End::default(),
 
             cancelled: owner::Cancelled::default(),
-            lane,
+            origin_state,
         }))
     }
 
@@ -216,7 +216,7 @@ impl CallState {
     pub(in crate::stack) fn uri(&self) -> http::Uri {
         let mut uri = http::Uri::default();
         if let Some(slot) = &self.slot {
-            self.lane.shared.table.with(slot, |details| uri = details.target.uri.clone());
+            self.origin_state.context.table.with(slot, |details| uri = details.target.uri.clone());
         }
         uri
     }
@@ -224,23 +224,24 @@ impl CallState {
     pub(in crate::stack) fn url(&self) -> String {
         let mut target = None;
         if let Some(slot) = &self.slot {
-            self.lane.shared.table.with(slot, |details| target = Some(details.target.clone()));
+            self.origin_state.context.table.with(slot, |details| target = Some(details.target.clone()));
         }
         target.map(|target| target.url()).unwrap_or_default()
     }
 
     /// Whether a copy of the request is worth making.
     pub(in crate::stack) fn may_repeat(&self) -> bool {
-        let shared = &self.lane.shared;
+        let context = &self.origin_state.context;
         // A layer of its own beneath may refuse the last attempt too, when it has the request already.
-        let beneath = self.allowed > 1 && !shared.parts.breaker && !shared.retry.wait_when_refused.is_zero();
+        let beneath =
+            self.allowed > 1 && !context.parts.breaker && !context.retry.wait_when_refused.is_zero();
         self.attempt < self.allowed || beneath
     }
 
     pub(in crate::stack) fn enter(&mut self, phase: Phase, now: Instant) {
         self.phase = phase;
         if let Some(slot) = &self.slot {
-            self.lane.shared.table.phase(slot, phase, self.attempt, now);
+            self.origin_state.context.table.phase(slot, phase, self.attempt, now);
         }
     }
 
@@ -277,7 +278,9 @@ impl CallState {
         }
         // A whole stack is the innermost thing that asks for a deadline; a single part has others beneath it.
         let done = match self.deadline {
-            Some(deadline) if self.lane.shared.parts.total && !self.lane.shared.parts.retry => {
+            Some(deadline)
+                if self.origin_state.context.parts.total && !self.origin_state.context.parts.retry =>
+            {
                 under(Deadline::at(deadline), work)
             }
             _ => work(),
@@ -295,22 +298,22 @@ impl Drop for CallState {
             self.poll_ended(polls::End::Over, Instant::now());
         }
         // Dropped last, since it holds values of the user's.
-        let _details = self.slot.take().and_then(|slot| self.lane.shared.table.take(slot));
+        let _details = self.slot.take().and_then(|slot| self.origin_state.context.table.take(slot));
         let took = || Instant::now() - self.started;
-        self.lane.meter.called(&self.method, self.end, self.long_poll.is_some(), took);
+        self.origin_state.meter.called(&self.method, self.end, self.long_poll.is_some(), took);
         self.give_back();
         self.leave_gate();
         match self.permit.take() {
             // What a shutdown cuts off was not hung.
             Some(permit) if owner::is_ending() => {
-                permit.record(&self.lane.breaker, breaker::Outcome::Nothing, Instant::now());
+                permit.record(&self.origin_state.breaker, breaker::Outcome::Nothing, Instant::now());
             }
             // A reader that leaves a stream has had what it wanted, unless it waited in vain.
-            Some(permit) if self.streaming => permit.leave_stream(&self.lane.breaker, Instant::now()),
-            Some(permit) => permit.abandon(&self.lane.breaker),
+            Some(permit) if self.streaming => permit.leave_stream(&self.origin_state.breaker, Instant::now()),
+            Some(permit) => permit.abandon(&self.origin_state.breaker),
             None => {}
         }
-        if let Some(flight) = &self.lane.health {
+        if let Some(flight) = &self.origin_state.health {
             match &self.probe {
                 Probe::None => {}
                 Probe::Leading(number) => flight.abandon(*number),

@@ -1,0 +1,213 @@
+//! The service that all parts are fused into, and the layer of them all.
+
+use crate::body::Body;
+use crate::bounded::{Bounded, Sealed};
+use crate::error::{BoxError, Error};
+use crate::inflight::InFlight;
+use crate::options::Group;
+use crate::origin::table::Entry;
+use crate::stack::background;
+use crate::stack::breakers::Breakers;
+use crate::stack::call::Call;
+use crate::stack::call::hop::Hop;
+use crate::stack::origin_state::OriginState;
+use crate::stack::shared::Shared;
+use crate::stack::worst_case::WorstCase;
+use http::{Request, Response};
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use tower_layer::Layer;
+use tower_service::Service;
+
+/// Deadline, retry, circuit breaker, health check, attempt limit, collect and stall guard as one layer.
+///
+/// State belongs to the layer value: clones of one layer, and all services it is applied to, share breakers, budgets,
+/// health verdicts and the in-flight table. Two layer values share nothing.
+///
+/// ```
+/// use tower_layer::Layer;
+/// use unwedge::StackLayer;
+/// # #[derive(Clone)] struct Inner;
+///
+/// let layer = StackLayer::default();
+/// let service = layer.layer(Inner);
+/// ```
+#[derive(Clone)]
+pub struct StackLayer(Arc<Shared>);
+
+impl StackLayer {
+    pub(super) fn new(shared: Arc<Shared>) -> StackLayer {
+        StackLayer(shared)
+    }
+
+    /// The circuit breakers of all origins.
+    pub fn breakers(&self) -> Breakers {
+        Breakers::new(&self.0)
+    }
+
+    /// The calls in flight.
+    pub fn in_flight(&self) -> InFlight {
+        InFlight(Arc::clone(&self.0.context.table))
+    }
+
+    /// The longest that a call can take.
+    pub fn bounds(&self) -> WorstCase {
+        WorstCase::of(&self.0.context)
+    }
+
+    #[cfg(feature = "reqwest")]
+    pub(crate) fn connect_limit(&self) -> std::time::Duration {
+        self.0.context.bounds.connect
+    }
+}
+
+impl fmt::Debug for StackLayer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("StackLayer").field(&self.0.context).finish()
+    }
+}
+
+impl<S> Layer<S> for StackLayer {
+    type Service = Stack<S>;
+
+    fn layer(&self, inner: S) -> Stack<S> {
+        Stack::new(inner, &self.0)
+    }
+}
+
+/// A service whose every call ends: what [`StackLayer`] and [`DeadlineLayer`](crate::stack::DeadlineLayer) make, and so [`Bounded`].
+///
+/// It is always ready: the readiness of the inner service is awaited inside the call, under its deadline and after
+/// admission, so that a refusal never holds a permit of the inner service.
+///
+/// The inner service must be [`Clone`]; each call polls a clone of its own.
+///
+/// It needs a tokio runtime with its timer on, of either flavour, as soon as a call has to wait.
+///
+/// # Errors
+/// A response of any status is no error. [`ErrorKind`](crate::ErrorKind) lists what is; the kinds `Config`, `Open` and
+/// a remembered `Unhealthy` say that nothing was sent for this call. Without a runtime a call that has to wait returns
+/// kind `Config`.
+///
+/// # Cancellation safety
+/// A call may be dropped at any moment: see [`Call`].
+#[derive(Clone)]
+pub struct Stack<S> {
+    inner: S,
+    shared: Arc<Shared>,
+    /// The origin of the last call: most clients talk to one.
+    last: Option<Arc<Entry<OriginState>>>,
+}
+
+impl<S> Stack<S> {
+    pub(super) fn new(inner: S, shared: &Arc<Shared>) -> Stack<S> {
+        Stack { inner, shared: Arc::clone(shared), last: None }
+    }
+
+    /// The circuit breakers of all origins.
+    pub fn breakers(&self) -> Breakers {
+        Breakers::new(&self.shared)
+    }
+
+    /// The calls in flight.
+    pub fn in_flight(&self) -> InFlight {
+        InFlight(Arc::clone(&self.shared.context.table))
+    }
+
+    /// The longest that a call can take.
+    pub fn bounds(&self) -> WorstCase {
+        WorstCase::of(&self.shared.context)
+    }
+}
+
+impl<S> Stack<S> {
+    /// Keeps the health verdict on the origin of this URL fresh for as long as the future is polled, so that no caller
+    /// waits for a check: health checks in the background. Spawn it, or poll it beside your work; it ends only with an
+    /// error. `Client` does this by itself in mode [`Background`](crate::health::Mode::Background).
+    ///
+    /// While the circuit of the origin is open nothing is sent; while it is half-open a check is a probe and its success
+    /// is recorded, so that the circuit closes although nobody calls. A failed check counts once for the circuit
+    /// breaker. A [`HealthCheckLayer`](crate::stack::HealthCheckLayer) alone has no breaker to ask.
+    ///
+    /// # Errors
+    /// Kind `Config` for a stack without a health path, and for a URL without host.
+    ///
+    /// # Cancellation safety
+    /// Dropped in mid-check it leaves the verdict unknown, and the next caller checks.
+    pub fn keep_health_fresh<B, R>(
+        &self,
+        origin: http::Uri,
+    ) -> impl Future<Output = Result<(), Error>> + use<S, B, R>
+    where
+        S: Service<Request<B>, Response = Response<R>> + Clone,
+        S::Error: Into<BoxError>,
+        B: 'static,
+        R: http_body::Body + Unpin,
+    {
+        let (service, origin_state) = (self.inner.clone(), self.shared.origin_state(&origin, None));
+        async move { background::keep_fresh(service, origin_state?, origin).await }
+    }
+}
+
+impl<S> Sealed for Stack<S> {}
+#[diagnostic::do_not_recommend]
+impl<S> Bounded for Stack<S> {}
+
+impl<S: Clone> Stack<S> {
+    #[inline]
+    fn origin_state<B>(&mut self, request: &mut Request<B>) -> Result<Arc<Entry<OriginState>>, Error> {
+        if !self.shared.context.asked.is_empty() {
+            self.shared.context.asked.ask(request);
+        }
+        let (uri, extensions) = (request.uri(), request.extensions());
+        let group = if extensions.is_empty() { None } else { extensions.get::<Group>() };
+        match &self.last {
+            Some(last) if last.serves(uri, group) => Ok(Arc::clone(last)),
+            _ => self
+                .shared
+                .origin_state(uri, group)
+                .inspect(|origin_state| self.last = Some(Arc::clone(origin_state))),
+        }
+    }
+
+    /// A call that is one hop of a call which may be redirected.
+    #[cfg(feature = "client")]
+    #[inline]
+    pub(crate) fn hop<B, R>(&mut self, mut request: Request<B>, hop: Hop) -> Call<S, B, R>
+    where
+        S: Service<Request<B>, Response = Response<R>>,
+    {
+        let origin_state = self.origin_state(&mut request);
+        Call::new(self.inner.clone(), origin_state, request, hop)
+    }
+}
+
+impl<S: fmt::Debug> fmt::Debug for Stack<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stack").field("inner", &self.inner).field("shared", &self.shared.context).finish()
+    }
+}
+
+impl<S, B, R> Service<Request<B>> for Stack<S>
+where
+    S: Service<Request<B>, Response = Response<R>> + Clone,
+    S::Error: Into<BoxError>,
+    B: 'static,
+    R: http_body::Body + Send + Unpin + 'static,
+    R::Error: Into<BoxError>,
+{
+    type Response = Response<Body>;
+    type Error = Error;
+    type Future = Call<S, B, R>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let origin_state = self.origin_state(&mut request);
+        Call::new(self.inner.clone(), origin_state, request, Hop::default())
+    }
+}
