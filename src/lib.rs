@@ -183,6 +183,8 @@ pub mod stack;
 mod stall;
 #[cfg(feature = "supervise")]
 pub mod supervise;
+#[cfg(any(feature = "client", feature = "reqwest"))]
+mod suspend;
 mod sync;
 mod target;
 mod telemetry;

@@ -45,7 +45,7 @@ const FLOORS: &[Floor] = &[
             "tls",
         ],
     ),
-    ("parts", &["breaker", "collect", "deadline", "health", "retry", "stall"]),
+    ("parts", &["breaker", "collect", "deadline", "health", "retry", "stall", "suspend"]),
     ("wire", &["transport"]),
     ("composition", &["stack"]),
     (

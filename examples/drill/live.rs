@@ -16,7 +16,8 @@ pub(crate) async fn play(agents: Vec<Agent>) -> Vec<Run> {
     let mut runs = Vec::new();
     let mut tick = interval(ms(100));
     if !board.is_lively() {
-        eprintln!(
+        let _ = writeln!(
+            io::stderr(),
             "playing {} scenarios for {:.0} s, each with all clients",
             agents.len() / Which::ALL.len(),
             LENGTH.as_secs_f64()

@@ -70,7 +70,8 @@ fn print(what: Print, dir: &str) -> Result<ExitCode, Stop> {
     };
     for name in names.iter().filter(|name| dir.join(name).exists()) {
         let there = Path::new(&dir).join(name);
-        writeln!(io::stderr(), "lint: {} is there and stays as it is: merge this into it", there.display())?;
+        let there = there.display();
+        let _ = writeln!(io::stderr(), "lint: {there} is there and stays as it is: merge this into it");
     }
     io::stdout().write_all(text.as_bytes())?;
     Ok(ExitCode::SUCCESS)
@@ -87,9 +88,15 @@ fn lint(options: Options) -> Result<ExitCode, Stop> {
         let written = std::fs::write(file, report::sarif(&findings));
         written.map_err(|error| Stop::usage(format!("--sarif: {file:?}: {error}")))?;
     }
-    report::print(&findings, output)?;
+    match report::print(&findings, output) {
+        // Whoever reads no further is told by the exit code all the same.
+        Err(Stop::Closed) => {}
+        printed => printed?,
+    }
     let open = findings.iter().filter(|finding| finding.reason.is_none()).count();
     let (with, took) = (findings.len() - open, began.elapsed().as_secs_f64());
-    writeln!(io::stderr(), "{files} files, {open} findings, {with} places with a reason, {took:.1} s")?;
+    // Nobody counts on it: what is lost there is lost, and the exit code is not.
+    let _ =
+        writeln!(io::stderr(), "{files} files, {open} findings, {with} places with a reason, {took:.1} s");
     Ok(if open == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -17,6 +17,7 @@ use common::signals::Signals;
 use common::terminal::{Board, spinner};
 use common::{Args, Object, Output, Stop};
 use load::{Load, Tally};
+use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 use tokio::time::{Instant, interval, sleep};
@@ -133,7 +134,8 @@ async fn soak(options: &Options) -> Result<ExitCode, Stop> {
                 board.show(&[format!("{} {line}", spinner(began.elapsed()))]);
                 if !board.is_lively() && Instant::now() >= next_line {
                     next_line += SAY_EVERY;
-                    eprintln!("{line}");
+                    // Nobody counts on it: what is lost there is lost.
+                    let _ = writeln!(std::io::stderr(), "{line}");
                 }
             }
         }

@@ -225,7 +225,7 @@ fn the_client() {
     for words in words {
         assert!(FAILURE_MODES.contains(&format!("GET https://broker/session: {words}\n")), "{words}");
     }
-    let suspend = include_str!("../transport/suspend.rs");
+    let suspend = include_str!("../suspend.rs");
     let proxy = include_str!("../transport/connect/proxy.rs");
     constant(proxy, "ANSWER: usize = 8 * 1024", "answer of a proxy", "8192 bytes");
     let resolve = include_str!("../transport/connect/resolve.rs");

@@ -1,9 +1,11 @@
 //! A reqwest client that is fit to stand beneath the stack, and the stack over it.
 
-use super::{Unwedge, redirects};
+use super::renewed::Renewed;
+use super::{Service, Unwedge, redirects};
 use crate::deadline::Limits;
 use crate::error::Error;
 use crate::stack::StackLayer;
+use crate::suspend::Wall;
 use crate::tls;
 use ::reqwest::retry;
 use reqwest_middleware::ClientWithMiddleware;
@@ -27,6 +29,7 @@ const IDLE_PER_ORIGIN: usize = 64;
 const USER_AGENT: &str = concat!("unwedge/", env!("CARGO_PKG_VERSION"));
 
 type Change = Box<dyn FnOnce(::reqwest::ClientBuilder) -> ::reqwest::ClientBuilder + Send>;
+type EachChange = Arc<dyn Fn(::reqwest::ClientBuilder) -> ::reqwest::ClientBuilder + Send + Sync>;
 
 /// The settings of a `ClientWithMiddleware` under a stack.
 ///
@@ -37,7 +40,7 @@ type Change = Box<dyn FnOnce(::reqwest::ClientBuilder) -> ::reqwest::ClientBuild
 /// let stack = StackLayer::builder().limits(Limits::default().total(Duration::from_secs(60))).build()?;
 /// let client = unwedge::reqwest::builder()
 ///     .stack(stack.clone())
-///     .inner(|inner| inner.user_agent("agent/1.0"))
+///     .each_inner(|inner| inner.user_agent("agent/1.0"))
 ///     .build()?;
 /// let breakers = stack.breakers();
 /// # Ok::<(), unwedge::Error>(())
@@ -54,6 +57,8 @@ pub struct ClientBuilder {
     stack: Option<StackLayer>,
     name: Option<Arc<str>>,
     inner: Option<Change>,
+    each: Option<EachChange>,
+    pub(super) wall: Wall,
 }
 
 impl ClientBuilder {
@@ -74,6 +79,29 @@ impl ClientBuilder {
     /// Changes the settings of the inner client, after those of this crate; more than one change is made in turn.
     ///
     /// Set no `timeout` (it ends long polls and downloads) and no `retry` here: the stack has both.
+    ///
+    /// This is called again for each new inner client, which is made when the machine has slept: see the
+    /// [module](crate::reqwest). Clone what the settings take: certificates, an identity, a resolver.
+    ///
+    /// ```
+    /// # fn build(corporate: reqwest::Proxy) -> Result<(), unwedge::Error> {
+    /// let client = unwedge::reqwest::builder().each_inner(move |inner| inner.proxy(corporate.clone())).build()?;
+    /// # Ok(()) }
+    /// ```
+    pub fn each_inner(
+        mut self,
+        change: impl Fn(::reqwest::ClientBuilder) -> ::reqwest::ClientBuilder + Send + Sync + 'static,
+    ) -> ClientBuilder {
+        self.each = Some(match self.each.take() {
+            None => Arc::new(change),
+            Some(first) => Arc::new(move |inner| change(first(inner))),
+        });
+        self
+    }
+
+    /// The same for settings that can be given once, such as a redirect policy: the change is made after those of
+    /// [`each_inner`](ClientBuilder::each_inner), and the client keeps its inner one for good, with what idle connections
+    /// it has when the machine has slept.
     pub fn inner(
         mut self,
         change: impl FnOnce(::reqwest::ClientBuilder) -> ::reqwest::ClientBuilder + Send + 'static,
@@ -101,51 +129,95 @@ impl ClientBuilder {
                 )));
             }
         };
-        let inner = ClientBuilder { stack: Some(stack.clone()), ..self }.inner_client()?;
-        Ok(reqwest_middleware::ClientBuilder::new(inner).with(Unwedge::from(stack)).build())
+        let (inner, renewed) = ClientBuilder { stack: Some(stack.clone()), ..self }.made()?;
+        let mut client = reqwest_middleware::ClientBuilder::new(inner).with(Unwedge::from(stack));
+        if let Some(renewed) = renewed {
+            client = client.with_init(renewed);
+        }
+        Ok(client.build())
+    }
+
+    /// The inner client as a tower service, to stand under a [`StackLayer`]. It is a new one when the machine has slept,
+    /// which a [`Service`](super::Service) over [`inner_client`](ClientBuilder::inner_client) cannot be.
+    ///
+    /// ```
+    /// use tower_layer::Layer;
+    /// use unwedge::StackLayer;
+    ///
+    /// let stack = StackLayer::default();
+    /// let service = stack.layer(unwedge::reqwest::builder().stack(stack.clone()).service()?);
+    /// # Ok::<(), unwedge::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Kind `Config` where reqwest refuses its settings.
+    pub fn service(self) -> Result<Service, Error> {
+        let (inner, renewed) = self.made()?;
+        Ok(Service { inner, renewed })
     }
 
     /// The inner client alone, for a chain of middlewares of your own or for [`Service`](super::Service).
     ///
     /// # Errors
     /// Kind `Config` where reqwest refuses its settings.
-    #[allow(clippy::disallowed_methods, reason = "the stack around it bounds every call")]
     pub fn inner_client(self) -> Result<::reqwest::Client, Error> {
+        Ok(self.made()?.0)
+    }
+
+    /// The inner client, and how it is made anew where it can be.
+    fn made(self) -> Result<(::reqwest::Client, Option<Renewed>), Error> {
         let connect = match &self.stack {
             Some(stack) => stack.connect_limit(),
             None => Limits::default().resolve()?.connect,
         };
-        let inner = ::reqwest::Client::builder()
-            .user_agent(USER_AGENT)
-            .connect_timeout(connect)
-            .tcp_nodelay(true)
-            .tcp_keepalive(KEEP_ALIVE)
-            .tcp_keepalive_interval(KEEP_ALIVE)
-            .tcp_keepalive_retries(PROBES)
-            .http2_keep_alive_interval(PING_AFTER)
-            .http2_keep_alive_timeout(PING_WITHIN)
-            .http2_keep_alive_while_idle(true)
-            .pool_idle_timeout(IDLE)
-            .pool_max_idle_per_host(IDLE_PER_ORIGIN)
-            .referer(false)
-            .redirect(redirects::policy())
-            .retry(retry::never())
-            .tls_backend_preconfigured(tls_config()?);
-        #[cfg(target_os = "linux")]
-        let inner = inner.tcp_user_timeout(UNACKNOWLEDGED);
-        let inner = match self.inner {
-            Some(change) => change(inner),
-            None => inner,
-        };
-        inner.build().map_err(|error| {
-            let mut cause: &dyn std::error::Error = &error;
-            while let Some(below) = cause.source() {
-                cause = below;
-            }
-            let detail = format!("the inner reqwest client cannot be built: {cause}");
-            Error::config(detail).with_source(error)
-        })
+        let ClientBuilder { inner: once, each, wall, .. } = self;
+        let is_once = once.is_some();
+        let inner = made(connect, each.as_ref(), once)?;
+        let renewed = (!is_once).then(|| Renewed::new(wall, move || made(connect, each.as_ref(), None)));
+        Ok((inner, renewed))
     }
+}
+
+#[allow(clippy::disallowed_methods, reason = "the stack around it bounds every call")]
+fn made(
+    connect: Duration,
+    each: Option<&EachChange>,
+    once: Option<Change>,
+) -> Result<::reqwest::Client, Error> {
+    let inner = ::reqwest::Client::builder()
+        .user_agent(USER_AGENT)
+        .connect_timeout(connect)
+        .tcp_nodelay(true)
+        .tcp_keepalive(KEEP_ALIVE)
+        .tcp_keepalive_interval(KEEP_ALIVE)
+        .tcp_keepalive_retries(PROBES)
+        .http2_keep_alive_interval(PING_AFTER)
+        .http2_keep_alive_timeout(PING_WITHIN)
+        .http2_keep_alive_while_idle(true)
+        .pool_idle_timeout(IDLE)
+        .pool_max_idle_per_host(IDLE_PER_ORIGIN)
+        .referer(false)
+        .redirect(redirects::policy())
+        .retry(retry::never())
+        .tls_backend_preconfigured(tls_config()?);
+    #[cfg(target_os = "linux")]
+    let inner = inner.tcp_user_timeout(UNACKNOWLEDGED);
+    let inner = match each {
+        Some(change) => change(inner),
+        None => inner,
+    };
+    let inner = match once {
+        Some(change) => change(inner),
+        None => inner,
+    };
+    inner.build().map_err(|error| {
+        let mut cause: &dyn std::error::Error = &error;
+        while let Some(below) = cause.source() {
+            cause = below;
+        }
+        let detail = format!("the inner reqwest client cannot be built: {cause}");
+        Error::config(detail).with_source(error)
+    })
 }
 
 impl fmt::Debug for ClientBuilder {
@@ -153,6 +225,7 @@ impl fmt::Debug for ClientBuilder {
         f.debug_struct("ClientBuilder")
             .field("stack", &self.stack)
             .field("name", &self.name)
+            .field("each_inner", &self.each.is_some())
             .field("inner", &self.inner.is_some())
             .finish()
     }

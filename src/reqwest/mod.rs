@@ -46,8 +46,7 @@
 //! fn over_http(service: impl Service<Request<Body>, Response = Response<Body>> + Bounded) {}
 //! fn over_reqwest(client: impl Service<reqwest::Request, Response = reqwest::Response> + Bounded) {}
 //!
-//! let inner = unwedge::reqwest::builder().inner_client()?;
-//! over_http(StackLayer::default().layer(unwedge::reqwest::Service::new(inner)));
+//! over_http(StackLayer::default().layer(unwedge::reqwest::builder().service()?));
 //! over_reqwest(vouch(unwedge::reqwest::client(), "all of its calls go through the stack of unwedge"));
 //! # Ok::<(), unwedge::Error>(())
 //! ```
@@ -69,6 +68,12 @@
 //!   and the failure counts.
 //! - What a server refused on one HTTP/2 connection is repeated where reqwest chooses, on the same one too.
 //! - The size of a response head and the number of 1xx responses have reqwest's caps, which are higher or none.
+//! - After the machine has slept (the wall clock is more than 30 s ahead of the monotonic one, looked at once a second) a
+//!   new inner client takes the place of the old one, with connections of its own. [`builder()`] makes it for calls
+//!   that begin after that by `get()`, `post()`, `request()` and the like of [`client()`] and of what
+//!   [`build`](ClientBuilder::build) and [`service`](ClientBuilder::service) return. It cannot for
+//!   `ClientWithMiddleware::execute`, for settings given by [`inner`](ClientBuilder::inner), which are used up, and for a
+//!   client of your own under [`Unwedge`] or [`Service`]: their idle connections stay in use until they fail.
 //! - Resolving, connecting and the TLS handshake are one phase, `connect`, once they failed, and part of `headers`
 //!   while they last.
 
@@ -78,6 +83,7 @@ mod cause;
 mod convert;
 mod middleware;
 mod redirects;
+mod renewed;
 mod service;
 #[cfg(test)]
 mod tests;

@@ -2,6 +2,7 @@
 
 use super::convert;
 use super::redirects::{Sending, sending};
+use super::renewed::Renewed;
 use crate::error::Error;
 use http::{Request, Response};
 use pin_project::pin_project;
@@ -24,8 +25,7 @@ type Inner = ::reqwest::Client;
 /// use unwedge::{Body, StackLayer};
 ///
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # let client = unwedge::reqwest::builder().inner_client()?;
-/// let mut service = StackLayer::default().layer(unwedge::reqwest::Service::new(client));
+/// let mut service = StackLayer::default().layer(unwedge::reqwest::builder().service()?);
 /// let request = http::Request::get("https://api.example.com/jobs").body(Body::empty())?;
 /// let response = service.call(request).await?;
 /// # Ok(()) }
@@ -35,19 +35,24 @@ type Inner = ::reqwest::Client;
 /// Those of reqwest, classified by their whole chain of causes. Kind `Config` for a URL that reqwest does not take, and
 /// without a tokio runtime.
 #[derive(Clone, Debug)]
-pub struct Service(Inner);
+pub struct Service {
+    pub(super) inner: Inner,
+    /// None for a client of the user's.
+    pub(super) renewed: Option<Renewed>,
+}
 
 impl Service {
     /// This client as a service. It should have a connect timeout, no total timeout and no retries of its own, as
-    /// those of [`ClientBuilder::inner_client`](super::ClientBuilder::inner_client).
+    /// those of [`ClientBuilder::service`](super::ClientBuilder::service), which also leaves its idle connections behind
+    /// when the machine has slept.
     pub fn new(client: ::reqwest::Client) -> Service {
-        Service(client)
+        Service { inner: client, renewed: None }
     }
 }
 
 impl From<::reqwest::Client> for Service {
     fn from(client: ::reqwest::Client) -> Service {
-        Service(client)
+        Service::new(client)
     }
 }
 
@@ -62,9 +67,13 @@ impl<B: Into<::reqwest::Body>> tower_service::Service<Request<B>> for Service {
 
     fn call(&mut self, request: Request<B>) -> Sent {
         let doing = match convert::needs_runtime().and_then(|()| convert::attempt(request)) {
-            Ok(request) => Doing::Pending {
-                pending: sending(request, |request| tower_service::Service::call(&mut self.0, request)),
-            },
+            Ok(request) => {
+                let mut renewed = self.renewed.as_ref().and_then(Renewed::last);
+                let inner = renewed.as_mut().unwrap_or(&mut self.inner);
+                Doing::Pending {
+                    pending: sending(request, |request| tower_service::Service::call(inner, request)),
+                }
+            }
             Err(error) => Doing::Refused { error: Some(error) },
         };
         Sent { doing }

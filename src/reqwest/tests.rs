@@ -1,14 +1,22 @@
-//! What needs a certificate: redirects that leave https.
+//! What needs a certificate: redirects that leave https. What needs a clock of its own: a machine that slept.
 
+use super::ClientBuilder;
+use crate::suspend::Wall;
 use crate::testing::{Peer, Reply};
-use crate::{ErrorKind, tls};
+use crate::{ErrorKind, StackLayer, tls};
+use http::Extensions;
 use hyper_util::rt::TokioIo;
+use reqwest_middleware::{Extension, Middleware, Next};
 use rustls::pki_types::PrivateKeyDer;
 use rustls::{RootCertStore, ServerConfig};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, SystemTime};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
+use tower_layer::Layer;
 use tower_service::Service;
 
 #[tokio::test]
@@ -54,4 +62,135 @@ async fn from_https_to_http_nothing_is_followed() {
 
     let answer = client.get(format!("https://localhost:{port}/here")).send().await.unwrap();
     assert_eq!(answer.text().await.unwrap(), "there", "it is the way down alone that is refused");
+}
+
+const SEC: Duration = Duration::from_secs(1);
+
+/// Settings with a wall clock that can be put ahead of the monotonic one, and how often an inner client was made.
+struct Slept {
+    ahead: Arc<AtomicU32>,
+    made: Arc<AtomicU32>,
+}
+
+impl Slept {
+    fn new() -> (Slept, ClientBuilder) {
+        let slept = Slept { ahead: Arc::default(), made: Arc::default() };
+        let (ahead, made, start) = (Arc::clone(&slept.ahead), Arc::clone(&slept.made), Instant::now());
+        let mut client = super::builder().each_inner(move |inner| {
+            made.fetch_add(1, Ordering::Relaxed);
+            inner.no_proxy()
+        });
+        client.wall = Wall::new(move || {
+            SystemTime::UNIX_EPOCH + 1_000_000 * SEC + start.elapsed() + ahead.load(Ordering::Relaxed) * SEC
+        });
+        (slept, client)
+    }
+
+    /// The machine sleeps for so long, and it is time to look at the clocks. Nothing of a socket is waited for meanwhile.
+    async fn sleeps(&self, seconds: u32) {
+        self.ahead.fetch_add(seconds, Ordering::Relaxed);
+        tokio::time::pause();
+        tokio::time::advance(SEC).await;
+        tokio::time::resume();
+    }
+
+    fn made(&self) -> u32 {
+        self.made.load(Ordering::Relaxed)
+    }
+}
+
+#[derive(Clone)]
+struct Word(&'static str);
+
+/// Counts the attempts that have the words of the client and of the request with them.
+#[derive(Clone, Default)]
+struct Counts(Arc<AtomicU32>);
+
+#[async_trait::async_trait]
+impl Middleware for Counts {
+    async fn handle(
+        &self,
+        request: ::reqwest::Request,
+        extensions: &mut Extensions,
+        next: Next<'_>,
+    ) -> reqwest_middleware::Result<::reqwest::Response> {
+        let said = |word| extensions.get::<Word>().is_some_and(|said| said.0 == word);
+        self.0.fetch_add(u32::from(said("client") || said("request")), Ordering::Relaxed);
+        next.run(request, extensions).await
+    }
+}
+
+#[tokio::test]
+async fn no_idle_connection_is_used_again_after_the_machine_slept_and_no_middleware_is_left_out() {
+    let peer = Peer::new().forever(Reply::ok("ok"));
+    let url = format!("http://{}/", peer.listen().unwrap());
+    let (slept, client) = Slept::new();
+    let counts = Counts::default();
+    let client = reqwest_middleware::ClientBuilder::from_client(client.build().unwrap())
+        .with(counts.clone())
+        .with_init(Extension(Word("client")))
+        .build();
+    let mut calls = 0;
+    // A step of 30 s, a sleep of 31 s, nothing new, and a night.
+    for (seconds, connections) in [(0, 1), (30, 1), (31, 2), (0, 2), (8 * 3600, 3)] {
+        slept.sleeps(seconds).await;
+        let first = client.get(&url).send().await.unwrap();
+        assert_eq!(first.text().await.unwrap(), "ok");
+        let second = client.post(&url).body("x").with_extension(Word("request")).send().await.unwrap();
+        assert_eq!((second.text().await.unwrap(), last_body(&peer)), ("ok".into(), "x".into()));
+        calls += 2;
+        assert_eq!((peer.connections(), u64::from(slept.made())), (connections, connections), "{seconds}");
+        assert_eq!((counts.0.load(Ordering::Relaxed), peer.request_count()), (calls, u64::from(calls)));
+    }
+    assert!(client.get("no url").send().await.unwrap_err().is_builder(), "it says what is wrong with it");
+}
+
+/// What the last request brought.
+fn last_body(peer: &Peer) -> String {
+    let last = peer.requests().pop().unwrap();
+    String::from_utf8(last.body.to_vec()).unwrap()
+}
+
+#[tokio::test]
+async fn a_service_of_the_builder_uses_no_idle_connection_again_after_the_machine_slept() {
+    let peer = Peer::new().forever(Reply::ok("ok"));
+    let url = format!("http://{}/", peer.listen().unwrap());
+    let (slept, client) = Slept::new();
+    let mut service = StackLayer::default().layer(client.service().unwrap());
+    for (seconds, connections) in [(0, 1), (31, 2), (0, 2)] {
+        slept.sleeps(seconds).await;
+        for mut service in [service.clone(), service.clone()] {
+            let request = http::Request::get(&url).body(crate::Body::empty()).unwrap();
+            service.call(request).await.unwrap();
+        }
+        assert_eq!(peer.connections(), connections, "{seconds}");
+    }
+    let request = http::Request::get(&url).body(crate::Body::empty()).unwrap();
+    service.call(request).await.unwrap();
+    assert_eq!(peer.connections(), 2);
+}
+
+#[tokio::test]
+async fn what_cannot_be_made_anew_stays_as_it_is_when_the_machine_slept() {
+    let peer = Peer::new().forever(Reply::ok("ok"));
+    let url = format!("http://{}/", peer.listen().unwrap());
+    // Settings that were used up.
+    let (slept, client) = Slept::new();
+    let client = client.inner(|inner| inner.user_agent("once")).build().unwrap();
+    // Settings that are refused the second time.
+    let (refusing, again) = Slept::new();
+    let made = Arc::clone(&refusing.made);
+    let again = again.each_inner(move |inner| match made.load(Ordering::Relaxed) {
+        1 => inner,
+        _ => inner.user_agent("two\nlines"),
+    });
+    let again = again.build().unwrap();
+    for _ in 0..3 {
+        client.get(&url).send().await.unwrap();
+        again.get(&url).send().await.unwrap();
+        slept.sleeps(3600).await;
+        refusing.sleeps(3600).await;
+    }
+    assert_eq!((peer.connections(), slept.made()), (2, 1));
+    assert!(refusing.made() > 1, "it was tried");
 }

@@ -9,23 +9,37 @@ pub(crate) use elsewhere::*;
 #[cfg(unix)]
 mod unix {
     use crate::telemetry::log_supervise;
-    use sd_notify::{NotifyState, notify};
+    use std::ffi::OsStr;
+    use std::io;
+    use std::os::unix::net::UnixDatagram;
     use std::sync::atomic::{AtomicBool, Ordering};
     use std::time::Duration;
 
+    const READY: &str = "READY=1\n";
+    const ALIVE: &str = "WATCHDOG=1\n";
+    const STOPPING: &str = "STOPPING=1\n";
+
+    /// Ready, which systemd could not be told yet.
+    static DUE: AtomicBool = AtomicBool::new(false);
+
     /// `Type=notify`: the service is up.
     pub(crate) fn ready() {
-        say(NotifyState::Ready);
+        let told = say(READY);
+        DUE.store(!told, Ordering::Relaxed);
     }
 
     pub(crate) fn stopping() {
-        say(NotifyState::Stopping);
+        DUE.store(false, Ordering::Relaxed);
+        say(STOPPING);
     }
 
     /// `WatchdogSec=`: tasks run. Not sent while every worker is blocked, so that systemd restarts what nothing inside
     /// the process can.
     pub(crate) fn alive() {
-        say(NotifyState::Watchdog);
+        if DUE.load(Ordering::Relaxed) {
+            ready();
+        }
+        say(ALIVE);
     }
 
     /// How long systemd waits for the next sign of life.
@@ -33,14 +47,29 @@ mod unix {
         sd_notify::watchdog_enabled().filter(|limit| !limit.is_zero())
     }
 
-    fn say(state: NotifyState<'_>) {
+    /// Whether it need not be said again.
+    fn say(word: &str) -> bool {
         static SAID: AtomicBool = AtomicBool::new(false);
-        // Ok where nobody asks. Said once: it is told again at every look.
-        if let Err(error) = notify(&[state]) {
-            if !SAID.swap(true, Ordering::Relaxed) {
-                log_supervise::systemd(&error);
-            }
+        let Some(socket) = std::env::var_os("NOTIFY_SOCKET") else { return true };
+        let Err(error) = send(&socket, word.as_bytes()) else { return true };
+        // Said once: it is told again at every look.
+        if !SAID.swap(true, Ordering::Relaxed) {
+            log_supervise::systemd(&error);
         }
+        false
+    }
+
+    /// Never waits, not for a reader that has hung either, behind whose full queue `sd_notify::notify` stays for ever.
+    fn send(socket: &OsStr, word: &[u8]) -> io::Result<()> {
+        let own = UnixDatagram::unbound()?;
+        own.set_nonblocking(true)?;
+        #[cfg(target_os = "linux")]
+        if let Some(name) = std::os::unix::ffi::OsStrExt::as_bytes(socket).strip_prefix(b"@") {
+            use std::os::linux::net::SocketAddrExt;
+            let at = std::os::unix::net::SocketAddr::from_abstract_name(name)?;
+            return own.send_to_addr(word, &at).map(drop);
+        }
+        own.send_to(word, socket).map(drop)
     }
 }
 

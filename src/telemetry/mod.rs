@@ -135,10 +135,16 @@ pub(crate) fn too_many_groups((origin, client): Whose<'_>, most: usize) {
 }
 
 /// The machine was suspended, so that idle connections are not trusted any more.
-#[cfg(feature = "client")]
+#[cfg(any(feature = "client", feature = "reqwest"))]
 pub(crate) fn slept(gap: Duration) {
     let slept = human(gap);
     say!(info, %slept, "the machine slept for {slept:#}, leaving its idle connections");
+}
+
+/// The settings of the inner client were good once, and are not any more.
+#[cfg(feature = "reqwest")]
+pub(crate) fn not_renewed(error: &Error) {
+    say!(warn, %error, "no new inner client after the sleep, its idle connections stay in use");
 }
 
 /// An item of a queue that waited too long.

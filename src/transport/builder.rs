@@ -1,6 +1,7 @@
 //! What a transport is made of.
 
 use crate::error::{BoxError, Error};
+use crate::suspend::Wall;
 use crate::transport::Transport;
 use crate::transport::connect::Connector;
 use crate::transport::connect::connector::{self, AnyConnector};
@@ -12,7 +13,6 @@ use crate::transport::connect::tls::Tls;
 use crate::transport::decode::Decoding;
 use crate::transport::network::Network;
 use crate::transport::pool::Pool;
-use crate::transport::suspend::Wall;
 use http::{HeaderValue, Uri};
 use hyper::rt::{Read, Write};
 use hyper_util::client::legacy::connect::Connection;

@@ -6,7 +6,6 @@ pub(crate) mod decode;
 mod incoming;
 pub(crate) mod network;
 mod pool;
-pub(crate) mod suspend;
 
 pub(crate) use builder::TransportBuilder;
 

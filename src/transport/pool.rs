@@ -1,10 +1,10 @@
 //! hyper-util's client with every limit named, and connections that are not used again.
 
 use crate::body::Body;
+use crate::suspend::{Wall, Watch};
 use crate::sync::{Mutex, lock};
 use crate::telemetry;
 use crate::transport::connect::Connector;
-use crate::transport::suspend::{Wall, Watch};
 use http::Request;
 use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
 use hyper_util::client::legacy::{Client, ResponseFuture};

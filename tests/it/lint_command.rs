@@ -362,3 +362,29 @@ async fn this_crate_passes_its_own_lint() {
     assert_eq!(ran.code, Some(0), "{}{}", ran.stdout, ran.stderr);
     assert!(!ran.objects().is_empty(), "its own long polls are listed");
 }
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn findings_are_a_failure_also_where_nobody_reads_or_can_write_what_it_says() {
+    use crate::program::{example, finish};
+    use std::process::Stdio;
+    let top = tree("unread", &[("src/lib.rs", "fn f() { let c = reqwest::Client::new(); }")]);
+    let full = || Stdio::from(fs::File::options().write(true).open("/dev/full").unwrap());
+    let closed = || {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        Stdio::from(writer)
+    };
+    let began = tokio::time::Instant::now();
+    for (what, stdout, stderr) in [
+        ("standard error is full", Stdio::piped(), full()),
+        ("standard error is closed", Stdio::piped(), closed()),
+        ("standard output is full", full(), Stdio::piped()),
+        ("standard output is closed", closed(), Stdio::piped()),
+    ] {
+        let mut lint = example("lint");
+        lint.arg(&top).stdout(stdout).stderr(stderr);
+        let ran = finish(lint.spawn().unwrap(), began).await;
+        assert_eq!(ran.code, Some(1), "{what}: {ran:?}");
+    }
+}

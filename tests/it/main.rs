@@ -74,6 +74,8 @@ mod metrics;
 mod named_clients;
 mod neighbours;
 mod no_evidence;
+#[cfg(target_os = "linux")]
+mod no_threads;
 mod ordinary_days;
 mod outcomes;
 mod package;

@@ -71,20 +71,25 @@ async fn a_hang_up_that_was_ignored_at_the_start_stays_ignored() {
     assert!(last.contains(r#""event":"done","#) && began.elapsed() >= Duration::from_secs(3), "{last}");
 }
 
-/// This test again in a process of its own, which `plays` and ends well. `None` in that process.
+/// A test of this file again in a process of its own, which `plays` and ends well. `None` in that process.
 fn in_its_own_process(name: &str, plays: impl FnOnce()) -> Option<Command> {
+    again(&format!("processes::{name}"), plays)
+}
+
+/// The same for any test.
+pub(crate) fn again(path: &str, plays: impl FnOnce()) -> Option<Command> {
     const WORD: &str = "UNWEDGE_TEST_PLAYS";
     if std::env::var_os(WORD).is_some() {
         plays();
         return None;
     }
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args([&format!("processes::{name}"), "--exact", "--nocapture"]).env(WORD, "1");
+    command.args([path, "--exact", "--nocapture"]).env(WORD, "1");
     command.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     Some(command)
 }
 
-async fn plays_well(mut command: Command) {
+pub(crate) async fn plays_well(mut command: Command) {
     let began = Instant::now();
     let ran = finish(command.spawn().unwrap(), began).await;
     assert_eq!(ran.code, Some(0), "{ran:?}");
@@ -97,7 +102,7 @@ fn to_itself(name: &str) {
     assert!(sent.unwrap().success());
 }
 
-fn runtime() -> tokio::runtime::Runtime {
+pub(crate) fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
 }
 

@@ -266,6 +266,30 @@ mod process {
     }
 
     #[test]
+    fn systemd_that_reads_nothing_holds_up_neither_the_program_nor_its_end_and_hears_later_that_it_is_ready()
+    {
+        let dir = std::env::temp_dir().join(format!("unwedge-hung-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let socket = UnixDatagram::bind(dir.join("socket")).unwrap();
+        let other = UnixDatagram::unbound().unwrap();
+        other.set_nonblocking(true).unwrap();
+        while other.send_to(b"X=1", dir.join("socket")).is_ok() {}
+        let mut relay = Started::new("obeys", Some(&dir.join("socket")));
+        socket.set_read_timeout(Some(CEILING)).unwrap();
+        let mut word = [0; 256];
+        let mut told = false;
+        while !told {
+            let read = socket.recv(&mut word).unwrap();
+            told = word[..read].starts_with(b"READY=1");
+        }
+        while other.send_to(b"X=1", dir.join("socket")).is_ok() {}
+        relay.signal("TERM");
+        assert_eq!(relay.line("[]"), "SIGTERM true []");
+        assert_eq!(relay.code(), Some(0));
+        std::fs::remove_dir_all(&dir).unwrap();
+    }
+
+    #[test]
     fn systemd_is_told_that_it_is_ready_alive_and_about_to_end() {
         let dir = std::env::temp_dir().join(format!("unwedge-notify-{}", std::process::id()));
         std::fs::create_dir_all(&dir).unwrap();

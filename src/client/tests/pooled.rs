@@ -1,7 +1,7 @@
 //! Connections of the pool that are not to be trusted any more.
 
 use super::*;
-use crate::transport::suspend::Wall;
+use crate::suspend::Wall;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::SystemTime;

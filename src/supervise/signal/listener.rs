@@ -48,13 +48,25 @@ pub(super) fn install() -> io::Result<Handle> {
     if !listener.hangup_was_ignored {
         wanted.push(SIGHUP);
     }
-    let mut signals = signal_hook::iterator::Signals::new(wanted)?;
     let heard = Arc::clone(&listener);
+    let (arm, armed) = std::sync::mpsc::sync_channel::<signal_hook::iterator::Signals>(1);
+    // First the thread: where there is none the signals keep their default effect. A handler cannot be taken away again,
+    // and without a thread behind it the program would be deaf.
     std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "whoever starts this sends it or is gone a moment later"
+        )]
+        let Ok(mut signals) = armed.recv() else {
+            return;
+        };
         for signal in signals.forever() {
             heard.hear(signal);
         }
     })?;
+    let signals = signal_hook::iterator::Signals::new(wanted)?;
+    // It takes one, and the thread waits for it.
+    let _ = arm.send(signals);
     *installed = Some(Arc::clone(&listener));
     Ok(listener)
 }

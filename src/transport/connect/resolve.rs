@@ -58,8 +58,12 @@ type Flight = Arc<watch::Sender<Option<Answer>>>;
 #[derive(Clone)]
 pub(crate) struct Resolver(Arc<Desk>);
 
+/// Starts a thread that works at a desk.
+type Start = fn(Arc<Desk>) -> io::Result<()>;
+
 struct Desk {
     look_up: Box<LookUp>,
+    start: Start,
     state: Mutex<State>,
 }
 
@@ -74,7 +78,14 @@ impl Resolver {
     pub(crate) fn new(
         look_up: impl Fn(&str) -> io::Result<Vec<SocketAddr>> + Send + Sync + 'static,
     ) -> Resolver {
-        Resolver(Arc::new(Desk { look_up: Box::new(look_up), state: Mutex::default() }))
+        Resolver::started(look_up, thread)
+    }
+
+    fn started(
+        look_up: impl Fn(&str) -> io::Result<Vec<SocketAddr>> + Send + Sync + 'static,
+        start: Start,
+    ) -> Resolver {
+        Resolver(Arc::new(Desk { look_up: Box::new(look_up), start, state: Mutex::default() }))
     }
 
     /// The one that all clients share.
@@ -101,10 +112,12 @@ impl Resolver {
             }
         }
         if !busy {
-            let desk = Arc::clone(&self.0);
-            let thread = std::thread::Builder::new().name("unwedge-resolver".to_owned());
-            thread.spawn(move || work(&desk)).map_err(|none| failed(none).of_this_machine())?;
-            state.threads += 1;
+            match (self.0.start)(Arc::clone(&self.0)) {
+                Ok(()) => state.threads += 1,
+                // Those that work come to this name as well.
+                Err(_) if state.threads > 0 => {}
+                Err(none) => return Err(failed(none).of_this_machine()),
+            }
         }
         let (flight, answer) = watch::channel(None);
         state.flights.insert(host.into(), Arc::new(flight));
@@ -124,6 +137,11 @@ impl State {
             wanted
         });
     }
+}
+
+fn thread(desk: Arc<Desk>) -> io::Result<()> {
+    let thread = std::thread::Builder::new().name("unwedge-resolver".to_owned());
+    thread.spawn(move || work(&desk)).map(drop)
 }
 
 /// What one thread does until no name waits.
@@ -229,6 +247,7 @@ fn failed(why: impl Into<BoxError>) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     #[test]
     fn addresses_without_a_route_are_left_out_unless_there_is_no_other() {
@@ -240,6 +259,36 @@ mod tests {
         assert_eq!(reachable(vec![six, four], |_| false), [six, four], "no network: its error says so");
         assert_eq!(reachable(vec![six], |_| unreachable!("nothing to choose from")), [six]);
         assert!(reachable(Vec::new(), |_| true).is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_name_for_which_the_machine_gives_no_thread_waits_for_those_that_work() {
+        fn the_first_alone(desk: Arc<Desk>) -> io::Result<()> {
+            static STARTED: AtomicUsize = AtomicUsize::new(0);
+            match STARTED.fetch_add(1, Ordering::Relaxed) {
+                0 => thread(desk),
+                _ => Err(io::ErrorKind::WouldBlock.into()),
+            }
+        }
+        let (open, opened) = std::sync::mpsc::sync_channel::<()>(1);
+        let opened = Mutex::new(opened);
+        let look_up = move |name: &str| {
+            if name == "slow" {
+                let _ = lock(&opened).recv_timeout(std::time::Duration::from_secs(20));
+            }
+            Ok(vec![SocketAddr::from(([192, 0, 2, 1], 0))])
+        };
+        let resolver = Resolver::started(look_up, the_first_alone);
+        let asked = ["slow", "other"].map(|name| resolver.ask(name).unwrap());
+        drop(open);
+        for mut answer in asked {
+            let answered = answer.wait_for(Option::is_some);
+            let found = tokio::time::timeout(std::time::Duration::from_secs(20), answered).await;
+            assert!(found.unwrap().unwrap().as_ref().unwrap().is_ok());
+        }
+        let alone = Resolver::started(|_| Ok(Vec::new()), |_| Err(io::ErrorKind::WouldBlock.into()));
+        let none = alone.ask("any").unwrap_err();
+        assert!(none.is_connect() && none.is_of_this_machine(), "{none}");
     }
 
     #[test]
