@@ -174,7 +174,7 @@ fn every_phase_of_a_call_has_its_place_among_the_failure_modes() {
 /// What no setting reaches stands in a constant of the file that uses it.
 #[test]
 fn the_constants_are_those_of_the_code() {
-    let stack = include_str!("../stack/call/timers.rs");
+    let stack = include_str!("../stack/drain.rs");
     constant(stack, "BYTES: usize = 4096", "bytes read of a response that is thrown away", "4096 bytes");
     constant(stack, "DRAIN: Duration = Duration::from_millis(100)", "time for reading them", "100 ms");
     let limits = include_str!("../stack/call/limits.rs");
@@ -188,7 +188,8 @@ fn the_constants_are_those_of_the_code() {
     constant(shared, "GROUPS: usize = 1024", "groups of an origin", "1024");
     let options = include_str!("../options.rs");
     constant(options, "LONGEST: usize = 64", "name of a group", "64 bytes");
-    assert!(shared.contains("broadcast::channel(256)"));
+    let builder = include_str!("../stack/builder.rs");
+    assert!(builder.contains("broadcast::channel(256)"));
     default_is("changes of breakers kept for a subscriber", 256);
     the_client();
     let redirect = include_str!("../client/redirect/mod.rs");
