@@ -8,9 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::time::Instant;
-use unwedge::config::HealthCheck;
 use unwedge::supervise::Heartbeat;
-use unwedge::{Client, Limits, breaker, retry};
+use unwedge::{Client, Limits, breaker, health, retry};
 
 /// The loop beside the check-ins. Those are checked by their own stack as well, before an attempt is made; this one sees
 /// the server between them.
@@ -24,27 +23,22 @@ pub(crate) struct Health {
 }
 
 impl Health {
-    /// `None` where the settings switch it off.
     pub(crate) fn new(
         server: &str,
-        settings: &HealthCheck,
+        settings: &health::Settings,
         daemon: Daemon,
         opened: Arc<AtomicBool>,
-    ) -> Result<Option<Health>, Stop> {
-        if settings.settings().is_none() {
-            return Ok(None);
-        }
+    ) -> Result<Health, Stop> {
         // One question, one answer: neither repeated nor refused.
         let client = Client::builder()
             .name("health")
-            .limits(Limits::default().total(settings.timeout))
+            .limits(Limits::default().total(settings.get_timeout()))
             .retry(retry::Settings::default().max_retries(0))
             .breaker(breaker::Settings::default().failures(u32::MAX))
             .build()
             .map_err(Stop::usage)?;
-        let path = settings.path.as_deref().unwrap_or("/health");
-        let (url, interval) = (format!("{server}{path}"), settings.interval);
-        Ok(Some(Health { client, url, interval, daemon, opened }))
+        let (url, interval) = (format!("{server}{}", settings.get_path()), settings.get_interval());
+        Ok(Health { client, url, interval, daemon, opened })
     }
 
     pub(crate) fn interval(&self) -> Duration {

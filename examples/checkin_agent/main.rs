@@ -103,7 +103,7 @@ async fn check_in(
     };
     let resilience = &settings.resilience;
     let mut stack = resilience.builder();
-    if let Some(health) = resilience.health_check.settings() {
+    if let Some(health) = resilience.health_check.clone() {
         stack = stack.health(health.accept(|status| status == StatusCode::OK));
     }
     let client = Client::builder().stack(stack.name("check-in")).build().map_err(Stop::usage)?;
@@ -129,11 +129,12 @@ async fn check_in(
         counts: Arc::clone(&counts),
     };
     // A check-in may take all of its time, and is silent meanwhile.
-    let total = resilience.limits.total.unwrap_or(Duration::from_secs(30));
+    let total = resilience.limits.get_total();
     crew.spawn("check-in", options.every, move |heart| agent.clone().run(heart))
         .stale_after(options.every.saturating_mul(2).saturating_add(total).min(LONGEST));
-    if let Some(health) = Health::new(&server, &resilience.health_check, daemon.clone(), opened)? {
-        let silent = health.interval().saturating_mul(2).saturating_add(resilience.health_check.timeout);
+    if let Some(settings) = &resilience.health_check {
+        let health = Health::new(&server, settings, daemon.clone(), opened)?;
+        let silent = health.interval().saturating_mul(2).saturating_add(settings.get_timeout());
         crew.spawn("health", health.interval(), move |heart| health.clone().run(heart))
             .stale_after(silent.min(LONGEST));
     }

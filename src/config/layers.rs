@@ -1,13 +1,13 @@
 //! Layers of settings: file, environment, flags; a later one wins.
 
-use super::locate::{Format, line, line_of};
+use super::read::Reader;
+use super::tree::{Node, Place, Value};
+use super::{toml_file, yaml_file};
 use crate::Error;
-use figment::providers::Env;
-use figment::value::{Dict, Map, Value};
-use figment::{Figment, Metadata, Profile, Provider, error::Kind};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use std::path::{Path, PathBuf};
+use std::collections::BTreeMap;
+use std::path::Path;
 
 /// The most that is read of a file.
 const LONGEST_FILE: u64 = 1 << 20;
@@ -25,19 +25,16 @@ const LONGEST_FILE: u64 = 1 << 20;
 /// let layer = settings.builder().build()?;
 /// # Ok::<(), unwedge::Error>(())
 /// ```
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 #[must_use]
 pub struct Layers {
-    figment: Figment,
-    files: Vec<File>,
-    prefix: String,
+    tree: Node,
 }
 
-#[derive(Clone, Debug)]
-struct File {
-    path: PathBuf,
-    format: Format,
-    text: String,
+impl Default for Layers {
+    fn default() -> Layers {
+        Layers { tree: Node::table(BTreeMap::new()) }
+    }
 }
 
 impl Layers {
@@ -48,38 +45,67 @@ impl Layers {
 
     /// Adds a file, `.toml`, `.yaml` or `.yml`.
     ///
+    /// Both are read alike: a key that stands there twice is an error, a section without content is as if it were not
+    /// there, a byte order mark is skipped. YAML is that of the core schema of 1.2, in one document.
+    ///
     /// # Errors
     /// Kind `Config` for a file that cannot be read, is larger than 1 MiB or of another extension, or breaks the rules
     /// of its format; the message names file and line.
-    pub fn file(mut self, path: impl AsRef<Path>) -> Result<Layers, Error> {
+    pub fn file(self, path: impl AsRef<Path>) -> Result<Layers, Error> {
         let path = path.as_ref();
-        let shown = path.display();
-        let format = match path.extension().and_then(|extension| extension.to_str()) {
-            Some("toml") => Format::Toml,
-            Some("yaml" | "yml") => Format::Yaml,
+        let shown = path.display().to_string();
+        let parse = match path.extension().and_then(|extension| extension.to_str()) {
+            Some("toml") => toml_file::parse,
+            Some("yaml" | "yml") => yaml_file::parse,
             _ => return Err(Error::config(format!("{shown}: a settings file ends in .toml, .yaml or .yml"))),
         };
         let text = read(path).map_err(|error| Error::config(format!("{shown}: {error}")))?;
-        let dict = parse(format, &text).map_err(|(line, what)| {
+        let tree = parse(text.strip_prefix('\u{feff}').unwrap_or(&text), &Place::new(shown.as_str()));
+        let tree = tree.map_err(|(line, what)| {
             let line = line.map_or_else(String::new, |line| format!(":{line}"));
             Error::config(format!("{shown}{line}: {what}"))
         })?;
-        self.files.push(File { path: path.to_owned(), format, text });
-        self.figment = self.figment.merge(Layer { name: format!("file {}", self.files.len() - 1), dict });
-        Ok(self)
+        Ok(self.over(tree))
     }
 
-    /// Adds the variables with this prefix: `UNWEDGE_RETRY__MAX_DELAY` is `retry.max_delay` for `UNWEDGE_`.
+    /// Adds the variables with this prefix: `UNWEDGE_RETRY__MAX_DELAY` is `retry.max_delay` for `UNWEDGE_`. A list is
+    /// written `a, b`. Variables that are no UTF-8 are passed over.
     pub fn env(mut self, prefix: &str) -> Layers {
-        prefix.clone_into(&mut self.prefix);
-        self.figment = self.figment.merge(Env::prefixed(prefix).split("__"));
+        let mut found: Vec<(String, String)> = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .filter(|(name, _)| {
+                name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+            })
+            .filter(|(name, _)| name.len() > prefix.len())
+            .collect();
+        found.sort();
+        for (name, value) in found {
+            let place = Place::new(format!("environment variable {name}"));
+            let key = name[prefix.len()..].to_lowercase();
+            let value = Node::new(Value::Untyped(value), place);
+            self = self.over(value.under(key.rsplit("__")));
+        }
         self
     }
 
-    /// Adds a flag of the command line by its name, the key it sets and its value.
-    pub fn flag(mut self, name: &str, key: &str, value: impl Into<Value>) -> Layers {
-        let dict = figment::util::nest(key, value.into()).into_dict().unwrap_or_default();
-        self.figment = self.figment.merge(Layer { name: format!("flag {name}"), dict });
+    /// Adds a flag of the command line by its name, the key it sets and its value. A text is read as whatever type the
+    /// setting has.
+    ///
+    /// ```
+    /// use unwedge::config::{Layers, Resilience};
+    ///
+    /// let layers = Layers::new().flag("--retries", "retry.max_retries", "7").flag("--budget", "retry.budget.enabled", false);
+    /// let settings: Resilience = layers.load()?;
+    /// assert_eq!((settings.retry.get_max_retries(), settings.retry.get_budget()), (7, None));
+    /// # Ok::<(), unwedge::Error>(())
+    /// ```
+    pub fn flag(self, name: &str, key: &str, value: impl Into<Flag>) -> Layers {
+        let node = Node::new(value.into().0, Place::new(format!("flag {name}")));
+        self.over(node.under(key.rsplit('.')))
+    }
+
+    fn over(mut self, above: Node) -> Layers {
+        self.tree.overlay(above);
         self
     }
 
@@ -89,18 +115,23 @@ impl Layers {
     /// Kind `Config` for an unknown key, a wrong type or a value that is none; the message names where it stands (file
     /// and line, variable or flag) and the key.
     pub fn load<T: DeserializeOwned>(&self) -> Result<T, Error> {
-        self.figment.extract().map_err(|error| {
-            let mut path = error.path.clone();
-            if let Kind::UnknownField(name, _) = &error.kind {
-                if path.last() != Some(name) {
-                    path.push(name.clone());
+        T::deserialize(Reader(&self.tree)).map_err(|fault| {
+            let (mut path, mut message) = (fault.path, fault.message.as_str());
+            // What reads a block with keys of its own puts those first.
+            while let Some((key, rest)) = message.split_once(": ") {
+                let further = path.iter().map(String::as_str).chain(key.split('.'));
+                if !self.tree.follow(further).whole {
+                    break;
                 }
+                path.extend(key.split('.').map(str::to_owned));
+                message = rest;
             }
+            let place = &self.tree.follow(path.iter().map(String::as_str)).node.place;
             let key = path.join(".");
-            match self.origin(&key) {
-                Some(origin) => Error::config(format!("{origin}: {key}: {}", error.kind)),
-                None if key.is_empty() => Error::config(error.kind.to_string()),
-                None => Error::config(format!("{key}: {}", error.kind)),
+            match place {
+                Some(place) => Error::config(format!("{place}: {key}: {message}")),
+                None if key.is_empty() => Error::config(message.to_owned()),
+                None => Error::config(format!("{key}: {message}")),
             }
         })
     }
@@ -127,29 +158,60 @@ impl Layers {
                 }
             }
             _ => {
-                let source = self.origin(&key).unwrap_or_else(|| "default".to_owned());
+                let found = self.tree.follow(key.split('.'));
+                let place = found.node.place.as_ref().filter(|_| found.whole);
+                let source = place.map_or_else(|| "default".to_owned(), ToString::to_string);
                 let value =
                     if value.is_null() { "follows from others".to_owned() } else { value.to_string() };
                 all.push(Effective { key, value, source });
             }
         }
     }
+}
 
-    fn origin(&self, key: &str) -> Option<String> {
-        let name = &self.figment.find_metadata(key)?.name;
-        if let Some(number) = name.strip_prefix("file ") {
-            let file = self.files.get(number.parse::<usize>().ok()?)?;
-            let path: Vec<&str> = key.split('.').collect();
-            let shown = file.path.display();
-            return Some(match line(file.format, &file.text, &path) {
-                Some(line) => format!("{shown}:{line}"),
-                None => shown.to_string(),
-            });
-        }
-        if name.starts_with("flag ") {
-            return Some(name.to_string());
-        }
-        Some(format!("environment variable {}{}", self.prefix, key.to_uppercase().replace('.', "__")))
+/// What a flag sets: a text, a number, yes or no, or a list of them.
+#[derive(Clone, Debug)]
+pub struct Flag(Value);
+
+impl From<&str> for Flag {
+    fn from(text: &str) -> Flag {
+        Flag(Value::Untyped(text.to_owned()))
+    }
+}
+
+impl From<String> for Flag {
+    fn from(text: String) -> Flag {
+        Flag(Value::Untyped(text))
+    }
+}
+
+impl From<bool> for Flag {
+    fn from(yes: bool) -> Flag {
+        Flag(Value::Bool(yes))
+    }
+}
+
+impl From<f64> for Flag {
+    fn from(number: f64) -> Flag {
+        Flag(Value::Float(number))
+    }
+}
+
+macro_rules! integers {
+    ($($type:ty),*) => {
+        $(impl From<$type> for Flag {
+            fn from(number: $type) -> Flag {
+                Flag(Value::Integer(number.into()))
+            }
+        })*
+    };
+}
+
+integers!(i8, i16, i32, i64, u8, u16, u32, u64);
+
+impl<T: Into<Flag>> From<Vec<T>> for Flag {
+    fn from(items: Vec<T>) -> Flag {
+        Flag(Value::List(items.into_iter().map(|item| Node { value: item.into().0, place: None }).collect()))
     }
 }
 
@@ -171,22 +233,6 @@ impl std::fmt::Display for Effective {
     }
 }
 
-#[derive(Clone)]
-struct Layer {
-    name: String,
-    dict: Dict,
-}
-
-impl Provider for Layer {
-    fn metadata(&self) -> Metadata {
-        Metadata::named(self.name.clone())
-    }
-
-    fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
-        Ok(Map::from([(Profile::Default, self.dict.clone())]))
-    }
-}
-
 fn read(path: &Path) -> Result<String, String> {
     use std::io::Read;
     let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
@@ -198,29 +244,13 @@ fn read(path: &Path) -> Result<String, String> {
     String::from_utf8(bytes).map_err(|error| format!("no UTF-8 at byte {}", error.utf8_error().valid_up_to()))
 }
 
-/// What a text holds, or the line and what is wrong with it.
-fn parse(format: Format, text: &str) -> Result<Dict, (Option<usize>, String)> {
-    match format {
-        Format::Toml => toml::from_str(text).map_err(|error| {
-            (error.span().map(|span| line_of(text, span.start)), error.message().to_owned())
-        }),
-        Format::Yaml => serde_norway::from_str::<Option<Dict>>(text)
-            .map(Option::unwrap_or_default)
-            .map_err(|error| (error.location().map(|at| at.line()), error.to_string())),
-    }
-}
-
 /// For the fuzz target: a text that may be no settings at all is read or refused, and what is read is read again from
 /// what is shown of it.
 #[cfg(any(test, fuzzing))]
 pub(crate) fn check(text: &str) {
-    for format in [Format::Toml, Format::Yaml] {
-        let Ok(dict) = parse(format, text) else { continue };
-        let layers = Layers {
-            figment: Figment::from(Layer { name: "file 0".to_owned(), dict }),
-            files: vec![File { path: "fuzzed".into(), format, text: text.to_owned() }],
-            prefix: String::new(),
-        };
+    for parse in [toml_file::parse, yaml_file::parse] {
+        let Ok(tree) = parse(text, &Place::new("fuzzed")) else { continue };
+        let layers = Layers::new().over(tree);
         match layers.load::<super::Resilience>() {
             Ok(settings) => {
                 assert!(layers.effective(&settings).is_ok());

@@ -1,15 +1,17 @@
-//! Settings as people write them: one type per part of the stack, read from a file, the environment and flags.
+//! Settings as people write them, read from a file, the environment and flags: for a stack under the keys of
+//! [`Resilience`], for everything else under those of its type.
 
+mod keys;
 mod layers;
-mod locate;
-mod period;
+mod read;
 mod resilience;
-mod retry;
 #[cfg(test)]
 mod tests;
+mod toml_file;
+mod tree;
+mod yaml_file;
 
 #[cfg(any(test, fuzzing))]
 pub(crate) use layers::check;
-pub use layers::{Effective, Layers};
-pub use resilience::{CircuitBreaker, HealthCheck, Limits, MinProgress, Resilience};
-pub use retry::{Budget, Jitter, Retry};
+pub use layers::{Effective, Flag, Layers};
+pub use resilience::Resilience;

@@ -1,11 +1,9 @@
 //! The settings of a stack, key for key.
 
-use super::{Retry, period};
-use crate::retry::Backoff;
+use super::keys::{self, Keys};
 use crate::stack::StackBuilder;
-use crate::{StackLayer, breaker, health, retry};
+use crate::{Limits, StackLayer, breaker, health, retry};
 use serde::{Deserialize, Serialize};
-use std::time::Duration;
 
 /// The settings of a stack as they stand in a file. What is absent has the default of the crate.
 ///
@@ -18,123 +16,36 @@ use std::time::Duration;
 /// ```
 ///
 /// It goes as a field into the settings of an application, or is read by itself; see [`Layers`](super::Layers). Unknown
-/// keys are errors.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+/// keys are errors. A section holds the settings of that part, under the keys that such files have:
+///
+/// | key | setting |
+/// | --- | --- |
+/// | `limits.*` | the setter of [`Limits`] of that name; `min_progress: { bytes, per }` |
+/// | `retry.max_retries`, `wait_when_refused`, `retry_after_cap`, `remember` | the setter of [`retry::Settings`] of that name |
+/// | `retry.initial_delay`, `max_delay`, `backoff_multiplier`, `jitter` | base, cap, multiplier and jitter of its [`backoff`](retry::Settings::backoff) |
+/// | `retry.budget.enabled`, `tokens`, `retry_cost`, `refund` | its [`budget`](retry::Settings::budget) |
+/// | `circuit_breaker.failure_threshold` | [`failures`](breaker::Settings::failures) |
+/// | `circuit_breaker.timeout`, `max_timeout`, `backoff_multiplier`, `jitter` | base, cap, multiplier and jitter of [`open`](breaker::Settings::open) |
+/// | `circuit_breaker.half_open_max_calls`, `close_after` | [`half_open`](breaker::Settings::half_open) |
+/// | `circuit_breaker.ratio.*`, `lease`, `hang_after`, `overdue_after`, `disabled` | the setter of [`breaker::Settings`] of that name |
+/// | `health_check.enabled`, `path`, `interval`, `timeout`, `mode` | whether there is one (where it has a path), and [`health::Settings`]; enabled without a path it asks `/health` |
+///
+/// A jitter is a name (`none`, `full`, `equal`, `decorrelated`) or a share from 0 to 1.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Resilience {
     /// How long a call and its parts may take.
     pub limits: Limits,
     /// How calls are repeated.
-    pub retry: Retry,
+    #[serde(with = "repeated")]
+    pub retry: retry::Settings,
     /// When an origin is left alone.
-    pub circuit_breaker: CircuitBreaker,
-    /// How an origin is asked for its health.
-    pub health_check: HealthCheck,
-}
-
-/// See [`crate::Limits`]; what is absent follows from what is there.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-#[non_exhaustive]
-pub struct Limits {
-    /// The whole call.
-    #[serde(with = "period::maybe")]
-    pub total: Option<Duration>,
-    /// One attempt.
-    #[serde(with = "period::maybe")]
-    pub attempt: Option<Duration>,
-    /// Making a connection.
-    #[serde(with = "period::maybe")]
-    pub connect: Option<Duration>,
-    /// Silence within a body.
-    #[serde(with = "period::maybe")]
-    pub idle: Option<Duration>,
-    /// A body too big to collect.
-    #[serde(with = "period::maybe")]
-    pub stream: Option<Duration>,
-    /// A long poll that names no hold.
-    #[serde(with = "period::maybe")]
-    pub long_poll: Option<Duration>,
-    /// The largest body that belongs to its attempt, in bytes.
-    pub collect: Option<u64>,
-    /// The least that a body must deliver. Default off.
-    pub min_progress: Option<MinProgress>,
-}
-
-/// See [`crate::Limits::min_progress`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[non_exhaustive]
-pub struct MinProgress {
-    /// So many bytes,
-    pub bytes: u64,
-    /// in every such span.
-    #[serde(with = "period")]
-    pub per: Duration,
-}
-
-/// See [`breaker::Settings`](crate::breaker::Settings).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-#[non_exhaustive]
-pub struct CircuitBreaker {
-    /// Opens after this many failures in a row, or more where failures are usual. Default 5.
-    pub failure_threshold: u32,
-    /// How long it stays open at first. Default 1 s.
-    #[serde(with = "period")]
-    pub timeout: Duration,
-    /// How long it stays open at most, growing by half up to it. Default 15 s, or the timeout if that is longer; equal to
-    /// the timeout keeps it constant.
-    #[serde(with = "period::maybe")]
-    pub max_timeout: Option<Duration>,
-    /// The share by which that is longer or shorter at random. Default 0.1; 0 for none.
-    pub jitter: f64,
-    /// How many calls try a half-open circuit at once, after the first has succeeded. Default 3.
-    pub half_open_max_calls: u32,
-    /// How many of them have to succeed. Default 1.
-    pub close_after: u32,
-}
-
-/// See [`health::Settings`](crate::health::Settings).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-#[non_exhaustive]
-pub struct HealthCheck {
-    /// Whether there is one. Default: where a path is given.
-    pub enabled: Option<bool>,
-    /// What is asked. Default `/health`.
-    pub path: Option<String>,
-    /// How long an answer is believed. Default 30 s.
-    #[serde(with = "period")]
-    pub interval: Duration,
-    /// How long it may take. Default 5 s.
-    #[serde(with = "period")]
-    pub timeout: Duration,
-}
-
-impl Default for CircuitBreaker {
-    fn default() -> CircuitBreaker {
-        CircuitBreaker {
-            failure_threshold: 5,
-            timeout: Duration::from_secs(1),
-            max_timeout: None,
-            jitter: 0.1,
-            half_open_max_calls: 3,
-            close_after: 1,
-        }
-    }
-}
-
-impl Default for HealthCheck {
-    fn default() -> HealthCheck {
-        HealthCheck {
-            enabled: None,
-            path: None,
-            interval: Duration::from_secs(30),
-            timeout: Duration::from_secs(5),
-        }
-    }
+    #[serde(with = "left_alone")]
+    pub circuit_breaker: breaker::Settings,
+    /// How an origin is asked for its health, where it is.
+    #[serde(with = "asked")]
+    pub health_check: Option<health::Settings>,
 }
 
 impl Resilience {
@@ -146,69 +57,109 @@ impl Resilience {
     /// # Ok::<(), unwedge::Error>(())
     /// ```
     pub fn builder(&self) -> StackBuilder {
-        let mut builder = StackLayer::builder()
-            .limits(self.limits.settings())
-            .retry(self.retry.settings())
-            .breaker(self.circuit_breaker.settings());
-        if let Some(health) = self.health_check.settings() {
-            builder = builder.health(health);
+        let Resilience { limits, retry, circuit_breaker, health_check } = self.clone();
+        let builder = StackLayer::builder().limits(limits).retry(retry).breaker(circuit_breaker);
+        match health_check {
+            Some(check) => builder.health(check),
+            None => builder,
         }
-        builder
     }
 }
 
-impl Limits {
-    /// As the stack takes them.
-    pub fn settings(&self) -> crate::Limits {
-        let mut limits = crate::Limits::default();
-        if let Some(total) = self.total {
-            limits = limits.total(total);
-        }
-        if let Some(attempt) = self.attempt {
-            limits = limits.attempt(attempt);
-        }
-        if let Some(connect) = self.connect {
-            limits = limits.connect(connect);
-        }
-        if let Some(idle) = self.idle {
-            limits = limits.idle(idle);
-        }
-        if let Some(stream) = self.stream {
-            limits = limits.stream(stream);
-        }
-        if let Some(long_poll) = self.long_poll {
-            limits = limits.long_poll(long_poll);
-        }
-        if let Some(collect) = self.collect {
-            limits = limits.collect(collect);
-        }
-        if let Some(MinProgress { bytes, per }) = self.min_progress {
-            limits = limits.min_progress(bytes, per);
-        }
-        limits
+const RETRY: Keys = &[
+    ("initial_delay", &["backoff", "base"]),
+    ("max_delay", &["backoff", "cap"]),
+    ("backoff_multiplier", &["backoff", "multiplier"]),
+    ("jitter", &["backoff", "jitter"]),
+    ("max_retries", &["max_retries"]),
+    ("wait_when_refused", &["wait_when_refused"]),
+    ("retry_after_cap", &["retry_after_cap"]),
+    ("remember", &["remember"]),
+    ("budget", &["budget"]),
+];
+
+const CIRCUIT_BREAKER: Keys = &[
+    ("failure_threshold", &["failures"]),
+    ("timeout", &["open", "base"]),
+    ("max_timeout", &["open", "cap"]),
+    ("backoff_multiplier", &["open", "multiplier"]),
+    ("jitter", &["open", "jitter"]),
+    ("half_open_max_calls", &["half_open", "max_calls"]),
+    ("close_after", &["half_open", "close_after"]),
+    ("ratio", &["ratio"]),
+    ("lease", &["lease"]),
+    ("hang_after", &["hang_after"]),
+    ("overdue_after", &["overdue_after"]),
+    ("disabled", &["disabled"]),
+];
+
+const HEALTH_CHECK: Keys = &[
+    ("enabled", &["enabled"]),
+    ("path", &["path"]),
+    ("interval", &["interval"]),
+    ("timeout", &["timeout"]),
+    ("mode", &["mode"]),
+];
+
+mod repeated {
+    use super::{RETRY, keys, retry::Settings};
+    use serde::{Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(settings: &Settings, block: S) -> Result<S::Ok, S::Error> {
+        keys::write(settings, RETRY, block)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(block: D) -> Result<Settings, D::Error> {
+        keys::read(block, RETRY)
     }
 }
 
-impl CircuitBreaker {
-    /// As the stack takes them.
-    pub fn settings(&self) -> breaker::Settings {
-        let cap = self.max_timeout.unwrap_or_else(|| self.timeout.max(Duration::from_secs(15)));
-        let jitter =
-            if self.jitter == 0.0 { retry::Jitter::None } else { retry::Jitter::Proportional(self.jitter) };
-        breaker::Settings::default()
-            .failures(self.failure_threshold)
-            .open(Backoff::exponential(self.timeout).multiplier(1.5).cap(cap).jitter(jitter))
-            .half_open(self.half_open_max_calls, self.close_after)
+mod left_alone {
+    use super::{CIRCUIT_BREAKER, breaker::Settings, keys};
+    use serde::{Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(settings: &Settings, block: S) -> Result<S::Ok, S::Error> {
+        keys::write(settings, CIRCUIT_BREAKER, block)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(block: D) -> Result<Settings, D::Error> {
+        keys::read(block, CIRCUIT_BREAKER)
     }
 }
 
-impl HealthCheck {
-    /// As the stack takes them; `None` where there is no check.
-    pub fn settings(&self) -> Option<health::Settings> {
-        if !self.enabled.unwrap_or(self.path.is_some()) {
-            return None;
+/// A check that may be switched off, in a format that has no word for nothing.
+mod asked {
+    use super::{HEALTH_CHECK, health::Settings, keys};
+    use crate::config::read::Reader;
+    use crate::config::tree::{Node, Value};
+    use serde::de::Error as _;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[derive(Serialize)]
+    struct Check<'a> {
+        enabled: bool,
+        #[serde(flatten)]
+        settings: Option<&'a Settings>,
+    }
+
+    pub(super) fn serialize<S: Serializer>(check: &Option<Settings>, block: S) -> Result<S::Ok, S::Error> {
+        Check { enabled: check.is_some(), settings: check.as_ref() }.serialize(block)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(block: D) -> Result<Option<Settings>, D::Error> {
+        let mut block = keys::renamed(Node::deserialize(block)?, HEALTH_CHECK).map_err(D::Error::custom)?;
+        let mut enabled = None;
+        if let Value::Table(entries) = &mut block.value {
+            entries.retain(|_, node| !matches!(node.value, Value::Null));
+            if let Some(node) = entries.remove("enabled") {
+                let read = bool::deserialize(Reader(&node));
+                enabled = Some(read.map_err(|fault| D::Error::custom(fault.beneath("enabled")))?);
+            }
+            enabled = enabled.or(Some(entries.contains_key("path")));
+            let usual = || Node { value: Value::Text("/health".to_owned()), place: None };
+            entries.entry("path".to_owned()).or_insert_with(usual);
         }
-        let path = self.path.as_deref().unwrap_or("/health");
-        Some(health::Settings::new(path).interval(self.interval).timeout(self.timeout))
+        let settings = Settings::deserialize(Reader(&block)).map_err(D::Error::custom)?;
+        Ok(enabled.unwrap_or_default().then_some(settings))
     }
 }

@@ -1,3 +1,5 @@
+mod files;
+
 use super::*;
 use crate::ErrorKind;
 use std::time::Duration;
@@ -47,23 +49,22 @@ fn the_block_of_the_checkin_agent_is_read_key_for_key_inside_its_own_settings() 
     let Resilience { retry, circuit_breaker, health_check, limits } =
         Layers::new().file(&file.0).unwrap().load::<Agent>().unwrap().resilience;
     let seconds = Duration::from_secs;
-    assert_eq!(
-        (retry.initial_delay, retry.max_delay, retry.max_retries),
-        (seconds(5), Some(seconds(300)), 10)
-    );
-    assert_eq!((circuit_breaker.timeout, circuit_breaker.failure_threshold), (seconds(30), 5));
-    assert_eq!(health_check.settings().map(|health| health.path), Some("/health".into()));
-    assert_eq!(limits, Limits::default());
+    let waits = retry.get_backoff();
+    assert_eq!((waits.get_base(), waits.get_cap(), retry.get_max_retries()), (seconds(5), seconds(300), 10));
+    let open = circuit_breaker.get_open();
+    assert_eq!((open.get_base(), circuit_breaker.get_failures()), (seconds(30), 5));
+    assert_eq!(health_check.unwrap().get_path(), "/health");
+    assert_eq!(limits, crate::Limits::default());
 }
 
 #[test]
 fn absent_keys_are_the_defaults_of_the_crate() {
-    let all = Resilience::default();
-    assert_eq!(all.circuit_breaker.settings(), crate::breaker::Settings::default());
-    assert_eq!(all.limits.settings(), crate::Limits::default());
-    let (ours, theirs) = (all.retry.settings(), crate::retry::Settings::default());
+    let all: Resilience = Layers::new().load().unwrap();
+    assert_eq!(all.circuit_breaker, crate::breaker::Settings::default());
+    assert_eq!(all.limits, crate::Limits::default());
+    let (ours, theirs) = (&all.retry, crate::retry::Settings::default());
     assert_eq!(format!("{ours:?}"), format!("{theirs:?}"));
-    assert!(all.health_check.settings().is_none());
+    assert!(all.health_check.is_none());
     all.builder().build().unwrap();
 }
 
@@ -75,8 +76,8 @@ fn every_setting_of_a_stack_has_its_key() {
     let layers = Layers::new().file(&file.0).unwrap();
     let settings: Resilience = layers.load().unwrap();
     let ten = Duration::from_secs(10);
-    assert_eq!(settings.limits.settings(), crate::Limits::default().min_progress(1024, ten));
-    let retry = settings.retry.settings();
+    assert_eq!(settings.limits, crate::Limits::default().min_progress(1024, ten));
+    let retry = &settings.retry;
     let jitter = crate::retry::Jitter::Proportional(0.25);
     assert_eq!(retry.backoff, crate::retry::Backoff::default().jitter(jitter));
     assert_eq!(retry.get_retry_after_cap(), Duration::from_secs(300));
@@ -88,11 +89,11 @@ fn every_setting_of_a_stack_has_its_key() {
         assert!(shown.contains(&line), "{line} is not among {shown:#?}");
     }
     let off: Resilience = Layers::new().flag("-b", "retry.budget.enabled", false).load().unwrap();
-    assert_eq!(off.retry.settings().budget, None);
+    assert_eq!(off.retry.budget, None);
     let off: Resilience = Layers::new().flag("-r", "retry.remember", "off").load().unwrap();
-    assert_eq!(off.retry.settings().remember, crate::retry::Remember::Off);
+    assert_eq!(off.retry.remember, crate::retry::Remember::Off);
     let flag: Resilience = Layers::new().flag("-j", "retry.jitter", "0.5").load().unwrap();
-    assert_eq!(flag.retry.jitter, Jitter::Proportional(0.5));
+    assert_eq!(flag.retry.backoff.get_jitter(), crate::retry::Jitter::Proportional(0.5));
 }
 
 #[test]
@@ -100,7 +101,7 @@ fn a_later_layer_wins_and_each_value_says_where_it_came_from() {
     let file = File::new("layers.toml", "[retry]\nmax_retries = 7\nmax_delay = \"1m\"\n");
     let layers = Layers::new().file(&file.0).unwrap().flag("--max-delay", "retry.max_delay", "2m");
     let settings: Resilience = layers.load().unwrap();
-    assert_eq!((settings.retry.max_retries, settings.retry.max_delay), (7, Some(Duration::from_secs(120))));
+    assert_eq!((settings.retry.max_retries, settings.retry.backoff.get_cap()), (7, Duration::from_secs(120)));
     let shown: Vec<String> = layers.effective(&settings).unwrap().iter().map(ToString::to_string).collect();
     for line in [
         format!("retry.max_retries = 7 ({}:2)", file.0.display()),
@@ -167,7 +168,7 @@ fn an_empty_file_changes_nothing() {
     for name in ["empty.toml", "empty.yaml"] {
         let file = File::new(name, "");
         let settings: Resilience = Layers::new().file(&file.0).unwrap().load().unwrap();
-        assert_eq!(settings, Resilience::default());
+        assert_eq!(format!("{settings:?}"), format!("{:?}", Resilience::default()));
     }
 }
 
@@ -193,7 +194,7 @@ fn variables_win_over_the_file_and_a_wrong_one_is_named() {
     let file = File::new("variables.toml", "[retry]\nmax_retries = 7\nmax_delay = \"1m\"\n");
     let layers = Layers::new().file(&file.0).unwrap().env("UNWEDGE_GOOD_");
     let settings: Resilience = layers.clone().flag("-m", "retry.max_delay", "4m").load().unwrap();
-    assert_eq!((settings.retry.max_retries, settings.retry.max_delay), (9, Some(Duration::from_secs(240))));
+    assert_eq!((settings.retry.max_retries, settings.retry.backoff.get_cap()), (9, Duration::from_secs(240)));
     let shown = layers.effective(&layers.load::<Resilience>().unwrap()).unwrap();
     let delay = shown.iter().find(|value| value.key == "retry.max_delay").unwrap();
     assert_eq!(delay.source, "environment variable UNWEDGE_GOOD_RETRY__MAX_DELAY");
@@ -203,5 +204,76 @@ fn variables_win_over_the_file_and_a_wrong_one_is_named() {
     ] {
         let error = Layers::new().env(prefix).load::<Resilience>().unwrap_err().to_string();
         assert!(error.starts_with(message), "{error}");
+    }
+}
+
+fn loaded(name: &str, text: &str) -> Resilience {
+    let file = File::new(name, text);
+    Layers::new().file(&file.0).unwrap().load().unwrap()
+}
+
+#[test]
+fn settings_of_any_type_are_read_from_every_layer_with_the_place_of_what_is_wrong() {
+    #[derive(Debug, serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Agent {
+        retry: crate::retry::Settings,
+        names: Vec<String>,
+        share: f32,
+        mode: crate::health::Mode,
+        jobs: Option<i8>,
+    }
+    let file = File::new(
+        "agent.toml",
+        "share = 0.5\nmode = \"background\"\nnames = [\"a\"]\n[retry.backoff]\nbase = \"5s\"\n",
+    );
+    let layers =
+        Layers::new().file(&file.0).unwrap().flag("--names", "names", "b, c").flag("--jobs", "jobs", "-5");
+    let agent: Agent = layers.load().unwrap();
+    assert_eq!((agent.names, agent.share, agent.jobs), (vec!["b".to_owned(), "c".to_owned()], 0.5, Some(-5)));
+    assert_eq!(agent.mode, crate::health::Mode::Background);
+    assert_eq!(agent.retry.backoff.get_base(), Duration::from_secs(5));
+    let at = file.0.display();
+    for (key, value, message) in [
+        ("retry.backoff.base", "5", "flag -x: retry.backoff.base: duration \"5\" has no unit".to_owned()),
+        ("jobs", "300", "flag -x: jobs: invalid value: integer `300`, expected i8".to_owned()),
+        ("retry.backoff.bas", "5s", "flag -x: retry.backoff.bas: unknown field `bas`".to_owned()),
+        ("retry.max_retries.x", "5", "flag -x: retry.max_retries: ".to_owned()),
+        ("mode", "sometimes", "flag -x: mode: unknown variant `sometimes`".to_owned()),
+    ] {
+        let error = layers.clone().flag("-x", key, value).load::<Agent>().unwrap_err().to_string();
+        assert!(error.starts_with(&message), "{error}");
+    }
+    let error = layers.flag("-x", "names", vec![1u8]).load::<Agent>().unwrap_err().to_string();
+    assert!(error.starts_with("flag -x: names: invalid type: integer `1`"), "{error} {at}");
+}
+
+#[test]
+fn the_keys_of_the_block_are_all_there_is_to_say_about_a_stack() {
+    let text = "circuit_breaker: { ratio: { min_calls: 4 }, lease: 40s, hang_after: 2s, overdue_after: 5s, disabled: true,
+  backoff_multiplier: 3, jitter: full }\nhealth_check: { path: /up, mode: after_failure, enabled: false }\n";
+    let settings = loaded("all.yaml", text);
+    let breaker = &settings.circuit_breaker;
+    assert_eq!((breaker.get_lease(), breaker.get_disabled()), (Some(Duration::from_secs(40)), true));
+    assert_eq!((breaker.get_open().get_multiplier(), breaker.get_ratio().unwrap().get_min_calls()), (3.0, 4));
+    assert!(settings.health_check.is_none());
+    let json = serde_json::to_value(&settings).unwrap();
+    assert_eq!(
+        (&json["circuit_breaker"]["timeout"], &json["health_check"]["enabled"]),
+        (&"1s".into(), &false.into())
+    );
+    let again: Resilience = serde_json::from_value(json).unwrap();
+    assert_eq!(format!("{again:?}"), format!("{settings:?}"));
+    for (text, words) in [
+        (
+            r#"{ "retry": { "max_delya": "5s" } }"#,
+            "max_delya: unknown field `max_delya`, expected one of `initial_delay`",
+        ),
+        (r#"{ "retry": { "max_delay": 5 } }"#, "max_delay: invalid type: integer `5`, expected a duration"),
+        (r#"{ "circuit_breaker": { "half_open_max_calls": "x" } }"#, "half_open_max_calls: invalid type"),
+        (r#"{ "health_check": { "enabled": 1 } }"#, "enabled: invalid type: integer `1`, expected a boolean"),
+    ] {
+        let error = serde_json::from_str::<Resilience>(text).unwrap_err().to_string();
+        assert!(error.contains(words), "{error}");
     }
 }

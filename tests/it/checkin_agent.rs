@@ -268,17 +268,19 @@ async fn its_own_settings_are_those_of_the_incident() {
     let layers = Layers::new().file("examples/checkin_agent/agent.yaml").unwrap();
     let Resilience { limits, retry, circuit_breaker, health_check, .. } =
         layers.load::<Settings>().unwrap().resilience;
-    assert_eq!(limits.total, Some(1800 * SECOND));
-    assert_eq!((retry.initial_delay, retry.max_delay), (5 * SECOND, Some(300 * SECOND)));
+    assert_eq!(limits.get_total(), 1800 * SECOND);
+    let waits = retry.get_backoff();
+    assert_eq!((waits.get_base(), waits.get_cap()), (5 * SECOND, 300 * SECOND));
     assert_eq!(
-        (retry.max_retries, retry.backoff_multiplier, retry.wait_when_refused),
+        (retry.get_max_retries(), waits.get_multiplier(), retry.get_wait_when_refused()),
         (10, 2.0, Duration::from_secs(1800))
     );
-    let breaker = circuit_breaker;
-    assert_eq!((breaker.failure_threshold, breaker.half_open_max_calls, breaker.close_after), (5, 3, 1));
-    assert_eq!((breaker.timeout, breaker.max_timeout), (30 * SECOND, Some(30 * SECOND)));
-    assert_eq!((health_check.enabled, health_check.interval), (Some(true), 30 * SECOND));
-    assert_eq!(health_check.timeout, 5 * SECOND);
+    let open = circuit_breaker.get_open();
+    assert_eq!((circuit_breaker.get_failures(), circuit_breaker.get_half_open()), (5, (3, 1)));
+    assert_eq!((open.get_base(), open.get_cap()), (30 * SECOND, 30 * SECOND));
+    let check = health_check.unwrap();
+    assert_eq!((check.get_path(), check.get_interval()), ("/health", 30 * SECOND));
+    assert_eq!(check.get_timeout(), 5 * SECOND);
 
     let ran = run("checkin_agent", &["--json", "--for", "1s"]).await;
     assert_eq!(ran.code, Some(0), "{ran:?}");

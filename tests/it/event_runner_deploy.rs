@@ -4,6 +4,7 @@ use crate::event_runner::{events, get, runner};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use unwedge::config::Layers;
 
 const PREFIX: &str = "kubernetes_mcp_runner_";
 
@@ -44,8 +45,15 @@ fn deploy(name: &str) -> String {
     file(&format!("examples/event_runner/deploy/{name}"))
 }
 
+/// One document, as settings are read.
 fn yaml(text: &str) -> Value {
-    serde_norway::from_str(text).expect("YAML")
+    // Tests run side by side.
+    let own = format!("unwedge-deploy-{}-{:?}.yaml", std::process::id(), std::thread::current().id());
+    let path = std::env::temp_dir().join(own);
+    std::fs::write(&path, text).expect("a file can be written");
+    let read = Layers::new().file(&path).and_then(|layers| layers.load());
+    let _ = std::fs::remove_file(path);
+    read.unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// Every name in a text that looks like one of a metric.
