@@ -120,7 +120,7 @@ assert_eq!(settings.get_backoff().get_base().as_secs(), 5);
 //! | `metrics` | counts and durations through the `metrics` facade |
 //! | `reqwest` | the same stack as a middleware of reqwest, ready reqwest clients, and reqwest as a tower service |
 //! | `admin` | probes, JSON, metrics and a status page over HTTP; brings `supervise` |
-//! | `serde` | `Serialize` and `Deserialize` for settings |
+//! | `serde` | `Serialize` and `Deserialize` for settings, `Serialize` for what is shown of circuits, calls and subsystems |
 //! | `sse` | `sse`: event streams that connect again by themselves, over any of these clients |
 //! | `supervise` | supervision of the loops above the calls: restarts, liveness, a watchdog, an orderly end, queues, child processes |
 //! | `testing` | scripted servers that stall, break and lie, in memory and on real sockets, for your own tests |

@@ -41,6 +41,13 @@ enum Name {
     Owned(Arc<str>),
 }
 
+#[cfg(feature = "serde")]
+impl serde::Serialize for Group {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
 impl Group {
     /// How long a name may be, in bytes.
     pub const LONGEST: usize = 64;

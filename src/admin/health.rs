@@ -1,38 +1,9 @@
 //! Whether the program is alive, and whether it is ready.
 
+use super::expect::Lack;
 use super::state::{State, origin};
 use crate::breaker::Phase;
-use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::Duration;
-
-#[derive(Debug)]
-pub(super) struct Expected {
-    pub(super) names: Vec<String>,
-    pub(super) stale_after: Duration,
-}
-
-pub(super) struct Check {
-    pub(super) name: String,
-    pub(super) ask: Box<dyn Fn() -> Result<(), String> + Send + Sync>,
-}
-
-/// Something for which the program is not ready.
-pub(super) struct Lack {
-    /// `crew`, `subsystem`, `breaker` or `check`.
-    pub(super) kind: &'static str,
-    pub(super) name: String,
-    pub(super) reason: String,
-}
-
-impl fmt::Display for Lack {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.name.as_str() {
-            "" => write!(f, "{}: {}", self.kind, self.reason),
-            name => write!(f, "{} {name}: {}", self.kind, self.reason),
-        }
-    }
-}
 
 impl State {
     /// The names of those that have to be healthy and are not.

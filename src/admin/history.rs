@@ -1,6 +1,8 @@
 //! What happened in the last hour, as far as it is worth a look.
 
-use super::page::{brief, circuit};
+#[cfg(feature = "metrics")]
+use super::scrape::Scrape;
+use super::text::{brief, circuit};
 use crate::breaker::{Phase, Transition};
 use crate::supervise::{Event, Outcome};
 use crate::sync::{Mutex, lock};
@@ -151,7 +153,7 @@ impl Keeper {
     }
 
     /// Starts what was not started yet. Does nothing outside of a runtime.
-    pub(super) fn start(&self, #[cfg(feature = "metrics")] scrape: Option<&super::Scrape>) {
+    pub(super) fn start(&self, #[cfg(feature = "metrics")] scrape: Option<&Scrape>) {
         if Handle::try_current().is_err() {
             return;
         }

@@ -54,16 +54,19 @@
 
 mod command;
 mod connection;
+mod expect;
 mod health;
 mod history;
 mod json;
 mod page;
+mod rendered;
 mod reply;
 mod routes;
 #[cfg(feature = "metrics")]
 mod scrape;
 mod serve;
 mod state;
+mod text;
 
 #[cfg(feature = "metrics")]
 pub use scrape::{Scrape, prometheus, prometheus_builder};
@@ -73,38 +76,25 @@ pub use state::Circuits;
 use crate::Error;
 use crate::duration::check;
 use crate::inflight::InFlight;
-use crate::supervise::{Event, Liveness, Readiness, Supervisor};
-use health::{Check, Expected};
-use state::State;
+use crate::supervise::Supervisor;
+use expect::{Check, Expected};
+use state::{Parts, State};
 use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::broadcast;
 
 /// A token that is shorter can be guessed.
 const TOKEN: usize = 16;
 
 /// What is shown, and where. See the [module](self).
 #[must_use = "nothing is shown before router() or serve()"]
-pub struct Admin {
-    liveness: Liveness,
-    readiness: Readiness,
-    events: broadcast::Receiver<Event>,
-    circuits: Vec<Circuits>,
-    calls: Vec<InFlight>,
-    checks: Vec<Check>,
-    closed: Vec<String>,
-    expected: Option<Expected>,
-    token: Option<String>,
-    #[cfg(feature = "metrics")]
-    scrape: Option<Scrape>,
-}
+pub struct Admin(Parts);
 
 impl Admin {
     /// Shows this crew. Call it before the crew runs: the timeline of the page begins here.
     pub fn new(crew: &Supervisor) -> Admin {
-        Admin {
+        Admin(Parts {
             liveness: crew.liveness(),
             readiness: crew.readiness(),
             events: crew.events(),
@@ -116,19 +106,19 @@ impl Admin {
             token: None,
             #[cfg(feature = "metrics")]
             scrape: None,
-        }
+        })
     }
 
     /// Shows these circuit breakers too: those of a stack, or a [`Breaker`](crate::breaker::Breaker) of its own. May be
     /// called for each.
     pub fn breakers(mut self, circuits: impl Into<Circuits>) -> Admin {
-        self.circuits.push(circuits.into());
+        self.0.circuits.push(circuits.into());
         self
     }
 
     /// Shows the calls in flight of this stack too. May be called for each.
     pub fn calls(mut self, calls: InFlight) -> Admin {
-        self.calls.push(calls);
+        self.0.calls.push(calls);
         self
     }
 
@@ -141,14 +131,14 @@ impl Admin {
         names: impl IntoIterator<Item = N>,
         stale_after: Duration,
     ) -> Admin {
-        self.expected = Some(Expected { names: names.into_iter().map(Into::into).collect(), stale_after });
+        self.0.expected = Some(Expected { names: names.into_iter().map(Into::into).collect(), stale_after });
         self
     }
 
     /// Not ready unless the circuit of this origin, or the breaker of this name, is closed. An origin that was never
     /// called has no breaker yet, and counts as closed. Default: open circuits do not make a program unready.
     pub fn ready_when_closed(mut self, origin: impl Into<String>) -> Admin {
-        self.closed.push(origin.into());
+        self.0.closed.push(origin.into());
         self
     }
 
@@ -161,7 +151,7 @@ impl Admin {
         name: impl Into<String>,
         check: impl Fn() -> Result<(), String> + Send + Sync + 'static,
     ) -> Admin {
-        self.checks.push(Check { name: name.into(), ask: Box::new(check) });
+        self.0.checks.push(Check { name: name.into(), ask: Box::new(check) });
         self
     }
 
@@ -178,14 +168,14 @@ impl Admin {
     /// A token that is shorter than 16 bytes is an error of [`router`](Admin::router).
     pub fn commands(mut self, token: impl Into<String>) -> Admin {
         // Read from a file it ends in a line break, which no header can.
-        self.token = Some(token.into().trim().to_owned());
+        self.0.token = Some(token.into().trim().to_owned());
         self
     }
 
     /// What `/metrics` answers: the handle that [`prometheus`] returned, or one of your own.
     #[cfg(feature = "metrics")]
     pub fn metrics(mut self, scrape: impl Into<Scrape>) -> Admin {
-        self.scrape = Some(scrape.into());
+        self.0.scrape = Some(scrape.into());
         self
     }
 
@@ -229,14 +219,14 @@ impl Admin {
     }
 
     fn state(self) -> Result<Arc<State>, Error> {
-        if let Some(expected) = &self.expected {
+        if let Some(expected) = &self.0.expected {
             if expected.names.is_empty() {
                 return Err(Error::config("the list of expected subsystems is empty: name at least one"));
             }
             check("the stale threshold of the expected subsystems", expected.stale_after)?;
         }
         let mut names = HashSet::new();
-        for check in &self.checks {
+        for check in &self.0.checks {
             if check.name.trim().is_empty() {
                 return Err(Error::config("the name of a readiness check is blank: it is what /readyz says"));
             }
@@ -244,21 +234,21 @@ impl Admin {
                 return Err(Error::config(format!("there are two readiness checks {:?}", check.name)));
             }
         }
-        if let Some(token) = self.token.as_ref().filter(|token| token.len() < TOKEN) {
+        if let Some(token) = self.0.token.as_ref().filter(|token| token.len() < TOKEN) {
             return Err(Error::config(format!(
                 "the token for commands has {} bytes: it needs {TOKEN}, or it can be guessed",
                 token.len()
             )));
         }
-        Ok(State::new(self))
+        Ok(State::new(self.0))
     }
 }
 
 impl fmt::Debug for Admin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Admin")
-            .field("expected", &self.expected)
-            .field("commands", &self.token.is_some())
+            .field("expected", &self.0.expected)
+            .field("commands", &self.0.token.is_some())
             .finish_non_exhaustive()
     }
 }

@@ -4,10 +4,14 @@ use axum::body::Body;
 use axum::response::Response;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderValue, StatusCode};
-use serde_json::Value;
+use serde::Serialize;
 
-pub(super) fn json(status: StatusCode, body: &Value) -> Response {
-    with(status, "application/json", format!("{body}\n"))
+/// Its keys in the order of the alphabet.
+pub(super) fn json(status: StatusCode, body: &impl Serialize) -> Response {
+    match serde_json::to_value(body) {
+        Ok(body) => with(status, "application/json", format!("{body}\n")),
+        Err(error) => line(StatusCode::INTERNAL_SERVER_ERROR, &format!("this cannot be shown: {error}")),
+    }
 }
 
 /// A line for whoever typed the URL.

@@ -1,9 +1,10 @@
 //! Which path is answered by whom.
 
 use super::command::command;
+use super::json::{Breakers, Calls, Health, Liveness, Readiness};
 use super::page::{live, page};
+use super::reply;
 use super::state::State;
-use super::{json, reply};
 use crate::sync::Arc;
 use axum::Router;
 use axum::extract::{RawQuery, Request, State as Shared};
@@ -11,9 +12,20 @@ use axum::middleware::{Next, from_fn};
 use axum::response::Response;
 use axum::routing::{MethodRouter, get, post};
 use http::StatusCode;
-use http::header::HOST;
-use serde_json::json;
+use http::header::{AUTHORIZATION, HOST};
+use serde::Serialize;
+use std::any::Any;
+use std::convert::Infallible;
 use std::net::IpAddr;
+use std::time::Duration;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::limit::RequestBodyLimitLayer;
+use tower_http::sensitive_headers::SetSensitiveRequestHeadersLayer;
+use tower_http::timeout::TimeoutLayer;
+
+/// An origin is a line.
+const COMMAND_BYTES: usize = 4096;
+const COMMAND_TIME: Duration = Duration::from_secs(5);
 
 pub(super) fn all(state: Arc<State>) -> Router {
     Router::new()
@@ -21,13 +33,27 @@ pub(super) fn all(state: Arc<State>) -> Router {
         .route("/admin/events", get(live))
         .route(
             "/admin/liveness",
-            asks(|state| json::liveness(&state.subsystems(), state.liveness.watchdog_lag())),
+            asks(|state| Liveness { subsystems: state.subsystems(), lag: state.liveness.watchdog_lag() }),
         )
-        .route("/admin/breakers", asks(|state| json::breakers(&state.breakers())))
-        .route("/admin/calls", asks(|state| json::calls(&state.in_flight())))
-        .route("/admin/breakers/{command}", post(command))
+        .route("/admin/breakers", asks(|state| Breakers { breakers: state.breakers() }))
+        .route("/admin/calls", asks(|state| Calls::new(state.in_flight())))
+        .route("/admin/breakers/{command}", commands())
         .with_state(Arc::clone(&state))
+        .layer(CatchPanicLayer::custom(panicked))
         .merge(probes(state))
+}
+
+/// The body is at most a line, and comes soon; the token is shown by nothing that prints a request.
+fn commands() -> MethodRouter<Arc<State>> {
+    post(command)
+        .layer::<_, Infallible>(RequestBodyLimitLayer::new(COMMAND_BYTES))
+        .layer::<_, Infallible>(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, COMMAND_TIME))
+        .layer(SetSensitiveRequestHeadersLayer::new([AUTHORIZATION]))
+}
+
+/// What asks the program for figures may be the program's own code. The panic itself is in the log.
+fn panicked(_: Box<dyn Any + Send>) -> Response {
+    reply::line(StatusCode::INTERNAL_SERVER_ERROR, "what answers this panicked: see the log")
 }
 
 pub(super) fn probes(state: Arc<State>) -> Router {
@@ -36,6 +62,7 @@ pub(super) fn probes(state: Arc<State>) -> Router {
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
         .with_state(state)
+        .layer(CatchPanicLayer::custom(panicked))
 }
 
 /// As a server of its own, that listens on this address.
@@ -67,7 +94,7 @@ fn is_address(host: &str) -> bool {
     name.eq_ignore_ascii_case("localhost") || bare.parse::<IpAddr>().is_ok()
 }
 
-fn asks(answer: fn(&State) -> serde_json::Value) -> MethodRouter<Arc<State>> {
+fn asks<T: Serialize + 'static>(answer: fn(&State) -> T) -> MethodRouter<Arc<State>> {
     get(move |Shared(state): Shared<Arc<State>>| async move {
         state.keep();
         reply::json(StatusCode::OK, &answer(&state))
@@ -81,14 +108,9 @@ async fn healthz(Shared(state): Shared<Arc<State>>, RawQuery(query): RawQuery) -
         Some(query) if is_strict(&query) => state.stale(),
         _ => Vec::new(),
     };
-    match (ends, stale.is_empty()) {
-        (false, true) => reply::json(StatusCode::OK, &json!({ "status": status })),
-        (true, true) => reply::json(StatusCode::SERVICE_UNAVAILABLE, &json!({ "status": status })),
-        (false, false) => reply::json(StatusCode::SERVICE_UNAVAILABLE, &json!({ "stale": stale })),
-        (true, false) => {
-            reply::json(StatusCode::SERVICE_UNAVAILABLE, &json!({ "stale": stale, "status": status }))
-        }
-    }
+    let code = if ends || !stale.is_empty() { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
+    let status = (ends || stale.is_empty()).then_some(status);
+    reply::json(code, &Health { stale, status })
 }
 
 /// `strict`, `strict=` and anything but no.
@@ -100,7 +122,7 @@ fn is_strict(query: &str) -> bool {
 async fn readyz(Shared(state): Shared<Arc<State>>) -> Response {
     let lacks = state.lacks();
     let status = if lacks.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    reply::json(status, &json::readiness(&lacks))
+    reply::json(status, &Readiness::new(lacks))
 }
 
 #[cfg(feature = "metrics")]

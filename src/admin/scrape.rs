@@ -9,7 +9,6 @@ use http::StatusCode;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use std::fmt;
 use std::future::Future;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval};
@@ -74,17 +73,11 @@ impl Scrape {
     }
 
     pub(super) fn answer(&self, calls: &[InFlight]) -> Response {
-        let rendered = catch_unwind(AssertUnwindSafe(|| {
-            calls.iter().for_each(InFlight::publish);
-            if let Some(before) = &self.before {
-                before();
-            }
-            self.handle.render()
-        }));
-        match rendered {
-            Ok(text) => reply::with(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", text),
-            Err(_) => reply::line(StatusCode::INTERNAL_SERVER_ERROR, "the scrape panicked: see the log"),
+        calls.iter().for_each(InFlight::publish);
+        if let Some(before) = &self.before {
+            before();
         }
+        reply::with(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", self.handle.render())
     }
 
     /// Keeps the recorder small.

@@ -1,14 +1,15 @@
 //! What all endpoints share.
 
-use super::Admin;
-use super::health::{Check, Expected};
+use super::expect::{Check, Expected};
 use super::history::{History, Keeper};
-use super::page::Page;
+use super::rendered::Rendered;
+#[cfg(feature = "metrics")]
+use super::scrape::Scrape;
 use crate::breaker::{Breaker, Snapshot, Transition};
 use crate::inflight::{Call, InFlight};
 use crate::options::Group;
 use crate::stack::Breakers;
-use crate::supervise::{Liveness, Readiness, State as Doing, Subsystem, Verdict};
+use crate::supervise::{Event, Liveness, Readiness, State as Doing, Subsystem, Verdict};
 use http::Uri;
 use std::cmp::Reverse;
 use std::fmt;
@@ -81,6 +82,21 @@ pub(super) fn origin(url: &str) -> Option<String> {
     Some(crate::Origin::of(&uri).ok()?.to_string())
 }
 
+/// What is to be shown, before anything is.
+pub(super) struct Parts {
+    pub(super) liveness: Liveness,
+    pub(super) readiness: Readiness,
+    pub(super) events: broadcast::Receiver<Event>,
+    pub(super) circuits: Vec<Circuits>,
+    pub(super) calls: Vec<InFlight>,
+    pub(super) checks: Vec<Check>,
+    pub(super) closed: Vec<String>,
+    pub(super) expected: Option<Expected>,
+    pub(super) token: Option<String>,
+    #[cfg(feature = "metrics")]
+    pub(super) scrape: Option<Scrape>,
+}
+
 pub(crate) struct State {
     pub(super) liveness: Liveness,
     pub(super) readiness: Readiness,
@@ -91,30 +107,30 @@ pub(crate) struct State {
     pub(super) expected: Option<Expected>,
     pub(super) token: Option<String>,
     #[cfg(feature = "metrics")]
-    pub(super) scrape: Option<super::Scrape>,
+    pub(super) scrape: Option<Scrape>,
     pub(super) history: Arc<History>,
-    pub(super) page: Page,
+    pub(super) page: Rendered,
     keeper: Keeper,
 }
 
 impl State {
-    pub(super) fn new(admin: Admin) -> Arc<State> {
-        let transitions = admin.circuits.iter().map(Circuits::subscribe).collect();
+    pub(super) fn new(parts: Parts) -> Arc<State> {
+        let transitions = parts.circuits.iter().map(Circuits::subscribe).collect();
         let history = Arc::new(History::default());
         let state = State {
-            keeper: Keeper::new(&history, admin.events, transitions),
+            keeper: Keeper::new(&history, parts.events, transitions),
             history,
-            page: Page::default(),
-            liveness: admin.liveness,
-            readiness: admin.readiness,
-            circuits: admin.circuits,
-            calls: admin.calls,
-            checks: admin.checks,
-            closed: admin.closed,
-            expected: admin.expected,
-            token: admin.token,
+            page: Rendered::default(),
+            liveness: parts.liveness,
+            readiness: parts.readiness,
+            circuits: parts.circuits,
+            calls: parts.calls,
+            checks: parts.checks,
+            closed: parts.closed,
+            expected: parts.expected,
+            token: parts.token,
             #[cfg(feature = "metrics")]
-            scrape: admin.scrape,
+            scrape: parts.scrape,
         };
         state.keep();
         Arc::new(state)

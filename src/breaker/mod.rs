@@ -74,6 +74,7 @@ use std::time::Duration;
 
 /// What a breaker does with the next call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Phase {
     /// Admits all calls and judges their results.
@@ -109,6 +110,7 @@ impl fmt::Display for Phase {
 
 /// Why a breaker changed its phase.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Reason {
     /// That many failures in a row.
@@ -168,6 +170,7 @@ impl fmt::Display for Reason {
 
 /// One change of phase, as [`Breaker::subscribe`] delivers it.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Transition {
     /// The origin, or the name that the breaker was made with.
@@ -186,13 +189,22 @@ pub struct Transition {
     /// at the same moment.
     pub generation: u64,
     /// When the circuit opened: how long it will stay so.
+    #[cfg_attr(
+        feature = "serde",
+        serde(rename = "wait_seconds", serialize_with = "crate::duration::written::maybe_seconds")
+    )]
     pub wait: Option<Duration>,
     /// When the circuit closed: how long it had not been, that is the time to recovery.
+    #[cfg_attr(
+        feature = "serde",
+        serde(rename = "opened_for_seconds", serialize_with = "crate::duration::written::maybe_seconds")
+    )]
     pub opened_for: Option<Duration>,
 }
 
 /// A breaker at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Snapshot {
     /// The origin, or the name that the breaker was made with.
@@ -204,10 +216,22 @@ pub struct Snapshot {
     /// What happens to the next call.
     pub phase: Phase,
     /// How long it has been in this phase.
+    #[cfg_attr(
+        feature = "serde",
+        serde(rename = "in_phase_seconds", serialize_with = "crate::duration::written::seconds")
+    )]
     pub in_phase_for: Duration,
     /// Since when the circuit has not been closed.
+    #[cfg_attr(
+        feature = "serde",
+        serde(rename = "opened_for_seconds", serialize_with = "crate::duration::written::maybe_seconds")
+    )]
     pub opened_for: Option<Duration>,
     /// How long a call would be told to wait; `None` where it would be admitted.
+    #[cfg_attr(
+        feature = "serde",
+        serde(rename = "retry_in_seconds", serialize_with = "crate::duration::written::maybe_seconds")
+    )]
     pub retry_in: Option<Duration>,
     /// Failures since the last success, hangs and overdue calls included; those of one event are one.
     pub consecutive_failures: u32,
@@ -230,5 +254,9 @@ pub struct Snapshot {
     /// [`Remember`](crate::retry::Remember).
     pub gates: usize,
     /// When the first of them opens.
+    #[cfg_attr(
+        feature = "serde",
+        serde(rename = "gate_opens_in_seconds", serialize_with = "crate::duration::written::maybe_seconds")
+    )]
     pub gate_opens_in: Option<Duration>,
 }

@@ -195,6 +195,7 @@ impl fmt::Debug for Command {
 
 /// How a child process came to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Outcome {
     /// By itself, with status 0.

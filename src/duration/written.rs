@@ -56,3 +56,13 @@ pub(crate) mod maybe {
         Ok(Option::<Written>::deserialize(it)?.map(|written| written.0))
     }
 }
+
+/// What is shown of a duration to programs: seconds, to the millisecond.
+pub(crate) fn seconds<S: Serializer>(it: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(it.as_millis() as f64 / 1000.0)
+}
+
+/// The same of one that may be absent.
+pub(crate) fn maybe_seconds<S: Serializer>(it: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+    it.map(|it| it.as_millis() as f64 / 1000.0).serialize(serializer)
+}

@@ -66,6 +66,7 @@ impl ErrorKind {
 
 /// Where in its life a call is, or was when it failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 #[repr(u8)]
 pub enum Phase {

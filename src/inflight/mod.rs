@@ -41,25 +41,39 @@ pub struct InFlight(pub(crate) Arc<Table>);
 
 /// One call in flight, as seen by an operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Call {
     /// The client that makes it: its name, or its number.
     pub client: Arc<str>,
     /// The method of the request.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "method"))]
     pub method: http::Method,
     /// The URL without credentials and query, or with its label in place of the path.
     pub url: String,
     /// What it is waiting for.
     pub phase: Phase,
     /// For how long it has been in this phase.
+    #[cfg_attr(
+        feature = "serde",
+        serde(rename = "in_phase_seconds", serialize_with = "crate::duration::written::seconds")
+    )]
     pub in_phase: Duration,
     /// The attempt under way, from 1.
     pub attempt: u32,
     /// How many attempts there may be.
     pub attempts_allowed: u32,
     /// Since the call began.
+    #[cfg_attr(
+        feature = "serde",
+        serde(rename = "age_seconds", serialize_with = "crate::duration::written::seconds")
+    )]
     pub age: Duration,
     /// Until its deadline; `None` for a long poll outside of any scope, and under a layer that has no deadline.
+    #[cfg_attr(
+        feature = "serde",
+        serde(rename = "deadline_in_seconds", serialize_with = "crate::duration::written::maybe_seconds")
+    )]
     pub deadline_in: Option<Duration>,
     /// The reason of a long poll.
     pub long_poll: Option<String>,
@@ -67,6 +81,11 @@ pub struct Call {
     pub unbounded: bool,
     /// The supervised subsystem whose task made the call.
     pub subsystem: Option<String>,
+}
+
+#[cfg(feature = "serde")]
+fn method<S: serde::Serializer>(method: &http::Method, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(method.as_str())
 }
 
 impl fmt::Display for Call {

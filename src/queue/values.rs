@@ -41,6 +41,7 @@ pub struct Swept<K, V> {
 
 /// More would expire than the valve lets pass.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Alarm {
     /// How many expired in the last window or would now.
@@ -52,8 +53,16 @@ pub struct Alarm {
     /// How many are held back. They keep their place and are not served.
     pub held: u64,
     /// For how long the valve has been holding. After a whole window it gives way.
+    #[cfg_attr(
+        feature = "serde",
+        serde(rename = "held_seconds", serialize_with = "crate::duration::written::seconds")
+    )]
     pub held_for: Duration,
     /// The window.
+    #[cfg_attr(
+        feature = "serde",
+        serde(rename = "window_seconds", serialize_with = "crate::duration::written::seconds")
+    )]
     pub window: Duration,
 }
 
@@ -70,6 +79,7 @@ impl Display for Alarm {
 
 /// Why an item was not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Why {
     /// The queue is full.
@@ -108,6 +118,7 @@ impl<K: Display + fmt::Debug, V: fmt::Debug> std::error::Error for Refused<K, V>
 /// What became of everything that was ever pushed. At every moment
 /// `pushed = served + expired + refused + dropped + drained + waiting`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Counts {
     /// Offered to the queue.

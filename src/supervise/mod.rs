@@ -53,6 +53,8 @@ mod report;
 mod restart;
 mod run;
 mod settings;
+#[cfg(feature = "serde")]
+pub(crate) mod shown;
 mod signal;
 mod snapshot;
 mod state;

@@ -1,5 +1,7 @@
 //! What happens to a crew: events as they happen, and what is to be said at the end.
 
+#[cfg(feature = "serde")]
+use crate::duration::written;
 use crate::supervise::policy::Reason;
 use crate::sync::Arc;
 use std::time::Duration;
@@ -7,6 +9,7 @@ use tokio::sync::broadcast;
 
 /// Something that happened to a supervised subsystem.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(tag = "event", rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Event {
     /// A loop or a sweep panicked.
@@ -23,6 +26,7 @@ pub enum Event {
         /// How it ended.
         reason: Reason,
         /// When it is started again.
+        #[cfg_attr(feature = "serde", serde(rename = "in_seconds", serialize_with = "written::seconds"))]
         wait: Duration,
         /// How often it was started again, this time included.
         restarts: u64,
@@ -32,6 +36,7 @@ pub enum Event {
         /// The subsystem.
         name: Arc<str>,
         /// Since it went down.
+        #[cfg_attr(feature = "serde", serde(rename = "after_seconds", serialize_with = "written::seconds"))]
         after: Duration,
     },
     /// A subsystem that is to show signs of life shows none. Told once, until it recovers.
@@ -39,6 +44,7 @@ pub enum Event {
         /// The subsystem.
         name: Arc<str>,
         /// For how long; since it was started, where it was never seen.
+        #[cfg_attr(feature = "serde", serde(rename = "silent_seconds", serialize_with = "written::seconds"))]
         silent_for: Duration,
         /// Its oldest call in flight.
         waits_for: Option<String>,
@@ -66,6 +72,7 @@ pub enum Event {
         /// The phase it was in, if it names its phases.
         phase: Option<&'static str>,
         /// How long it took.
+        #[cfg_attr(feature = "serde", serde(rename = "took_seconds", serialize_with = "written::seconds"))]
         took: Duration,
     },
     /// Ticks of a patrol that passed during a sweep, and are not made up for.
@@ -84,6 +91,7 @@ pub enum Event {
 
 /// How a sweep ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Outcome {
     /// It did what it had to.
@@ -131,6 +139,7 @@ impl Recorder {
 
 /// How a crew came to its end.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Report {
     /// What ended it; `None` where every subsystem had ended by itself.
@@ -142,6 +151,7 @@ pub struct Report {
     /// How many subsystems had not ended yet when the signal came.
     pub running: usize,
     /// From the signal to the end.
+    #[cfg_attr(feature = "serde", serde(rename = "took_seconds", serialize_with = "written::seconds"))]
     pub took: Duration,
     /// How often subsystems were started again, in all.
     pub restarts: u64,

@@ -52,6 +52,17 @@ impl Verdict {
         self != Verdict::Fresh
     }
 
+    /// The stable name for programs: `fresh`, `never_seen`, `silent`, `not_progressing`, `overslept`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Verdict::Fresh => "fresh",
+            Verdict::NeverSeen => "never_seen",
+            Verdict::Silent(_) => "silent",
+            Verdict::NotProgressing(_) => "not_progressing",
+            Verdict::Overslept(_) => "overslept",
+        }
+    }
+
     /// For how long it has been in this state, where that is known.
     pub fn since(self) -> Option<Duration> {
         match self {

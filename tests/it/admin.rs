@@ -324,3 +324,52 @@ fn a_router_needs_no_runtime_before_the_first_request_and_merges_into_another() 
         assert_eq!(status(&app, "/healthz").await, 200);
     });
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_shown_is_written_by_serde_as_the_endpoints_write_it() {
+    let peer = Peer::new().forever(Reply::hang());
+    let client = client(&peer).name("jobs").build().unwrap();
+    let breaker = Breaker::new("agent runs", Settings::default()).unwrap();
+    for _ in 0..5 {
+        breaker.acquire().unwrap().failure();
+    }
+    let mut crew = Supervisor::new();
+    crew.spawn("relay", MINUTE, |heart| async move {
+        let _parked = heart.parked("no job yet");
+        pending::<()>().await;
+    });
+    let (liveness, calls) = (crew.liveness(), client.in_flight());
+    let admin = Admin::new(&crew).breakers(breaker.clone()).calls(calls.clone());
+    let router = admin.router().unwrap();
+    let _running = run(crew, 10 * MINUTE);
+    let request = client.get("http://api.example/jobs");
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async move { request.send().await.map(drop) });
+    settle().await;
+    advance(SECOND / 4).await;
+
+    assert_eq!(json_of(&router, "/admin/breakers").await["breakers"], json!([breaker.snapshot()]));
+    let shown = json_of(&router, "/admin/calls").await;
+    assert_eq!((&shown["total"], &shown["calls"]), (&json!(1), &json!(calls.snapshot())));
+    assert_eq!(shown["calls"][0]["age_seconds"], 0.25);
+    let shown = json_of(&router, "/admin/liveness").await;
+    assert_eq!(shown["subsystems"], json!(liveness.snapshot()));
+    assert_eq!(shown["subsystems"][0]["reason"], "no job yet");
+}
+
+#[test]
+fn what_has_a_stable_name_is_written_by_it() {
+    use unwedge::{Phase, breaker, child, supervise};
+    macro_rules! named {
+        ($($value:expr),* $(,)?) => {
+            $(assert_eq!(serde_json::to_value($value).unwrap(), $value.as_str());)*
+        };
+    }
+    named!(Phase::HealthCheck, Phase::BackOff, Phase::Tls, Phase::Body);
+    named!(breaker::Phase::HalfOpen, breaker::Phase::ForcedOpen, breaker::Phase::Closed);
+    named!(supervise::Reason::Stale, supervise::Outcome::Timeout, child::Outcome::TimedOut);
+    let stopped = supervise::Event::Stopped { name: "relay".into() };
+    assert_eq!(serde_json::to_value(stopped).unwrap(), json!({ "event": "stopped", "name": "relay" }));
+    let counts = unwedge::queue::Counts::default();
+    assert_eq!(serde_json::to_value(counts).unwrap()["waiting"], 0);
+}

@@ -1,9 +1,6 @@
 //! Pieces of markup. Whatever comes from outside goes through [`Text`].
 
-use crate::options::Group;
-use std::borrow::Cow;
 use std::fmt::{self, Display, Formatter, Write};
-use std::time::{Duration, SystemTime};
 
 /// Text that cannot be read as markup, inside of an element or of a quoted attribute, and stays on its line.
 pub(super) struct Text<'a>(pub(super) &'a str);
@@ -28,32 +25,6 @@ impl Display for Text<'_> {
         }
         Ok(())
     }
-}
-
-/// An origin, with its group where it has one.
-fn named<'a>(origin: &'a str, group: Option<&Group>) -> Cow<'a, str> {
-    match group {
-        None => Cow::Borrowed(origin),
-        Some(group) => Cow::Owned(format!("{origin} \u{b7} {group}")),
-    }
-}
-
-/// The same, and the client whose circuit it is.
-pub(in crate::admin) fn circuit(origin: &str, group: Option<&Group>, client: Option<&str>) -> String {
-    match client {
-        None => named(origin, group).into_owned(),
-        Some(client) => format!("{} (client {client})", named(origin, group)),
-    }
-}
-
-/// A part of a second where there is no whole one: what changes faster cannot be read.
-pub(in crate::admin) fn brief(duration: Duration) -> String {
-    format!("{:#}", crate::duration::brief(duration))
-}
-
-/// `12:04:59`, in UTC.
-pub(super) fn clock(at: SystemTime) -> String {
-    crate::admin::json::rfc3339(at).and_then(|at| Some(at.get(11..19)?.to_owned())).unwrap_or_default()
 }
 
 /// A word in a box. The tone colours it, and never says anything that the word does not.
@@ -114,12 +85,5 @@ mod tests {
             assert!(bar.contains(&format!("class=\"fill\" width=\"{width}\"")), "{part}: {bar}");
         }
         assert!(!bar("ok", Some(f64::NAN), "").contains("svg"));
-    }
-
-    #[test]
-    fn times_are_short() {
-        assert_eq!(brief(Duration::from_micros(61_234_567)), "1 m 1 s");
-        assert_eq!(brief(Duration::from_micros(120_567)), "120 ms");
-        assert_eq!(clock(SystemTime::UNIX_EPOCH + Duration::from_secs(3661)), "01:01:01");
     }
 }

@@ -1,9 +1,9 @@
 //! What changed, every second, to each page that is open.
 
-use super::sections::{IDS, Sections};
-use super::time;
-use crate::admin::reply;
+use super::sections::{IDS, current};
+use crate::admin::rendered::Sections;
 use crate::admin::state::State;
+use crate::admin::{reply, text};
 use crate::sync::Arc;
 use axum::body::Body;
 use axum::extract::State as Shared;
@@ -51,17 +51,17 @@ impl http_body::Body for Events {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         ready!(self.ticks.poll_tick(cx));
-        let now = self.state.page.sections(&self.state);
-        let mut text = if self.sent.is_none() { "retry: 1000\n".to_owned() } else { String::new() };
+        let now = current(&self.state);
+        let mut news = if self.sent.is_none() { "retry: 1000\n".to_owned() } else { String::new() };
         for (at, (id, part)) in IDS.iter().zip(&now).enumerate() {
             let same = self.sent.as_ref().is_some_and(|sent| sent[at] == *part);
             if !same {
                 // A part has no line breaks: see `Text`.
-                let _ = write!(text, "event: {id}\ndata: {part}\n\n");
+                let _ = write!(news, "event: {id}\ndata: {part}\n\n");
             }
         }
-        let _ = write!(text, "event: beat\ndata: {}\n\n", time());
+        let _ = write!(news, "event: beat\ndata: {}\n\n", text::now());
         self.sent = Some(now);
-        Poll::Ready(Some(Ok(Frame::data(text.into()))))
+        Poll::Ready(Some(Ok(Frame::data(news.into()))))
     }
 }

@@ -5,21 +5,16 @@ mod live;
 mod sections;
 mod timeline;
 
-pub(super) use html::{brief, circuit};
 pub(super) use live::live;
-use sections::{IDS, Sections};
+use sections::IDS;
 
-use super::reply;
 use super::state::State;
-use crate::sync::{Arc, Mutex, lock};
+use super::{reply, text};
+use crate::sync::Arc;
 use axum::extract::State as Shared;
 use axum::response::Response;
-use html::clock;
 use http::header::{CONTENT_SECURITY_POLICY, REFERRER_POLICY};
 use http::{HeaderValue, StatusCode};
-use std::time::{Duration, SystemTime};
-use tokio::sync::Semaphore;
-use tokio::time::Instant;
 
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
@@ -27,46 +22,9 @@ const SCRIPT: &str = include_str!("page.js");
 const POLICY: &str = "default-src 'none'; style-src 'sha256-MUyU74/MYhzQhVA1MYkkL9kJGUbUBReamegnWazgxu0='; script-src 'sha256-q8i9CEzcca6GOf9+HIyY8SNkmvfYbtdSJPqY6bUWfFI='; connect-src 'self'; \
      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// Pages that are live at a time.
-const VIEWERS: usize = 8;
-/// How long what was rendered is shown again: the cost of the page does not grow with those who look at it.
-const FRESH: Duration = Duration::from_millis(500);
-
-/// What was rendered last, and who looks.
-pub(super) struct Page {
-    rendered: Mutex<Option<(Instant, Sections)>>,
-    viewers: Arc<Semaphore>,
-}
-
-impl Default for Page {
-    fn default() -> Page {
-        Page { rendered: Mutex::default(), viewers: Arc::new(Semaphore::new(VIEWERS)) }
-    }
-}
-
-impl Page {
-    fn sections(&self, state: &State) -> Sections {
-        let now = Instant::now();
-        if let Some((at, sections)) = lock(&self.rendered).clone() {
-            if now.saturating_duration_since(at) < FRESH {
-                return sections;
-            }
-        }
-        // Without the lock: it asks the checks of the user, and breakers, whose changes are told.
-        let sections = sections::render(state);
-        lock(&self.rendered).replace((now, sections.clone()));
-        sections
-    }
-}
-
-#[expect(clippy::disallowed_methods, reason = "shown to people")]
-fn time() -> String {
-    clock(SystemTime::now())
-}
-
 pub(super) async fn page(Shared(state): Shared<Arc<State>>) -> Response {
     state.keep();
-    let parts = state.page.sections(&state);
+    let parts = sections::current(&state);
     let lists = [
         ("s", "Subsystems", "age of the last sign of life, against the mark from where on it is stale"),
         ("b", "Circuits", "one for each origin, and each group of one"),
@@ -80,7 +38,7 @@ pub(super) async fn page(Shared(state): Shared<Arc<State>>) -> Response {
          <noscript><meta http-equiv=\"refresh\" content=\"5\"></noscript><style>{STYLE}</style></head><body>\
          <header><h1>Status</h1><p id=\"link\">as of <time id=\"beat\">{}</time> UTC <b id=\"news\"></b></p>\
          <div id=\"summary\" role=\"status\">{}</div></header><main>",
-        time(),
+        text::now(),
         parts[0]
     );
     for ((anchor, title, about), (id, part)) in lists.iter().zip(IDS.iter().zip(&parts).skip(1)) {

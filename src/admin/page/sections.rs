@@ -1,8 +1,10 @@
 //! The parts of the page, each replaced as a whole when it changes.
 
-use super::html::{Text, badge, bar, brief, circuit, none, row};
+use super::html::{Text, badge, bar, none, row};
 use super::timeline;
+use crate::admin::rendered::Sections;
 use crate::admin::state::State;
+use crate::admin::text::{brief, circuit};
 use crate::breaker::{Phase, Snapshot};
 use crate::inflight::Call;
 use crate::supervise::{State as Doing, Subsystem};
@@ -15,9 +17,12 @@ const MOST: usize = 100;
 /// The ids of the parts, in their order.
 pub(super) const IDS: [&str; 6] = ["summary", "subsystems", "breakers", "calls", "polls", "hour"];
 
-pub(in crate::admin) type Sections = [Arc<str>; 6];
+/// What is shown now.
+pub(super) fn current(state: &State) -> Sections {
+    state.page.sections(|| render(state))
+}
 
-pub(super) fn render(state: &State) -> Sections {
+fn render(state: &State) -> Sections {
     let mut subsystems = state.subsystems();
     let mut breakers = state.breakers();
     let (polls, calls): (Vec<Call>, Vec<Call>) =

@@ -1,7 +1,8 @@
 //! The last hour: a strip for each that had something happen to it, and the news in words.
 
-use super::html::{Text, badge, clock, none};
+use super::html::{Text, badge, none};
 use crate::admin::history::{Entry, HOUR};
+use crate::admin::text::clock;
 use std::fmt::Write;
 use tokio::time::Instant;
 
