@@ -200,6 +200,10 @@ mod tests {
             assert_eq!(warned.due(start + Duration::from_millis(ms)), None);
         }
         assert_eq!(warned.due(start + Duration::from_millis(1000)), Some(3));
+        // Each second begins with the warning before.
+        assert_eq!(warned.due(start + Duration::from_millis(1999)), None);
+        assert_eq!(warned.due(start + Duration::from_millis(2000)), Some(1));
+        assert_eq!(warned.due(start + Duration::from_millis(3000)), Some(0));
     }
 
     #[test]
