@@ -124,6 +124,11 @@ fn comments_and_unknown_fields_say_nothing_of_the_event() {
 }
 
 #[test]
+fn a_character_of_several_bytes_is_the_same_wherever_a_chunk_ends_in_it() {
+    assert_eq!(data("data: \u{e9}\u{20ac}\u{1f980}.\n\n".as_bytes()), ["\u{e9}\u{20ac}\u{1f980}."]);
+}
+
+#[test]
 fn bytes_that_are_no_utf_8_are_replaced() {
     assert_eq!(data(b"data: a\xFFb\xE2\x82\n\n"), ["a\u{FFFD}b\u{FFFD}"]);
 }
