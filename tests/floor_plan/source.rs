@@ -186,8 +186,10 @@ impl File {
             }
             "self" if rest.len() > 1 => rest = &rest[1..],
             "super" => {}
-            // A module of its own that was declared in the same place.
-            first if self.declared.iter().any(|d| d.name == first && d.within == named.within) => {}
+            // A module of its own that was declared in the same place. Alone it is a variable of that name.
+            first
+                if (rest.len() > 1 || named.what == What::Import)
+                    && self.declared.iter().any(|d| d.name == first && d.within == named.within) => {}
             _ => return None,
         }
         while rest.first().is_some_and(|s| s == "super") {
