@@ -172,6 +172,8 @@ pub mod health;
 mod options;
 mod origin;
 #[cfg(feature = "supervise")]
+mod panics;
+#[cfg(feature = "supervise")]
 pub mod queue;
 #[cfg(feature = "reqwest")]
 pub mod reqwest;

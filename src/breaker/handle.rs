@@ -1,16 +1,70 @@
-//! What an operator sees of a breaker, and may tell it.
+//! What a caller asks a breaker, and what an operator sees of it and may tell it.
 
+use crate::breaker::admitted::Admitted;
 use crate::breaker::machine::Machine;
+use crate::breaker::permit::Permit;
+use crate::breaker::settings::{ATTEMPT, Settings};
 use crate::breaker::shared::{BACKLOG, Breaker};
-use crate::breaker::values::Changes;
+use crate::breaker::values::{Changes, Lease, Refused};
 use crate::breaker::{Phase, Snapshot, Transition};
-use crate::telemetry::{self, ClientName};
+use crate::error::{Error, ErrorKind};
+use crate::options::Group;
+use crate::telemetry::{ClientName, Subject};
 use std::fmt;
 use std::sync::Arc;
 use tokio::sync::{Notify, broadcast};
 use tokio::time::Instant;
 
 impl Breaker {
+    /// A breaker of its own, not part of any stack.
+    ///
+    /// The settings mean what they mean in a stack; where a default hangs on the attempt limit, that is taken as 10 s.
+    ///
+    /// # Errors
+    /// Kind `Config` for a setting of zero, a duration above 10 years, a ratio outside (0, 1].
+    pub fn new(name: impl Into<std::sync::Arc<str>>, settings: Settings) -> Result<Breaker, Error> {
+        settings.check_alone()?;
+        let rules = Arc::new(settings.rules(ATTEMPT));
+        Ok(Breaker::make(Subject::named(name.into()), &rules, None))
+    }
+
+    /// Asks to make one call. Tell the permit how it went; dropping it without a word is judged by how long the
+    /// server was silent.
+    ///
+    /// # Errors
+    /// Kind `Open` while the circuit is open or all probes are taken; [`Error::retry_in`] says when to come back.
+    #[inline]
+    pub fn acquire(&self) -> Result<Permit<&Breaker>, Error> {
+        let ticket = self.ticket(Instant::now(), self.lease()).map_err(refusal)?;
+        Ok(Permit::new(self, ticket))
+    }
+
+    /// As [`acquire`](Breaker::acquire), for a permit that has to live longer than the borrow.
+    ///
+    /// # Errors
+    /// As [`acquire`](Breaker::acquire).
+    #[inline]
+    pub fn acquire_owned(&self) -> Result<Permit, Error> {
+        let ticket = self.ticket(Instant::now(), self.lease()).map_err(refusal)?;
+        Ok(Permit::new(self.clone(), ticket))
+    }
+
+    /// As [`acquire`](Breaker::acquire), without the cost of an error, for a caller that keeps the handle elsewhere.
+    #[inline(always)]
+    pub(crate) fn admit(&self, now: Instant, lease: Lease) -> Result<Admitted, Refused> {
+        Ok(Admitted::new(self.ticket(now, lease)?))
+    }
+
+    /// The origin, or the name given to [`new`](Breaker::new).
+    pub fn name(&self) -> &std::sync::Arc<str> {
+        &self.0.of.origin
+    }
+
+    /// The group of the origin that it belongs to, in a stack whose requests name groups.
+    pub fn group(&self) -> Option<&Group> {
+        self.0.of.group.as_ref()
+    }
+
     /// The client that calls the origin: its name, or its number. None for a breaker outside of a stack.
     pub fn client(&self) -> Option<&std::sync::Arc<str>> {
         self.0.of.client.as_ref().map(ClientName::name)
@@ -102,32 +156,6 @@ impl Breaker {
             command(machine, now, out);
         });
     }
-
-    #[cold]
-    pub(super) fn publish(&self, changes: &Changes) {
-        for change in changes.iter() {
-            let transition = Transition {
-                origin: std::sync::Arc::clone(&self.0.of.origin),
-                group: self.0.of.group.clone(),
-                client: self.0.of.client(),
-                from: change.from,
-                to: change.to,
-                reason: change.reason,
-                generation: u64::from(change.generation),
-                wait: change.wait,
-                opened_for: change.opened_for,
-            };
-            telemetry::breaker(&self.0.of, change.from.as_str(), change.to.as_str(), &change.reason);
-            for channel in [self.0.own.get(), self.0.shared.as_ref()].into_iter().flatten() {
-                // An error says that nobody listens.
-                let _ = channel.send(transition.clone());
-            }
-            self.0.changed.notify_waiters();
-            if matches!(change.to, Phase::Closed | Phase::Disabled) {
-                self.0.better.notify_waiters();
-            }
-        }
-    }
 }
 
 impl fmt::Debug for Breaker {
@@ -139,4 +167,9 @@ impl fmt::Debug for Breaker {
             .field("closed", &closed)
             .finish_non_exhaustive()
     }
+}
+
+#[cold]
+pub(super) fn refusal(Refused { retry_in }: Refused) -> Error {
+    Error::new(ErrorKind::Open { retry_in }, "")
 }

@@ -1,13 +1,15 @@
 //! When a breaker opens, for how long, and how it closes again.
 
+mod check;
 mod ratio;
 
 pub use ratio::Ratio;
 
 use crate::Error;
 use crate::breaker::rules::{LEASE_GRACE, RatioRule, Rules};
-use crate::duration::{LONGEST, human};
+use crate::duration::human;
 use crate::retry::{Backoff, Jitter};
+use check::{at_least_one, within_bounds};
 use std::time::Duration;
 
 /// The attempt limit that a breaker assumes where no stack tells it one.
@@ -311,23 +313,6 @@ mod written {
     pub(super) fn open<'de, D: Deserializer<'de>>(written: D) -> Result<Backoff, D::Error> {
         over(written, super::Settings::default().open)
     }
-}
-
-fn at_least_one(name: &str, value: u32) -> Result<(), Error> {
-    if value == 0 {
-        return Err(Error::config(format!("breaker {name} is 0: it must be at least 1")));
-    }
-    Ok(())
-}
-
-fn within_bounds(name: &str, value: Duration) -> Result<(), Error> {
-    if value.is_zero() || value > LONGEST {
-        return Err(Error::config(format!(
-            "breaker {name} is {:#}: it must be more than zero and at most 10 years",
-            human(value)
-        )));
-    }
-    Ok(())
 }
 
 fn relation(name: &str, value: Duration, rule: &str, other: Duration) -> Result<(), Error> {

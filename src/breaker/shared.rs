@@ -1,16 +1,13 @@
 //! The shared breaker: a pure machine under a short lock, and around it what needs none.
 
 use crate::breaker::{
-    Admitted, Permit, Rules, Settings, Transition,
+    Phase, Rules, Transition,
     counter::ShardedCounter,
     latency::{self, Hint},
     machine::Machine,
-    settings::ATTEMPT,
     state_word::StateWord,
     values::{Changes, Lease, Outcome, Refused, Ticket},
 };
-use crate::error::{Error, ErrorKind};
-use crate::options::Group;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Arc, Mutex, MutexGuard};
 use crate::telemetry::{self, Subject};
@@ -26,9 +23,10 @@ pub(super) const BACKLOG: usize = 64;
 ///
 /// Cheap while the circuit is closed: admission reads one atomic word, and neither it nor a result allocates.
 #[derive(Clone)]
-pub struct Breaker(pub(super) Arc<Cell>);
+pub struct Breaker(pub(super) Arc<Shared>);
 
-pub(super) struct Cell {
+/// What all handles share.
+pub(super) struct Shared {
     /// A [`StateWord`]. Changed under the lock.
     pub(super) word: AtomicU64,
     /// Successes that changed nothing else.
@@ -52,18 +50,6 @@ pub(super) struct Cell {
 }
 
 impl Breaker {
-    /// A breaker of its own, not part of any stack.
-    ///
-    /// The settings mean what they mean in a stack; where a default hangs on the attempt limit, that is taken as 10 s.
-    ///
-    /// # Errors
-    /// Kind `Config` for a setting of zero, a duration above 10 years, a ratio outside (0, 1].
-    pub fn new(name: impl Into<std::sync::Arc<str>>, settings: Settings) -> Result<Breaker, Error> {
-        settings.check_alone()?;
-        let rules = Arc::new(settings.rules(ATTEMPT));
-        Ok(Breaker::make(Subject::named(name.into()), &rules, None))
-    }
-
     /// One of many that share rules (which were checked) and tell all their transitions to one channel.
     pub(crate) fn for_origin(
         of: Subject,
@@ -81,7 +67,7 @@ impl Breaker {
         let now = Instant::now();
         let machine = Machine::new(Arc::clone(rules), rules.open.rng(), now);
         let word = StateWord::new(machine.generation(), machine.phase(), machine.is_quiet());
-        Breaker(Arc::new(Cell {
+        Breaker(Arc::new(Shared {
             word: AtomicU64::new(word.0),
             successes: ShardedCounter::default(),
             hint: AtomicU64::new(Hint::of(machine.pace()).0),
@@ -96,33 +82,6 @@ impl Breaker {
             changed: Notify::new(),
             better: Arc::default(),
         }))
-    }
-
-    /// Asks to make one call. Tell the permit how it went; dropping it without a word is judged by how long the
-    /// server was silent.
-    ///
-    /// # Errors
-    /// Kind `Open` while the circuit is open or all probes are taken; [`Error::retry_in`] says when to come back.
-    #[inline]
-    pub fn acquire(&self) -> Result<Permit<&Breaker>, Error> {
-        let ticket = self.ticket(Instant::now(), self.lease()).map_err(refusal)?;
-        Ok(Permit::new(self, ticket))
-    }
-
-    /// As [`acquire`](Breaker::acquire), for a permit that has to live longer than the borrow.
-    ///
-    /// # Errors
-    /// As [`acquire`](Breaker::acquire).
-    #[inline]
-    pub fn acquire_owned(&self) -> Result<Permit, Error> {
-        let ticket = self.ticket(Instant::now(), self.lease()).map_err(refusal)?;
-        Ok(Permit::new(self.clone(), ticket))
-    }
-
-    /// As [`acquire`](Breaker::acquire), without the cost of an error, for a caller that keeps the handle elsewhere.
-    #[inline(always)]
-    pub(crate) fn admit(&self, now: Instant, lease: Lease) -> Result<Admitted, Refused> {
-        Ok(Admitted::new(self.ticket(now, lease)?))
     }
 
     #[inline(always)]
@@ -163,16 +122,6 @@ impl Breaker {
     #[inline]
     pub(crate) fn lease(&self) -> Lease {
         Lease::sent(self.0.rules.lease)
-    }
-
-    /// The origin, or the name given to [`new`](Breaker::new).
-    pub fn name(&self) -> &std::sync::Arc<str> {
-        &self.0.of.origin
-    }
-
-    /// The group of the origin that it belongs to, in a stack whose requests name groups.
-    pub fn group(&self) -> Option<&Group> {
-        self.0.of.group.as_ref()
     }
 
     /// Whether a result of this ticket still means anything.
@@ -339,9 +288,30 @@ impl Breaker {
             machine.add_successes(n, self.0.start + Duration::from_nanos(last));
         }
     }
-}
 
-#[cold]
-pub(super) fn refusal(Refused { retry_in }: Refused) -> Error {
-    Error::new(ErrorKind::Open { retry_in }, "")
+    #[cold]
+    pub(super) fn publish(&self, changes: &Changes) {
+        for change in changes.iter() {
+            let transition = Transition {
+                origin: std::sync::Arc::clone(&self.0.of.origin),
+                group: self.0.of.group.clone(),
+                client: self.0.of.client(),
+                from: change.from,
+                to: change.to,
+                reason: change.reason,
+                generation: u64::from(change.generation),
+                wait: change.wait,
+                opened_for: change.opened_for,
+            };
+            telemetry::breaker(&self.0.of, change.from.as_str(), change.to.as_str(), &change.reason);
+            for channel in [self.0.own.get(), self.0.shared.as_ref()].into_iter().flatten() {
+                // An error says that nobody listens.
+                let _ = channel.send(transition.clone());
+            }
+            self.0.changed.notify_waiters();
+            if matches!(change.to, Phase::Closed | Phase::Disabled) {
+                self.0.better.notify_waiters();
+            }
+        }
+    }
 }

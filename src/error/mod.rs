@@ -2,11 +2,13 @@
 
 mod disconnect;
 mod display;
+mod fault;
 mod foreign;
 mod kind;
 
 pub(crate) use display::Bytes;
-pub(crate) use foreign::{Fault, of_this_machine};
+pub(crate) use fault::Fault;
+pub(crate) use foreign::of_this_machine;
 pub use kind::{ErrorKind, Phase};
 
 use crate::target::Target;

@@ -3,6 +3,7 @@
 use super::*;
 use crate::inflight::InFlight;
 use crate::sync::explore;
+use crate::target::Target;
 use loom::thread;
 
 const SECOND: Duration = Duration::from_secs(1);

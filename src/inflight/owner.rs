@@ -3,8 +3,8 @@
 //! A supervised task carries its member as a task-local. A call looks once, when it begins; the member remembers which
 //! tables its calls stand in, so that nobody has to tell the watchdog where to look.
 
-use crate::inflight::Table;
 use crate::sync::{Arc, Mutex, lock};
+use std::any::Any;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Weak;
@@ -22,8 +22,9 @@ pub(crate) struct Owner {
     pub(super) name: Arc<str>,
     /// The end of the program, which back-offs and long polls do not wait out.
     pub(crate) cancel: CancellationToken,
-    /// Where its calls are listed. A weak handle keeps the address from being used again.
-    pub(super) tables: Mutex<Vec<Weak<Table>>>,
+    /// The tables in which its calls are listed. What a table is only the supervisor asks. A weak handle keeps the
+    /// address from being used again.
+    pub(super) tables: Mutex<Vec<Weak<dyn Any + Send + Sync>>>,
     pub(super) last: AtomicUsize,
 }
 
@@ -32,22 +33,23 @@ impl Owner {
         &self.name
     }
 
-    pub(super) fn lists(&self, table: &Arc<Table>) {
+    pub(super) fn lists<T: Any + Send + Sync>(&self, table: &Arc<T>) {
         let address = Arc::as_ptr(table).addr();
         if self.last.load(Ordering::Relaxed) == address {
             return;
         }
         let mut tables = lock(&self.tables);
-        if !tables.iter().any(|known| known.as_ptr().addr() == address) {
+        if !tables.iter().any(|known| known.as_ptr().cast::<()>().addr() == address) {
             tables.retain(|known| known.strong_count() > 0);
-            tables.push(Arc::downgrade(table));
+            let table: Weak<T> = Arc::downgrade(table);
+            tables.push(table);
         }
         self.last.store(address, Ordering::Relaxed);
     }
 }
 
 /// The subsystem of the current task; from now on it is known that its calls stand in this table.
-pub(crate) fn current(table: &Arc<Table>) -> Option<Arc<Owner>> {
+pub(crate) fn current<T: Any + Send + Sync>(table: &Arc<T>) -> Option<Arc<Owner>> {
     CURRENT
         .try_with(|member| {
             member.lists(table);

@@ -1,13 +1,13 @@
 //! What the supervisor sets and asks: whose calls a task makes, the oldest of them, and those that nobody polls.
 
 use crate::error::Phase;
-use crate::inflight::copy::Seen;
+use crate::inflight::call::Call;
+use crate::inflight::entry::{Details, Seen};
 use crate::inflight::owner::{CURRENT, Owner};
-use crate::inflight::{Call, Details, Table};
+use crate::inflight::table::Table;
 use crate::sync::{Arc, Mutex, lock};
 use std::collections::HashMap;
 use std::future::Future;
-use std::sync::Weak;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -27,7 +27,8 @@ impl Owner {
     }
 
     pub(crate) fn tables(&self) -> Vec<Arc<Table>> {
-        lock(&self.tables).iter().filter_map(Weak::upgrade).collect()
+        let tables = lock(&self.tables);
+        tables.iter().filter_map(|table| table.upgrade()?.downcast().ok()).collect()
     }
 }
 

@@ -1,27 +1,13 @@
 //! The table itself: a slab of calls behind one short lock, and beside it what changes in mid-call.
 
-use crate::LongPoll;
 use crate::error::Phase;
-use crate::inflight::copy::Seen;
-use crate::inflight::owner::Owner;
+use crate::inflight::entry::{Details, Seen};
 use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use crate::sync::{Arc, Mutex, MutexGuard, lock};
-use crate::target::Target;
+use crate::sync::{Mutex, MutexGuard, lock};
 use crate::telemetry::ClientName;
 use std::sync::OnceLock;
 use std::time::Duration;
 use tokio::time::Instant;
-
-/// What does not change while a call runs.
-#[derive(Clone)]
-pub(crate) struct Details {
-    pub(crate) target: Target,
-    pub(crate) started: Instant,
-    pub(crate) deadline: Option<Instant>,
-    pub(crate) attempts_allowed: u32,
-    pub(crate) long_poll: Option<LongPoll>,
-    pub(crate) subsystem: Option<Arc<Owner>>,
-}
 
 /// Entries behind one short lock; what changes in mid-call is written to atomics beside them.
 ///
@@ -251,6 +237,7 @@ mod loom_models;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::target::Target;
 
     fn details() -> Details {
         Details {

@@ -15,7 +15,7 @@ mod values;
 pub use settings::Settings;
 pub use values::{Alarm, Counts, Expired, Item, Refused, Swept, Why};
 
-use crate::supervise::panics;
+use crate::panics;
 use crate::sync::{Arc, Mutex, lock};
 use crate::{Error, telemetry};
 use fifo::{Gone, Offer};

@@ -1,5 +1,6 @@
 //! The stream that connects again: one state machine over the parser, the back-off and the clocks.
 
+mod come_back;
 mod connect;
 mod lost;
 mod read;
@@ -21,7 +22,6 @@ use crate::telemetry;
 use bytes::Bytes;
 use connect::{Connect, Opening};
 use http::{HeaderMap, Request, Response};
-use lost::Bound;
 use refused::Refused;
 use std::fmt;
 use std::future::poll_fn;
@@ -78,6 +78,15 @@ pub struct EventStream {
     status: watch::Sender<Status>,
 }
 
+/// Which clock ran out.
+#[derive(Clone, Copy)]
+pub(super) enum Bound {
+    Headers,
+    Idle,
+    Events(Duration),
+}
+
+/// Where the connection of the stream stands.
 enum Link {
     Start,
     Opening(Opening, Instant),

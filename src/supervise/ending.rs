@@ -1,5 +1,6 @@
 //! What a loop or a sweep may return.
 
+use crate::panics::{Panic, WORDS, catch, cut};
 use std::fmt::Display;
 
 /// The result of a loop or a sweep: nothing, a `Result` whose error can be shown, or no return at all.
@@ -44,4 +45,9 @@ mod sealed {
     impl<T> Returns for fn() -> T {
         type Of = T;
     }
+}
+
+/// What an ending says, if it is an error.
+pub(crate) fn words(ending: impl Ending) -> Result<Option<String>, Panic> {
+    catch(|| ending.failure()).map(|said| said.map(|said| cut(said, WORDS)))
 }

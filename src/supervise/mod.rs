@@ -43,7 +43,6 @@
 mod ending;
 mod handle;
 mod liveness;
-pub(crate) mod panics;
 mod patrol;
 mod policy;
 mod readiness;
@@ -60,6 +59,7 @@ mod snapshot;
 mod state;
 mod systemd;
 mod verdict;
+mod watch;
 mod watchdog;
 
 pub use ending::Ending;
@@ -73,7 +73,7 @@ pub use settings::Task;
 pub use signal::{Asked, Hangups, Signals, ctrl_c};
 pub use snapshot::{State, Subsystem};
 pub use verdict::Verdict;
-pub use watchdog::Watch;
+pub use watch::Watch;
 
 use crate::inflight::InFlight;
 use crate::sync::Arc;

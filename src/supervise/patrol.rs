@@ -2,9 +2,9 @@
 
 use crate::deadline::within;
 use crate::duration::human;
-use crate::supervise::ending::Ending;
+use crate::panics::{Caught, catch};
+use crate::supervise::ending::{Ending, words};
 use crate::supervise::handle::Heartbeat;
-use crate::supervise::panics::{Caught, catch, words};
 use crate::supervise::report::{Event, Outcome, Recorder};
 use crate::sync::{Arc, Mutex, lock};
 use crate::telemetry::log_supervise;

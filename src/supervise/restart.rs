@@ -1,9 +1,9 @@
 //! The life of one subsystem: started, ended somehow, started again.
 
 use crate::deadline::sleep_until;
-use crate::supervise::ending::Ending;
+use crate::panics::{Caught, Panic, catch};
+use crate::supervise::ending::{Ending, words};
 use crate::supervise::handle::Heartbeat;
-use crate::supervise::panics::{Caught, Panic, catch, words};
 use crate::supervise::policy::{Decision, Policy, Reason, Restarts};
 use crate::supervise::readiness::Shared;
 use crate::supervise::report::{Event, Recorder};

@@ -3,13 +3,14 @@
 use crate::deadline::sleep_until;
 use crate::duration::check;
 use crate::error::Error;
+use crate::panics;
 use crate::supervise::liveness::Liveness;
 use crate::supervise::readiness::Shared;
 use crate::supervise::report::{Event, Recorder, Report};
 use crate::supervise::signal::Asked;
 use crate::supervise::state::SubsystemState;
 use crate::supervise::watchdog::{Watchdog, Watched};
-use crate::supervise::{Supervisor, panics, systemd};
+use crate::supervise::{Supervisor, systemd};
 use crate::sync::Arc;
 use crate::telemetry::log_supervise;
 use std::future::{Future, poll_fn};

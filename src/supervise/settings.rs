@@ -7,7 +7,7 @@ use crate::supervise::readiness::Shared;
 use crate::supervise::report::Recorder;
 use crate::supervise::restart::Run;
 use crate::supervise::state::SubsystemState;
-use crate::supervise::watchdog::Watch;
+use crate::supervise::watch::Watch;
 use crate::sync::Arc;
 use std::fmt;
 use std::future::Future;

@@ -3,7 +3,7 @@
 use crate::inflight::owner::Owner;
 use crate::supervise::report::{Event, Recorder};
 use crate::supervise::verdict::{Activity, Seen};
-use crate::supervise::watchdog::Watch;
+use crate::supervise::watch::Watch;
 use crate::sync::{Arc, Mutex, lock};
 use crate::telemetry::log_supervise;
 use std::borrow::Cow;

@@ -2,11 +2,13 @@
 
 use crate::error::Error;
 use crate::inflight::InFlight;
+use crate::panics;
 use crate::supervise::liveness::Registry;
 use crate::supervise::report::{Event, Recorder};
 use crate::supervise::state::SubsystemState;
+use crate::supervise::systemd;
 use crate::supervise::verdict::{Activity, Verdict, is_due};
-use crate::supervise::{panics, systemd};
+use crate::supervise::watch::Watch;
 use crate::sync::{Arc, Mutex, lock};
 use crate::telemetry::{self, log_supervise};
 use std::collections::HashMap;
@@ -15,20 +17,6 @@ use std::thread::{Thread, park_timeout};
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::time::Instant;
-
-/// What the watchdog does about a subsystem that is stale.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
-#[non_exhaustive]
-pub enum Watch {
-    /// Nothing: it is shown as stale, and no more.
-    Off,
-    /// It says so, once, with what the subsystem waits for.
-    #[default]
-    Warn,
-    /// It says so, drops the run under way at its next `.await`, and starts another by the policy.
-    Enforce,
-}
 
 /// How often the oldest call in flight is looked at.
 const CALLS: Duration = Duration::from_secs(60);

@@ -19,8 +19,8 @@ use super::answer::{Answer, At, Ending};
 use super::record::Received;
 use super::reply::Act;
 use super::request::{self, Head, Length};
-use super::serve::{self, REQUEST, Wire};
 use super::state::State;
+use super::wire::{self, REQUEST, Wire};
 use super::{Cut, Reply};
 
 /// What a client begins with.
@@ -74,7 +74,7 @@ pub(super) async fn connection<W: Wire>(state: &Arc<State>, mut wire: W, first: 
         }
         After::Again | After::Stale | After::Goodbye | After::Truncated(_) => Cut::Close,
     };
-    serve::end(wire, cut).await;
+    wire::end(wire, cut).await;
 }
 
 /// Serves all streams at once, to the end of the connection.

@@ -14,8 +14,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::script::Away;
-use super::serve::Wire;
 use super::state::{Door, State};
+use super::wire::Wire;
 
 /// Connections that the kernel accepts ahead of us.
 const BACKLOG: i32 = 1024;

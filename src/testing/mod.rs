@@ -77,6 +77,7 @@ mod request;
 mod script;
 mod serve;
 mod state;
+mod wire;
 
 pub use answer::Cut;
 pub use bounded::{

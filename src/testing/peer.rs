@@ -198,6 +198,16 @@ impl Peer {
     }
 }
 
+impl Pipe {
+    /// Addresses with this host lead to another peer, for tests with several origins.
+    #[must_use]
+    pub fn host(mut self, host: &str, peer: &Peer) -> Pipe {
+        let gate = peer.pipe().main;
+        self.hosts.push((host.into(), gate));
+        self
+    }
+}
+
 impl Drop for Peer {
     fn drop(&mut self) {
         // Taken out first: a task that ends takes the lock as well.

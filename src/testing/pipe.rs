@@ -15,9 +15,8 @@ use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 use tokio::sync::watch;
 use tower_service::Service;
 
-use super::Peer;
-use super::serve::Wire;
 use super::state::{Door, State};
+use super::wire::Wire;
 use crate::reuse::Meter;
 
 /// What fits into the pipe in each direction before a writer has to wait, as a socket buffer would make it wait.
@@ -36,14 +35,14 @@ const BUFFER: usize = 64 * 1024;
 /// whether they had served before, as those of the crate's own client do.
 #[derive(Clone, Debug)]
 pub struct Pipe {
-    main: Gate,
-    hosts: Vec<(Arc<str>, Gate)>,
+    pub(super) main: Gate,
+    pub(super) hosts: Vec<(Arc<str>, Gate)>,
     takes: Duration,
     busy: Option<Duration>,
 }
 
 #[derive(Clone, Debug)]
-struct Gate {
+pub(super) struct Gate {
     state: Arc<State>,
     /// Closed when the peer is dropped; nothing is ever sent.
     alive: watch::Receiver<()>,
@@ -65,14 +64,6 @@ impl Pipe {
     /// task and moves a paused clock on by `pace`, which would not move by itself while a task is busy.
     pub(super) fn connect_busy(mut self, pace: Duration) -> Pipe {
         self.busy = Some(pace);
-        self
-    }
-
-    /// Addresses with this host lead to another peer, for tests with several origins.
-    #[must_use]
-    pub fn host(mut self, host: &str, peer: &Peer) -> Pipe {
-        let gate = peer.pipe().main;
-        self.hosts.push((host.into(), gate));
         self
     }
 

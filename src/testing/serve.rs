@@ -1,36 +1,21 @@
 //! One connection of a peer, whatever it runs over.
 
-use std::future::Future;
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::time::{timeout, timeout_at};
 
 use super::answer::{Answer, At, Ending};
 use super::reply::Act;
 use super::request::{self, Broken, Head};
-use super::state::{Open, State};
+use super::state::{MAX_CONNECTIONS, Open, State};
+use super::wire::{REQUEST, Wire, end};
 use super::{Cut, Reply, http2};
-
-/// How long a request that has begun may take to arrive. Long enough for any script, short enough to end.
-pub(super) const REQUEST: Duration = Duration::from_secs(600);
-
-/// The server's side of a connection.
-pub(super) trait Wire: Send + 'static {
-    type Io: AsyncRead + AsyncWrite + Unpin + Send;
-
-    fn io(&mut self) -> &mut Self::Io;
-
-    /// Waits until the client is gone, without reading. What nothing else bounds ends here.
-    fn gone(&mut self) -> impl Future<Output = ()> + Send;
-
-    /// Ends the connection with a reset. Dropping it instead ends it as the end of a process would.
-    fn reset(self);
-}
 
 /// How a connection goes on after a request.
 enum Next {
@@ -40,8 +25,28 @@ enum Next {
     Cut(Cut),
 }
 
+impl State {
+    /// Serves a connection as long as the peer lives. False when it does not live any more, or is full.
+    pub(super) fn serve<W: Wire>(self: &Arc<State>, wire: W, silent: bool) -> bool {
+        let mut tasks = self.tasks();
+        let Some(tasks) = tasks.as_mut() else {
+            return false;
+        };
+        while tasks.connections.try_join_next().is_some() {}
+        if tasks.connections.len() >= MAX_CONNECTIONS {
+            return false;
+        }
+        // Counted here and not in the task, so that whoever connected sees it counted.
+        self.open.fetch_add(1, Ordering::AcqRel);
+        let number = self.connections.fetch_add(1, Ordering::AcqRel) + 1;
+        let open = Open { state: self.clone(), number };
+        tasks.connections.spawn(connection(open, wire, silent));
+        true
+    }
+}
+
 /// Serves one connection to its end, or to the moment at which the server goes away by the clock.
-pub(super) async fn connection<W: Wire>(open: Open, wire: W, silent: bool) {
+async fn connection<W: Wire>(open: Open, wire: W, silent: bool) {
     let served = pin!(serve(&open.state, wire, open.number, silent));
     match open.state.goes_away() {
         Some(at) => {
@@ -74,16 +79,6 @@ async fn serve<W: Wire>(state: &Arc<State>, mut wire: W, number: u64, silent: bo
         }
     };
     end(wire, cut).await;
-}
-
-pub(super) async fn end<W: Wire>(mut wire: W, how: Cut) {
-    match how {
-        Cut::Hang => wire.gone().await,
-        Cut::Reset => wire.reset(),
-        Cut::Close => {
-            let _ = wire.io().shutdown().await;
-        }
-    }
 }
 
 /// One request and what the script says to it.

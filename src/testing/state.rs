@@ -14,10 +14,9 @@ use super::record::{Log, Received};
 use super::reply::Act;
 use super::request::Head;
 use super::script::{Away, Script};
-use super::serve::{self, Wire};
 
 /// Connections served at once; further ones are turned away.
-const MAX_CONNECTIONS: usize = 4096;
+pub(super) const MAX_CONNECTIONS: usize = 4096;
 
 /// What a connect meets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +37,7 @@ pub(super) struct Book {
 
 #[derive(Debug, Default)]
 pub(super) struct Tasks {
-    connections: JoinSet<()>,
+    pub(super) connections: JoinSet<()>,
     listeners: JoinSet<()>,
 }
 
@@ -77,24 +76,6 @@ impl State {
 
     pub(super) fn tasks(&self) -> MutexGuard<'_, Option<Tasks>> {
         self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Serves a connection as long as the peer lives. False when it does not live any more, or is full.
-    pub(super) fn serve<W: Wire>(self: &Arc<State>, wire: W, silent: bool) -> bool {
-        let mut tasks = self.tasks();
-        let Some(tasks) = tasks.as_mut() else {
-            return false;
-        };
-        while tasks.connections.try_join_next().is_some() {}
-        if tasks.connections.len() >= MAX_CONNECTIONS {
-            return false;
-        }
-        // Counted here and not in the task, so that whoever connected sees it counted.
-        self.open.fetch_add(1, Ordering::AcqRel);
-        let number = self.connections.fetch_add(1, Ordering::AcqRel) + 1;
-        let open = Open { state: self.clone(), number };
-        tasks.connections.spawn(serve::connection(open, wire, silent));
-        true
     }
 
     /// Runs a listener as long as the peer lives.

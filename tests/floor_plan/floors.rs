@@ -1,7 +1,7 @@
 //! Who may use whom.
 
 use crate::rules::{Plan, at};
-use crate::source::{File, Named, Tree, What};
+use crate::source::{File, Named, Tree};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Each module uses floors below it and, on its own floor, what the table lists. No module without a floor, no line in
@@ -113,8 +113,6 @@ fn target(file: &File, named: &Named, exports: &BTreeMap<String, String>) -> Opt
     let path = file.absolute(named)?;
     let inside = named.segments[0] != "crate" && path.first().is_some_and(|first| first == file.module()[0]);
     Some(match path.first().map(String::as_str) {
-        // `$crate` of a macro, with what its arguments make of it.
-        None if named.what == What::Path => return None,
         None | Some("*") => Target::All,
         Some(name) if inside => Target::Module(name.to_owned()),
         Some(name) => match exports.get(name) {

@@ -176,6 +176,10 @@ impl File {
     /// A path from the root of the crate: `super::a` in `src/b/c.rs` is `["b", "a"]`. None for other crates and local
     /// names.
     pub(crate) fn absolute(&self, named: &Named) -> Option<Vec<String>> {
+        // A variable that is called like a module, and `pub(super)` of a macro.
+        if named.what != What::Import && named.segments.len() == 1 {
+            return None;
+        }
         let mut here: Vec<String> = self.module().into_iter().map(str::to_owned).collect();
         here.extend(named.within.iter().cloned());
         let mut rest = named.segments.as_slice();
@@ -184,12 +188,10 @@ impl File {
                 here.clear();
                 rest = &rest[1..];
             }
-            "self" if rest.len() > 1 => rest = &rest[1..],
+            "self" => rest = &rest[1..],
             "super" => {}
-            // A module of its own that was declared in the same place. Alone it is a variable of that name.
-            first
-                if (rest.len() > 1 || named.what == What::Import)
-                    && self.declared.iter().any(|d| d.name == first && d.within == named.within) => {}
+            // A module of its own that was declared in the same place.
+            first if self.declared.iter().any(|d| d.name == first && d.within == named.within) => {}
             _ => return None,
         }
         while rest.first().is_some_and(|s| s == "super") {

@@ -1,7 +1,7 @@
 //! The other rule: a share of the calls in a sliding window.
 
+use super::check::{at_least_one, within_bounds};
 use crate::Error;
-use crate::breaker::settings::{at_least_one, within_bounds};
 use std::time::Duration;
 
 const MAX_BUCKETS: u32 = 3_600;

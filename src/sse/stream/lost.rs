@@ -1,6 +1,7 @@
 //! How a connection of an event stream ends: which clock ran out, what was lost by it, and when the next one is made.
 
-use super::{EventStream, Link, refused};
+use super::refused::{nothing, of};
+use super::{Bound, EventStream, Link};
 use crate::duration::{LONGEST, human};
 use crate::error::{self, Error, ErrorKind};
 use crate::sse::status::{Cause, Phase};
@@ -21,14 +22,6 @@ const SPREAD: f64 = 0.1;
 /// A bound that is noticed so much late was noticed by a reader that came late: what lies ready gets so long to arrive.
 const LATE: Duration = Duration::from_millis(100);
 const GRACE: Duration = Duration::from_secs(1);
-
-/// Which clock ran out.
-#[derive(Clone, Copy)]
-pub(super) enum Bound {
-    Headers,
-    Idle,
-    Events(Duration),
-}
 
 impl EventStream {
     /// When the silence under way is too long.
@@ -134,8 +127,8 @@ impl EventStream {
         let opening = matches!(self.link, Link::Opening(..));
         match verdict::of_error(self.rules(), error, opening) {
             Verdict::Again(error) if !self.gives_up(&error) => self.again(error, None),
-            Verdict::Again(error) | Verdict::Fatal(error) => match refused::of(&error) {
-                Some(head) if opening => self.refused(error, head, None, refused::nothing()),
+            Verdict::Again(error) | Verdict::Fatal(error) => match of(&error) {
+                Some(head) if opening => self.refused(error, head, None, nothing()),
                 _ => Some(self.fail(error)),
             },
             Verdict::Read | Verdict::Stop => unreachable!("an error is neither"),

@@ -1,14 +1,11 @@
 //! A response that ends the stream for good, unless the caller knows better: the beginning of its body is read, then the
 //! caller's hook is asked.
 
-use super::{EventStream, Link};
 use crate::body::Body;
 use crate::deadline::{Deadline, Timer, Within, outside};
 use crate::duration::human;
 use crate::error::Error;
 use crate::sse::refusal::{Asking, ComeBack, Hook, Refusal};
-use crate::sse::status::Cause;
-use crate::telemetry;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode};
 use std::any::Any;
@@ -26,7 +23,7 @@ const READ: Duration = Duration::from_secs(1);
 const ANSWER: Duration = Duration::from_secs(10);
 
 pub(super) struct Refused {
-    error: Error,
+    pub(super) error: Error,
     head: (StatusCode, HeaderMap),
     asked: Option<Duration>,
     in_a_row: u32,
@@ -45,7 +42,19 @@ enum Step {
 type Answer = Result<Option<ComeBack>, String>;
 
 impl Refused {
-    fn poll(
+    pub(super) fn new(
+        error: Error,
+        head: (StatusCode, HeaderMap),
+        asked: Option<Duration>,
+        in_a_row: u32,
+        ends: Option<Instant>,
+        body: Body,
+    ) -> Refused {
+        let step = Step::Reading { body, frames: 0, until: Instant::now() + READ };
+        Refused { error, head, asked, in_a_row, ends, piece: BytesMut::new(), step }
+    }
+
+    pub(super) fn poll(
         &mut self,
         hook: Option<&Hook>,
         mut timer: Pin<&mut Timer>,
@@ -109,62 +118,6 @@ fn panicked(payload: &(dyn Any + Send)) -> String {
     let words = payload.downcast_ref::<&str>().copied();
     let words = words.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
     format!("panicked: {}", words.unwrap_or("no message"))
-}
-
-impl EventStream {
-    /// The response, or what stood in its place, is to be the end of the stream.
-    pub(super) fn refused(
-        &mut self,
-        error: Error,
-        head: (StatusCode, HeaderMap),
-        asked: Option<Duration>,
-        body: Body,
-    ) -> Option<Error> {
-        self.refusals = self.refusals.saturating_add(1);
-        self.link = Link::Refused(Box::new(Refused {
-            error,
-            head,
-            asked,
-            in_a_row: self.refusals,
-            ends: self.connect.ends,
-            piece: BytesMut::new(),
-            step: Step::Reading { body, frames: 0, until: Instant::now() + READ },
-        }));
-        None
-    }
-
-    pub(super) fn poll_refused(&mut self, cx: &mut Context<'_>) -> Poll<Option<Error>> {
-        let Link::Refused(refused) = &mut self.link else { return Poll::Ready(None) };
-        // Whoever cannot come back is not asked.
-        let hook = self.settings.reconnect.hook.as_ref().filter(|_| self.connect.repeats);
-        let answer = ready!(refused.poll(hook, self.timer.as_mut(), cx));
-        let Link::Refused(refused) = std::mem::replace(&mut self.link, Link::Ended) else {
-            return Poll::Ready(None);
-        };
-        let error = refused.error;
-        Poll::Ready(match answer {
-            Ok(Some(back)) => {
-                self.comes_back(error, back);
-                None
-            }
-            Ok(None) => Some(self.fail(error)),
-            Err(why) => {
-                telemetry::stream_hook_failed(&self.name, &why);
-                Some(self.fail(error))
-            }
-        })
-    }
-
-    /// As the hook says; from the second refusal in a row on no sooner than the back-off.
-    fn comes_back(&mut self, error: Error, back: ComeBack) {
-        for (name, value) in &back.headers {
-            self.renewed.insert(name, value.clone());
-        }
-        let drawn = self.draw();
-        let wait = if self.refusals > 1 { back.after.max(drawn) } else { back.after };
-        let error = self.connect.named(error);
-        self.waits(&error, Cause::Server, wait);
-    }
 }
 
 /// Where no response head was the trouble.

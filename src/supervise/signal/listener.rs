@@ -2,7 +2,7 @@
 //! worker of the runtime is free, or none is there yet.
 
 use crate::child;
-use crate::supervise::signal::Asked;
+use crate::supervise::signal::asked::Asked;
 use crate::telemetry::log_supervise;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::low_level::emulate_default_handler;

@@ -1,5 +1,6 @@
 //! One call from its start to the last byte of its body, or to the end of our patience.
 
+use std::fmt::Display;
 use std::future::poll_fn;
 use std::pin::Pin;
 
@@ -8,7 +9,7 @@ use http::{Request, Response};
 use tokio::time::{Instant, timeout_at};
 use tower_service::Service;
 
-use super::Within;
+use super::limit::Within;
 use super::report::Ended;
 use crate::{BoxError, Error};
 
@@ -100,4 +101,8 @@ pub(super) fn words(error: BoxError) -> String {
     }
     let root = cause.to_string();
     if said.contains(&root) { said } else { format!("{said}: {root}") }
+}
+
+pub(super) fn cannot_listen<T>(error: impl Display) -> T {
+    panic!("the faults cannot be played: {error}")
 }

@@ -2,10 +2,10 @@
 
 mod drive;
 mod hangs;
+mod limit;
 mod report;
 mod runtime;
 
-use std::fmt::Display;
 use std::future::Future;
 use std::panic::Location;
 use std::time::Duration;
@@ -17,9 +17,10 @@ use tower_service::Service;
 
 use super::{FaultServer, Peer, Pipe, Reply};
 use crate::BoxError;
-use crate::duration::{LONGEST, human};
+use crate::duration::human;
 use crate::stack::{Part, Stack, WorstCase};
-use drive::{drive, reached};
+use drive::{cannot_listen, drive, reached};
+use limit::Within;
 use report::{Ended, Row};
 
 pub use report::Report;
@@ -45,30 +46,6 @@ impl<S> HasBounds for Stack<S> {
 impl<S> HasBounds for Part<S> {
     fn bounds(&self) -> WorstCase {
         Part::bounds(self)
-    }
-}
-
-/// How long a call may take to its head and, from its start as well, to the last byte of its body.
-#[derive(Clone, Copy, Debug)]
-struct Within {
-    head: Duration,
-    all: Duration,
-    grace: Duration,
-}
-
-impl Within {
-    fn limit(limit: Duration, grace: Duration) -> Within {
-        let limit = limit.min(LONGEST);
-        Within { head: limit, all: limit, grace }
-    }
-
-    fn of(worst: &WorstCase, grace: Duration) -> Within {
-        match (worst.total, worst.with_stream()) {
-            (Some(head), Some(all)) => Within { head, all, grace },
-            _ => panic!(
-                "the service has no bound of its own; give it one, or name yours with the variant that takes it:\n{worst}"
-            ),
-        }
     }
 }
 
@@ -330,10 +307,6 @@ fn answered(healthy: &Ended, asserted: &Location<'_>) {
 fn judged(report: Report, asserted: &Location<'_>) -> Report {
     assert!(report.is_bounded(), "{report}\nasserted at {asserted}");
     report
-}
-
-fn cannot_listen<T>(error: impl Display) -> T {
-    panic!("the faults cannot be played: {error}")
 }
 
 /// Whether tokio's clock is paused.

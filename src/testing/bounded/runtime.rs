@@ -16,8 +16,7 @@ use tokio::time::Instant;
 use tower_service::Service;
 
 use super::super::{Peer, Pipe, Reply};
-use super::cannot_listen;
-use super::drive::{call, words};
+use super::drive::{call, cannot_listen, words};
 use super::report::Ended;
 use crate::BoxError;
 

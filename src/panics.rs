@@ -1,6 +1,5 @@
-//! Panics of supervised code: caught, with their words and the stack they came from.
+//! Panics of the user's code: caught, with their words and the stack they came from.
 
-use crate::supervise::ending::Ending;
 use std::any::Any;
 use std::backtrace::Backtrace;
 use std::cell::{Cell, RefCell};
@@ -17,7 +16,7 @@ thread_local! {
 
 /// What is told of a panic or an error is no longer than this, in bytes, and its stack than that: text from outside
 /// must not fill a log.
-const WORDS: usize = 4 << 10;
+pub(crate) const WORDS: usize = 4 << 10;
 const STACK: usize = 32 << 10;
 
 /// A panic that was caught.
@@ -49,7 +48,7 @@ pub(crate) fn install() {
     });
 }
 
-/// Runs supervised code.
+/// Runs code of the user's.
 pub(crate) fn catch<T>(work: impl FnOnce() -> T) -> Result<T, Panic> {
     let outer = WATCHED.replace(true);
     if !outer {
@@ -73,12 +72,8 @@ pub(crate) fn catch<T>(work: impl FnOnce() -> T) -> Result<T, Panic> {
     })
 }
 
-/// What an ending says, if it is an error.
-pub(crate) fn words(ending: impl Ending) -> Result<Option<String>, Panic> {
-    catch(|| ending.failure()).map(|said| said.map(|said| cut(said, WORDS)))
-}
-
-fn cut(mut text: String, most: usize) -> String {
+/// As much of a text as is shown.
+pub(crate) fn cut(mut text: String, most: usize) -> String {
     if text.len() > most {
         let end = (0..=most).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
         let over = text.len() - end;
@@ -138,7 +133,7 @@ mod tests {
     fn a_panic_is_told_with_its_words_its_place_and_its_stack() {
         install();
         let panic = catch(|| panic!("tenant {} has no name", 7)).unwrap_err();
-        assert!(panic.message.starts_with("tenant 7 has no name at src/supervise/panics.rs:"), "{panic:?}");
+        assert!(panic.message.starts_with("tenant 7 has no name at src/panics.rs:"), "{panic:?}");
         assert!(panic.backtrace.contains("a_panic_is_told_with_its_words"), "{panic:?}");
     }
 

@@ -1,12 +1,24 @@
-//! A copy of an entry, to be put into words where the table is not locked.
+//! An entry of the table, and a copy of one to be put into words where the table is not locked.
 
 use crate::LongPoll;
 use crate::error::Phase;
-use crate::inflight::Call;
-use crate::inflight::table::Details;
+use crate::inflight::call::Call;
+use crate::inflight::owner::Owner;
 use crate::sync::Arc;
+use crate::target::Target;
 use crate::telemetry::ClientName;
 use tokio::time::Instant;
+
+/// What does not change while a call runs.
+#[derive(Clone)]
+pub(crate) struct Details {
+    pub(crate) target: Target,
+    pub(crate) started: Instant,
+    pub(crate) deadline: Option<Instant>,
+    pub(crate) attempts_allowed: u32,
+    pub(crate) long_poll: Option<LongPoll>,
+    pub(crate) subsystem: Option<Arc<Owner>>,
+}
 
 /// A call as it was when somebody looked.
 pub(super) struct Seen {
