@@ -124,8 +124,13 @@ fn comments_and_unknown_fields_say_nothing_of_the_event() {
 }
 
 #[test]
-fn a_character_of_several_bytes_is_the_same_wherever_a_chunk_ends_in_it() {
-    assert_eq!(data("data: \u{e9}\u{20ac}\u{1f980}.\n\n".as_bytes()), ["\u{e9}\u{20ac}\u{1f980}."]);
+fn a_character_of_several_bytes_is_the_same_wherever_a_part_of_a_line_ends_in_it() {
+    let text = "\u{e9}\u{20ac}\u{1f980}.";
+    assert_eq!(data(format!("data: {text}\n\n").as_bytes()), [text]);
+    let mut open = Data::default();
+    open.line(b"");
+    text.as_bytes().chunks(1).for_each(|byte| open.part(byte));
+    assert_eq!(open.take().as_deref(), Some(text));
 }
 
 #[test]
