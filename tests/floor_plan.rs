@@ -143,19 +143,19 @@ const PURE: &[&str] = &[
 /// (file, why) of what may box a future although it is a part or the stack.
 const BOXES: &[(&str, &str)] = &[
     (
-        "src/stack/stream.rs",
+        "src/stack/call/stream.rs",
         "a response body has one type over every inner service: boxed once, when it streams",
     ),
     (
-        "src/stack/call/refusal.rs",
+        "src/stack/origin_state.rs",
         "what wakes a call in its back-off stays where it is put; made after a failure, and no part of a call before",
     ),
 ];
 
 /// What breaks a rule still, by a part of the line that says so. These lists only get shorter.
-const KNOWN_CIRCLES: &[&str] = &["src/client/", "src/stack/", "src/telemetry/"];
+const KNOWN_CIRCLES: &[&str] = &["src/client/", "src/telemetry/"];
 const KNOWN_ARROWS: &[&str] = &[];
-const KNOWN_LENGTHS: &[&str] = &["src/stack/call/mod.rs"];
+const KNOWN_LENGTHS: &[&str] = &[];
 
 const PLAN: Plan = Plan {
     floors: FLOORS,

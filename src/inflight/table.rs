@@ -137,7 +137,7 @@ impl Table {
         }
     }
 
-    /// What was known of the call, for the error that ends it.
+    /// Takes a call out, to be dropped where the table is not locked.
     pub(crate) fn take(&self, slot: Slot) -> Option<Details> {
         lock(&self.slab).take(slot.0)
     }
@@ -146,13 +146,6 @@ impl Table {
     pub(crate) fn leave(&self, slot: Slot) {
         // The lock is given back before what stood there is dropped.
         drop(self.take(slot));
-    }
-
-    /// Looks at an entry. Under the lock: `look` copies something out of it, and no more.
-    pub(crate) fn with(&self, slot: &Slot, look: impl FnOnce(&Details)) {
-        if let Some(details) = &lock(&self.slab).entries[slot.0 as usize] {
-            look(details);
-        }
     }
 
     /// Another deadline than the one it began with: a body that streams has bounds of its own.

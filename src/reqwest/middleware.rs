@@ -56,7 +56,7 @@ use tower_service::Service;
 /// gets that out as well.
 ///
 /// # Cancellation safety
-/// A request may be dropped at any moment: see [`Call`](crate::stack::Call).
+/// A request may be dropped at any moment: see [`ResponseFuture`](crate::stack::ResponseFuture).
 #[derive(Clone, Debug, Default)]
 pub struct Unwedge {
     layer: StackLayer,

@@ -136,7 +136,7 @@ pub fn builder() -> ClientBuilder {
 /// A URL that cannot be read is an error of reqwest's; see [`cause`] for all others.
 ///
 /// # Cancellation safety
-/// It may be dropped at any moment, like every [`Call`](crate::stack::Call).
+/// It may be dropped at any moment, like every [`ResponseFuture`](crate::stack::ResponseFuture).
 pub async fn get<U: IntoUrl>(url: U) -> reqwest_middleware::Result<Response> {
     client().get(url).send().await
 }

@@ -8,7 +8,7 @@ use crate::inflight::Table;
 use crate::options::CallOptions;
 use crate::retry;
 use crate::stack::wishes::{Asked, Classify};
-use crate::sync::Mutex;
+use crate::sync::{Mutex, lock};
 use crate::telemetry::{self, Labels};
 use std::fmt;
 use std::hash::RandomState;
@@ -16,6 +16,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::broadcast;
+
+const SPREAD: f64 = 0.1;
 
 /// Which parts are on.
 #[derive(Clone, Copy, Debug, Default)]
@@ -68,6 +70,11 @@ impl LayerContext {
         let stream = own.stream.unwrap_or(stack.stream);
         let own_stream = own.stream.is_some();
         Ok(Box::new(Bounds { total, attempt, idle, stream, own_stream, ..stack.clone() }))
+    }
+
+    /// With jitter, for waits that somebody else named, so that not all callers come back together.
+    pub(super) fn spread(&self, wait: Duration) -> Duration {
+        wait + wait.mul_f64(SPREAD * lock(&self.rng).f64())
     }
 
     /// The longest that a health check may take.

@@ -14,7 +14,6 @@ mod pacing;
 mod part;
 mod service;
 mod shared;
-mod stream;
 mod wishes;
 mod worst_case;
 
@@ -26,7 +25,7 @@ pub(crate) use drain::Drain;
 
 pub use breakers::Breakers;
 pub use builder::StackBuilder;
-pub use call::Call;
+pub use call::{HttpResponse, ResponseFuture};
 pub use layers::{
     AttemptLayer, CircuitBreakerLayer, DeadlineLayer, HealthCheckLayer, RetryLayer, StallLayer,
 };

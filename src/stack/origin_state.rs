@@ -13,10 +13,12 @@ use crate::stack::pacing::polls::Gaps;
 use crate::stack::pacing::refusals::Refusals;
 use crate::sync::{Mutex, lock};
 use crate::telemetry::{Meter, Whose};
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::sync::Notify;
+use tokio::sync::futures::OwnedNotified;
 use tokio::time::Instant;
 
 /// The state of one origin, or of one group of it; one look-up per call finds all of it.
@@ -117,6 +119,26 @@ impl OriginState {
         let known = lock(&self.siblings.better).clone();
         for origin_state in known.iter().filter_map(Weak::upgrade) {
             origin_state.notify_waiters();
+        }
+    }
+
+    /// For how long the circuit is open, for a call whose attempt has just failed; `beneath` is what a layer of its own
+    /// beneath has said.
+    pub(super) fn shut(&self, beneath: Option<Duration>, now: Instant) -> Option<Duration> {
+        let own = if self.context.parts.breaker { self.breaker.refuses(now) } else { None };
+        own.max(beneath)
+    }
+
+    /// Resolves when the circuit closes or the health check passes again.
+    pub(super) fn listen(&self) -> Pin<Box<OwnedNotified>> {
+        Box::pin(Arc::clone(self.breaker.better()).notified_owned())
+    }
+
+    /// Puts tokens into the budget of retries.
+    pub(super) fn deposit(&self, tokens: u32) {
+        if let Some(bucket) = &self.budget {
+            bucket.deposit(tokens);
+            self.meter.budget(|| bucket.left());
         }
     }
 

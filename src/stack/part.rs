@@ -4,7 +4,7 @@ use crate::body::Body;
 use crate::error::{BoxError, Error};
 use crate::inflight::InFlight;
 use crate::stack::breakers::Breakers;
-use crate::stack::call::Call;
+use crate::stack::call::ResponseFuture;
 use crate::stack::service::Stack;
 use crate::stack::shared::Shared;
 use crate::stack::worst_case::WorstCase;
@@ -69,7 +69,7 @@ where
 {
     type Response = Response<Body>;
     type Error = Error;
-    type Future = Call<S, B, R>;
+    type Future = ResponseFuture<S, B>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         self.0.poll_ready(cx)

@@ -8,7 +8,7 @@ use crate::options::Group;
 use crate::origin::table::Entry;
 use crate::stack::background;
 use crate::stack::breakers::Breakers;
-use crate::stack::call::Call;
+use crate::stack::call::ResponseFuture;
 use crate::stack::call::hop::Hop;
 use crate::stack::origin_state::OriginState;
 use crate::stack::shared::Shared;
@@ -92,7 +92,7 @@ impl<S> Layer<S> for StackLayer {
 /// kind `Config`.
 ///
 /// # Cancellation safety
-/// A call may be dropped at any moment: see [`Call`].
+/// A call may be dropped at any moment: see [`ResponseFuture`].
 #[derive(Clone)]
 pub struct Stack<S> {
     inner: S,
@@ -175,12 +175,12 @@ impl<S: Clone> Stack<S> {
     /// A call that is one hop of a call which may be redirected.
     #[cfg(feature = "client")]
     #[inline]
-    pub(crate) fn hop<B, R>(&mut self, mut request: Request<B>, hop: Hop) -> Call<S, B, R>
+    pub(crate) fn hop<B, R>(&mut self, mut request: Request<B>, hop: Hop) -> ResponseFuture<S, B>
     where
         S: Service<Request<B>, Response = Response<R>>,
     {
         let origin_state = self.origin_state(&mut request);
-        Call::new(self.inner.clone(), origin_state, request, hop)
+        ResponseFuture::new(self.inner.clone(), origin_state, request, hop)
     }
 }
 
@@ -200,7 +200,7 @@ where
 {
     type Response = Response<Body>;
     type Error = Error;
-    type Future = Call<S, B, R>;
+    type Future = ResponseFuture<S, B>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
         Poll::Ready(Ok(()))
@@ -208,6 +208,6 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let origin_state = self.origin_state(&mut request);
-        Call::new(self.inner.clone(), origin_state, request, Hop::default())
+        ResponseFuture::new(self.inner.clone(), origin_state, request, Hop::default())
     }
 }

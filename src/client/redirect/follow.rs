@@ -5,8 +5,8 @@ use crate::client::Client;
 use crate::client::redirect::next::next;
 use crate::deadline::{Deadline, Timer};
 use crate::error::Error;
-use crate::stack::{Call, Drain, Hop, is_redirect};
-use crate::transport::decode::{Decoded, Decoding};
+use crate::stack::{Drain, Hop, ResponseFuture, is_redirect};
+use crate::transport::decode::Decoding;
 use http::{Method, Request, Response, Uri};
 use pin_project::pin_project;
 use std::future::Future;
@@ -20,7 +20,7 @@ pub(crate) struct Following {
     client: Client,
     hops: Option<Box<Hops>>,
     #[pin]
-    call: Call<Decoding, Body, Decoded>,
+    call: ResponseFuture<Decoding, Body>,
 }
 
 struct Hops {

@@ -2,15 +2,15 @@
 
 use crate::collect::Buffer;
 use crate::error::{BoxError, Error, Phase};
-use crate::stack::call::CallState;
-use crate::stack::call::timers::Clock;
+use crate::stack::call::clock::Clock;
+use crate::stack::call::state::CallState;
 use bytes::Buf;
 use http_body::Body;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 /// How far it came.
-pub(in crate::stack) enum Read {
+pub(super) enum Read {
     Pending,
     Complete,
     /// There is more than belongs to the attempt.
@@ -18,8 +18,8 @@ pub(in crate::stack) enum Read {
     Broken(Error),
 }
 
-pub(in crate::stack) fn read<R>(
-    life: &mut CallState,
+pub(super) fn read<R>(
+    call: &mut CallState,
     body: &mut R,
     buffer: &mut Buffer,
     limit: u64,
@@ -31,32 +31,32 @@ where
     R::Error: Into<BoxError>,
 {
     loop {
-        match life.inside(|| Pin::new(&mut *body).poll_frame(cx)) {
+        match call.inside(|| Pin::new(&mut *body).poll_frame(cx)) {
             Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
                 Ok(mut data) => {
-                    life.got(data.remaining(), clock);
+                    call.got(data.remaining(), clock);
                     buffer.push(data.copy_to_bytes(data.remaining()));
                     if buffer.len() > limit {
                         return Read::TooMuch;
                     }
                     if body.is_end_stream() {
                         // The declared length is there: not asked once more.
-                        life.complete(clock.now());
+                        call.complete(clock.now());
                         return Read::Complete;
                     }
                 }
                 Err(frame) => buffer.trailers = frame.into_trailers().ok().map(Box::new),
             },
             Poll::Ready(None) => {
-                life.complete(clock.now());
+                call.complete(clock.now());
                 return Read::Complete;
             }
             Poll::Ready(Some(Err(error))) => {
                 let error = Error::from(error.into()).at(Phase::Body);
-                return Read::Broken(error.received(life.flow.received()));
+                return Read::Broken(error.received(call.record.flow.received()));
             }
             Poll::Pending => {
-                life.enter_body(clock);
+                call.enter_body(clock);
                 return Read::Pending;
             }
         }

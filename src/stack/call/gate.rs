@@ -5,29 +5,30 @@ use crate::error::{Error, ErrorKind, Phase};
 use crate::retry::after::retry_after;
 use crate::retry::gate::{Answer, LONGEST};
 use crate::retry::{Evidence, Remember, quota};
-use crate::stack::call::{Admission, CallState};
+use crate::stack::call::admission::Admission;
+use crate::stack::call::state::CallState;
 use crate::stack::gates::Place;
 use crate::sync::lock;
 use crate::telemetry;
 use http::{StatusCode, response};
-use std::hash::BuildHasher;
 use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
 impl CallState {
     /// Whether this call heeds gates at all.
     #[inline]
-    pub(in crate::stack) fn heeds_gates(&self) -> bool {
-        self.origin_state.gates.any() && self.origin_state.context.parts.retry
+    pub(super) fn heeds_gates(&self) -> bool {
+        self.origin_state.gates.any() && self.context().parts.retry
     }
 
     /// Where a gate is closed for this call: when to ask again, or the refusal.
     #[cold]
-    pub(in crate::stack) fn pass_gate(&mut self, now: Instant) -> Option<Admission> {
-        let (origin_state, key) = (&self.origin_state, self.gate_key());
+    pub(super) fn pass_gate(&mut self, now: Instant) -> Option<Admission> {
+        let (origin_state, key) = (&self.origin_state, self.facts.gate_key(self.context()));
         // Who bounds and repeats the call by itself waits by itself.
-        let end = if self.endless { Some(now) } else { self.waits_until() };
-        let place = self.place.as_ref().map(|waits| waits.place);
+        let waits_until = || self.limits.waits_until(self.attempts.asked, self.context());
+        let end = if self.limits.endless { Some(now) } else { waits_until() };
+        let place = self.held.place.as_ref().map(|waits| waits.place);
         let mut draw = || lock(&origin_state.context.rng).f64();
         let answer = origin_state.gates.with(|gates| gates.ask(key, place, end, now, &mut draw));
         match answer {
@@ -36,7 +37,7 @@ impl CallState {
             Answer::Wait { .. } => self.origin_state.meter.gate("waited"),
             Answer::Refuse { .. } => self.origin_state.meter.gate("refused"),
         }
-        self.place = Place::of(key, answer);
+        self.held.place = Place::of(key, answer);
         match answer {
             Answer::Go => None,
             Answer::Wait { until, .. } => {
@@ -53,8 +54,8 @@ impl CallState {
 
     /// Whether this response may open or close a gate.
     #[inline]
-    pub(in crate::stack) fn speaks_of_quota(&self, head: &response::Parts) -> bool {
-        let context = &self.origin_state.context;
+    pub(super) fn speaks_of_quota(&self, head: &response::Parts) -> bool {
+        let context = self.context();
         let may = head.status == StatusCode::TOO_MANY_REQUESTS
             || context.retry.remember == Remember::Headers
             || self.origin_state.gates.any();
@@ -63,18 +64,17 @@ impl CallState {
 
     /// Remembers what this response says of a quota.
     #[cold]
-    pub(in crate::stack) fn note_quota(&mut self, head: &response::Parts, evidence: Evidence, now: Instant) {
+    pub(super) fn note_quota(&mut self, head: &response::Parts, evidence: Evidence, now: Instant) {
         #[expect(clippy::disallowed_methods, reason = "dates in headers are wall-clock time")]
         let wall = SystemTime::now();
-        let (gates, key) = (&self.origin_state.gates, self.gate_key());
+        let (gates, key) = (&self.origin_state.gates, self.facts.gate_key(self.context()));
         let wait = if head.status == StatusCode::TOO_MANY_REQUESTS {
             retry_after(&head.headers, wall).or_else(|| quota::reset(&head.headers, wall))
         } else {
             if gates.any() {
-                gates.with(|gates| gates.answered(key, self.began, now));
+                gates.with(|gates| gates.answered(key, self.attempts.began, now));
             }
-            let good = evidence == Evidence::Success
-                && self.origin_state.context.retry.remember == Remember::Headers;
+            let good = evidence == Evidence::Success && self.context().retry.remember == Remember::Headers;
             let exhausted = if good { quota::exhausted(&head.headers, wall) } else { None };
             exhausted.filter(|wait| *wait <= LONGEST)
         };
@@ -89,17 +89,10 @@ impl CallState {
         }
     }
 
-    /// A call that waited gives its place back.
-    pub(in crate::stack) fn leave_gate(&mut self) {
-        if let Some(waits) = self.place.take() {
-            self.origin_state.gates.with(|gates| gates.leave(waits.key, waits.place));
-        }
-    }
-
     /// What a `Retry-After` binds this call to. One that asks for too much ends the call, but where such a claim was
     /// disproved lately: there it is the word of one replica, and another is asked after the usual back-off.
     #[cold]
-    pub(in crate::stack) fn binding(
+    pub(super) fn binding(
         &self,
         asked: Option<Duration>,
         status: StatusCode,
@@ -111,16 +104,7 @@ impl CallState {
             return asked;
         }
         let longest = wait.saturating_add(wait / 10);
-        let fits = wait <= self.origin_state.context.retry.get_retry_after_cap()
-            && self.deadline.is_none_or(|deadline| now + longest < deadline);
+        let fits = wait <= self.context().retry.get_retry_after_cap() && !self.limits.is_over(now + longest);
         (!self.origin_state.claims.claim(wait, now) || fits).then_some(wait)
-    }
-
-    pub(in crate::stack) fn gate_key(&self) -> u64 {
-        let context = &self.origin_state.context;
-        match context.retry.remember {
-            Remember::Origin => 0,
-            _ => context.hasher.hash_one((self.uri().path(), self.credential)),
-        }
     }
 }

@@ -2,45 +2,32 @@
 
 use crate::breaker;
 use crate::duration::human;
-use crate::error::BoxError;
-use crate::error::Error;
-use crate::error::ErrorKind;
-use crate::error::Phase;
+use crate::error::{BoxError, Error, ErrorKind, Phase};
 use crate::health::Ended;
-use crate::health::Waiting;
-use crate::stack::call::CallState;
+use crate::stack::call::held::Probe;
+use crate::stack::call::state::CallState;
 use crate::telemetry;
 use http::StatusCode;
 use std::sync::Arc;
-use std::task::Context;
-use std::task::Poll;
-use std::time::Duration;
+use std::task::{Context, Poll};
 use tokio::time::Instant;
-
-/// This call's part in a health check.
-#[derive(Debug)]
-pub(in crate::stack) enum Probe {
-    None,
-    Leading(u64),
-    Waiting(Waiting),
-}
 
 impl CallState {
     /// What another caller's health check came to.
     ///
     /// `Ok(true)` where its leader left and this call leads the next.
-    pub(in crate::stack) fn poll_health(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, Error>> {
-        let (Probe::Waiting(waiting), Some(flight)) = (&self.probe, &self.origin_state.health) else {
+    pub(super) fn poll_health(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, Error>> {
+        let (Probe::Waiting(waiting), Some(flight)) = (&self.held.probe, &self.origin_state.health) else {
             return Poll::Ready(Ok(false));
         };
         let Poll::Ready(ended) = flight.poll(waiting, Instant::now(), cx) else { return Poll::Pending };
         flight.leave(waiting);
-        self.probe = Probe::None;
+        self.held.probe = Probe::None;
         Poll::Ready(match ended {
             Ended::Passed => Ok(false),
             Ended::Lead(number) => {
-                self.probe = Probe::Leading(number);
-                self.began = Instant::now();
+                self.held.probe = Probe::Leading(number);
+                self.attempts.began = Instant::now();
                 Ok(true)
             }
             Ended::Failed(cause) => {
@@ -51,22 +38,17 @@ impl CallState {
         })
     }
 
-    /// When to look whether the leader has had its time.
-    pub(in crate::stack) fn leader_ends(&self) -> Option<Instant> {
-        self.origin_state.health.as_ref()?.leader_ends()
-    }
-
     /// Whether this status passes the health check.
-    pub(in crate::stack) fn healthy(&self, status: StatusCode) -> Result<(), String> {
-        match &self.origin_state.context.health {
+    pub(super) fn healthy(&self, status: StatusCode) -> Result<(), String> {
+        match &self.context().health {
             Some(health) => health.judge(status),
             None => Ok(()),
         }
     }
 
     /// The health check that this call made ran into its bound.
-    pub(in crate::stack) fn probe_timed_out(&mut self, now: Instant) -> Result<(), Error> {
-        let limit = self.probe_ends().map_or(Duration::ZERO, |at| at - self.began);
+    pub(super) fn probe_timed_out(&mut self, now: Instant) -> Result<(), Error> {
+        let limit = self.context().check_limit();
         let checked = self.probed(Err(format!("no answer within {:#}", human(limit))), now);
         checked.map_err(|mut error| {
             error.inner_mut().fault.timed_out = true;
@@ -75,11 +57,11 @@ impl CallState {
     }
 
     /// The health check that this call made is over.
-    pub(in crate::stack) fn probed(&mut self, result: Result<(), String>, now: Instant) -> Result<(), Error> {
-        let lead = std::mem::replace(&mut self.probe, Probe::None);
+    pub(super) fn probed(&mut self, result: Result<(), String>, now: Instant) -> Result<(), Error> {
+        let lead = self.held.end_probe();
         let Some(flight) = &self.origin_state.health else { return Ok(()) };
         self.origin_state.meter.checked(result.is_ok());
-        let half_open = self.permit.as_ref().and_then(|permit| permit.half_open_generation()).is_some();
+        let half_open = self.held.half_open().is_some();
         let outcome = result.as_ref().copied().map_err(|cause| Arc::from(cause.as_str()));
         let recovered = match lead {
             Probe::Leading(number) => flight.finish(number, outcome, now),
@@ -90,7 +72,7 @@ impl CallState {
         }
         match result {
             Ok(()) => {
-                if let Some(permit) = &mut self.permit {
+                if let Some(permit) = &mut self.held.permit {
                     permit.unsent();
                 }
                 if half_open || recovered.is_some() {
@@ -107,26 +89,21 @@ impl CallState {
     }
 
     /// The health check that this call made ended with an error.
-    pub(in crate::stack) fn probe_broke(&mut self, error: BoxError, now: Instant) -> Result<(), Error> {
+    pub(super) fn probe_broke(&mut self, error: BoxError, now: Instant) -> Result<(), Error> {
         let error = Error::from(error);
         let local = error.is_of_this_machine();
         if !error.is_of_the_connection() && !local {
             return self.probed(Err(error.cause()), now);
         }
         // What is known of the server stays as it was; whoever needs to know more checks again.
-        let lead = std::mem::replace(&mut self.probe, Probe::None);
-        if let Some(flight) = &self.origin_state.health {
-            if let Probe::Leading(number) = lead {
-                flight.abandon(number);
-            }
-        }
+        self.held.leave_probe(self.origin_state.health.as_deref());
         let mut failed = self.unhealthy(error.cause());
         let fault = &mut failed.inner_mut().fault;
         (fault.reused, fault.local) = (!local, local);
         Err(failed)
     }
 
-    pub(in crate::stack) fn unhealthy(&self, cause: String) -> Error {
+    fn unhealthy(&self, cause: String) -> Error {
         let (since, retry_in) = match &self.origin_state.health {
             Some(flight) => flight.outlook(Instant::now()),
             None => Default::default(),

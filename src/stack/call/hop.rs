@@ -1,17 +1,11 @@
 //! What a call that may be redirected is told, and what it leaves for the call that follows it.
 
 use crate::deadline::Deadline;
-#[cfg(feature = "client")]
-use crate::stack::call::Call;
 use http::header::LOCATION;
+#[cfg(feature = "client")]
+use http::request;
 use http::{Method, StatusCode, response};
-#[cfg(feature = "client")]
-use http::{Request, request};
-#[cfg(feature = "client")]
-use std::pin::Pin;
 use tokio::time::Instant;
-#[cfg(feature = "client")]
-use tower_service::Service;
 
 /// One of the calls that a redirected call is made of. Each is judged by its own origin; time is one for all.
 #[derive(Clone, Copy, Debug, Default)]
@@ -47,25 +41,7 @@ fn redirects(status: StatusCode) -> bool {
 
 impl Hop {
     /// A tunnel is asked for at one place, and a long poll gave its reason for one.
-    pub(in crate::stack) fn settle(&mut self, method: &Method, long_poll: bool) {
+    pub(super) fn settle(&mut self, method: &Method, long_poll: bool) {
         self.follows &= !long_poll && method != Method::CONNECT;
-    }
-}
-
-#[cfg(feature = "client")]
-impl<S, B, R> Call<S, B, R>
-where
-    S: Service<Request<B>>,
-{
-    /// What the next hop is made of, once the call has ended with a redirect; none where it is not followed.
-    pub(crate) fn leave(self: Pin<&mut Self>) -> Option<Left<B>>
-    where
-        B: 'static,
-    {
-        let this = self.project();
-        let hop = Hop { ambient: *this.ambient, ..*this.hop };
-        let (method, uri) = *this.redirected.take()?;
-        let (head, body) = this.request.leave(method, uri)?;
-        Some(Left { head, body, hop })
     }
 }

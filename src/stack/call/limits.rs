@@ -1,111 +1,219 @@
-//! What the user says of a call: when its parts have to be over, and what its outcomes mean.
+//! The limits of a call: what was settled when it began, and what follows from it. Nothing here changes later.
 
-use crate::breaker;
-use crate::deadline::{Bounds, Deadline};
-use crate::error::{Error, ErrorKind, Phase};
-use crate::retry::{Class, Outcome};
-use crate::stack::call::CallState;
-use crate::stack::call::timers::Bound;
-use crate::sync::lock;
-use std::task::Context;
+use crate::collect::{Collect, Endless};
+use crate::deadline::{Bounds, Deadline, Scope};
+use crate::error::Error;
+use crate::longpoll::LongPoll;
+use crate::options::CallOptions;
+use crate::stack::call::hop::Hop;
+use crate::stack::context::LayerContext;
+use http::Extensions;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Jitter on waits that somebody else named, so that not all callers come back together.
-pub(in crate::stack) const SPREAD: f64 = 0.1;
+/// When a call and its parts have to be over, and how much of its body is waited for.
+pub(super) struct CallLimits {
+    /// When the call began; of a redirected call when the first of its hops did.
+    pub(super) started: Instant,
+    /// Everything up to the end of the collected body.
+    pub(super) deadline: Option<Instant>,
+    /// An enclosing scope or the request's own: binds a streamed body as well.
+    pub(super) hard_deadline: Option<Instant>,
+    /// Where the request has limits of its own.
+    own: Option<Box<Bounds>>,
+    /// So much of the body belongs to the attempt.
+    pub(super) collect: u64,
+    /// Its reader bounds the body, and repeats the call.
+    pub(super) endless: bool,
+    pub(super) long_poll: Option<LongPoll>,
+}
 
-impl CallState {
-    /// What an outcome means: the user's word, where there is one.
-    pub(in crate::stack) fn class(&self, outcome: &Outcome<'_>) -> Class {
-        let own = match (&self.origin_state.context.classify, &self.head) {
-            (Some(classify), Some(head)) => classify(&head.view(), outcome),
-            _ => None,
-        };
-        own.unwrap_or_else(|| outcome.class())
-    }
-
-    /// The limits of this call.
+impl CallLimits {
+    /// Those of a request with these wishes, if it has any, that was made under `made_under` and is sent now.
+    ///
+    /// # Errors
+    /// Kind `Config` for a wish that cannot be met.
     #[inline]
-    pub(in crate::stack) fn bounds(&self) -> &Bounds {
-        self.own.as_deref().unwrap_or(&self.origin_state.context.bounds)
-    }
-
-    /// The end of every wait but the one for an answer, which is all that a long poll is exempt from.
-    pub(in crate::stack) fn waits_until(&self) -> Option<Instant> {
-        let total = self.long_poll.is_some() && self.origin_state.context.parts.total;
-        Deadline::nearest(self.deadline, total.then(|| self.asked + self.bounds().total))
-    }
-
-    /// When the attempt has to have its headers, and, unless it is a long poll, its collected body.
-    pub(in crate::stack) fn attempt_ends(&self) -> Option<(Instant, Duration)> {
-        let limit = match &self.long_poll {
-            Some(poll) => poll.bound(self.origin_state.context.bounds.long_poll)?,
-            None if self.origin_state.context.parts.attempt => self.bounds().attempt,
-            None => return None,
+    pub(super) fn of(
+        wishes: Option<&Extensions>,
+        context: &LayerContext,
+        made_under: Option<Deadline>,
+        hop: &Hop,
+        now: Instant,
+    ) -> Result<CallLimits, Error> {
+        let long_poll = wishes.and_then(|wishes| wishes.get::<LongPoll>().cloned());
+        if let Some(poll) = &long_poll {
+            poll.check()?;
+        }
+        let options = wishes.and_then(|wishes| wishes.get::<CallOptions>());
+        let own = options.map(|options| context.bounds_of(options)).transpose()?;
+        let bounds = own.as_deref().unwrap_or(&context.bounds);
+        let at = |deadline: Option<Deadline>| deadline.map(Deadline::instant);
+        let scope = Scope::current();
+        let wished = at(wishes.and_then(|wishes| wishes.get::<Deadline>().copied()));
+        let ambient = Deadline::nearest(at(made_under), at(scope.deadline));
+        let hard_deadline = Deadline::nearest(wished, ambient);
+        let started = hop.started.unwrap_or(now);
+        let total = (context.parts.total && long_poll.is_none()).then(|| started + bounds.total);
+        let deadline = Deadline::nearest(Deadline::nearest(hard_deadline, total), at(scope.total));
+        let endless = wishes.is_some_and(|wishes| wishes.get::<Endless>().is_some());
+        let collect = match wishes {
+            _ if endless || long_poll.is_some() => 0,
+            Some(wishes) => wishes.get::<Collect>().map_or(bounds.collect, |collect| collect.0),
+            None => bounds.collect,
         };
-        Some((self.began + limit, limit))
+        Ok(CallLimits { started, deadline, hard_deadline, own, collect, endless, long_poll })
     }
 
-    pub(in crate::stack) fn probe_ends(&self) -> Option<Instant> {
-        self.origin_state.context.health.as_ref()?;
-        Some(self.began + self.origin_state.context.check_limit())
+    /// What is set for this call: by its request, or else by the layer.
+    #[inline]
+    pub(super) fn bounds<'a>(&'a self, context: &'a LayerContext) -> &'a Bounds {
+        self.own.as_deref().unwrap_or(&context.bounds)
     }
 
-    pub(in crate::stack) fn overdue_at(&self) -> Option<Instant> {
-        self.permit.as_ref()?.overdue_at(&self.origin_state.breaker)
-    }
-
-    pub(in crate::stack) fn overdue(&mut self, now: Instant) {
-        if let Some(permit) = &mut self.permit {
-            permit.note_overdue(&self.origin_state.breaker, now);
+    /// How long an attempt may take up to its head and, unless it is a long poll, its collected body.
+    #[inline]
+    pub(super) fn attempt(&self, context: &LayerContext) -> Option<Duration> {
+        match &self.long_poll {
+            Some(poll) => poll.bound(context.bounds.long_poll),
+            None if context.parts.attempt => Some(self.bounds(context).attempt),
+            None => None,
         }
     }
 
-    /// A bound was reached: `Some` where that ends the attempt.
-    pub(in crate::stack) fn expired(
-        &mut self,
-        bound: Bound,
-        copy: bool,
-        now: Instant,
-    ) -> Option<Result<Instant, Error>> {
-        let error = match bound {
-            Bound::Wake => return None,
-            Bound::Place => {
-                self.give_place_back(now);
-                return None;
-            }
-            Bound::Overdue => {
-                self.overdue(now);
-                return None;
-            }
-            Bound::Deadline => {
-                return Some(Err(self.out_of_time(now)));
-            }
-            Bound::Attempt(limit) => self.too_slow(limit, now),
-            Bound::Stall(stall) => self.stalled(stall),
-            Bound::Probe => match self.probe_timed_out(now) {
-                Ok(()) => return None,
-                Err(error) => return Some(self.failed(error, true, now)),
-            },
-        };
-        Some(self.failed(error, copy, now))
+    /// The end of every wait of a long poll but the one for an answer, which is all that it is exempt from. What is no
+    /// long poll has its deadline.
+    pub(super) fn total_of_waits(&self, asked: Instant, context: &LayerContext) -> Option<Instant> {
+        let total = self.long_poll.is_some() && context.parts.total;
+        total.then(|| asked + self.bounds(context).total)
     }
 
-    /// A program that ends waits for no answer that may take long by design, and for no next attempt: the error that
-    /// says so. All other calls have the grace of the shutdown.
-    pub(in crate::stack) fn cancelled(&mut self, cx: &mut Context<'_>) -> Option<Error> {
-        let waits = self.phase == Phase::BackOff || self.long_poll.is_some();
-        if !waits || self.cancelled.poll(cx).is_pending() {
+    /// The end of every wait but the one for an answer.
+    pub(super) fn waits_until(&self, asked: Instant, context: &LayerContext) -> Option<Instant> {
+        Deadline::nearest(self.deadline, self.total_of_waits(asked, context))
+    }
+
+    /// Whether the deadline has passed.
+    pub(super) fn is_over(&self, now: Instant) -> bool {
+        self.deadline.is_some_and(|deadline| now >= deadline)
+    }
+
+    /// Whether a refusal of this length is one to wait for.
+    pub(super) fn waits_out(&self, retry_in: Duration, context: &LayerContext) -> bool {
+        context.parts.retry && !self.endless && context.retry.waits_out(retry_in)
+    }
+
+    /// The longest silence between two bytes of a body.
+    #[inline]
+    pub(super) fn idle(&self, context: &LayerContext) -> Option<Duration> {
+        if self.endless || !context.parts.stall {
             return None;
         }
-        let mut error = Error::new(ErrorKind::Cancelled, "").at(self.phase);
-        self.settle(breaker::Outcome::Nothing, Instant::now());
-        self.end.error = Some(error.kind().as_str());
-        self.tell(&mut error);
-        Some(error)
+        match &self.long_poll {
+            // It waits for more as it waited for the head.
+            Some(poll) => poll.bound(context.bounds.long_poll),
+            None => Some(self.bounds(context).idle),
+        }
     }
 
-    pub(in crate::stack) fn spread(&self, wait: Duration) -> Duration {
-        wait + wait.mul_f64(SPREAD * lock(&self.origin_state.context.rng).f64())
+    /// The least progress of a body, where one is asked for.
+    pub(super) fn least(&self, context: &LayerContext) -> Option<(u64, Duration)> {
+        let stall = context.parts.stall && !self.endless && self.long_poll.is_none();
+        context.bounds.min_progress.filter(|_| stall)
+    }
+
+    /// How long a body may stream, for one that has such a limit: only a part that bounds a call or its body sets one,
+    /// and a long poll has none, since its body may have nothing to say for as long as its head.
+    pub(super) fn stream(&self, context: &LayerContext) -> Option<Duration> {
+        let bounded = context.parts.total || context.parts.stall;
+        let bounded = bounded && !self.endless && self.long_poll.is_none();
+        bounded.then(|| self.bounds(context).stream)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::deadline::Limits;
+    use crate::stack::builder::StackBuilder;
+    use crate::stack::context::Parts;
+
+    const SECOND: Duration = Duration::from_secs(1);
+    const POLL: LongPoll = LongPoll::because("a test parks it");
+
+    fn context(parts: Parts) -> LayerContext {
+        let limits = Limits::default().total(30 * SECOND).attempt(8 * SECOND).idle(4 * SECOND);
+        StackBuilder::default().limits(limits).context(parts).expect("settings that fit together")
+    }
+
+    fn of<T: Clone + Send + Sync + 'static>(wish: T, context: &LayerContext, now: Instant) -> CallLimits {
+        let mut wishes = Extensions::new();
+        wishes.insert(wish);
+        CallLimits::of(Some(&wishes), context, None, &Hop::default(), now).expect("a wish that can be met")
+    }
+
+    fn plain(context: &LayerContext, now: Instant) -> CallLimits {
+        CallLimits::of(None, context, None, &Hop::default(), now).expect("there is no wish")
+    }
+
+    #[test]
+    fn a_call_without_wishes_has_the_limits_of_its_layer() {
+        let (context, now) = (context(Parts::ALL), Instant::now());
+        let limits = plain(&context, now);
+        assert_eq!((limits.deadline, limits.hard_deadline), (Some(now + 30 * SECOND), None));
+        assert_eq!(limits.attempt(&context), Some(8 * SECOND));
+        assert_eq!(limits.idle(&context), Some(4 * SECOND));
+        assert_eq!(limits.stream(&context), Some(600 * SECOND));
+        assert_eq!(limits.collect, 1 << 20);
+        assert!(!limits.is_over(now + 29 * SECOND) && limits.is_over(now + 30 * SECOND));
+    }
+
+    #[test]
+    fn a_part_that_is_off_sets_no_limit() {
+        let (context, now) = (context(Parts::default()), Instant::now());
+        let limits = plain(&context, now);
+        assert_eq!((limits.deadline, limits.attempt(&context)), (None, None));
+        assert_eq!((limits.idle(&context), limits.stream(&context)), (None, None));
+        assert!(!limits.waits_out(Duration::ZERO, &context) && !limits.is_over(now + 1000 * SECOND));
+    }
+
+    #[test]
+    fn a_long_poll_is_exempt_from_the_total_in_its_wait_for_an_answer_alone() {
+        let (context, now) = (context(Parts::ALL), Instant::now());
+        let limits = of(POLL.up_to(50 * SECOND), &context, now);
+        assert_eq!((limits.deadline, limits.stream(&context), limits.collect), (None, None, 0));
+        assert!(limits.attempt(&context) > Some(50 * SECOND), "its hold, and a grace");
+        assert_eq!(limits.idle(&context), limits.attempt(&context));
+        let asked = now + 100 * SECOND;
+        assert_eq!(limits.waits_until(asked, &context), Some(asked + 30 * SECOND));
+        assert_eq!(plain(&context, now).waits_until(asked, &context), Some(now + 30 * SECOND));
+    }
+
+    #[test]
+    fn the_deadline_of_the_request_and_that_it_was_made_under_bind_to_the_last_byte() {
+        let (context, now) = (context(Parts::ALL), Instant::now());
+        let (soon, late) = (now + SECOND, now + 90 * SECOND);
+        let limits = of(Deadline::at(late), &context, now);
+        assert_eq!((limits.deadline, limits.hard_deadline), (Some(now + 30 * SECOND), Some(late)));
+        let under = CallLimits::of(None, &context, Some(Deadline::at(soon)), &Hop::default(), now);
+        let limits = under.expect("there is no wish");
+        assert_eq!((limits.deadline, limits.hard_deadline), (Some(soon), Some(soon)));
+    }
+
+    #[test]
+    fn the_total_of_a_later_hop_counts_from_the_first() {
+        let (context, now) = (context(Parts::ALL), Instant::now());
+        let hop = Hop { started: Some(now), ..Hop::default() };
+        let limits = CallLimits::of(None, &context, None, &hop, now + 7 * SECOND).expect("there is no wish");
+        assert_eq!((limits.started, limits.deadline), (now, Some(now + 30 * SECOND)));
+    }
+
+    #[test]
+    fn what_the_request_says_of_its_limits_wins_over_the_layer() {
+        let (context, now) = (context(Parts::ALL), Instant::now());
+        let limits = of(CallOptions::new().total(12 * SECOND).attempt(5 * SECOND), &context, now);
+        assert_eq!(limits.deadline, Some(now + 12 * SECOND));
+        assert_eq!(limits.attempt(&context), Some(5 * SECOND));
+        assert_eq!(of(Collect::up_to(7), &context, now).collect, 7);
     }
 }

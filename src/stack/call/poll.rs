@@ -4,24 +4,23 @@ use crate::duration::human;
 use crate::error::{Bytes, Error, ErrorKind, Phase};
 use crate::retry::after::retry_after;
 use crate::retry::{Class, Evidence, Repeat};
-use crate::stack::call::CallState;
+use crate::stack::call::state::CallState;
 use crate::stack::pacing::polls::{End, Polled};
 use crate::stall::Stall;
 use crate::sync::lock;
 use http::{StatusCode, response};
-use std::hash::BuildHasher;
 use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
 /// A poll that waited for so long was parked: whoever ends it then need not be the origin.
-pub(in crate::stack) const PARKED: Duration = Duration::from_secs(1);
+const PARKED: Duration = Duration::from_secs(1);
 
-pub(in crate::stack) const NO_EVIDENCE: Class = Class { repeat: Repeat::Never, evidence: Evidence::None };
+const NO_EVIDENCE: Class = Class { repeat: Repeat::Never, evidence: Evidence::None };
 
 impl CallState {
     /// What a head says of a long poll: the statuses with which a balancer ends one that it parked for too long say
     /// nothing about the origin, as long as they name no time to come back.
-    pub(in crate::stack) fn judged_head(&self, head: &response::Parts, class: Class, now: Instant) -> Class {
+    pub(super) fn judged_head(&self, head: &response::Parts, class: Class, now: Instant) -> Class {
         let by_a_balancer = matches!(head.status.as_u16(), 408 | 502 | 503 | 504);
         if !by_a_balancer || class.evidence != Evidence::Failure || !self.was_parked(now) {
             return class;
@@ -32,8 +31,8 @@ impl CallState {
     }
 
     /// The same of an error before the head.
-    pub(in crate::stack) fn judged_error(&self, error: &Error, class: Class, now: Instant) -> Class {
-        if self.long_poll.is_none() {
+    pub(super) fn judged_error(&self, error: &Error, class: Class, now: Instant) -> Class {
+        if self.limits.long_poll.is_none() {
             return class;
         }
         // It ran out of its hold, or somebody on the way has closed what was silent for so long.
@@ -41,22 +40,22 @@ impl CallState {
         if ended || error.kind() == ErrorKind::Attempt { NO_EVIDENCE } else { class }
     }
 
-    pub(in crate::stack) fn was_parked(&self, now: Instant) -> bool {
-        self.long_poll.is_some() && now - self.began >= PARKED
+    fn was_parked(&self, now: Instant) -> bool {
+        self.limits.long_poll.is_some() && now - self.attempts.began >= PARKED
     }
 
     /// An attempt of a long poll goes out.
-    pub(in crate::stack) fn poll_sent(&mut self) {
-        if self.long_poll.is_some() {
-            self.polled = Polled::Sent;
+    pub(super) fn poll_sent(&mut self) {
+        if self.limits.long_poll.is_some() {
+            self.record.polled = Polled::Sent;
         }
     }
 
     /// The response head of a long poll.
     #[inline]
-    pub(in crate::stack) fn poll_head(&mut self, status: StatusCode, now: Instant) {
-        if !self.polled.is_idle() {
-            if let Some(end) = self.polled.head(status) {
+    pub(super) fn poll_head(&mut self, status: StatusCode, now: Instant) {
+        if !self.record.polled.is_idle() {
+            if let Some(end) = self.record.polled.head(status) {
                 self.poll_ended(end, now);
             }
         }
@@ -64,57 +63,42 @@ impl CallState {
 
     /// An attempt is over: a loop of long polls must not spin, whatever came of it.
     #[inline]
-    pub(in crate::stack) fn poll_ended(&mut self, end: End, now: Instant) {
-        if !self.polled.is_idle() {
+    pub(super) fn poll_ended(&mut self, end: End, now: Instant) {
+        if !self.record.polled.is_idle() {
             self.keep_distance(end, now);
         }
     }
 
     #[cold]
-    pub(in crate::stack) fn keep_distance(&mut self, end: End, now: Instant) {
-        let (took, base) = (now - self.began, self.origin_state.context.retry.backoff.ceiling(0));
-        if let (Some(gap), Some(path)) = (self.polled.end(end, took, base), self.path()) {
-            lock(&self.origin_state.gaps).set(path, now + gap, now);
+    fn keep_distance(&mut self, end: End, now: Instant) {
+        let (took, context) = (now - self.attempts.began, &self.origin_state.context);
+        if let Some(gap) = self.record.polled.end(end, took, context.retry.backoff.ceiling(0)) {
+            lock(&self.origin_state.gaps).set(self.facts.path_key(context), now + gap, now);
         }
     }
 
     /// When a poll of this path may leave, if it has to wait; none for what is no long poll.
     #[inline]
-    pub(in crate::stack) fn gap_until(&self, now: Instant) -> Option<Instant> {
-        if self.long_poll.is_some() { self.distance_until(now) } else { None }
+    pub(super) fn gap_until(&self, now: Instant) -> Option<Instant> {
+        if self.limits.long_poll.is_some() { self.distance_until(now) } else { None }
     }
 
     #[cold]
-    pub(in crate::stack) fn distance_until(&self, now: Instant) -> Option<Instant> {
-        let path = self.path()?;
+    fn distance_until(&self, now: Instant) -> Option<Instant> {
+        let path = self.facts.path_key(self.context());
         lock(&self.origin_state.gaps).until(path, now)
     }
 
-    pub(in crate::stack) fn path(&self) -> Option<u64> {
-        let mut path = None;
-        self.origin_state.context.table.with(self.slot.as_ref()?, |details| {
-            path = Some(self.origin_state.context.hasher.hash_one(details.target.uri.path()));
-        });
-        path
-    }
-
-    /// The longest silence between two bytes of a body.
-    pub(in crate::stack) fn idle_limit(&self) -> Option<Duration> {
-        let context = &self.origin_state.context;
-        if self.endless || !context.parts.stall {
-            return None;
-        }
-        match &self.long_poll {
-            // It waits for more as it waited for the head.
-            Some(poll) => poll.bound(context.bounds.long_poll),
-            None => Some(self.bounds().idle),
-        }
-    }
-
     /// The error of a body that fell silent.
-    pub(in crate::stack) fn stalled(&self, stall: Stall) -> Error {
-        let received = self.flow.received();
-        match (&self.long_poll, stall) {
+    pub(super) fn stalled(&self) -> Error {
+        let fell_silent = || Stall::Idle(self.bounds().idle);
+        self.short_of(self.record.flow.bound().map_or_else(fell_silent, |(_, stall)| stall))
+    }
+
+    /// The error of a body that fell short of this.
+    pub(super) fn short_of(&self, stall: Stall) -> Error {
+        let received = self.record.flow.received();
+        match (&self.limits.long_poll, stall) {
             (Some(poll), Stall::Idle(limit)) => {
                 let detail = format!(
                     "the long poll said nothing more for {:#} after {} ({})",

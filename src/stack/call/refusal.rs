@@ -3,47 +3,33 @@
 
 use crate::body::Body;
 use crate::collect::Buffer;
-use crate::error::Error;
-use crate::error::ErrorKind;
-use crate::error::Phase;
-use crate::stack::call::CallState;
+use crate::error::{Error, ErrorKind, Phase};
 use crate::stack::call::admission::Admission;
+use crate::stack::call::attempts::Last;
+use crate::stack::call::state::CallState;
 use crate::stack::drain::Drain;
 use crate::sync::lock;
-use http::Response;
-use http::response;
+use http::{Response, response};
 use std::future::Future;
-use std::pin::Pin;
-use std::sync::Arc;
 use std::task::Context;
 use std::time::Duration;
-use tokio::sync::futures::OwnedNotified;
 use tokio::time::Instant;
 
 /// Calls that were woken come back spread over this time: as many as sleep would else arrive in the same millisecond at
 /// a server that has just come back.
-pub(in crate::stack) const WOKEN: Duration = Duration::from_secs(1);
-
-/// What the attempt before came to. A call that makes no further one ends with it.
-pub(in crate::stack) enum Last {
-    Error(Error),
-    Response { head: response::Parts, read: Buffer, cut: bool },
-}
-
-/// Resolves when the circuit closes or the health check passes again.
-pub(in crate::stack) type Better = Pin<Box<OwnedNotified>>;
+const WOKEN: Duration = Duration::from_secs(1);
 
 impl CallState {
     /// A refusal: waited out, or told.
-    pub(in crate::stack) fn refused(&mut self, kind: ErrorKind, now: Instant) -> Admission {
+    pub(super) fn refused(&mut self, kind: ErrorKind, now: Instant) -> Admission {
         let mut error = Error::new(kind, "");
         if error.is_unhealthy() {
             error = error.at(Phase::HealthCheck);
         }
         match self.sit_out(&error, now) {
             // Asked once more while it listens, so that no change is missed.
-            Some(_) if self.better.is_none() => {
-                self.better = Some(self.listen());
+            Some(_) if self.attempts.past().is_none_or(|past| past.better.is_none()) => {
+                self.attempts.past_mut().better = Some(self.origin_state.listen());
                 Admission::Later(now)
             }
             Some(until) => Admission::Later(until),
@@ -52,12 +38,12 @@ impl CallState {
     }
 
     /// A refusal that is told; to a loop that does not wait, later.
-    pub(in crate::stack) fn turn_away(&mut self, mut error: Error, now: Instant) -> Admission {
-        if self.last.is_some() {
+    pub(super) fn turn_away(&mut self, mut error: Error, now: Instant) -> Admission {
+        if self.attempts.has_last() {
             return Admission::Refused(error);
         }
         let mut takes = self.origin_state.refusals.slow_down(now);
-        if let Some(end) = self.waits_until() {
+        if let Some(end) = self.limits.waits_until(self.attempts.asked, self.context()) {
             // A refusal is better news than a deadline.
             let left = end.saturating_duration_since(now);
             takes = takes.min(left.saturating_sub(Duration::from_millis(1)));
@@ -71,98 +57,90 @@ impl CallState {
         {
             *retry_in = retry_in.saturating_sub(takes);
         }
-        self.better = None;
+        self.stop_listening();
         self.enter(Phase::BackOff, now);
         Admission::RefusedAt(now + takes, error)
     }
 
     /// When to ask again after this refusal, if it is to be waited out.
-    pub(in crate::stack) fn sit_out(&mut self, refusal: &Error, now: Instant) -> Option<Instant> {
-        let retry_in = refusal.retry_in().filter(|retry_in| self.waits_out(*retry_in))?;
-        let until = now.checked_add(self.spread(retry_in))?;
-        if self.waits_until().is_some_and(|end| until >= end) {
+    pub(super) fn sit_out(&mut self, refusal: &Error, now: Instant) -> Option<Instant> {
+        let context = self.context();
+        let retry_in = refusal.retry_in().filter(|retry_in| self.limits.waits_out(*retry_in, context))?;
+        let until = now.checked_add(context.spread(retry_in))?;
+        if self.limits.waits_until(self.attempts.asked, self.context()).is_some_and(|end| until >= end) {
             return None;
         }
         self.enter(Phase::BackOff, now);
         Some(until)
     }
 
-    /// Whether a refusal of this length is one to wait for.
-    pub(in crate::stack) fn waits_out(&self, retry_in: Duration) -> bool {
-        let context = &self.origin_state.context;
-        context.parts.retry && !self.endless && context.retry.waits_out(retry_in)
-    }
-
-    /// For how long the circuit is open, for a call whose attempt has just failed; `beneath` is what a layer of its own
-    /// beneath has said.
-    pub(in crate::stack) fn shut(&self, beneath: Option<Duration>, now: Instant) -> Option<Duration> {
-        let own = if self.origin_state.context.parts.breaker {
-            self.origin_state.breaker.refuses(now)
-        } else {
-            None
-        };
-        own.max(beneath)
-    }
-
-    pub(in crate::stack) fn listen(&self) -> Better {
-        Box::pin(Arc::clone(self.origin_state.breaker.better()).notified_owned())
-    }
-
     /// The end of a wait; one that was begun in bad times is cut short when they get better.
-    pub(in crate::stack) fn woken(&mut self, until: Instant, cx: &mut Context<'_>) -> Instant {
-        let Some(better) = &mut self.better else { return until };
+    pub(super) fn woken(&mut self, until: Instant, cx: &mut Context<'_>) -> Instant {
+        let listening = self.attempts.known_past().and_then(|past| past.better.as_mut());
+        let Some(better) = listening else { return until };
         if better.as_mut().poll(cx).is_pending() {
             return until;
         }
-        self.better = None;
-        let spread = WOKEN.mul_f64(lock(&self.origin_state.context.rng).f64());
+        self.stop_listening();
+        let spread = WOKEN.mul_f64(lock(&self.context().rng).f64());
         until.min(Instant::now() + spread)
     }
 
+    fn stop_listening(&mut self) {
+        if let Some(past) = self.attempts.known_past() {
+            past.better = None;
+        }
+    }
+
     /// The response that is about to be thrown away, should there be no other.
-    pub(in crate::stack) fn set_aside<R>(&mut self, head: response::Parts, body: R, now: Instant) -> Drain<R>
+    pub(super) fn set_aside<R>(&mut self, head: response::Parts, body: R, now: Instant) -> Drain<R>
     where
         R: http_body::Body + Unpin,
     {
-        self.last = Some(Box::new(Last::Response { head, read: Buffer::default(), cut: true }));
+        let last = Last::Response { head: Box::new(head), read: Buffer::default(), cut: true };
+        self.attempts.past_mut().last = Some(last);
         Drain::keeping(body, now)
     }
 
     /// What was read of it.
-    pub(in crate::stack) fn drained<R: http_body::Body + Unpin>(&mut self, drain: Option<Drain<R>>) {
+    pub(super) fn drained<R: http_body::Body + Unpin>(&mut self, drain: Option<Drain<R>>) {
         let Some((bytes, complete)) = drain.and_then(Drain::read) else { return };
-        if let Some(Last::Response { read, cut, .. }) = self.last.as_deref_mut() {
+        let last = self.attempts.known_past().and_then(|past| past.last.as_mut());
+        if let Some(Last::Response { read, cut, .. }) = last {
             (*read, *cut) = (bytes, !complete);
         }
     }
 
     /// How a call ends that gets no further attempt: where it was turned away after it had one, with what that came to.
-    pub(in crate::stack) fn close(&mut self, error: Error, now: Instant) -> Result<Response<Body>, Error> {
-        let Some(last) = self.last.take().filter(|_| is_refusal(&error)) else {
+    pub(super) fn close(&mut self, error: Error, now: Instant) -> Result<Response<Body>, Error> {
+        let past = self.attempts.known_past().filter(|_| is_refusal(&error));
+        let Some((past, last)) = past.and_then(|past| past.last.take().map(|last| (past, last))) else {
             return Err(self.finally(error, now));
         };
+        // It is what the call is about, not what came before.
+        past.journal.pop();
+        past.retry_in = error.retry_in();
+        if let Last::Response { cut, .. } = &last {
+            past.cut = *cut;
+        }
         // The retry that was paid for was never sent.
         self.give_back();
-        // It is what the call is about, not what came before.
-        self.journal.pop();
-        self.retry_in = error.retry_in();
-        match *last {
-            Last::Error(mut error) => {
-                error.inner_mut().retry_in = self.retry_in;
-                Err(self.finally(error, now))
+        match last {
+            Last::Error(mut last) => {
+                last.inner_mut().retry_in = error.retry_in();
+                Err(self.finally(last, now))
             }
-            Last::Response { mut head, mut read, cut } => {
-                self.cut = cut;
-                self.end.status = Some(head.status);
-                let attempts = self.told(&mut head, now);
+            Last::Response { mut head, mut read, .. } => {
+                self.record.end.status = Some(head.status);
+                let told = self.told(&mut head, now);
                 let body = Body::collected(read.take(), read.trailers.take());
-                Ok(Response::from_parts(head, body.with_attempts(attempts)))
+                Ok(Response::from_parts(*head, body.with_attempts(told)))
             }
         }
     }
 }
 
 /// Whether it says that nothing was sent, because of what was known before.
-pub(in crate::stack) fn is_refusal(error: &Error) -> bool {
+fn is_refusal(error: &Error) -> bool {
     error.is_refused() || (matches!(error.kind(), ErrorKind::RetryAfter { .. }) && error.status().is_none())
 }

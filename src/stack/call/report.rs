@@ -2,12 +2,10 @@
 
 use crate::breaker;
 use crate::duration::human;
-use crate::error::Bytes;
-use crate::error::Error;
-use crate::error::ErrorKind;
-use crate::error::Phase;
+use crate::error::{Bytes, Error, ErrorKind, Phase};
 use crate::retry::Evidence;
-use crate::stack::call::CallState;
+use crate::stack::call::held::Left;
+use crate::stack::call::state::CallState;
 use crate::stack::pacing::polls::End;
 use crate::stall::Stall;
 use crate::telemetry;
@@ -16,10 +14,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// What to do about a body that flowed when a limit ended it.
-pub(in crate::stack) const A_STREAM: &str = "(a stream? mark it LongPoll or Collect::never())";
+const A_STREAM: &str = "(a stream? mark it LongPoll or Collect::never())";
 
 /// The body flowed, and the total of the call was over.
-pub(in crate::stack) fn beyond_the_total(total: Duration, received: u64) -> String {
+pub(super) fn beyond_the_total(total: Duration, received: u64) -> String {
     let (total, received) = (human(total), Bytes(received));
     format!(
         "the response body was not complete within the total of {total:#}, {received} received {A_STREAM}"
@@ -28,11 +26,12 @@ pub(in crate::stack) fn beyond_the_total(total: Duration, received: u64) -> Stri
 
 impl CallState {
     /// The error of an attempt that ran into its limit.
-    pub(in crate::stack) fn too_slow(&self, limit: Duration, now: Instant) -> Error {
-        let received = self.flow.received();
-        let error =
-            |detail| Error::new(ErrorKind::Attempt, detail).at(self.phase).limit(limit).received(received);
-        if let Some(poll) = &self.long_poll {
+    pub(super) fn too_slow(&self, limit: Duration, now: Instant) -> Error {
+        let received = self.record.flow.received();
+        let error = |detail| {
+            Error::new(ErrorKind::Attempt, detail).at(self.record.phase).limit(limit).received(received)
+        };
+        if let Some(poll) = &self.limits.long_poll {
             let (limit, why) = (human(limit), poll.reason());
             return error(Cow::Owned(format!("the long poll was not answered within {limit:#} ({why})")));
         }
@@ -42,13 +41,13 @@ impl CallState {
                 "the response body was not complete after {limit:#}, {received} received {A_STREAM}"
             )));
         }
-        let silent = self.flow.silent_for(now);
-        if self.phase != Phase::Body || silent < self.bounds().idle / 2 {
+        let silent = self.record.flow.silent_for(now);
+        if self.record.phase != Phase::Body || silent < self.bounds().idle / 2 {
             return error(Cow::Borrowed(""));
         }
         // The idle limit would have ended it a moment later: what it died of is silence.
         if silent >= self.bounds().idle {
-            return self.stalled(Stall::Idle(self.bounds().idle));
+            return self.short_of(Stall::Idle(self.bounds().idle));
         }
         let detail = format!(
             "the response body stalled: no byte for {:#} after {} (attempt limit of {:#})",
@@ -60,44 +59,44 @@ impl CallState {
     }
 
     /// Whether bytes of a body that is collected were still arriving when its time was up.
-    pub(in crate::stack) fn flows(&self, now: Instant) -> bool {
-        let arriving = self.phase == Phase::Body && self.flow.received() > 0;
-        arriving && self.flow.silent_for(now) < self.bounds().idle / 2
+    pub(super) fn flows(&self, now: Instant) -> bool {
+        self.record.flows(self.bounds().idle, now)
     }
 
     /// The deadline of the call fell inside an attempt: a failure of the origin only if the attempt had its full time,
     /// or was silent for long enough to count as hung.
-    pub(in crate::stack) fn out_of_time(&mut self, now: Instant) -> Error {
-        let full = self.attempt_ends().is_some_and(|(_, limit)| now - self.began >= limit);
-        match self.phase {
+    pub(super) fn out_of_time(&mut self, now: Instant) -> Error {
+        let limit = self.limits.attempt(self.context());
+        let full = limit.is_some_and(|limit| now - self.attempts.began >= limit);
+        match self.record.phase {
             Phase::Ready | Phase::BackOff => self.settle(breaker::Outcome::Nothing, now),
-            _ if self.long_poll.is_some() => self.settle(breaker::Outcome::Nothing, now),
+            _ if self.limits.long_poll.is_some() => self.settle(breaker::Outcome::Nothing, now),
             phase if full && phase != Phase::HealthCheck => {
                 self.settle(breaker::Outcome::TimedOut, now);
-                self.record(Evidence::Failure, None, now);
+                self.count(Evidence::Failure, None, now);
             }
             // The permit judges by how long it has heard nothing.
-            _ => {
-                if let Some(permit) = self.permit.take() {
-                    permit.abandon(&self.origin_state.breaker);
-                }
-            }
+            _ => self.held.leave(&self.origin_state.breaker, Left::Dropped, || now),
         }
         self.poll_ended(End::Over, now);
-        let received = self.flow.received();
-        let total = self.deadline.filter(|total| self.hard_deadline != Some(*total));
+        let received = self.record.flow.received();
+        let total = self.limits.deadline.filter(|total| self.limits.hard_deadline != Some(*total));
         let detail = if let Some(total) = total.filter(|_| self.flows(now)) {
-            Cow::Owned(beyond_the_total(total - self.started, received))
+            Cow::Owned(beyond_the_total(total - self.limits.started, received))
         } else {
             Cow::Borrowed("")
         };
-        Error::new(ErrorKind::Deadline, detail).at(self.phase).limit(now - self.began).received(received)
+        Error::new(ErrorKind::Deadline, detail)
+            .at(self.record.phase)
+            .limit(now - self.attempts.began)
+            .received(received)
     }
 
     /// The error that the caller gets, with target and story.
-    pub(in crate::stack) fn finally(&mut self, mut error: Error, now: Instant) -> Error {
-        self.end.error = Some(error.kind().as_str());
-        let attempting = !matches!(self.phase, Phase::BackOff | Phase::Ready) && !self.streaming;
+    pub(super) fn finally(&mut self, mut error: Error, now: Instant) -> Error {
+        self.record.end.error = Some(error.kind().as_str());
+        let attempting =
+            !matches!(self.record.phase, Phase::BackOff | Phase::Ready) && !self.record.streaming;
         self.tell(&mut error);
         if attempting && !error.is_refused() && !error.is_config() {
             self.origin_state.meter.attempted(None, Some(&error));
@@ -111,20 +110,21 @@ impl CallState {
         error
     }
 
-    pub(in crate::stack) fn tell(&mut self, error: &mut Error) {
-        let details = self.slot.take().and_then(|slot| self.origin_state.context.table.take(slot));
+    pub(super) fn tell(&mut self, error: &mut Error) {
+        self.record.leave(&self.origin_state.context.table);
         let inner = error.inner_mut();
         if inner.phase.is_none() && !matches!(inner.kind, ErrorKind::Open { .. } | ErrorKind::Config) {
-            inner.phase = Some(self.phase);
+            inner.phase = Some(self.record.phase);
         }
-        if let (None, Some(details)) = (&inner.target, details) {
-            inner.target = Some(details.target);
+        if inner.target.is_none() {
+            inner.target = Some(self.facts.target.clone());
         }
         // A layer that made but one attempt has nothing to add to the story of the one beneath.
-        if self.attempt > 1 || inner.attempt == 0 {
-            inner.attempt = self.attempt;
-            inner.attempts_allowed = self.allowed;
-            let mut journal = std::mem::take(&mut self.journal);
+        if self.attempts.number > 1 || inner.attempt == 0 {
+            inner.attempt = self.attempts.number;
+            inner.attempts_allowed = self.attempts.allowed;
+            let past = self.attempts.known_past();
+            let mut journal = past.map(|past| std::mem::take(&mut past.journal)).unwrap_or_default();
             journal.append(&mut inner.journal);
             inner.journal = journal;
         }

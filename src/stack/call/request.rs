@@ -4,7 +4,7 @@ use crate::body::{Replay, empty};
 use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::reuse::Fresh;
-use crate::stack::call::CallState;
+use crate::stack::call::state::CallState;
 use http::{Extensions, HeaderMap, Request, Version};
 #[cfg(feature = "client")]
 use http::{Method, Uri, request};
@@ -14,14 +14,13 @@ use tokio::time::Instant;
 ///
 /// Two fields, not two cases of one type: a request is large, and is moved out once without that anything of its size
 /// is written in its place.
-pub(in crate::stack) struct Outgoing<B> {
+pub(super) struct Outgoing<B> {
     /// As the caller made it, or made again.
     next: Option<Request<B>>,
     kept: Option<Kept<B>>,
 }
 
-/// Method and URL stand in the table of calls in flight; to clone them here as well would cost every call that is never
-/// repeated.
+/// Method and URL are known from the [`Facts`](crate::stack::call::facts::Facts) of the call.
 struct Kept<B> {
     version: Version,
     headers: HeaderMap,
@@ -32,13 +31,13 @@ struct Kept<B> {
 
 impl<B> Outgoing<B> {
     #[inline]
-    pub(in crate::stack) fn new(request: Request<B>) -> Outgoing<B> {
+    pub(super) fn new(request: Request<B>) -> Outgoing<B> {
         Outgoing { next: Some(request), kept: None }
     }
 
     /// What the caller made, before the first attempt.
     #[inline]
-    pub(in crate::stack) fn first(&self) -> Option<&Request<B>> {
+    pub(super) fn first(&self) -> Option<&Request<B>> {
         self.next.as_ref()
     }
 }
@@ -47,32 +46,32 @@ impl<B: 'static> Outgoing<B> {
     /// The request of this attempt, which has begun, to be [taken](Outgoing::take); what is needed for another one
     /// stays behind.
     #[inline]
-    pub(in crate::stack) fn prepare(&mut self, life: &CallState, now: Instant) {
+    pub(super) fn prepare(&mut self, call: &CallState, now: Instant) {
         if self.next.is_none() {
-            self.next = self.again(life);
+            self.next = self.again(call);
         }
         if let Some(request) = &mut self.next {
-            self.kept = keep(life, request);
-            if life.fresh {
+            self.kept = keep(call, request);
+            if call.attempts.fresh {
                 request.extensions_mut().insert(Fresh);
             }
-            propagate(life, request, now);
+            propagate(call, request, now);
         }
     }
 
     /// What was prepared.
     #[inline]
-    pub(in crate::stack) fn take(&mut self) -> Request<B> {
+    pub(super) fn take(&mut self) -> Request<B> {
         self.next.take().unwrap_or_else(|| unreachable!("no attempt begins without a request"))
     }
 
     /// Makes what was kept a request once more.
     #[cold]
-    fn again(&mut self, life: &CallState) -> Option<Request<B>> {
+    fn again(&mut self, call: &CallState) -> Option<Request<B>> {
         let Kept { version, headers, extensions, body } = self.kept.take()?;
         let mut request = Request::new(body?);
-        *request.method_mut() = life.method.clone();
-        *request.uri_mut() = life.uri();
+        *request.method_mut() = call.facts.target.method.clone();
+        *request.uri_mut() = call.facts.target.uri.clone();
         *request.version_mut() = version;
         *request.headers_mut() = headers;
         *request.extensions_mut() = extensions;
@@ -81,11 +80,7 @@ impl<B: 'static> Outgoing<B> {
 
     /// What a redirect makes the next request of; without the body where that cannot be sent again.
     #[cfg(feature = "client")]
-    pub(in crate::stack) fn leave(
-        &mut self,
-        method: Method,
-        uri: Uri,
-    ) -> Option<(request::Parts, Option<B>)> {
+    pub(super) fn leave(&mut self, method: Method, uri: Uri) -> Option<(request::Parts, Option<B>)> {
         let Kept { version, headers, extensions, body } = self.kept.take()?;
         let mut left = Request::new(());
         (*left.method_mut(), *left.uri_mut(), *left.version_mut()) = (method, uri, version);
@@ -94,7 +89,7 @@ impl<B: 'static> Outgoing<B> {
     }
 
     /// Whether there is something to send, or to send again.
-    pub(in crate::stack) fn is_some(&self) -> bool {
+    pub(super) fn is_some(&self) -> bool {
         self.next.is_some() || self.kept.as_ref().is_some_and(|kept| kept.body.is_some())
     }
 
@@ -104,8 +99,8 @@ impl<B: 'static> Outgoing<B> {
     }
 
     /// The health check that goes before it.
-    pub(in crate::stack) fn health_check(&self, life: &CallState) -> Result<Request<B>, Error> {
-        let Some(health) = &life.origin_state.context.health else {
+    pub(super) fn health_check(&self, call: &CallState) -> Result<Request<B>, Error> {
+        let Some(health) = &call.context().health else {
             unreachable!("only a stack with a health check leads one");
         };
         let Some(body) = empty::<B>() else {
@@ -115,7 +110,7 @@ impl<B: 'static> Outgoing<B> {
             )));
         };
         let mut probe = Request::new(body);
-        *probe.uri_mut() = health.uri(&life.uri())?;
+        *probe.uri_mut() = health.uri(&call.facts.target.uri)?;
         *probe.version_mut() = self.version();
         Ok(probe)
     }
@@ -123,15 +118,15 @@ impl<B: 'static> Outgoing<B> {
 
 /// What is needed of this request for another attempt, or for the place that a redirect names.
 #[inline]
-fn keep<B: 'static>(life: &CallState, request: &Request<B>) -> Option<Kept<B>> {
-    if !life.may_repeat() && !life.follows {
+fn keep<B: 'static>(call: &CallState, request: &Request<B>) -> Option<Kept<B>> {
+    if !call.attempts.may_repeat(call.context()) && !call.facts.follows {
         return None;
     }
-    let body = life.origin_state.context.retry.replay.copy(request.body());
-    if body.is_none() && life.may_repeat() {
-        life.origin_state.context.say_unreplayable(Replay::name_of::<B>());
+    let body = call.context().retry.replay.copy(request.body());
+    if body.is_none() && call.attempts.may_repeat(call.context()) {
+        call.context().say_unreplayable(Replay::name_of::<B>());
     }
-    if body.is_none() && !life.follows {
+    if body.is_none() && !call.facts.follows {
         return None;
     }
     let version = request.version();
@@ -143,9 +138,10 @@ fn keep<B: 'static>(life: &CallState, request: &Request<B>) -> Option<Kept<B>> {
 
 /// Says in the headers how long this attempt is waited for, where the stack was told to.
 #[inline]
-fn propagate<B>(life: &CallState, request: &mut Request<B>, now: Instant) {
-    let Some(headers) = &life.origin_state.context.propagate else { return };
-    let ends = Deadline::nearest(life.attempt_ends().map(|(at, _)| at), life.deadline);
+fn propagate<B>(call: &CallState, request: &mut Request<B>, now: Instant) {
+    let Some(headers) = &call.context().propagate else { return };
+    let attempt = call.limits.attempt(call.context()).map(|limit| call.attempts.began + limit);
+    let ends = Deadline::nearest(attempt, call.limits.deadline);
     let left = ends.map(|at| at.saturating_duration_since(now));
-    headers.write(request.headers_mut(), left, life.attempt);
+    headers.write(request.headers_mut(), left, call.attempts.number);
 }

@@ -1,80 +1,141 @@
-//! What a call waits for when nothing else is to be done: the nearest bound.
+//! What may end a wait: one name for each timer, one table of when they fire, one place that says when that is.
 
-use crate::stack::call::CallState;
-use crate::stall::Stall;
-use std::time::Duration;
+use crate::stack::call::state::CallState;
 use tokio::time::Instant;
 
-/// Why the timer is set.
+/// The timers of a call. Which of them run is said by its stage. Of those that fire at the same moment the first counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::stack) enum Bound {
+pub(super) enum Timer {
+    /// The call has to be over, or the body that streams.
     Deadline,
-    Attempt(Duration),
-    Stall(Stall),
+    /// The total, which binds a long poll as well where it does not wait for its answer.
+    Total,
+    /// The attempt takes so long that it counts as a failure already. It goes on.
     Overdue,
+    /// The attempt has to have its head, and the body that is collected.
+    Attempt,
+    /// The body has to have brought something.
+    Stall,
+    /// The health check of this call has to be answered.
     Probe,
-    /// A probe of the circuit that waits for a pool of the caller's own.
-    Place,
-    /// Not a limit: a wait that is over.
+    /// A probe of the circuit has waited long enough for a pool of the caller's own.
+    Turn,
+    /// No limit: the wait of this stage is over, or worth another look.
     Wake,
 }
 
-/// Picks the bound that is nearest.
-#[derive(Debug, Default)]
-pub(in crate::stack) struct Nearest(Option<(Instant, Bound)>);
+const TIMERS: [Timer; 8] = [
+    Timer::Deadline,
+    Timer::Total,
+    Timer::Overdue,
+    Timer::Attempt,
+    Timer::Stall,
+    Timer::Probe,
+    Timer::Turn,
+    Timer::Wake,
+];
 
-impl Nearest {
-    /// At the same moment the bound that was named first wins.
-    pub(in crate::stack) fn at(mut self, at: Option<Instant>, bound: Bound) -> Nearest {
-        if let Some(at) = at {
-            if self.0.is_none_or(|(nearest, _)| at < nearest) {
-                self.0 = Some((at, bound));
-            }
-        }
+/// When each timer fires; those that are not set do not run.
+#[derive(Debug, Default)]
+pub(super) struct TimerTable([Option<Instant>; TIMERS.len()]);
+
+impl TimerTable {
+    #[inline(always)]
+    pub(super) fn set(mut self, timer: Timer, at: Option<Instant>) -> TimerTable {
+        self.0[timer as usize] = at;
         self
     }
 
-    /// The bounds of an attempt that is under way.
-    pub(in crate::stack) fn attempt(self, life: &CallState) -> Nearest {
-        let nearest = self.at(life.overdue_at(), Bound::Overdue);
-        match life.attempt_ends() {
-            Some((at, limit)) => nearest.at(Some(at), Bound::Attempt(limit)),
-            None => nearest,
+    /// The timer that fires first.
+    #[inline(always)]
+    pub(super) fn next(&self) -> Option<(Instant, Timer)> {
+        let mut first = None::<(Instant, Timer)>;
+        for timer in TIMERS {
+            if let Some(at) = self.0[timer as usize] {
+                if first.is_none_or(|(nearest, _)| at < nearest) {
+                    first = Some((at, timer));
+                }
+            }
         }
-    }
-
-    /// The bounds of a body that is awaited.
-    pub(in crate::stack) fn stall(self, life: &CallState) -> Nearest {
-        match life.flow.bound() {
-            Some((at, stall)) => self.at(Some(at), Bound::Stall(stall)),
-            None => self,
-        }
-    }
-
-    pub(in crate::stack) fn get(self) -> Option<(Instant, Bound)> {
-        self.0
+        first
     }
 }
 
-/// The clock of one poll: read when first asked, and again after code that may have taken time.
-#[derive(Debug, Default)]
-pub(in crate::stack) struct Clock(Option<Instant>);
-
-impl Clock {
-    pub(in crate::stack) fn at(now: Instant) -> Clock {
-        Clock(Some(now))
+impl CallState {
+    /// The table of a stage in which these timers run.
+    #[inline(always)]
+    pub(super) fn timers<const N: usize>(&self, running: [Timer; N]) -> TimerTable {
+        let mut table = TimerTable::default();
+        for timer in running {
+            table = table.set(timer, self.fires(timer));
+        }
+        table
     }
 
-    pub(in crate::stack) fn now(&mut self) -> Instant {
-        *self.0.get_or_insert_with(Instant::now)
+    /// The table of an attempt whose body is awaited.
+    #[inline(always)]
+    pub(super) fn body_timers(&self) -> TimerTable {
+        self.timers([Timer::Deadline, Timer::Overdue, Timer::Attempt, Timer::Stall])
     }
 
-    /// A timer says that it is so late: a clock that was read before it may be behind.
-    pub(in crate::stack) fn reached(&mut self, at: Instant) {
-        *self = Clock::at(Instant::now().max(at));
+    /// When a timer fires, if it has a limit to keep. What hangs on the stage alone is set by the stage.
+    #[inline(always)]
+    fn fires(&self, timer: Timer) -> Option<Instant> {
+        let (limits, attempts, context) = (&self.limits, &self.attempts, self.context());
+        match timer {
+            Timer::Deadline => limits.deadline,
+            Timer::Total => limits.total_of_waits(attempts.asked, context),
+            Timer::Overdue => self.held.permit.as_ref()?.overdue_at(&self.origin_state.breaker),
+            Timer::Attempt => limits.attempt(context).map(|limit| attempts.began + limit),
+            Timer::Stall => self.record.flow.bound().map(|(at, _)| at),
+            Timer::Probe => context.health.as_ref().map(|_| attempts.began + context.check_limit()),
+            Timer::Turn | Timer::Wake => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn a_table_in_which_nothing_runs_never_fires() {
+        assert_eq!(TimerTable::default().next(), None);
+        let start = Instant::now();
+        assert_eq!(TimerTable::default().set(Timer::Wake, Some(start)).set(Timer::Wake, None).next(), None);
     }
 
-    pub(in crate::stack) fn stale(&mut self) {
-        self.0 = None;
+    #[test]
+    fn the_nearest_fires_first_in_whatever_order_they_are_set() {
+        let start = Instant::now();
+        for late in TIMERS {
+            for soon in TIMERS.into_iter().filter(|soon| *soon != late) {
+                let (at, later) = (Some(start), Some(start + SECOND));
+                let one = TimerTable::default().set(late, later).set(soon, at);
+                let other = TimerTable::default().set(soon, at).set(late, later);
+                assert_eq!(one.next(), Some((start, soon)), "{late:?} after {soon:?}");
+                assert_eq!(other.next(), one.next());
+            }
+        }
+    }
+
+    #[test]
+    fn at_the_same_moment_a_limit_of_the_call_counts_before_one_of_its_attempt_and_a_limit_before_a_wake() {
+        let start = Instant::now();
+        let mut table = TimerTable::default();
+        for timer in TIMERS.into_iter().rev() {
+            table = table.set(timer, Some(start));
+            assert_eq!(table.next(), Some((start, timer)), "everything after it is set already");
+        }
+    }
+
+    #[test]
+    fn each_timer_has_a_place_of_its_own() {
+        for (place, timer) in TIMERS.into_iter().enumerate() {
+            assert_eq!(timer as usize, place);
+        }
     }
 }

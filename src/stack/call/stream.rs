@@ -1,12 +1,12 @@
 //! A body that streams: handed over at the head, still under its bounds and the breaker's eye.
 
 use crate::body::Body;
-use crate::deadline::Timer;
+use crate::deadline;
 use crate::duration::human;
 use crate::error::{BoxError, Bytes as ByteCount, Error, ErrorKind, Phase};
 use crate::stack::call::report::beyond_the_total;
 use crate::stack::call::state::CallState;
-use crate::stack::call::timers::{Bound, Nearest};
+use crate::stack::call::timers::Timer;
 use bytes::{Buf, Bytes};
 use http::{Response, response};
 use http_body::{Frame, SizeHint};
@@ -22,12 +22,12 @@ pub(super) struct Guarded<R> {
     body: R,
     // What was read before it was handed over.
     prefix: Bytes,
-    life: Option<CallState>,
+    call: Option<CallState>,
     ends: Option<Instant>,
     // What it is that ends it then.
     limit: Limit,
     #[pin]
-    timer: Timer,
+    timer: deadline::Timer,
 }
 
 /// What ends a body however steadily it flows.
@@ -42,10 +42,10 @@ enum Limit {
 }
 
 impl Limit {
-    fn error(self, life: &CallState, now: Instant) -> Error {
-        let received = life.flow.received();
+    fn error(self, call: &CallState, now: Instant) -> Error {
+        let received = call.record.flow.received();
         let error = match self {
-            Limit::Deadline => Error::new(ErrorKind::Deadline, "").limit(now - life.started),
+            Limit::Deadline => Error::new(ErrorKind::Deadline, "").limit(now - call.limits.started),
             Limit::Total(limit) => {
                 Error::new(ErrorKind::Deadline, beyond_the_total(limit, received)).limit(limit)
             }
@@ -67,59 +67,61 @@ where
     R: http_body::Body + Send + Unpin + 'static,
     R::Error: Into<BoxError>,
 {
-    /// The response whose body streams. The life of the call moves into it.
+    /// The response whose body streams. The state of the call moves into it.
     pub(super) fn hand_over(
-        life: &mut Option<CallState>,
+        call: &mut Option<CallState>,
         head: response::Parts,
         prefix: Bytes,
         body: R,
         now: Instant,
     ) -> Response<Body> {
-        Guarded::begin(life, head, prefix, body, None, now)
+        Guarded::begin(call, head, prefix, body, None, now)
     }
 
     /// The response whose body was to be collected, and flows on after its attempt: the total of its call binds it, unless
     /// the call said itself how long it may stream.
     pub(super) fn hand_on(
-        life: &mut Option<CallState>,
+        call: &mut Option<CallState>,
         head: response::Parts,
         prefix: Bytes,
         body: R,
         now: Instant,
     ) -> Response<Body> {
-        let total = life.as_ref().filter(|life| !life.bounds().own_stream).and_then(|life| life.deadline);
-        Guarded::begin(life, head, prefix, body, total, now)
+        let total =
+            call.as_ref().filter(|call| !call.bounds().own_stream).and_then(|call| call.limits.deadline);
+        Guarded::begin(call, head, prefix, body, total, now)
     }
 
     fn begin(
-        life: &mut Option<CallState>,
+        call: &mut Option<CallState>,
         mut head: response::Parts,
         prefix: Bytes,
         body: R,
         total: Option<Instant>,
         now: Instant,
     ) -> Response<Body> {
-        let Some(mut life) = life.take() else { unreachable!("a call has a life until it ends") };
-        let attempts = life.attempts(&mut head, now);
+        let Some(mut call) = call.take() else { unreachable!("a call has a state until it ends") };
+        let attempts = call.hand_over(&mut head, now);
         if body.is_end_stream() && prefix.is_empty() {
-            life.complete(now);
+            call.complete(now);
             return Response::from_parts(head, Body::empty().with_attempts(attempts));
         }
-        life.streams(now);
-        let (mut ends, mut limit) = (life.hard_deadline, Limit::Deadline);
+        call.streams(now);
+        let (mut ends, mut limit) = (call.limits.hard_deadline, Limit::Deadline);
         let mut or = |at: Instant, by: Limit| {
             if ends.is_none_or(|ends| at < ends) {
                 (ends, limit) = (Some(at), by);
             }
         };
-        if let Some(stream) = life.stream_limit() {
+        if let Some(stream) = call.limits.stream(call.context()) {
             or(now + stream, Limit::Stream(stream));
         }
         if let Some(total) = total {
-            or(total, Limit::Total(total - life.started));
+            or(total, Limit::Total(total - call.limits.started));
         }
-        life.ends(ends);
-        let guarded = Guarded { body, prefix, life: Some(life), ends, limit, timer: Timer::default() };
+        call.record.ends(&call.context().table, ends);
+        let guarded =
+            Guarded { body, prefix, call: Some(call), ends, limit, timer: deadline::Timer::default() };
         Response::from_parts(head, Body::boxed(Box::pin(guarded)).with_attempts(attempts))
     }
 }
@@ -134,71 +136,69 @@ where
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let mut this = self.project();
-        let Some(life) = this.life.as_mut() else { return Poll::Ready(None) };
+        let Some(call) = this.call.as_mut() else { return Poll::Ready(None) };
         if !this.prefix.is_empty() {
             return Poll::Ready(Some(Ok(Frame::data(std::mem::take(this.prefix)))));
         }
-        let polled = life.inside(|| Pin::new(&mut *this.body).poll_frame(cx));
+        let polled = call.inside(|| Pin::new(&mut *this.body).poll_frame(cx));
         let mut now = Instant::now();
-        let bound = match polled {
+        let fired = match polled {
             // A body that always has something ends at its limit all the same.
-            Poll::Ready(Some(Ok(_))) if this.ends.is_some_and(|ends| now >= ends) => Bound::Deadline,
+            Poll::Ready(Some(Ok(_))) if this.ends.is_some_and(|ends| now >= ends) => Timer::Deadline,
             Poll::Ready(Some(Ok(frame))) => {
                 let frame = frame.map_data(|mut data| data.copy_to_bytes(data.remaining()));
-                life.streamed(&frame, now);
+                call.streamed(&frame, now);
                 return Poll::Ready(Some(Ok(frame)));
             }
             Poll::Ready(Some(Err(error))) => {
-                let error = Error::from(error.into()).at(Phase::Body).received(life.flow.received());
-                let error = life.broke(error, now);
-                *this.life = None;
+                let error = Error::from(error.into()).at(Phase::Body).received(call.record.flow.received());
+                let error = call.broke(error, now);
+                *this.call = None;
                 return Poll::Ready(Some(Err(error)));
             }
             Poll::Ready(None) => {
-                life.complete(now);
-                *this.life = None;
+                call.complete(now);
+                *this.call = None;
                 return Poll::Ready(None);
             }
             Poll::Pending => loop {
-                if let Some(error) = life.cancelled(cx) {
-                    *this.life = None;
+                if let Some(error) = call.cancelled(cx) {
+                    *this.call = None;
                     return Poll::Ready(Some(Err(error)));
                 }
-                life.consumer_waits(now);
-                let nearest = Nearest::default().at(*this.ends, Bound::Deadline).stall(life);
-                let Some((at, bound)) = nearest.at(life.overdue_at(), Bound::Overdue).get() else {
-                    return Poll::Pending;
-                };
+                call.consumer_waits(now);
+                let timers = call.timers([Timer::Overdue, Timer::Stall]).set(Timer::Deadline, *this.ends);
+                let Some((at, timer)) = timers.next() else { return Poll::Pending };
                 if let Err(error) = std::task::ready!(this.timer.as_mut().poll(at, cx)) {
-                    let error = life.broke(error, now);
-                    *this.life = None;
+                    let error = call.broke(error, now);
+                    *this.call = None;
                     return Poll::Ready(Some(Err(error)));
                 }
                 // The timer knows that it is time; a clock that was read before it need not. Whoever asked that one
                 // again would wait for the same moment for ever, and never let go of the thread.
                 now = Instant::now().max(at);
-                if bound != Bound::Overdue {
-                    break bound;
+                if timer != Timer::Overdue {
+                    break timer;
                 }
-                life.overdue(now);
+                call.held.overdue(&call.origin_state.breaker, now);
             },
         };
-        let error = match bound {
-            Bound::Stall(stall) => {
-                let error = life.stalled(stall);
-                life.broke(error, now)
+        let error = match fired {
+            Timer::Stall => {
+                let error = call.stalled();
+                call.broke(error, now)
             }
             _ => {
-                let error = this.limit.error(life, now);
-                life.cut(error, now)
+                let error = this.limit.error(call, now);
+                call.cut(error, now)
             }
         };
-        *this.life = None;
+        *this.call = None;
         Poll::Ready(Some(Err(error)))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.life.is_none() || (self.prefix.is_empty() && self.body.is_end_stream())
+        self.call.is_none() || (self.prefix.is_empty() && self.body.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {

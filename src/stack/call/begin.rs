@@ -1,0 +1,74 @@
+//! How a call begins: its limits are settled, a crowd in front of an open circuit is sent away, and it enters the table
+//! of calls in flight.
+
+use crate::deadline::Deadline;
+use crate::error::Error;
+use crate::inflight::{Details, owner};
+use crate::longpoll::LongPoll;
+use crate::options::CallOptions;
+use crate::origin::table::Entry;
+use crate::stack::call::admission::turned_away;
+use crate::stack::call::attempts::Attempts;
+use crate::stack::call::facts::Facts;
+use crate::stack::call::held::Held;
+use crate::stack::call::hop::Hop;
+use crate::stack::call::limits::CallLimits;
+use crate::stack::call::record::Record;
+use crate::stack::call::state::CallState;
+use crate::stack::origin_state::OriginState;
+use crate::telemetry;
+use http::Request;
+use std::sync::Arc;
+use tokio::time::Instant;
+
+impl CallState {
+    /// Begins a call, in place: a state is too large to be handed around.
+    #[inline]
+    pub(super) fn begin<'a, B>(
+        call: &'a mut Option<CallState>,
+        origin_state: Arc<Entry<OriginState>>,
+        request: &Request<B>,
+        made_under: Option<Deadline>,
+        hop: &mut Hop,
+    ) -> Result<&'a mut CallState, Error> {
+        let context = &*origin_state.context;
+        let now = Instant::now();
+        let wishes = Some(request.extensions()).filter(|wishes| !wishes.is_empty());
+        let limits = CallLimits::of(wishes, context, made_under, hop, now)?;
+        hop.settle(request.method(), limits.long_poll.is_some());
+        (hop.started, hop.ends) = (Some(limits.started), limits.deadline);
+        let options = wishes.and_then(|wishes| wishes.get::<CallOptions>());
+        let own_retries = options.and_then(|options| options.retries);
+        let allowed = Attempts::allowed(own_retries, limits.endless, context);
+        if limits.long_poll.is_none() && !limits.is_over(now) {
+            if let Some(error) = turned_away(&origin_state, request, &limits, allowed, now) {
+                return Err(error);
+            }
+        }
+        let facts = Facts::of(request, wishes, hop.follows, context);
+        let slot = context.table.enter(Details {
+            target: facts.target.clone(),
+            started: limits.started,
+            deadline: limits.deadline,
+            attempts_allowed: allowed,
+            long_poll: limits.long_poll.clone(),
+            subsystem: owner::current(&context.table),
+        });
+        if let Some(poll) = &limits.long_poll {
+            origin_state.meter.polls(poll.is_unbounded());
+        }
+        if limits.long_poll.as_ref().is_some_and(LongPoll::is_unbounded) {
+            let reason = limits.long_poll.as_ref().map_or("", |poll| poll.reason());
+            telemetry::unbounded(origin_state.whose(), reason);
+        }
+        Ok(call.insert(CallState {
+            facts,
+            limits,
+            attempts: Attempts::new(allowed, now),
+            held: Held::default(),
+            record: Record::new(slot),
+            cancelled: owner::Cancelled::default(),
+            origin_state,
+        }))
+    }
+}

@@ -1,0 +1,121 @@
+//! What a call knows of its request, which is on its way in the hands of the inner service meanwhile.
+
+use crate::retry::classify::is_idempotent;
+use crate::retry::{Class, Outcome, Remember};
+use crate::stack::context::LayerContext;
+use crate::stack::gates::credential;
+use crate::stack::wishes::KeptHead;
+use crate::target::Label;
+use crate::target::Target;
+use http::{Extensions, Request};
+use std::hash::BuildHasher;
+
+/// The facts of a request.
+pub(super) struct Facts {
+    /// Method and URL, for the attempts after the first, for redirects, and for the error that names it.
+    pub(super) target: Target,
+    /// It may be processed twice.
+    pub(super) idempotent: bool,
+    /// A redirect is followed by another call: see [`Hop`](crate::stack::Hop).
+    pub(super) follows: bool,
+    /// For a classifier of the user's.
+    head: Option<Box<KeptHead>>,
+    /// What stands for its credential at a gate.
+    credential: u64,
+}
+
+impl Facts {
+    /// A copy of the user's values may panic: nothing is taken before.
+    #[inline]
+    pub(super) fn of<B>(
+        request: &Request<B>,
+        wishes: Option<&Extensions>,
+        follows: bool,
+        context: &LayerContext,
+    ) -> Facts {
+        Facts {
+            head: context.classify.is_some().then(|| KeptHead::of(request)),
+            target: Target {
+                method: request.method().clone(),
+                uri: request.uri().clone(),
+                label: wishes.and_then(|wishes| wishes.get::<Label>().cloned()),
+            },
+            idempotent: is_idempotent(request.method(), request.headers(), request.extensions()),
+            follows,
+            credential: credential(&context.hasher, request.headers()),
+        }
+    }
+
+    /// What an outcome means: the user's word, where there is one.
+    pub(super) fn class(&self, outcome: &Outcome<'_>, context: &LayerContext) -> Class {
+        let own = match (&context.classify, &self.head) {
+            (Some(classify), Some(head)) => classify(&head.view(), outcome),
+            _ => None,
+        };
+        own.unwrap_or_else(|| outcome.class())
+    }
+
+    /// What tells paths apart.
+    pub(super) fn path_key(&self, context: &LayerContext) -> u64 {
+        context.hasher.hash_one(self.target.uri.path())
+    }
+
+    /// What tells gates apart.
+    pub(super) fn gate_key(&self, context: &LayerContext) -> u64 {
+        match context.retry.remember {
+            Remember::Origin => 0,
+            _ => context.hasher.hash_one((self.target.uri.path(), self.credential)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::retry::{self, Repeat};
+    use crate::stack::builder::StackBuilder;
+    use crate::stack::context::Parts;
+    use http::header::AUTHORIZATION;
+
+    fn of(url: &str, token: &str, context: &LayerContext) -> Facts {
+        let request = Request::get(url).header(AUTHORIZATION, token).body(()).expect("a valid request");
+        Facts::of(&request, None, false, context)
+    }
+
+    fn context(stack: StackBuilder) -> LayerContext {
+        stack.context(Parts::ALL).expect("settings that fit together")
+    }
+
+    #[test]
+    fn a_gate_is_told_apart_by_path_and_credential_and_not_by_query() {
+        let context = context(StackBuilder::default());
+        let key = |url, token| of(url, token, &context).gate_key(&context);
+        let one = key("http://a/jobs?page=1", "x");
+        assert_eq!(one, key("http://a/jobs?page=2", "x"));
+        assert_ne!(one, key("http://a/jobs", "y"));
+        assert_ne!(one, key("http://a/other", "x"));
+    }
+
+    #[test]
+    fn where_an_origin_has_one_gate_all_requests_have_the_same_key() {
+        let retry = retry::Settings::default().remember(Remember::Origin);
+        let context = context(StackBuilder::default().retry(retry));
+        let key = |url, token| of(url, token, &context).gate_key(&context);
+        assert_eq!(key("http://a/jobs", "x"), key("http://a/other", "y"));
+    }
+
+    #[test]
+    fn the_word_of_the_user_counts_and_where_there_is_none_the_rules_do() {
+        let not_found = http::Response::builder().status(404).body(()).expect("a valid head").into_parts().0;
+        let outcome = Outcome::Head(&not_found);
+        let ours = context(StackBuilder::default());
+        assert_eq!(of("http://a/jobs/1", "x", &ours).class(&outcome, &ours).repeat, Repeat::Never);
+        let theirs = context(StackBuilder::default().classify(|request, outcome| {
+            let mut class = outcome.class();
+            class.repeat = Repeat::IfIdempotent;
+            request.uri().path().starts_with("/jobs").then_some(class)
+        }));
+        assert_eq!(of("http://a/jobs/1", "x", &theirs).class(&outcome, &theirs).repeat, Repeat::IfIdempotent);
+        assert_eq!(of("http://a/", "x", &theirs).class(&outcome, &theirs).repeat, Repeat::Never);
+    }
+}

@@ -1,0 +1,120 @@
+//! A call under way: its stages one after the other, and what it does when none of them can go on.
+
+use crate::body::Body;
+use crate::deadline;
+use crate::error::{BoxError, Error};
+use crate::stack::call::clock::Clock;
+use crate::stack::call::request::Outgoing;
+use crate::stack::call::response::HttpResponse;
+use crate::stack::call::stage::{Ended, Stage, Step};
+use crate::stack::call::state::CallState;
+#[cfg(feature = "client")]
+use http::request;
+use http::{Method, Request, Response, Uri};
+use pin_project::pin_project;
+#[cfg(feature = "client")]
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use tower_service::Service;
+use tracing::Span;
+
+/// The service, the request, and how far the call has come with them.
+#[pin_project(project = RunningProj)]
+pub(super) struct Running<S, B>
+where
+    S: Service<Request<B>>,
+    S::Response: HttpResponse,
+{
+    pub(super) inner: S,
+    pub(super) request: Outgoing<B>,
+    // Method and URL of a request that a redirect answered, where it is followed.
+    pub(super) redirected: Option<Box<(Method, Uri)>>,
+    // None before the first poll, and once the call has ended or its body was handed over.
+    pub(super) call: Option<CallState>,
+    pub(super) attempt_span: Span,
+    #[pin]
+    pub(super) timer: deadline::Timer,
+    #[pin]
+    pub(super) stage: Stage<S::Future, <S::Response as HttpResponse>::Body>,
+}
+
+impl<S, B> Running<S, B>
+where
+    S: Service<Request<B>>,
+    S::Response: HttpResponse,
+{
+    #[inline]
+    pub(super) fn new(inner: S, request: Request<B>) -> Running<S, B> {
+        Running {
+            inner,
+            request: Outgoing::new(request),
+            redirected: None,
+            call: None,
+            attempt_span: Span::none(),
+            timer: deadline::Timer::default(),
+            stage: Stage::Start,
+        }
+    }
+
+    /// The request that a redirect answered, without its body where that cannot be sent again.
+    #[cfg(feature = "client")]
+    pub(super) fn leave(self: Pin<&mut Self>) -> Option<(request::Parts, Option<B>)>
+    where
+        B: 'static,
+    {
+        let this = self.project();
+        let (method, uri) = *this.redirected.take()?;
+        this.request.leave(method, uri)
+    }
+}
+
+impl<S, B, R> RunningProj<'_, S, B>
+where
+    S: Service<Request<B>, Response = Response<R>>,
+    S::Error: Into<BoxError>,
+    B: 'static,
+    R: http_body::Body + Send + Unpin + 'static,
+    R::Error: Into<BoxError>,
+{
+    /// Runs the stages until the call is over or has to wait.
+    #[inline]
+    pub(super) fn poll(
+        &mut self,
+        clock: &mut Clock,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Response<Body>, Error>> {
+        loop {
+            let step = match &*self.stage {
+                Stage::Start => self.start(clock),
+                Stage::Wait { .. } => self.wait(clock, cx),
+                Stage::Health => self.health(clock, cx),
+                Stage::Ready { .. } => self.ready(clock, cx),
+                Stage::Probe { .. } => self.probe(clock, cx),
+                Stage::Sent { .. } => self.sent(clock, cx),
+                Stage::Collect { .. } => self.collect(clock, cx),
+                Stage::Done => panic!("a call was polled after it had ended"),
+            };
+            let ended = match step {
+                Step::Next => continue,
+                Step::Pending(nearest) => match ready!(self.pending(nearest, clock, cx)) {
+                    None => continue,
+                    Some(ended) => ended,
+                },
+                Step::Ended(ended) => ended,
+            };
+            match ended {
+                Ended::Attempt(Ok(until), drain) => self.stage.set(Stage::wait(until, drain)),
+                Ended::Attempt(Err(error), _) => {
+                    return Poll::Ready(alive(self.call).close(error, clock.now()));
+                }
+                Ended::Call(done) => return Poll::Ready(done),
+            }
+        }
+    }
+}
+
+/// The state of a call that is not over.
+#[inline(always)]
+pub(super) fn alive(call: &mut Option<CallState>) -> &mut CallState {
+    call.as_mut().unwrap_or_else(|| unreachable!("a call has a state until it ends"))
+}

@@ -1,0 +1,75 @@
+//! The turn of a call: the inner service is ready, and what goes out is its health check or its request.
+
+use crate::deadline::outside;
+use crate::error::{BoxError, Error, Phase};
+use crate::stack::call::clock::Clock;
+use crate::stack::call::running::{RunningProj, alive};
+use crate::stack::call::stage::{Stage, StageProj, Step};
+use crate::stack::call::timers::Timer;
+use crate::telemetry;
+use http::{Request, Response};
+use std::task::{Context, Poll};
+use tower_service::Service;
+
+impl<S, B, R> RunningProj<'_, S, B>
+where
+    S: Service<Request<B>, Response = Response<R>>,
+    S::Error: Into<BoxError>,
+    B: 'static,
+    R: http_body::Body + Send + Unpin + 'static,
+    R::Error: Into<BoxError>,
+{
+    #[inline]
+    pub(in crate::stack::call) fn ready(&mut self, clock: &mut Clock, cx: &mut Context<'_>) -> Step<R> {
+        let StageProj::Ready { probe, since } = self.stage.as_mut().project() else {
+            unreachable!("this is the stage it is in")
+        };
+        let (probe, since) = (*probe, *since);
+        let call = alive(self.call);
+        match call.inside(|| self.inner.poll_ready(cx)) {
+            Poll::Pending => {
+                call.idle(Phase::Ready, clock);
+                // A full pool of the caller's own says nothing about the health of the server.
+                let timers = call.timers([Timer::Deadline, Timer::Total]);
+                return Step::Pending(timers.set(Timer::Turn, call.turn_ends(since)).next());
+            }
+            Poll::Ready(Err(error)) => {
+                // A service that failed to become ready is not asked again.
+                let error = Error::from(error.into()).at(Phase::Ready);
+                return Step::over(Err(call.finally(error, clock.now())));
+            }
+            Poll::Ready(Ok(())) => {}
+        }
+        if !call.may_send(probe, clock.now()) {
+            self.stage.set(Stage::Start);
+            return Step::Next;
+        }
+        if probe { self.send_check(clock) } else { self.send(clock) }
+    }
+
+    fn send_check(&mut self, clock: &mut Clock) -> Step<R> {
+        let call = alive(self.call);
+        let request = match self.request.health_check(call) {
+            Ok(request) => request,
+            Err(error) => return Step::over(Err(call.finally(error, clock.now()))),
+        };
+        call.sent(clock.now());
+        let future = call.inside(|| outside(|| self.inner.call(request)));
+        clock.stale();
+        self.stage.set(Stage::Probe { future });
+        Step::Next
+    }
+
+    #[inline]
+    fn send(&mut self, clock: &mut Clock) -> Step<R> {
+        let (call, now) = (alive(self.call), clock.now());
+        call.sent(now);
+        self.request.prepare(call, now);
+        *self.attempt_span = telemetry::attempt(call.attempts.number);
+        let request = &mut self.request;
+        let future = call.inside_attempt(self.attempt_span, || self.inner.call(request.take()));
+        clock.stale();
+        self.stage.set(Stage::Sent { future });
+        Step::Next
+    }
+}

@@ -1,0 +1,84 @@
+//! The wait for a response head, and what is done with it.
+
+use crate::collect::{Buffer, Plan};
+use crate::error::{BoxError, Error};
+use crate::inflight::observe;
+use crate::stack::call::clock::Clock;
+use crate::stack::call::collect::{Read, read};
+use crate::stack::call::hop::is_redirect;
+use crate::stack::call::running::{RunningProj, alive};
+use crate::stack::call::stage::{Ended, Stage, StageProj, Step};
+use crate::stack::call::stream::Guarded;
+use crate::stack::call::timers::Timer;
+use bytes::Bytes;
+use http::{Request, Response};
+use std::future::Future;
+use std::task::{Context, Poll};
+use tower_service::Service;
+
+impl<S, B, R> RunningProj<'_, S, B>
+where
+    S: Service<Request<B>, Response = Response<R>>,
+    S::Error: Into<BoxError>,
+    B: 'static,
+    R: http_body::Body + Send + Unpin + 'static,
+    R::Error: Into<BoxError>,
+{
+    #[inline]
+    pub(in crate::stack::call) fn sent(&mut self, clock: &mut Clock, cx: &mut Context<'_>) -> Step<R> {
+        let StageProj::Sent { future } = self.stage.as_mut().project() else {
+            unreachable!("this is the stage it is in")
+        };
+        let call = alive(self.call);
+        let poll = || observe(|| future.poll(cx));
+        let (polled, doing) = call.inside_attempt(self.attempt_span, poll);
+        clock.stale();
+        match polled {
+            Poll::Pending => {
+                call.idle(doing, clock);
+                Step::Pending(call.timers([Timer::Deadline, Timer::Overdue, Timer::Attempt]).next())
+            }
+            Poll::Ready(Err(error)) => {
+                let error = Error::from(error.into());
+                Step::failed(call.failed(error, self.request.is_some(), clock.now()))
+            }
+            Poll::Ready(Ok(answer)) => self.answered(answer, clock, cx),
+        }
+    }
+
+    #[inline]
+    fn answered(&mut self, answer: Response<R>, clock: &mut Clock, cx: &mut Context<'_>) -> Step<R> {
+        let call = alive(self.call);
+        let (head, mut body) = answer.into_parts();
+        let now = clock.now();
+        let verdict = call.head(&head, self.request.is_some(), now);
+        if verdict.is_ok() && call.facts.follows && is_redirect(&head) {
+            let target = &call.facts.target;
+            *self.redirected = Some(Box::new((target.method.clone(), target.uri.clone())));
+        }
+        let limit = match verdict {
+            Err(until) => {
+                return Step::Ended(Ended::Attempt(Ok(until), Some(call.set_aside(head, body, now))));
+            }
+            Ok(Plan::Stream { .. }) => {
+                return Step::over(Ok(Guarded::hand_over(self.call, head, Bytes::new(), body, now)));
+            }
+            Ok(Plan::Collect(limit)) => limit,
+        };
+        // Most bodies are there already: those never go through the stage.
+        let mut buffer = Buffer::default();
+        match read(call, &mut body, &mut buffer, limit, clock, cx) {
+            Read::Complete => Step::over(Ok(call.respond(head, buffer, clock.now()))),
+            Read::TooMuch => {
+                let (read, now) = (buffer.take(), clock.now());
+                Step::over(Ok(Guarded::hand_over(self.call, head, read, body, now)))
+            }
+            Read::Broken(error) => Step::failed(call.failed(error, self.request.is_some(), clock.now())),
+            Read::Pending => {
+                let nearest = call.body_timers().next();
+                self.stage.set(Stage::Collect { reading: Some((head, body)), buffer, limit });
+                Step::Pending(nearest)
+            }
+        }
+    }
+}

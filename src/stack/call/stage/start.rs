@@ -1,0 +1,33 @@
+//! The start of an attempt: is it admitted?
+
+use crate::error::BoxError;
+use crate::stack::call::admission::Admission;
+use crate::stack::call::clock::Clock;
+use crate::stack::call::running::{RunningProj, alive};
+use crate::stack::call::stage::{Stage, Step};
+use http::{Request, Response};
+use tower_service::Service;
+
+impl<S, B, R> RunningProj<'_, S, B>
+where
+    S: Service<Request<B>, Response = Response<R>>,
+    S::Error: Into<BoxError>,
+    B: 'static,
+    R: http_body::Body + Send + Unpin + 'static,
+    R::Error: Into<BoxError>,
+{
+    #[inline]
+    pub(in crate::stack::call) fn start(&mut self, clock: &mut Clock) -> Step<R> {
+        let call = alive(self.call);
+        let next = match call.admit(clock.now()) {
+            Admission::Go => Stage::ready(false, clock.now()),
+            Admission::Lead => Stage::ready(true, clock.now()),
+            Admission::Wait => Stage::Health,
+            Admission::Later(until) => Stage::wait(until, None),
+            Admission::RefusedAt(until, error) => Stage::refuse(until, error),
+            Admission::Refused(error) => return Step::over(call.close(error, clock.now())),
+        };
+        self.stage.set(next);
+        Step::Next
+    }
+}
