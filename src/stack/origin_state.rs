@@ -41,6 +41,9 @@ pub(super) struct OriginState {
     pub(super) meter: Meter,
 }
 
+/// Resolves when the circuit closes or the health check passes again.
+pub(super) type Better = Pin<Box<OwnedNotified>>;
+
 impl Evictable for OriginState {
     fn keep(&self) -> bool {
         // Only looked at: to ask for the phase may end a lease, and that is told to a recorder and a subscriber.
@@ -129,8 +132,8 @@ impl OriginState {
         own.max(beneath)
     }
 
-    /// Resolves when the circuit closes or the health check passes again.
-    pub(super) fn listen(&self) -> Pin<Box<OwnedNotified>> {
+    /// Begins to listen for good news.
+    pub(super) fn listen(&self) -> Better {
         Box::pin(Arc::clone(self.breaker.better()).notified_owned())
     }
 

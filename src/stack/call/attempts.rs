@@ -7,10 +7,9 @@ use crate::error::{Attempt, Error};
 use crate::retry::spared::{Price, Spared};
 use crate::retry::{Backoff, Repeat};
 use crate::stack::context::LayerContext;
+use crate::stack::origin_state::Better;
 use http::response;
-use std::pin::Pin;
 use std::time::Duration;
-use tokio::sync::futures::OwnedNotified;
 use tokio::time::Instant;
 
 /// Counts the attempts of a call. None has begun before the first admission.
@@ -59,9 +58,6 @@ pub(super) enum Last {
     Error(Error),
     Response { head: Box<response::Parts>, read: Buffer, cut: bool },
 }
-
-/// Resolves when the circuit closes or the health check passes again.
-pub(super) type Better = Pin<Box<OwnedNotified>>;
 
 impl Attempts {
     #[inline]

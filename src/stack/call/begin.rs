@@ -16,6 +16,7 @@ use crate::stack::call::limits::CallLimits;
 use crate::stack::call::record::Record;
 use crate::stack::call::state::CallState;
 use crate::stack::origin_state::OriginState;
+use crate::stack::wishes::KeptHead;
 use crate::telemetry;
 use http::Request;
 use std::sync::Arc;
@@ -45,9 +46,10 @@ impl CallState {
                 return Err(error);
             }
         }
-        let facts = Facts::of(request, wishes, hop.follows, context);
+        // Before anything is taken: a copy of the user's values may panic.
+        let head = context.classify.is_some().then(|| KeptHead::of(request));
         let slot = context.table.enter(Details {
-            target: facts.target.clone(),
+            target: Facts::target(request, wishes),
             started: limits.started,
             deadline: limits.deadline,
             attempts_allowed: allowed,
@@ -62,7 +64,7 @@ impl CallState {
             telemetry::unbounded(origin_state.whose(), reason);
         }
         Ok(call.insert(CallState {
-            facts,
+            facts: Facts::of(request, wishes, head, hop.follows, context),
             limits,
             attempts: Attempts::new(allowed, now),
             held: Held::default(),

@@ -25,24 +25,31 @@ pub(super) struct Facts {
 }
 
 impl Facts {
-    /// A copy of the user's values may panic: nothing is taken before.
+    /// `head` is kept for a classifier.
     #[inline]
     pub(super) fn of<B>(
         request: &Request<B>,
         wishes: Option<&Extensions>,
+        head: Option<Box<KeptHead>>,
         follows: bool,
         context: &LayerContext,
     ) -> Facts {
         Facts {
-            head: context.classify.is_some().then(|| KeptHead::of(request)),
-            target: Target {
-                method: request.method().clone(),
-                uri: request.uri().clone(),
-                label: wishes.and_then(|wishes| wishes.get::<Label>().cloned()),
-            },
+            target: Facts::target(request, wishes),
             idempotent: is_idempotent(request.method(), request.headers(), request.extensions()),
             follows,
+            head,
             credential: credential(&context.hasher, request.headers()),
+        }
+    }
+
+    /// What may be shown of a request.
+    #[inline]
+    pub(super) fn target<B>(request: &Request<B>, wishes: Option<&Extensions>) -> Target {
+        Target {
+            method: request.method().clone(),
+            uri: request.uri().clone(),
+            label: wishes.and_then(|wishes| wishes.get::<Label>().cloned()),
         }
     }
 
@@ -79,7 +86,8 @@ mod tests {
 
     fn of(url: &str, token: &str, context: &LayerContext) -> Facts {
         let request = Request::get(url).header(AUTHORIZATION, token).body(()).expect("a valid request");
-        Facts::of(&request, None, false, context)
+        let head = context.classify.is_some().then(|| KeptHead::of(&request));
+        Facts::of(&request, None, head, false, context)
     }
 
     fn context(stack: StackBuilder) -> LayerContext {

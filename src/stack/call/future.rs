@@ -19,7 +19,7 @@ use pin_project::pin_project;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use tower_service::Service;
 use tracing::Span;
 
@@ -145,10 +145,12 @@ where
             }
         }
         let span = this.span.enter();
-        let ended = ready!(running.poll(&mut clock, cx));
+        let polled = running.poll(&mut clock, cx);
         drop(span);
-        running.stage.set(Stage::Done);
-        *running.call = None;
-        Poll::Ready(ended)
+        if polled.is_ready() {
+            running.stage.set(Stage::Done);
+            *running.call = None;
+        }
+        polled
     }
 }

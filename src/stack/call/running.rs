@@ -6,7 +6,7 @@ use crate::error::{BoxError, Error};
 use crate::stack::call::clock::Clock;
 use crate::stack::call::request::Outgoing;
 use crate::stack::call::response::HttpResponse;
-use crate::stack::call::stage::{Ended, Stage, Step};
+use crate::stack::call::stage::{Stage, Step};
 use crate::stack::call::state::CallState;
 #[cfg(feature = "client")]
 use http::request;
@@ -14,7 +14,7 @@ use http::{Method, Request, Response, Uri};
 use pin_project::pin_project;
 #[cfg(feature = "client")]
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use tower_service::Service;
 use tracing::Span;
 
@@ -85,7 +85,7 @@ where
     ) -> Poll<Result<Response<Body>, Error>> {
         loop {
             let step = match &*self.stage {
-                Stage::Start => self.start(clock),
+                Stage::Start => self.start(clock, cx),
                 Stage::Wait { .. } => self.wait(clock, cx),
                 Stage::Health => self.health(clock, cx),
                 Stage::Ready { .. } => self.ready(clock, cx),
@@ -94,20 +94,14 @@ where
                 Stage::Collect { .. } => self.collect(clock, cx),
                 Stage::Done => panic!("a call was polled after it had ended"),
             };
-            let ended = match step {
-                Step::Next => continue,
-                Step::Pending(nearest) => match ready!(self.pending(nearest, clock, cx)) {
-                    None => continue,
-                    Some(ended) => ended,
+            match step {
+                Step::Next => {}
+                Step::Done(done) => return Poll::Ready(done),
+                Step::Pending(nearest) => match self.pending(nearest, clock, cx) {
+                    Poll::Ready(Step::Done(done)) => return Poll::Ready(done),
+                    Poll::Ready(_) => {}
+                    Poll::Pending => return Poll::Pending,
                 },
-                Step::Ended(ended) => ended,
-            };
-            match ended {
-                Ended::Attempt(Ok(until), drain) => self.stage.set(Stage::wait(until, drain)),
-                Ended::Attempt(Err(error), _) => {
-                    return Poll::Ready(alive(self.call).close(error, clock.now()));
-                }
-                Ended::Call(done) => return Poll::Ready(done),
             }
         }
     }

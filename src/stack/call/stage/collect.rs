@@ -4,12 +4,11 @@ use crate::error::BoxError;
 use crate::stack::call::clock::Clock;
 use crate::stack::call::collect::{Read, read};
 use crate::stack::call::running::{RunningProj, alive};
-use crate::stack::call::stage::{Ended, StageProj, Step};
+use crate::stack::call::stage::{StageProj, Step};
 use crate::stack::call::stream::Guarded;
 use http::{Request, Response};
 use std::task::Context;
 use std::time::Duration;
-use tokio::time::Instant;
 use tower_service::Service;
 
 impl<S, B, R> RunningProj<'_, S, B>
@@ -20,7 +19,7 @@ where
     R: http_body::Body + Send + Unpin + 'static,
     R::Error: Into<BoxError>,
 {
-    pub(in crate::stack::call) fn collect(&mut self, clock: &mut Clock, cx: &mut Context<'_>) -> Step<R> {
+    pub(in crate::stack::call) fn collect(&mut self, clock: &mut Clock, cx: &mut Context<'_>) -> Step {
         let StageProj::Collect { reading, buffer, limit } = self.stage.as_mut().project() else {
             unreachable!("this is the stage it is in")
         };
@@ -28,11 +27,14 @@ where
         let Some((_, body)) = reading else { unreachable!("it is taken when the call ends") };
         match read(call, body, buffer, *limit, clock, cx) {
             Read::Pending => Step::Pending(call.body_timers().next()),
-            Read::Broken(error) => Step::failed(call.failed(error, self.request.is_some(), clock.now())),
+            Read::Broken(error) => {
+                let next = call.failed(error, self.request.is_some(), clock.now());
+                self.end_attempt(next, None, clock)
+            }
             done => {
                 let Some((head, body)) = reading.take() else { unreachable!("seen above") };
                 let (mut buffer, now) = (std::mem::take(buffer), clock.now());
-                Step::over(Ok(match done {
+                Step::Done(Ok(match done {
                     Read::Complete => call.respond(head, buffer, now),
                     _ => Guarded::hand_over(self.call, head, buffer.take(), body, now),
                 }))
@@ -42,18 +44,19 @@ where
 
     /// The attempt has run into its limit in the middle of its body. One that flows is worth more than what could follow,
     /// where the request cannot be repeated.
-    pub(in crate::stack::call) fn outlived(&mut self, limit: Duration, now: Instant) -> Option<Ended<R>> {
+    pub(in crate::stack::call) fn outlived(&mut self, limit: Duration, clock: &mut Clock) -> Step {
         let StageProj::Collect { reading, buffer, .. } = self.stage.as_mut().project() else {
             unreachable!("this is the stage it is in")
         };
         let call = alive(self.call);
+        let now = clock.now();
         let outlived = call.outlived(limit, self.request.is_some(), now);
-        Some(match (outlived, reading.take()) {
-            (Some(next), _) => Ended::Attempt(next, None),
+        match (outlived, reading.take()) {
+            (Some(next), _) => self.end_attempt(next, None, clock),
             (None, Some((head, body))) => {
-                Ended::Call(Ok(Guarded::hand_on(self.call, head, buffer.take(), body, now)))
+                Step::Done(Ok(Guarded::hand_on(self.call, head, buffer.take(), body, now)))
             }
-            (None, None) => return None,
-        })
+            (None, None) => Step::Next,
+        }
     }
 }

@@ -17,7 +17,7 @@ where
     R: http_body::Body + Send + Unpin + 'static,
     R::Error: Into<BoxError>,
 {
-    pub(in crate::stack::call) fn health(&mut self, clock: &mut Clock, cx: &mut Context<'_>) -> Step<R> {
+    pub(in crate::stack::call) fn health(&mut self, clock: &mut Clock, cx: &mut Context<'_>) -> Step {
         let call = alive(self.call);
         match call.poll_health(cx) {
             Poll::Pending => {
@@ -31,7 +31,10 @@ where
                 self.stage.set(Stage::ready(lead, clock.now()));
                 Step::Next
             }
-            Poll::Ready(Err(error)) => Step::failed(call.failed(error, true, clock.now())),
+            Poll::Ready(Err(error)) => {
+                let next = call.failed(error, true, clock.now());
+                self.end_attempt(next, None, clock)
+            }
         }
     }
 }

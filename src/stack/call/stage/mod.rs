@@ -37,8 +37,8 @@ pub(super) enum Stage<F, R> {
     /// Admitted. It waits for the health check that another call makes.
     Health,
     /// Admitted, and checked where that is needed. It waits, since `since`, until the inner service is ready; what is
-    /// sent then is its health check (`probe`) or its request.
-    Ready { probe: bool, since: Instant },
+    /// sent then is its health check (`check`) or its request.
+    Ready { check: bool, since: Instant },
     /// Its health check has left. It waits for the answer.
     Probe {
         #[pin]
@@ -68,8 +68,8 @@ pub(super) enum Then {
 
 impl<F, R> Stage<F, R> {
     #[inline]
-    pub(super) fn ready(probe: bool, since: Instant) -> Stage<F, R> {
-        Stage::Ready { probe, since }
+    pub(super) fn ready(check: bool, since: Instant) -> Stage<F, R> {
+        Stage::Ready { check, since }
     }
 
     /// Told at this moment.
@@ -84,28 +84,11 @@ impl<F, R> Stage<F, R> {
 }
 
 /// What a stage came to.
-pub(super) enum Step<R> {
-    /// Another stage was entered, which goes on at once.
+pub(super) enum Step {
+    /// A stage was entered, which goes on at once.
     Next,
     /// It can do nothing but wait, for this long at most.
     Pending(Option<(Instant, Timer)>),
-    Ended(Ended<R>),
-}
-
-/// What has ended.
-pub(super) enum Ended<R> {
-    /// The attempt: when the next begins, or the error to close the call with; and what is left of a response.
-    Attempt(Result<Instant, Error>, Option<Drain<R>>),
-    /// The call.
-    Call(Result<Response<Body>, Error>),
-}
-
-impl<R> Step<R> {
-    pub(super) fn failed(next: Result<Instant, Error>) -> Step<R> {
-        Step::Ended(Ended::Attempt(next, None))
-    }
-
-    pub(super) fn over(done: Result<Response<Body>, Error>) -> Step<R> {
-        Step::Ended(Ended::Call(done))
-    }
+    /// The call is over.
+    Done(Result<Response<Body>, Error>),
 }

@@ -4,9 +4,10 @@ use crate::breaker;
 use crate::error::{BoxError, Error, ErrorKind, Phase};
 use crate::stack::call::clock::Clock;
 use crate::stack::call::running::{RunningProj, alive};
-use crate::stack::call::stage::{Ended, Stage};
+use crate::stack::call::stage::{Stage, Step};
 use crate::stack::call::state::CallState;
 use crate::stack::call::timers::Timer;
+use crate::stack::drain::Drain;
 use crate::stack::pacing::polls::Polled;
 use http::{Request, Response};
 use std::task::{Context, Poll, ready};
@@ -21,29 +22,47 @@ where
     R: http_body::Body + Send + Unpin + 'static,
     R::Error: Into<BoxError>,
 {
-    /// Everything that could make progress was polled; only now what ends the wait. None where the stage goes on.
+    /// Everything that could make progress was polled; only now what ends the wait.
     pub(in crate::stack::call) fn pending(
         &mut self,
         nearest: Option<(Instant, Timer)>,
         clock: &mut Clock,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Ended<R>>> {
+    ) -> Poll<Step> {
         let call = alive(self.call);
         if let Some(error) = call.cancelled(cx) {
-            return Poll::Ready(Some(Ended::Call(Err(error))));
+            return Poll::Ready(Step::Done(Err(error)));
         }
         let Some((at, timer)) = nearest else { return Poll::Pending };
         if let Err(error) = ready!(self.timer.as_mut().poll(at, cx)) {
-            return Poll::Ready(Some(Ended::Call(Err(call.finally(error, clock.now())))));
+            return Poll::Ready(Step::Done(Err(call.finally(error, clock.now()))));
         }
         clock.reached(at);
-        let now = clock.now();
         if let (Timer::Attempt, Stage::Collect { .. }) = (timer, &*self.stage) {
             let limit = call.limits.attempt(call.context()).unwrap_or_default();
-            return Poll::Ready(self.outlived(limit, now));
+            return Poll::Ready(self.outlived(limit, clock));
         }
-        let expired = call.expired(timer, self.request.is_some(), now);
-        Poll::Ready(expired.map(|next| Ended::Attempt(next, None)))
+        Poll::Ready(match call.expired(timer, self.request.is_some(), clock.now()) {
+            Some(next) => self.end_attempt(next, None, clock),
+            None => Step::Next,
+        })
+    }
+
+    /// The attempt is over: the next begins at a moment, or the call is closed with an error. `drain`: what is left of a
+    /// response.
+    pub(in crate::stack::call) fn end_attempt(
+        &mut self,
+        next: Result<Instant, Error>,
+        drain: Option<Drain<R>>,
+        clock: &mut Clock,
+    ) -> Step {
+        match next {
+            Ok(until) => {
+                self.stage.set(Stage::wait(until, drain));
+                Step::Next
+            }
+            Err(error) => Step::Done(alive(self.call).close(error, clock.now())),
+        }
     }
 }
 

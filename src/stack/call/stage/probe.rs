@@ -4,7 +4,7 @@ use crate::deadline::outside;
 use crate::error::{BoxError, Phase};
 use crate::stack::call::clock::Clock;
 use crate::stack::call::running::{RunningProj, alive};
-use crate::stack::call::stage::{Ended, Stage, StageProj, Step, Then};
+use crate::stack::call::stage::{Stage, StageProj, Step, Then};
 use crate::stack::call::timers::Timer;
 use crate::stack::drain::Drain;
 use http::{Request, Response};
@@ -20,7 +20,7 @@ where
     R: http_body::Body + Send + Unpin + 'static,
     R::Error: Into<BoxError>,
 {
-    pub(in crate::stack::call) fn probe(&mut self, clock: &mut Clock, cx: &mut Context<'_>) -> Step<R> {
+    pub(in crate::stack::call) fn probe(&mut self, clock: &mut Clock, cx: &mut Context<'_>) -> Step {
         let StageProj::Probe { future } = self.stage.as_mut().project() else {
             unreachable!("this is the stage it is in")
         };
@@ -43,7 +43,10 @@ where
                 self.stage.set(Stage::Wait { until: now, drain, then: Then::Send });
                 Step::Next
             }
-            Err(error) => Step::Ended(Ended::Attempt(call.failed(error, true, now), drain)),
+            Err(error) => {
+                let next = call.failed(error, true, now);
+                self.end_attempt(next, drain, clock)
+            }
         }
     }
 }

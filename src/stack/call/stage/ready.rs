@@ -9,6 +9,7 @@ use crate::stack::call::timers::Timer;
 use crate::telemetry;
 use http::{Request, Response};
 use std::task::{Context, Poll};
+use tokio::time::Instant;
 use tower_service::Service;
 
 impl<S, B, R> RunningProj<'_, S, B>
@@ -20,38 +21,52 @@ where
     R::Error: Into<BoxError>,
 {
     #[inline]
-    pub(in crate::stack::call) fn ready(&mut self, clock: &mut Clock, cx: &mut Context<'_>) -> Step<R> {
-        let StageProj::Ready { probe, since } = self.stage.as_mut().project() else {
+    pub(in crate::stack::call) fn ready(&mut self, clock: &mut Clock, cx: &mut Context<'_>) -> Step {
+        let StageProj::Ready { check, since } = self.stage.as_mut().project() else {
             unreachable!("this is the stage it is in")
         };
-        let (probe, since) = (*probe, *since);
+        let (check, since) = (*check, *since);
+        self.turn(check, since, clock, cx)
+    }
+
+    /// `since` when it waits for its turn.
+    #[inline]
+    pub(in crate::stack::call) fn turn(
+        &mut self,
+        check: bool,
+        since: Instant,
+        clock: &mut Clock,
+        cx: &mut Context<'_>,
+    ) -> Step {
         let call = alive(self.call);
         match call.inside(|| self.inner.poll_ready(cx)) {
             Poll::Pending => {
                 call.idle(Phase::Ready, clock);
                 // A full pool of the caller's own says nothing about the health of the server.
                 let timers = call.timers([Timer::Deadline, Timer::Total]);
-                return Step::Pending(timers.set(Timer::Turn, call.turn_ends(since)).next());
+                let nearest = timers.set(Timer::Turn, call.turn_ends(since)).next();
+                self.stage.set(Stage::ready(check, since));
+                return Step::Pending(nearest);
             }
             Poll::Ready(Err(error)) => {
                 // A service that failed to become ready is not asked again.
                 let error = Error::from(error.into()).at(Phase::Ready);
-                return Step::over(Err(call.finally(error, clock.now())));
+                return Step::Done(Err(call.finally(error, clock.now())));
             }
             Poll::Ready(Ok(())) => {}
         }
-        if !call.may_send(probe, clock.now()) {
+        if !call.may_send(check, clock.now()) {
             self.stage.set(Stage::Start);
             return Step::Next;
         }
-        if probe { self.send_check(clock) } else { self.send(clock) }
+        if check { self.send_check(clock) } else { self.send(clock) }
     }
 
-    fn send_check(&mut self, clock: &mut Clock) -> Step<R> {
+    fn send_check(&mut self, clock: &mut Clock) -> Step {
         let call = alive(self.call);
         let request = match self.request.health_check(call) {
             Ok(request) => request,
-            Err(error) => return Step::over(Err(call.finally(error, clock.now()))),
+            Err(error) => return Step::Done(Err(call.finally(error, clock.now()))),
         };
         call.sent(clock.now());
         let future = call.inside(|| outside(|| self.inner.call(request)));
@@ -61,7 +76,7 @@ where
     }
 
     #[inline]
-    fn send(&mut self, clock: &mut Clock) -> Step<R> {
+    fn send(&mut self, clock: &mut Clock) -> Step {
         let (call, now) = (alive(self.call), clock.now());
         call.sent(now);
         self.request.prepare(call, now);

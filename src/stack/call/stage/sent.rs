@@ -7,7 +7,7 @@ use crate::stack::call::clock::Clock;
 use crate::stack::call::collect::{Read, read};
 use crate::stack::call::hop::is_redirect;
 use crate::stack::call::running::{RunningProj, alive};
-use crate::stack::call::stage::{Ended, Stage, StageProj, Step};
+use crate::stack::call::stage::{Stage, StageProj, Step};
 use crate::stack::call::stream::Guarded;
 use crate::stack::call::timers::Timer;
 use bytes::Bytes;
@@ -25,7 +25,7 @@ where
     R::Error: Into<BoxError>,
 {
     #[inline]
-    pub(in crate::stack::call) fn sent(&mut self, clock: &mut Clock, cx: &mut Context<'_>) -> Step<R> {
+    pub(in crate::stack::call) fn sent(&mut self, clock: &mut Clock, cx: &mut Context<'_>) -> Step {
         let StageProj::Sent { future } = self.stage.as_mut().project() else {
             unreachable!("this is the stage it is in")
         };
@@ -40,14 +40,17 @@ where
             }
             Poll::Ready(Err(error)) => {
                 let error = Error::from(error.into());
-                Step::failed(call.failed(error, self.request.is_some(), clock.now()))
+                {
+                    let next = call.failed(error, self.request.is_some(), clock.now());
+                    self.end_attempt(next, None, clock)
+                }
             }
             Poll::Ready(Ok(answer)) => self.answered(answer, clock, cx),
         }
     }
 
     #[inline]
-    fn answered(&mut self, answer: Response<R>, clock: &mut Clock, cx: &mut Context<'_>) -> Step<R> {
+    fn answered(&mut self, answer: Response<R>, clock: &mut Clock, cx: &mut Context<'_>) -> Step {
         let call = alive(self.call);
         let (head, mut body) = answer.into_parts();
         let now = clock.now();
@@ -58,22 +61,26 @@ where
         }
         let limit = match verdict {
             Err(until) => {
-                return Step::Ended(Ended::Attempt(Ok(until), Some(call.set_aside(head, body, now))));
+                let drain = call.set_aside(head, body, now);
+                return self.end_attempt(Ok(until), Some(drain), clock);
             }
             Ok(Plan::Stream { .. }) => {
-                return Step::over(Ok(Guarded::hand_over(self.call, head, Bytes::new(), body, now)));
+                return Step::Done(Ok(Guarded::hand_over(self.call, head, Bytes::new(), body, now)));
             }
             Ok(Plan::Collect(limit)) => limit,
         };
         // Most bodies are there already: those never go through the stage.
         let mut buffer = Buffer::default();
         match read(call, &mut body, &mut buffer, limit, clock, cx) {
-            Read::Complete => Step::over(Ok(call.respond(head, buffer, clock.now()))),
+            Read::Complete => Step::Done(Ok(call.respond(head, buffer, clock.now()))),
             Read::TooMuch => {
                 let (read, now) = (buffer.take(), clock.now());
-                Step::over(Ok(Guarded::hand_over(self.call, head, read, body, now)))
+                Step::Done(Ok(Guarded::hand_over(self.call, head, read, body, now)))
             }
-            Read::Broken(error) => Step::failed(call.failed(error, self.request.is_some(), clock.now())),
+            Read::Broken(error) => {
+                let next = call.failed(error, self.request.is_some(), clock.now());
+                self.end_attempt(next, None, clock)
+            }
             Read::Pending => {
                 let nearest = call.body_timers().next();
                 self.stage.set(Stage::Collect { reading: Some((head, body)), buffer, limit });

@@ -6,6 +6,7 @@ use crate::stack::call::clock::Clock;
 use crate::stack::call::running::{RunningProj, alive};
 use crate::stack::call::stage::{Stage, Step};
 use http::{Request, Response};
+use std::task::Context;
 use tower_service::Service;
 
 impl<S, B, R> RunningProj<'_, S, B>
@@ -17,15 +18,16 @@ where
     R::Error: Into<BoxError>,
 {
     #[inline]
-    pub(in crate::stack::call) fn start(&mut self, clock: &mut Clock) -> Step<R> {
+    pub(in crate::stack::call) fn start(&mut self, clock: &mut Clock, cx: &mut Context<'_>) -> Step {
         let call = alive(self.call);
         let next = match call.admit(clock.now()) {
-            Admission::Go => Stage::ready(false, clock.now()),
+            // Most services are ready: those calls never go through that stage.
+            Admission::Go => return self.turn(false, clock.now(), clock, cx),
             Admission::Lead => Stage::ready(true, clock.now()),
             Admission::Wait => Stage::Health,
             Admission::Later(until) => Stage::wait(until, None),
             Admission::RefusedAt(until, error) => Stage::refuse(until, error),
-            Admission::Refused(error) => return Step::over(call.close(error, clock.now())),
+            Admission::Refused(error) => return Step::Done(call.close(error, clock.now())),
         };
         self.stage.set(next);
         Step::Next

@@ -17,7 +17,7 @@ where
     R: http_body::Body + Send + Unpin + 'static,
     R::Error: Into<BoxError>,
 {
-    pub(in crate::stack::call) fn wait(&mut self, clock: &mut Clock, cx: &mut Context<'_>) -> Step<R> {
+    pub(in crate::stack::call) fn wait(&mut self, clock: &mut Clock, cx: &mut Context<'_>) -> Step {
         let StageProj::Wait { until, drain, then } = self.stage.as_mut().project() else {
             unreachable!("this is the stage it is in")
         };
@@ -37,7 +37,7 @@ where
         let next = match std::mem::replace(then, Then::Start) {
             Then::Start => Stage::Start,
             Then::Send => Stage::ready(false, clock.now()),
-            Then::Refuse(error) => return Step::over(call.close(error, clock.now())),
+            Then::Refuse(error) => return Step::Done(call.close(error, clock.now())),
         };
         self.stage.set(next);
         Step::Next
