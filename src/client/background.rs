@@ -1,11 +1,11 @@
 //! Health checks in the background: one task for each origin that the client was called with.
 
 use crate::body::Body;
+use crate::client::attempt::{Attempt, AttemptBody};
 use crate::error::Error;
 use crate::origin::Origin;
 use crate::stack::Stack;
 use crate::sync::{Mutex, lock};
-use crate::transport::decode::{Decoded, Decoding};
 use http::Uri;
 use std::collections::HashMap;
 use std::fmt;
@@ -38,7 +38,7 @@ impl Watched {
 
 impl Background {
     /// Sees to it that the origin of this URL is checked, and all others whose tasks ended with their runtime.
-    pub(super) fn watch(&self, stack: &Stack<Decoding>, uri: &Uri) {
+    pub(super) fn watch(&self, stack: &Stack<Attempt>, uri: &Uri) {
         let (Ok(origin), Ok(runtime)) = (Origin::of(uri), Handle::try_current()) else { return };
         let mut starting = Starting { tasks: &self.0, left: Vec::new() };
         {
@@ -59,7 +59,7 @@ impl Background {
         }
         // Outside of the lock: the service that is cloned may be a user's.
         while let Some((_, uri)) = starting.left.last() {
-            let checks = stack.keep_health_fresh::<Body, Decoded>(uri.clone());
+            let checks = stack.keep_health_fresh::<Body, AttemptBody>(uri.clone());
             #[expect(
                 clippy::disallowed_methods,
                 reason = "its owner is the client: aborted with the last clone"

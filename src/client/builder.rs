@@ -1,5 +1,7 @@
 //! The settings of a client.
 
+use crate::body::Body;
+use crate::client::attempt::{Attempt, AttemptLayers};
 use crate::client::background::Background;
 use crate::client::{Client, Redirects};
 use crate::deadline::Limits;
@@ -10,11 +12,12 @@ use crate::transport::TransportBuilder;
 use crate::transport::connect::tls::Tls;
 use crate::transport::network::Network;
 use crate::{breaker, health, retry};
-use http::Uri;
+use http::{HeaderMap, Request, Response, Uri};
 use hyper::rt::{Read, Write};
 use hyper_util::client::legacy::connect::Connection;
 use hyper_util::client::legacy::connect::dns::Name;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -36,6 +39,8 @@ use tower_service::Service;
 pub struct ClientBuilder {
     stack: StackBuilder,
     transport: TransportBuilder,
+    attempt_layers: AttemptLayers,
+    headers: HeaderMap,
     redirects: Redirects,
 }
 
@@ -67,7 +72,7 @@ impl ClientBuilder {
 
     /// What this client is called where there are several, on the status page, in the log and in metrics: see
     /// [`StackBuilder::name`]. Default a number.
-    pub fn name(mut self, name: impl Into<std::sync::Arc<str>>) -> ClientBuilder {
+    pub fn name(mut self, name: impl Into<Arc<str>>) -> ClientBuilder {
         self.stack = self.stack.name(name);
         self
     }
@@ -95,6 +100,65 @@ impl ClientBuilder {
     /// this crate.
     pub fn user_agent(mut self, user_agent: impl Into<String>) -> ClientBuilder {
         self.transport.user_agent = Some(user_agent.into());
+        self
+    }
+
+    /// Headers of every request, where it brings none by that name: an API version, a tenant. Default none.
+    ///
+    /// They are part of the request from its start: a redirect to another origin leaves credentials, and what is marked as
+    /// [sensitive](http::HeaderValue::set_sensitive), behind, and credentials in the URL go before an `Authorization` here.
+    /// Health checks bring none of them; where they must, use an [`attempt_layer`](ClientBuilder::attempt_layer).
+    ///
+    /// ```
+    /// use http::{HeaderMap, HeaderValue};
+    /// use unwedge::Client;
+    ///
+    /// let mut headers = HeaderMap::new();
+    /// headers.insert("x-api-version", HeaderValue::from_static("2026-11-28"));
+    /// let client = Client::builder().default_headers(headers).build()?;
+    /// # Ok::<(), unwedge::Error>(())
+    /// ```
+    pub fn default_headers(mut self, headers: HeaderMap) -> ClientBuilder {
+        self.headers = headers;
+        self
+    }
+
+    /// Puts a layer into every attempt, beneath all limits and above the transport: signatures that expire, trace headers,
+    /// a token that is fetched anew. Default none; more than one stand in the order they were given, the first outermost.
+    ///
+    /// It runs once for each attempt, hops of a redirect and health checks among them, with the request as it goes out but
+    /// for what the transport adds (`User-Agent`, `Accept-Encoding`). Its readiness, its waits and what it does with the
+    /// body of the response count as the attempt's: limit, retry, circuit breaker and collect stand around it. What it fails
+    /// with is the failure of the attempt. An [`Error`] of this crate keeps its kind; to refuse for good, return one.
+    ///
+    /// ```
+    /// use http::{HeaderValue, Request};
+    /// use tower::util::MapRequestLayer;
+    /// use unwedge::{Body, Client};
+    ///
+    /// let sign = MapRequestLayer::new(|mut request: Request<Body>| {
+    ///     let signature = format!("{}?", request.uri().path());
+    ///     if let Ok(signature) = HeaderValue::try_from(signature) {
+    ///         request.headers_mut().insert("x-signature", signature);
+    ///     }
+    ///     request
+    /// });
+    /// let client = Client::builder().attempt_layer(sign).build()?;
+    /// # Ok::<(), unwedge::Error>(())
+    /// ```
+    ///
+    /// # Cancellation safety
+    /// It is dropped with its attempt: at a limit, or with the call.
+    pub fn attempt_layer<L, B>(mut self, layer: L) -> ClientBuilder
+    where
+        L: Layer<Attempt> + Send + Sync + 'static,
+        L::Service: Service<Request<Body>, Response = Response<B>> + Clone + Send + Sync + 'static,
+        <L::Service as Service<Request<Body>>>::Error: Into<BoxError>,
+        <L::Service as Service<Request<Body>>>::Future: Send + 'static,
+        B: http_body::Body + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        self.attempt_layers.push(layer);
         self
     }
 
@@ -197,7 +261,8 @@ impl ClientBuilder {
     pub(super) fn build_by(self, wall: Wall) -> Result<Client, Error> {
         let transport = self.transport.build(self.stack.bounds()?.connect, wall)?;
         let background = self.stack.checks_in_background().then(Background::default);
-        let stack = self.stack.build()?.layer(transport);
-        Ok(Client { stack, redirects: self.redirects, background })
+        let stack = self.stack.build()?.layer(self.attempt_layers.over(transport));
+        let headers = (!self.headers.is_empty()).then(|| Arc::new(self.headers));
+        Ok(Client { stack, headers, redirects: self.redirects, background })
     }
 }

@@ -1,5 +1,6 @@
 //! A client that is bounded without a word about it.
 
+mod attempt;
 mod background;
 mod builder;
 mod redirect;
@@ -12,6 +13,8 @@ pub(crate) mod url;
 pub use crate::transport::connect::stream::TokioStream;
 pub use crate::transport::connect::tls::Tls;
 pub use crate::transport::network::Network;
+pub use crate::transport::versions::{Http1, Http2};
+pub use attempt::{Attempt, AttemptBody, AttemptFuture};
 pub use builder::ClientBuilder;
 pub use redirect::Redirects;
 pub use request::RequestBuilder;
@@ -25,11 +28,10 @@ use crate::error::Error;
 use crate::inflight::InFlight;
 use crate::stack::{Breakers, Stack, WorstCase};
 use crate::sync::made;
-use crate::transport::decode::Decoding;
 use background::Background;
-use http::{Method, Request};
+use http::{HeaderMap, Method, Request};
 use std::fmt;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use tower_service::Service;
 
@@ -51,8 +53,10 @@ use tower_service::Service;
 /// on. A client may outlive a runtime: connections that went with it are replaced.
 #[derive(Clone)]
 pub struct Client {
-    stack: Stack<Decoding>,
+    stack: Stack<Attempt>,
     redirects: Redirects,
+    /// What every request brings, where it brings nothing of its own by that name.
+    headers: Option<Arc<HeaderMap>>,
     /// With health checks in the background.
     background: Option<Background>,
 }

@@ -1,5 +1,6 @@
 //! The client over the in-memory pipe on a paused clock; over real sockets where kernel or TLS are the point.
 
+mod attempts;
 mod broken;
 mod connecting;
 mod connectors;
@@ -12,8 +13,10 @@ mod requests;
 mod resolving;
 mod responses;
 mod sockets;
+mod socks;
 mod tls;
 mod urls;
+mod versions;
 
 use super::*;
 use crate::testing::{Peer, Reply};

@@ -227,8 +227,8 @@ fn the_client() {
         assert!(FAILURE_MODES.contains(&format!("GET https://broker/session: {words}\n")), "{words}");
     }
     let suspend = include_str!("../suspend.rs");
-    let proxy = include_str!("../transport/connect/proxy.rs");
-    constant(proxy, "ANSWER: usize = 8 * 1024", "answer of a proxy", "8192 bytes");
+    let tunnel = include_str!("../transport/connect/tunnel.rs");
+    constant(tunnel, "ANSWER: usize = 8 * 1024", "answer of a proxy", "8192 bytes");
     let resolve = include_str!("../transport/connect/resolve.rs");
     constant(resolve, "THREADS: usize = 4", "names resolved at a time", "4");
     constant(resolve, "WAITING: usize = 256", "names that wait for it", "256");

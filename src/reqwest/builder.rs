@@ -113,8 +113,31 @@ impl ClientBuilder {
         self
     }
 
-    /// The client. For further middlewares, which then run in each attempt, go on from
-    /// [`reqwest_middleware::ClientBuilder::from_client`].
+    /// The client. For further middlewares, which then run in each attempt beneath the limits (signatures, trace headers),
+    /// go on from [`reqwest_middleware::ClientBuilder::from_client`]: the chain of reqwest-middleware is what
+    /// `ClientBuilder::attempt_layer` is to the `Client` of this crate.
+    ///
+    /// ```
+    /// use reqwest_middleware::{ClientBuilder, Middleware, Next, Result};
+    ///
+    /// struct Sign;
+    ///
+    /// #[async_trait::async_trait]
+    /// impl Middleware for Sign {
+    ///     async fn handle(
+    ///         &self,
+    ///         mut request: reqwest::Request,
+    ///         extensions: &mut http::Extensions,
+    ///         next: Next<'_>,
+    ///     ) -> Result<reqwest::Response> {
+    ///         request.headers_mut().insert("x-signature", http::HeaderValue::from_static("of this attempt"));
+    ///         next.run(request, extensions).await
+    ///     }
+    /// }
+    ///
+    /// let client = ClientBuilder::from_client(unwedge::reqwest::builder().build()?).with(Sign).build();
+    /// # Ok::<(), unwedge::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Kind `Config` where reqwest refuses the settings of the inner client, and for a name that cannot be one.

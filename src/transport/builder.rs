@@ -69,6 +69,7 @@ impl TransportBuilder {
             })?,
         };
         let http2_only = self.network.http2_only;
+        self.network.http2.check()?;
         let (tls, proxies) = (self.tls.prepare(http2_only)?, self.network.proxies()?);
         let connector = match (self.connector, self.resolver) {
             (Some(_), Some(_)) => {
@@ -79,12 +80,13 @@ impl TransportBuilder {
             (Some(connector), None) => Connector::new(connector, Proxies::default(), connect, http2_only),
             (None, resolver) => {
                 let resolver = resolver.unwrap_or_else(|| AnyResolver::new(Resolver::system()));
-                let tcp = tcp::connector(resolver, connect);
-                let network = Https::new(tcp, tls, proxies.clone(), http2_only).boxed();
+                let tcp = tcp::connector(resolver.clone(), connect);
+                let network = Https::new(tcp, resolver, tls, proxies.clone(), http2_only).boxed();
                 Connector::new(network, proxies, connect, http2_only)
             }
         };
-        let transport = Transport::new(Pool::new(connector, wall), user_agent);
+        let pool = Pool::new(connector, self.network.http1, self.network.http2, wall);
+        let transport = Transport::new(pool, user_agent);
         Ok(Decoding::new(transport, !self.no_gzip))
     }
 }

@@ -3,9 +3,11 @@
 mod builder;
 pub(crate) mod connect;
 pub(crate) mod decode;
+
 mod incoming;
 pub(crate) mod network;
 mod pool;
+pub(crate) mod versions;
 
 pub(crate) use builder::TransportBuilder;
 

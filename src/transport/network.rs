@@ -3,14 +3,15 @@
 use crate::error::Error;
 use crate::target::text::redacted;
 use crate::transport::connect::proxy::Proxies;
+use crate::transport::versions::{Http1, Http2};
 use std::fmt;
 
 /// How a client reaches its servers: over which version of HTTP, and through which proxy.
 ///
 /// By default a server with TLS is offered HTTP/2 and HTTP/1.1 and chooses (ALPN); without TLS HTTP/1.1 is spoken,
 /// because there is no way to ask. Connections lead through the proxies that the environment names when the client is
-/// built: `HTTPS_PROXY`, `HTTP_PROXY` and, for what they leave open, `ALL_PROXY` (lower case too; `http` and `https`
-/// URLs), except to the hosts of `NO_PROXY`. A variable that cannot be used is an error of kind `Config` at the calls
+/// built: `HTTPS_PROXY`, `HTTP_PROXY` and, for what they leave open, `ALL_PROXY` (lower case too; `http`,
+/// `https`, `socks5` and `socks5h` URLs), except to the hosts of `NO_PROXY`. A variable that cannot be used is an error of kind `Config` at the calls
 /// that would need it. A loopback host is never reached through a proxy, whatever is set.
 ///
 /// ```
@@ -24,6 +25,8 @@ use std::fmt;
 #[must_use]
 pub struct Network {
     pub(super) http2_only: bool,
+    pub(super) http1: Http1,
+    pub(super) http2: Http2,
     proxy: Choice,
 }
 
@@ -43,8 +46,20 @@ impl Network {
         self
     }
 
-    /// Reaches everything but loopback hosts through this proxy, whatever the environment says: an `http` or `https`
-    /// URL. Its user name and password are sent to the proxy alone, and never printed.
+    /// What HTTP/1.1 lets pass of peers that bend its rules. Default nothing.
+    pub fn http1(mut self, http1: Http1) -> Network {
+        self.http1 = http1;
+        self
+    }
+
+    /// Windows and frames of HTTP/2. Default hyper's.
+    pub fn http2(mut self, http2: Http2) -> Network {
+        self.http2 = http2;
+        self
+    }
+
+    /// Reaches everything but loopback hosts through this proxy, whatever the environment says: an `http`, `https`,
+    /// `socks5` or `socks5h` URL (SOCKS5; with `socks5` names are looked up here, with `socks5h` by the proxy). Its user name and password are sent to the proxy alone, and never printed.
     ///
     /// The connect bound includes the handshake with the proxy. One that refuses is an error of kind `Connect` which
     /// names it; the circuit breaker stays that of the target.
@@ -77,6 +92,11 @@ impl fmt::Debug for Network {
             Choice::None => "none".to_owned(),
             Choice::One(url) => redacted(url),
         };
-        f.debug_struct("Network").field("http2_only", &self.http2_only).field("proxy", &proxy).finish()
+        f.debug_struct("Network")
+            .field("http2_only", &self.http2_only)
+            .field("http1", &self.http1)
+            .field("http2", &self.http2)
+            .field("proxy", &proxy)
+            .finish()
     }
 }

@@ -5,6 +5,7 @@ use crate::suspend::{Wall, Watch};
 use crate::sync::{Mutex, lock};
 use crate::telemetry;
 use crate::transport::connect::Connector;
+use crate::transport::versions::{Http1, Http2};
 use http::Request;
 use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
 use hyper_util::client::legacy::{Client, ResponseFuture};
@@ -45,14 +46,23 @@ const IN_VAIN: Duration = Duration::from_secs(1);
 type Hyper = Client<Connector, Body>;
 
 #[allow(clippy::disallowed_methods, reason = "the stack around it bounds every call")]
-fn hyper(connector: Connector, idle: usize) -> Hyper {
+fn hyper(connector: Connector, spoken: Spoken, idle: usize) -> Hyper {
+    let (http1, http2) = spoken;
     Client::builder(TokioExecutor::new())
         .timer(TokioTimer::new())
         .pool_timer(TokioTimer::new())
         .pool_idle_timeout(IDLE)
         .pool_max_idle_per_host(idle)
         .http1_max_buf_size(HEAD as usize)
+        .http1_title_case_headers(http1.title_case)
+        .http1_allow_obsolete_multiline_headers_in_responses(http1.folded)
+        .http1_ignore_invalid_headers_in_responses(http1.ignore_invalid)
+        .http1_allow_spaces_after_header_name_in_responses(http1.spaces)
         .http2_only(connector.http2_only())
+        .http2_adaptive_window(http2.adaptive)
+        .http2_initial_stream_window_size(http2.stream)
+        .http2_initial_connection_window_size(http2.connection)
+        .http2_max_frame_size(http2.frame)
         .http2_keep_alive_interval(PING_AFTER)
         .http2_keep_alive_timeout(PING_WITHIN)
         .http2_keep_alive_while_idle(true)
@@ -64,20 +74,25 @@ fn hyper(connector: Connector, idle: usize) -> Hyper {
         .build(connector)
 }
 
+/// How both versions of HTTP are spoken.
+type Spoken = (Http1, Http2);
+
 /// The connections of a client; all of them are left behind when the machine has slept.
 pub(super) struct Pool {
     pub(super) connector: Connector,
     current: Mutex<Arc<Hyper>>,
     /// Keeps no connection: for what no idle one may carry.
     alone: Hyper,
+    spoken: Spoken,
     watch: Watch,
 }
 
 impl Pool {
-    pub(super) fn new(connector: Connector, wall: Wall) -> Pool {
-        let current = Mutex::new(Arc::new(hyper(connector.clone(), IDLE_PER_ORIGIN)));
-        let alone = hyper(connector.clone(), 0);
-        Pool { connector, current, alone, watch: Watch::new(wall) }
+    pub(super) fn new(connector: Connector, http1: Http1, http2: Http2, wall: Wall) -> Pool {
+        let spoken = (http1, http2);
+        let current = Mutex::new(Arc::new(hyper(connector.clone(), spoken, IDLE_PER_ORIGIN)));
+        let alone = hyper(connector.clone(), spoken, 0);
+        Pool { connector, current, alone, spoken, watch: Watch::new(wall) }
     }
 
     /// `fresh` for a connection of its own.
@@ -85,7 +100,7 @@ impl Pool {
         if let Some(gap) = self.watch.slept() {
             telemetry::slept(gap);
             // hyper-util's pool cannot be emptied. Calls in flight keep what they use of the old one.
-            let new = Arc::new(hyper(self.connector.clone(), IDLE_PER_ORIGIN));
+            let new = Arc::new(hyper(self.connector.clone(), self.spoken, IDLE_PER_ORIGIN));
             let old = std::mem::replace(&mut *lock(&self.current), new);
             drop(old);
         }

@@ -2,12 +2,12 @@
 
 use crate::body::Body;
 use crate::client::Client;
+use crate::client::attempt::Attempt;
 use crate::client::redirect::next::next;
 use crate::deadline::{Deadline, Timer};
 use crate::error::Error;
 use crate::stack::{Drain, Hop, ResponseFuture, is_redirect};
-use crate::transport::decode::Decoding;
-use http::{Method, Request, Response, Uri};
+use http::{HeaderMap, Method, Request, Response, Uri};
 use pin_project::pin_project;
 use std::future::Future;
 use std::pin::Pin;
@@ -20,7 +20,7 @@ pub(crate) struct Following {
     client: Client,
     hops: Option<Box<Hops>>,
     #[pin]
-    call: ResponseFuture<Decoding, Body>,
+    call: ResponseFuture<Attempt, Body>,
 }
 
 struct Hops {
@@ -41,8 +41,12 @@ struct Leaving {
 
 impl Following {
     #[inline]
-    pub(crate) fn new(client: &Client, request: Request<Body>) -> Following {
+    pub(crate) fn new(client: &Client, mut request: Request<Body>) -> Following {
         let mut client = client.clone();
+        if let Some(defaults) = &client.headers {
+            // Here and not in each hop, so that a redirect to another origin leaves behind what is not for it.
+            add(request.headers_mut(), defaults);
+        }
         client.watch(request.uri());
         let hop = Hop { follows: client.redirects.follows, ..Hop::default() };
         let call = client.stack.hop(request, hop);
@@ -52,6 +56,17 @@ impl Following {
     /// Method and URL of the last hop, where there was more than one.
     pub(crate) fn landed(&self) -> Option<(&Method, &Uri)> {
         self.hops.as_ref().map(|hops| (&hops.method, &hops.uri))
+    }
+}
+
+/// Adds what is not there by that name.
+fn add(headers: &mut HeaderMap, defaults: &HeaderMap) {
+    for name in defaults.keys() {
+        if !headers.contains_key(name) {
+            for value in defaults.get_all(name) {
+                headers.append(name.clone(), value.clone());
+            }
+        }
     }
 }
 

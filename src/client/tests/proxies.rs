@@ -88,7 +88,7 @@ fn once() -> retry::Settings {
 }
 
 /// A server with TLS that is found by no name. It says which version it spoke, and whether it was told a proxy's secret.
-async fn target(authority: &Authority, alpn: &[&[u8]]) -> (SocketAddr, JoinSet<()>) {
+pub(super) async fn target(authority: &Authority, alpn: &[&[u8]]) -> (SocketAddr, JoinSet<()>) {
     let mut config = authority.server(&["api.example"]).config(None);
     config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
     let acceptor = TlsAcceptor::from(Arc::new(config));

@@ -207,6 +207,39 @@ async fn a_server_that_asks_for_an_identity_gets_it() {
     assert_eq!((front.accepted(), peer.request_count()), (2, 1));
 }
 
+/// A set-up of the user's that trusts this root and offers this.
+fn own(authority: &Authority, alpn: &[&[u8]]) -> Tls {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = rustls::ClientConfig::builder_with_provider(provider);
+    let builder = builder.with_protocol_versions(&[&rustls::version::TLS13]).unwrap();
+    let mut config = builder.with_root_certificates(authority.roots()).with_no_client_auth();
+    config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
+    Tls::default().config(Arc::new(config))
+}
+
+#[tokio::test]
+async fn a_config_of_the_users_is_shaken_hands_by_and_offers_what_it_offers_itself() {
+    let authority = Authority::new();
+    let (at, _tasks) = proxies::target(&authority, &[b"h2", b"http/1.1"]).await;
+    for (alpn, http2_only, spoken) in
+        [(&[][..], false, "h2"), (&[&b"http/1.1"[..]], false, "http/1.1"), (&[b"http/1.1"], true, "h2")]
+    {
+        let network = Network::default().no_proxy();
+        let network = if http2_only { network.http2_only() } else { network };
+        let here = tower::service_fn(move |_| async move { Ok::<_, std::io::Error>([at]) });
+        let client = Client::builder().tls(own(&authority, alpn)).network(network).resolver(here);
+        let url = format!("https://api.example:{}/", at.port());
+        let response = client.build().unwrap().get(url).await.unwrap();
+        assert_eq!(response.headers()["spoke"], spoken);
+    }
+    let stranger = Client::builder().tls(own(&Authority::new(), &[])).build().unwrap();
+    let error = stranger.get(format!("https://localhost:{}/", at.port())).await.unwrap_err();
+    assert!(!error.is_retriable() && error.to_string().contains("certificate"), "{error}");
+    let both = own(&authority, &[]).add_root_certificate(authority.pem());
+    let error = Client::builder().tls(both).build().unwrap_err();
+    assert!(error.is_config() && error.to_string().contains("leave the others out"), "{error}");
+}
+
 #[test]
 fn certificates_and_keys_that_cannot_work_are_refused_by_build() {
     let authority = Authority::new();

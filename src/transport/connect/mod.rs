@@ -10,6 +10,7 @@ pub(crate) mod resolve;
 pub(crate) mod stream;
 pub(crate) mod tcp;
 pub(crate) mod tls;
+mod tunnel;
 
 use crate::deadline::Timer;
 use crate::error::{BoxError, Error, ErrorKind, Phase};
@@ -58,7 +59,8 @@ impl Connector {
 
     /// The proxy that has to be told the whole URL of a request to here.
     pub(super) fn forwarder(&self, uri: &Uri) -> Option<Proxy> {
-        if self.0.h2 || uri.scheme_str() != Some("http") { None } else { self.via(uri) }
+        let asked = !self.0.h2 && uri.scheme_str() == Some("http");
+        if asked { self.via(uri).filter(|proxy| !proxy.is_socks()) } else { None }
     }
 
     fn via(&self, uri: &Uri) -> Option<Proxy> {

@@ -2,17 +2,11 @@
 
 use crate::error::{Error, ErrorKind, Phase};
 use crate::target::text::redacted;
-use crate::transport::connect::io::Stream;
 use http::{HeaderValue, StatusCode, Uri};
 use hyper_util::client::proxy::matcher::{Intercept, Matcher};
 use std::fmt;
-use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-
-/// The answer to CONNECT may not be longer.
-const ANSWER: usize = 8 * 1024;
 
 /// Which origins are reached through which proxy.
 #[derive(Clone, Default)]
@@ -96,8 +90,8 @@ impl fmt::Debug for Proxies {
 /// What the URL of a proxy has to be.
 fn usable(url: &str) -> Result<(), &'static str> {
     let Ok(uri) = url.parse::<Uri>() else { return Err("is no URL: it must read http://host:port") };
-    if !matches!(uri.scheme_str(), None | Some("http" | "https")) {
-        return Err("has another scheme: it must be http or https");
+    if !matches!(uri.scheme_str(), None | Some("http" | "https" | "socks5" | "socks5h")) {
+        return Err("has another scheme: it must be http, https, socks5 or socks5h");
     }
     match uri.host() {
         None | Some("") => Err("names no host: it must read http://host:port"),
@@ -124,8 +118,34 @@ impl fmt::Display for Proxy {
 }
 
 impl Proxy {
-    pub(in crate::transport) fn uri(&self) -> &Uri {
+    pub(super) fn uri(&self) -> &Uri {
         self.0.uri()
+    }
+
+    /// Where it listens: SOCKS has a port of its own that a URL may leave out.
+    pub(super) fn address(&self) -> Uri {
+        let uri = self.0.uri();
+        match uri.authority() {
+            Some(authority) if self.is_socks() && uri.port().is_none() => {
+                format!("http://{}:1080/", authority.as_str()).parse().unwrap_or_else(|_| uri.clone())
+            }
+            _ => uri.clone(),
+        }
+    }
+
+    /// Whether it is asked by SOCKS5, for whatever is spoken.
+    pub(super) fn is_socks(&self) -> bool {
+        self.0.uri().scheme_str().is_some_and(|scheme| scheme.starts_with("socks"))
+    }
+
+    /// Whether names are looked up here: `socks5`, where `socks5h` leaves that to the proxy, as curl has it.
+    pub(super) fn wants_addresses(&self) -> bool {
+        self.0.uri().scheme_str() == Some("socks5")
+    }
+
+    /// User name and password for SOCKS5.
+    pub(super) fn user(&self) -> Option<(&str, &str)> {
+        self.0.raw_auth()
     }
 
     pub(in crate::transport) fn is_secure(&self) -> bool {
@@ -158,49 +178,6 @@ impl Proxy {
             Error::new(ErrorKind::Connect, format!("{self} refused: {status}")).at(Phase::Connect);
         error.inner_mut().status = Some(status);
         error
-    }
-
-    /// Has the proxy connect to the origin (RFC 9110, 9.3.6).
-    pub(in crate::transport) async fn tunnel(&self, stream: &mut Stream, to: &Uri) -> Result<(), Error> {
-        let broken =
-            |what: &str| Error::new(ErrorKind::Connect, format!("{self}: {what}")).at(Phase::Connect);
-        let host = to.host().unwrap_or_default();
-        let port = to.port_u16().unwrap_or(if to.scheme_str() == Some("https") { 443 } else { 80 });
-        let mut request = format!("CONNECT {host}:{port} HTTP/1.1\r\nHost: {host}:{port}\r\n").into_bytes();
-        if let Some(authorization) = self.authorization() {
-            request.extend_from_slice(b"Proxy-Authorization: ");
-            request.extend_from_slice(authorization.as_bytes());
-            request.extend_from_slice(b"\r\n");
-        }
-        request.extend_from_slice(b"\r\n");
-        let lost = |error: io::Error| broken("the connection broke before it answered").with_source(error);
-        stream.write_all(&request).await.map_err(lost)?;
-        stream.flush().await.map_err(lost)?;
-        let mut answer = Vec::with_capacity(256);
-        // Byte by byte: what comes behind the answer is the origin's, which may speak first.
-        while !answer.ends_with(b"\r\n\r\n") {
-            if answer.len() >= ANSWER {
-                return Err(broken("its answer is above its cap of 8 KiB"));
-            }
-            let mut byte = [0];
-            if stream.read(&mut byte).await.map_err(lost)? == 0 {
-                return Err(broken("the connection closed before it answered"));
-            }
-            answer.push(byte[0]);
-        }
-        match status(&answer) {
-            None => Err(broken("its answer is not HTTP/1.1")),
-            Some(status) if status.is_success() => Ok(()),
-            Some(status) => Err(self.refused(status)),
-        }
-    }
-}
-
-fn status(answer: &[u8]) -> Option<StatusCode> {
-    let rest = answer.strip_prefix(b"HTTP/1.0 ").or_else(|| answer.strip_prefix(b"HTTP/1.1 "))?;
-    match rest.get(3) {
-        Some(b' ' | b'\r') => StatusCode::from_bytes(&rest[..3]).ok(),
-        _ => None,
     }
 }
 
@@ -253,7 +230,7 @@ mod tests {
     fn a_variable_that_is_no_url_is_an_error_where_it_would_be_used_and_keeps_its_secrets() {
         for (value, rule) in [
             ("user:hunter2@not a url", "is no URL"),
-            ("socks5://user:hunter2@p:1080", "http or https"),
+            ("socks4://user:hunter2@p:1080", "http, https, socks5 or socks5h"),
             ("/hunter2@p", "names no host"),
         ] {
             let proxies = from(&[("HTTPS_PROXY", value), ("NO_PROXY", "internal.example")]);
@@ -277,17 +254,6 @@ mod tests {
             &[("HTTP_PROXY", "http://p:1"), ("REQUEST_METHOD", "GET")],
         ] {
             assert_eq!(way(&from(variables), "http://api.example/"), "direct", "{variables:?}");
-        }
-    }
-
-    #[test]
-    fn only_a_status_line_is_an_answer() {
-        assert_eq!(status(b"HTTP/1.1 200 OK\r\n\r\n"), Some(StatusCode::OK));
-        assert_eq!(status(b"HTTP/1.0 407\r\n\r\n"), Some(StatusCode::PROXY_AUTHENTICATION_REQUIRED));
-        for bad in
-            [&b"HTTP/1.1 2000 OK\r\n\r\n"[..], b"HTTP/2 200\r\n\r\n", b"SSH-2.0\r\n\r\n", b"HTTP/1.1 20"]
-        {
-            assert_eq!(status(bad), None);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::error::{BoxError, Error, Phase};
 use crate::sync::made;
-use crate::tls::{ALPN, add_platform_roots, config, provider};
+use crate::tls::{self, ALPN, add_platform_roots, provider};
 use crate::transport::connect::io::Stream;
 use crate::transport::connect::phase::reporting;
 use http::Uri;
@@ -39,6 +39,7 @@ const ALPN_HTTP2: &[&[u8]] = &[b"h2"];
 pub struct Tls {
     roots: Vec<Vec<u8>>,
     identity: Option<(Vec<u8>, Vec<u8>)>,
+    config: Option<Arc<ClientConfig>>,
 }
 
 impl Tls {
@@ -55,8 +56,44 @@ impl Tls {
         self
     }
 
+    /// Shakes hands as this says, in place of roots and identity: verifiers, resolvers of certificates, key logs, versions of
+    /// TLS, a crypto provider of your own. The type is that of rustls 0.23.
+    ///
+    /// `h2` and `http/1.1` are offered (ALPN) where it offers nothing itself, `h2` alone with
+    /// [`Network::http2_only`](crate::client::Network::http2_only), and `http/1.1` alone to a proxy.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use unwedge::client::{Client, Tls};
+    ///
+    /// let provider = Arc::new(rustls::crypto::ring::default_provider());
+    /// let config = rustls::ClientConfig::builder_with_provider(provider)
+    ///     .with_protocol_versions(&[&rustls::version::TLS13])?
+    ///     .with_root_certificates(rustls::RootCertStore::empty())
+    ///     .with_no_client_auth();
+    /// let client = Client::builder().tls(Tls::default().config(Arc::new(config))).build()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn config(mut self, config: Arc<ClientConfig>) -> Tls {
+        self.config = Some(config);
+        self
+    }
+
     /// Reads everything that was given. The roots of the platform are left for later.
     pub(in crate::transport) fn prepare(&self, http2_only: bool) -> Result<Prepared, Error> {
+        let config = OnceLock::new();
+        if let Some(given) = &self.config {
+            if !self.roots.is_empty() || self.identity.is_some() {
+                return Err(Error::config(
+                    "a TLS config was given beside roots or an identity: it has its own, leave the others out",
+                ));
+            }
+            let mut given = (**given).clone();
+            if http2_only || given.alpn_protocols.is_empty() {
+                given.alpn_protocols = names(alpn(http2_only));
+            }
+            let _ = config.set(Ok(Arc::new(given)));
+        }
         let mut own = RootCertStore::empty();
         for pem in &self.roots {
             for certificate in certificates(pem, "the root certificate")? {
@@ -71,19 +108,13 @@ impl Tls {
                 let chain = certificates(chain, "the client certificate")?;
                 let key = PrivateKeyDer::from_pem_slice(key)
                     .map_err(|e| Error::config(format!("the client key is not a PEM private key: {e}")))?;
-                let config = config(&provider, RootCertStore::empty())?
+                let config = tls::config(&provider, RootCertStore::empty())?
                     .with_client_auth_cert(chain, key)
                     .map_err(|e| Error::config(format!("the client certificate cannot be used: {e}")))?;
                 Some(config.client_auth_cert_resolver)
             }
         };
-        Ok(Prepared(Arc::new(Inner {
-            own,
-            identity,
-            provider,
-            alpn: if http2_only { ALPN_HTTP2 } else { ALPN },
-            config: OnceLock::new(),
-        })))
+        Ok(Prepared(Arc::new(Inner { own, identity, provider, alpn: alpn(http2_only), config })))
     }
 }
 
@@ -92,8 +123,17 @@ impl fmt::Debug for Tls {
         f.debug_struct("Tls")
             .field("roots", &self.roots.len())
             .field("identity", &self.identity.is_some())
+            .field("config", &self.config.is_some())
             .finish()
     }
+}
+
+fn alpn(http2_only: bool) -> &'static [&'static [u8]] {
+    if http2_only { ALPN_HTTP2 } else { ALPN }
+}
+
+fn names(alpn: &[&[u8]]) -> Vec<Vec<u8>> {
+    alpn.iter().map(|name| name.to_vec()).collect()
 }
 
 fn certificates(pem: &[u8], what: &str) -> Result<Vec<CertificateDer<'static>>, Error> {
@@ -140,12 +180,12 @@ impl Prepared {
         add_platform_roots(&mut roots).map_err(|why| {
             Error::config(format!("{why}: install them, set SSL_CERT_FILE, or use Tls::add_root_certificate"))
         })?;
-        let builder = config(provider, roots)?;
+        let builder = tls::config(provider, roots)?;
         let mut config = match identity {
             None => builder.with_no_client_auth(),
             Some(identity) => builder.with_client_cert_resolver(Arc::clone(identity)),
         };
-        config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
+        config.alpn_protocols = names(alpn);
         Ok(Arc::new(config))
     }
 }
