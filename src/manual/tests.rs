@@ -177,7 +177,7 @@ fn the_constants_are_those_of_the_code() {
     let stack = include_str!("../stack/drain.rs");
     constant(stack, "BYTES: usize = 4096", "bytes read of a response that is thrown away", "4096 bytes");
     constant(stack, "DRAIN: Duration = Duration::from_millis(100)", "time for reading them", "100 ms");
-    let limits = include_str!("../stack/call/limits.rs");
+    let limits = include_str!("../stack/context.rs");
     let gaps = include_str!("../stack/pacing/polls.rs");
     constant(gaps, "AT_ONCE: Duration = Duration::from_millis(100)", "gap after an empty answer", "100 ms");
     constant(limits, "SPREAD: f64 = 0.1", "`open` jitter", "10 %");
