@@ -17,9 +17,8 @@ mod shared;
 mod wishes;
 mod worst_case;
 
-pub(crate) use call::hop::Hop;
 #[cfg(feature = "client")]
-pub(crate) use call::hop::is_redirect;
+pub(crate) use call::hop::{Hop, is_redirect};
 #[cfg(feature = "client")]
 pub(crate) use drain::Drain;
 
