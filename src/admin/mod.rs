@@ -122,7 +122,7 @@ impl Admin {
         self
     }
 
-    /// Names the subsystems that have to be healthy, as [`Liveness::is_healthy`] understands it. Where nobody is named,
+    /// Names the subsystems that have to be healthy, as [`Liveness::is_healthy`](crate::supervise::Liveness::is_healthy) understands it. Where nobody is named,
     /// every subsystem of the crew has to be, each by its own threshold.
     ///
     /// An empty list and a threshold of zero are errors of [`router`](Admin::router).

@@ -22,7 +22,7 @@ pub(super) fn target(request: &Request<Body>) -> Target {
     }
 }
 
-/// The future of a request: see [`RequestBuilder::send`].
+/// The future of a request: see [`RequestBuilder::send`](crate::client::RequestBuilder::send).
 #[must_use = "futures do nothing unless polled"]
 pub struct Sending {
     call: ResponseFuture,

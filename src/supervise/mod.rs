@@ -24,7 +24,7 @@
 //! A panic, an error and a return that nobody asked for are logged, and the loop is started again: see [`Policy`].
 //! A [`patrol`](Supervisor::patrol) is the same for work that is due every so often.
 //!
-//! Between loops stand a [`queue`] in which nothing grows old unseen, and [`child`] processes that end.
+//! Between loops stand a [`queue`](crate::queue) in which nothing grows old unseen, and [`child`](crate::child) processes that end.
 //!
 //! # Alive, and getting on
 //! Each subsystem says how often it means to show a sign of life. From twice that time on its silence is stale: it is

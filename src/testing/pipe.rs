@@ -25,7 +25,7 @@ const BUFFER: usize = 64 * 1024;
 /// An in-memory connector for hyper-util's legacy client (a `tower` service of [`Uri`]).
 ///
 /// No socket and no thread is involved, hence a test on a paused tokio clock is exact to the millisecond: the clock
-/// moves only when client and peer both wait. Every connect gives the server's half to the [`Peer`] the pipe was made
+/// moves only when client and peer both wait. Every connect gives the server's half to the [`Peer`](crate::testing::Peer) the pipe was made
 /// by, whatever host the address names, unless [`host`](Pipe::host) says otherwise. The scheme is not looked at: there
 /// is no TLS in the pipe. HTTP/2 is spoken with a client that is told so: `Client::builder(..).http2_only(true)`.
 ///

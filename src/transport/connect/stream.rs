@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-/// A stream of tokio's as what a [`connector`](super::ClientBuilder::connector) has to make: Unix sockets, vsock, serial
+/// A stream of tokio's as what a [`connector`](crate::client::ClientBuilder::connector) has to make: Unix sockets, vsock, serial
 /// lines, TLS of your own.
 ///
 /// hyper-util's `TokioIo` does the same for the streams whose addresses it knows (TCP, Unix sockets, named pipes).
