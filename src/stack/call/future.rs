@@ -31,25 +31,28 @@ use tracing::Span;
 /// Whoever wraps a [`Stack`](crate::stack::Stack) in a service of their own names it:
 ///
 /// ```
-/// use http::Request;
+/// use http::{Request, Response};
 /// use std::task::{Context, Poll};
 /// use tower_service::Service;
 /// use unwedge::stack::{ResponseFuture, Stack};
+/// use unwedge::{Body, BoxError, Error};
 ///
 /// struct Counted<S>(Stack<S>, u64);
 ///
-/// impl<S, B> Service<Request<B>> for Counted<S>
+/// impl<S, B, R> Service<Request<B>> for Counted<S>
 /// where
-///     S: Service<Request<B>>,
-///     S::Response: unwedge::stack::HttpResponse,
-///     Stack<S>: Service<Request<B>, Future = ResponseFuture<S, B>>,
+///     S: Service<Request<B>, Response = Response<R>> + Clone,
+///     S::Error: Into<BoxError>,
+///     B: 'static,
+///     R: http_body::Body + Send + Unpin + 'static,
+///     R::Error: Into<BoxError>,
 /// {
-///     type Response = <Stack<S> as Service<Request<B>>>::Response;
-///     type Error = <Stack<S> as Service<Request<B>>>::Error;
+///     type Response = Response<Body>;
+///     type Error = Error;
 ///     type Future = ResponseFuture<S, B>;
 ///
-///     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-///         self.0.poll_ready(cx)
+///     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
+///         Poll::Ready(Ok(())) // a stack always is
 ///     }
 ///
 ///     fn call(&mut self, request: Request<B>) -> Self::Future {
