@@ -139,6 +139,9 @@ impl<K: Hash + Eq + Clone + Display, V> Queue<K, V> {
     /// An item is taken at the moment it is returned, so a future that is dropped has taken none.
     pub async fn pop(&self) -> Option<Item<K, V>> {
         loop {
+            // Items that lie ready cost budget too, so that a loop over a queue which is never empty leaves room for others
+            // and for what ends it. Before the look: an item that was taken must not be lost to a drop.
+            tokio::task::coop::consume_budget().await;
             let mut pushed = pin!(self.0.pushed.notified());
             // Before the look, so that a push between look and wait is not missed.
             pushed.as_mut().enable();

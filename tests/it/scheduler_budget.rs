@@ -54,6 +54,20 @@ async fn a_scope_ends_work_that_drains_a_channel_which_is_never_empty() {
 }
 
 #[tokio::test]
+async fn a_scope_ends_work_that_drains_a_queue_which_is_never_empty() {
+    let queue = unwedge::queue::Queue::new(unwedge::queue::Settings::default()).unwrap();
+    let start = Instant::now();
+    let ended = within(100 * MS, async {
+        // Without a yield in `pop` nothing else would end this.
+        while start.elapsed() < SOON {
+            queue.push("tenant", ()).unwrap();
+            queue.pop().await;
+        }
+    });
+    assert!(ended.await.unwrap_err().is_deadline());
+}
+
+#[tokio::test]
 async fn a_scope_around_idle_work_beside_a_busy_neighbour_of_the_same_task_ends_in_time() {
     let ended = soon(async {
         let (mut busy, mut idle) = (pin!(busy()), pin!(within(100 * MS, std::future::pending::<()>())));
