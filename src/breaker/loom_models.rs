@@ -3,8 +3,8 @@
 //! `now` is given where it can be; `drop` reads the clock, which stands still.
 
 use super::counter::ShardedCounter;
-use super::registry::Breaker;
 use super::{Outcome, Permit, Phase, Settings};
+use crate::breaker::Breaker;
 use crate::retry::Backoff;
 use crate::sync::{Arc, explore};
 use loom::thread::{self, JoinHandle};

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::inflight::InFlight;
+use crate::sync::Arc;
 use crate::sync::explore;
 use crate::target::Target;
 use loom::thread;
