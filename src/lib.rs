@@ -146,6 +146,7 @@ pub mod client;
 mod collect;
 #[cfg(feature = "config")]
 pub mod config;
+mod coop;
 pub mod deadline;
 pub mod duration;
 pub mod error;

@@ -32,6 +32,7 @@ const FLOORS: &[Floor] = &[
         &[
             "body",
             "bounded",
+            "coop",
             "duration",
             "error",
             "inflight",

@@ -80,6 +80,66 @@ async fn a_scope_around_idle_work_beside_a_busy_neighbour_of_the_same_task_ends_
     assert!(ended.await.unwrap_err().is_deadline());
 }
 
+/// Answers at once, with a body that always has one more byte.
+#[derive(Clone)]
+struct Ready;
+
+struct EndlessBody;
+
+impl http_body::Body for EndlessBody {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<Bytes>, Infallible>>> {
+        Poll::Ready(Some(Ok(http_body::Frame::data(Bytes::from_static(b".")))))
+    }
+}
+
+impl<B> Service<Request<B>> for Ready {
+    type Response = Response<EndlessBody>;
+    type Error = Infallible;
+    type Future = std::future::Ready<Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Request<B>) -> Self::Future {
+        std::future::ready(Ok(Response::new(EndlessBody)))
+    }
+}
+
+#[tokio::test]
+async fn a_scope_ends_a_loop_of_calls_that_are_all_answered_at_once() {
+    let stack = StackLayer::default().layer(Ready);
+    let request = || Request::get("http://origin/").extension(Collect::never()).body(Body::empty()).unwrap();
+    let start = Instant::now();
+    let ended = within(100 * MS, async {
+        // Without a yield in the call nothing else would end this: past the deadline each is an error, at once too.
+        while start.elapsed() < SOON {
+            let _ = call(&stack, request()).await;
+        }
+    });
+    assert!(ended.await.unwrap_err().is_deadline());
+}
+
+#[tokio::test]
+async fn a_scope_ends_the_reading_of_a_body_that_always_has_a_frame() {
+    let stack = StackLayer::default().layer(Ready);
+    let request = Request::get("http://origin/").extension(Collect::never()).body(Body::empty()).unwrap();
+    let mut body = call(&stack, request).await.unwrap().into_body();
+    let start = Instant::now();
+    let ended = within(100 * MS, async {
+        while start.elapsed() < SOON {
+            let _ = http_body_util::BodyExt::frame(&mut body).await;
+        }
+    });
+    assert!(ended.await.unwrap_err().is_deadline());
+}
+
 /// A service, and a body, that are always about to have something.
 #[derive(Clone)]
 struct Busy {

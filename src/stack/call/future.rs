@@ -1,6 +1,7 @@
 //! The future of a call: begins it when it is first polled, and runs it in its span.
 
 use crate::body::Body;
+use crate::coop::Yield;
 use crate::deadline::{Deadline, Scope};
 use crate::error::{BoxError, Error};
 use crate::origin::table::Entry;
@@ -19,7 +20,7 @@ use pin_project::pin_project;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use tower_service::Service;
 use tracing::Span;
 
@@ -77,6 +78,8 @@ where
     ambient: Option<Deadline>,
     hop: Hop,
     span: Span,
+    // A loop of calls that are all ready at once lets its task's scope, and its neighbours, have their turn.
+    yields: Yield,
     #[pin]
     running: Running<S, B>,
 }
@@ -98,6 +101,7 @@ where
             ambient: Deadline::earlier(Scope::current().deadline, hop.ambient),
             hop,
             span: Span::none(),
+            yields: Yield::default(),
             running: Running::new(inner, request),
         }
     }
@@ -127,6 +131,9 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
+        if this.origin_state.is_some() {
+            ready!(this.yields.poll(cx));
+        }
         let mut running = this.running.project();
         let mut clock = Clock::default();
         if let Some(origin_state) = this.origin_state.take() {

@@ -1,6 +1,7 @@
 //! A body that streams: handed over at the head, still under its bounds and the breaker's eye.
 
 use crate::body::Body;
+use crate::coop::Yield;
 use crate::deadline;
 use crate::duration::human;
 use crate::error::{BoxError, Bytes as ByteCount, Error, ErrorKind, Phase};
@@ -26,6 +27,8 @@ pub(super) struct Guarded<R> {
     ends: Option<Instant>,
     // What it is that ends it then.
     limit: Limit,
+    // A reader of a body that always has a frame lets others have their turn.
+    yields: Yield,
     #[pin]
     timer: deadline::Timer,
 }
@@ -120,8 +123,15 @@ where
             or(total, Limit::Total(total - call.limits.started));
         }
         call.record.ends(&call.context().table, ends);
-        let guarded =
-            Guarded { body, prefix, call: Some(call), ends, limit, timer: deadline::Timer::default() };
+        let guarded = Guarded {
+            body,
+            prefix,
+            call: Some(call),
+            ends,
+            limit,
+            yields: Yield::default(),
+            timer: deadline::Timer::default(),
+        };
         Response::from_parts(head, Body::boxed(Box::pin(guarded)).with_attempts(attempts))
     }
 }
@@ -140,6 +150,7 @@ where
         if !this.prefix.is_empty() {
             return Poll::Ready(Some(Ok(Frame::data(std::mem::take(this.prefix)))));
         }
+        std::task::ready!(this.yields.poll(cx));
         let polled = call.inside(|| Pin::new(&mut *this.body).poll_frame(cx));
         let mut now = Instant::now();
         let fired = match polled {
