@@ -21,6 +21,38 @@ use std::sync::Arc;
 use tower_layer::Layer;
 use tower_service::Service;
 
+impl Client {
+    /// A client with all defaults.
+    ///
+    /// # Errors
+    /// None with today's defaults; see [`ClientBuilder::build`] for what can be wrong with others.
+    pub fn new() -> Result<Client, Error> {
+        Client::builder().build()
+    }
+
+    /// A client with settings of your own.
+    pub fn builder() -> ClientBuilder {
+        ClientBuilder::default()
+    }
+}
+
+/// All defaults, and thereby all bounds: what an `Option<Client>` that nobody has set should fall back to.
+///
+/// ```
+/// fn with(client: Option<unwedge::Client>) -> unwedge::Client {
+///     client.unwrap_or_default()
+/// }
+/// assert!(with(None).bounds().unbounded().is_empty());
+/// ```
+impl Default for Client {
+    fn default() -> Client {
+        match Client::new() {
+            Ok(client) => client,
+            Err(error) => unreachable!("the defaults fit together: {error}"),
+        }
+    }
+}
+
 /// The settings of a [`Client`]; relations between them are checked by [`build`](ClientBuilder::build).
 ///
 /// ```

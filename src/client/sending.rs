@@ -13,12 +13,52 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use tower_service::Service;
 
 pub(super) fn target(request: &Request<Body>) -> Target {
     Target {
         method: request.method().clone(),
         uri: request.uri().clone(),
         label: request.extensions().get::<Label>().cloned(),
+    }
+}
+
+impl Client {
+    /// Sends a request that was built with [`http::Request`]. Wishes are request extensions: [`Deadline`](crate::Deadline),
+    /// [`LongPoll`](crate::LongPoll), [`Collect`](crate::Collect), [`Label`](crate::Label),
+    /// [`Idempotent`](crate::retry::Idempotent).
+    pub fn send<B: Into<Body>>(&self, request: Request<B>) -> Sending {
+        Sending::new(self, request.map(Into::into))
+    }
+}
+
+/// As a tower service it is always ready, so that it can stand under any layer.
+impl Service<Request<Body>> for Client {
+    type Response = http::Response<Body>;
+    type Error = Error;
+    type Future = ResponseFuture;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> ResponseFuture {
+        ResponseFuture::new(self, request)
+    }
+}
+
+/// See the implementation for [`Client`].
+impl Service<Request<Body>> for &Client {
+    type Response = http::Response<Body>;
+    type Error = Error;
+    type Future = ResponseFuture;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> ResponseFuture {
+        ResponseFuture::new(self, request)
     }
 }
 

@@ -19,9 +19,14 @@ mod urls;
 mod versions;
 
 use super::*;
+use crate::body::Body;
+use crate::error::Error;
 use crate::testing::{Peer, Reply};
+use http::{Method, Request};
+use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::task::JoinSet;
+use tower_service::Service;
 
 const SEC: Duration = Duration::from_secs(1);
 const MS: Duration = Duration::from_millis(1);
