@@ -17,7 +17,6 @@ pub(crate) use loom::sync::{Mutex, MutexGuard, atomic};
 pub(crate) use std::sync::Arc;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-#[cfg(any(feature = "client", feature = "metrics", feature = "reqwest"))]
 use std::sync::OnceLock;
 use std::task::Waker;
 
@@ -32,7 +31,6 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// What the cell holds, made where there is nothing yet. Outside of the lock of the cell, which is held by
 /// `OnceLock::get_or_init` while it makes a value and cannot be taken twice: what is made here may log or measure, and who
 /// is told may come back. Two may make it at once, and both get the same.
-#[cfg(any(feature = "client", feature = "metrics", feature = "reqwest"))]
 pub(crate) fn made<T>(cell: &OnceLock<T>, make: impl FnOnce() -> T) -> &T {
     match cell.get() {
         Some(made) => made,

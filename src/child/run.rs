@@ -99,8 +99,8 @@ impl Command {
             status,
             forced,
             took: at.duration_since(began),
-            stdout: out.finish(|line| telemetry::child_wrote(pid, "stdout", line)),
-            stderr: err.finish(|line| telemetry::child_wrote(pid, "stderr", line)),
+            stdout: out.finish(|line| telemetry::log::child::wrote(pid, "stdout", line)),
+            stderr: err.finish(|line| telemetry::log::child::wrote(pid, "stderr", line)),
         })
     }
 
@@ -125,7 +125,7 @@ impl Command {
             _ = sleep_until(began + limit) => Outcome::TimedOut,
         };
         let word = if why == Outcome::Killed { "stopped" } else { "timed out" };
-        telemetry::child_ends(&self.name(), group.pid, word, began.elapsed());
+        telemetry::log::child::ends(&self.name(), group.pid, word, began.elapsed());
         group.ask_to_end();
         let (status, forced) = match timeout(grace, group.exited()).await {
             Ok(status) => (Some(status?), false),
@@ -192,6 +192,6 @@ async fn read(pipe: Option<impl AsyncRead + Unpin>, into: &mut Capture, pid: u32
     let mut chunk = vec![0; 8 << 10];
     // An error is an end too: what the process did is told by its status.
     while let Ok(read @ 1..) = pipe.read(&mut chunk).await {
-        into.take(&chunk[..read], |line| telemetry::child_wrote(pid, stream, line));
+        into.take(&chunk[..read], |line| telemetry::log::child::wrote(pid, stream, line));
     }
 }

@@ -3,6 +3,8 @@
 mod call;
 mod entry;
 pub(crate) mod owner;
+#[cfg(feature = "metrics")]
+mod published;
 #[cfg(feature = "supervise")]
 mod supervised;
 mod table;
@@ -50,18 +52,6 @@ impl InFlight {
     /// Whether nothing is in flight.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
-    }
-
-    /// Sets the gauges `unwedge_calls_in_flight` and `unwedge_oldest_in_flight_seconds` to what is in flight now. Age is
-    /// nothing that happens, so somebody has to look: the admin endpoints do before each scrape.
-    #[cfg(feature = "metrics")]
-    pub fn publish(&self) {
-        let (calls, began) = self.0.oldest_start();
-        crate::telemetry::in_flight(
-            &self.0.client,
-            calls,
-            began.map_or(std::time::Duration::ZERO, |began| began.elapsed()),
-        );
     }
 
     /// All calls in flight, oldest first.
@@ -115,7 +105,6 @@ mod tests {
         assert!(table.is_empty());
     }
 
-    #[cfg(feature = "supervise")]
     #[tokio::test(start_paused = true)]
     async fn a_watch_that_has_begun_is_not_overdue_and_a_poll_that_nobody_polls_is() {
         let (table, poll) = (Table::default(), crate::LongPoll::because("a test parks it"));

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 /// Under the lock entries are moved, counted and copied, and nothing else: no text is made and nothing of the user's is
 /// dropped, since every call that begins or ends would wait for it.
 pub(crate) struct Table {
-    /// Whose calls these are.
+    /// Endpoint calls these are.
     pub(super) client: ClientName,
     epoch: Instant,
     slab: Mutex<Slab>,
@@ -162,17 +162,6 @@ impl Table {
 
     pub(super) fn len(&self) -> usize {
         lock(&self.slab).len()
-    }
-
-    /// How many calls there are, and when the oldest began.
-    #[cfg(any(test, feature = "metrics"))]
-    pub(super) fn oldest_start(&self) -> (usize, Option<Instant>) {
-        let (mut calls, mut oldest) = (0, None::<Instant>);
-        self.pieces(|_, details| {
-            calls += 1;
-            oldest = Some(oldest.map_or(details.started, |oldest| oldest.min(details.started)));
-        });
-        (calls, oldest)
     }
 
     /// All calls, copied.

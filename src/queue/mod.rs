@@ -67,7 +67,7 @@ struct Shared<K, V> {
 impl<K, V> Drop for Shared<K, V> {
     fn drop(&mut self) {
         let left = lock(&self.store).counts().waiting;
-        telemetry::queued(self.metric, left, 0);
+        telemetry::gauges::queued(self.metric, left, 0);
     }
 }
 
@@ -172,10 +172,10 @@ impl<K: Hash + Eq + Clone + Display, V> Queue<K, V> {
                 .as_ref()
                 .and_then(|name| shown(&|| name(value)))
                 .unwrap_or_else(|| format!("#{number}"));
-            telemetry::expired(self.0.metric, &key, &id, *age, expired.max_age);
+            telemetry::log::queue::expired(self.0.metric, &key, &id, *age, expired.max_age);
         }
         if let Some(alarm) = &swept.alarm {
-            telemetry::held(alarm);
+            telemetry::log::queue::held(alarm);
         }
         swept
     }
@@ -261,7 +261,7 @@ struct Rest<K> {
 
 impl<K> Rest<K> {
     fn settle(self) {
-        telemetry::queued(self.metric, self.before, self.after);
+        telemetry::gauges::queued(self.metric, self.before, self.after);
     }
 }
 

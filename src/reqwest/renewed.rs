@@ -46,7 +46,7 @@ impl Renewed {
     pub(super) fn last(&self) -> Option<Client> {
         let shared = &*self.0;
         if let Some(gap) = shared.watch.slept() {
-            telemetry::slept(gap);
+            telemetry::log::slept(gap);
             // Settings of the user's run here: without the lock.
             match (shared.make)() {
                 Ok(new) => {
@@ -55,7 +55,7 @@ impl Renewed {
                     shared.is_renewed.store(true, Ordering::Release);
                 }
                 // The one before works, once it has found out which of its connections are dead.
-                Err(error) => telemetry::not_renewed(&error),
+                Err(error) => telemetry::log::not_renewed(&error),
             }
         }
         if !shared.is_renewed.load(Ordering::Acquire) {

@@ -285,7 +285,7 @@ impl EventStream {
                 self.seen.connected();
                 (self.silent_since, self.grace) = (None, None);
                 (self.event_at, self.events_grace) = (Instant::now(), None);
-                telemetry::stream_connected(&self.name, self.tries);
+                telemetry::log::stream::connected(&self.name, self.tries);
                 self.status.send_modify(|status| {
                     status.phase = Phase::Connected;
                     status.connected += 1;

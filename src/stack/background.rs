@@ -212,7 +212,7 @@ impl<'a> Lead<'a> {
         if down_for.is_some() || (passed && round.is_some() && round != *told) {
             let down_for = down_for.max(origin_state.breaker.snapshot().opened_for);
             origin_state.meter.recovered(down_for);
-            telemetry::recovered(origin_state.whose(), down_for);
+            telemetry::recovered(origin_state.endpoint(), down_for);
             origin_state.recovered();
             *told = round;
         }

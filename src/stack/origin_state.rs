@@ -12,7 +12,7 @@ use crate::stack::gates::Gated;
 use crate::stack::pacing::polls::Gaps;
 use crate::stack::pacing::refusals::Refusals;
 use crate::sync::{Mutex, lock};
-use crate::telemetry::{Meter, Whose};
+use crate::telemetry::{Endpoint, Meter};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -57,7 +57,7 @@ impl Evictable for OriginState {
 
 impl Entry<OriginState> {
     /// For the log.
-    pub(super) fn whose(&self) -> Whose<'_> {
+    pub(super) fn endpoint(&self) -> Endpoint<'_> {
         (&self.origin, &self.context.labels.client)
     }
 }

@@ -71,7 +71,7 @@ impl Shared {
             group = &others;
             own.meter.folded();
             if !own.siblings.said_folded.swap(true, Ordering::Relaxed) {
-                telemetry::too_many_groups(own.whose(), GROUPS);
+                telemetry::too_many_groups(own.endpoint(), GROUPS);
             }
         }
         self.state_of(uri, Some(group), Some(&own))

@@ -8,7 +8,7 @@ use crate::supervise::snapshot::Subsystem;
 use crate::supervise::state::{Settings, SubsystemState};
 use crate::supervise::verdict::judge;
 use crate::sync::{Arc, Mutex, lock};
-use crate::telemetry::log_supervise;
+use crate::telemetry::log::supervise as log;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -127,7 +127,7 @@ impl Liveness {
                 if every.is_some_and(|every| stale_after < every)
                     && !self.0.said_short.swap(true, Ordering::Relaxed)
                 {
-                    log_supervise::short(name.as_ref(), stale_after, every.unwrap_or_default());
+                    log::short(name.as_ref(), stale_after, every.unwrap_or_default());
                 }
                 judge(cell.seen(), stale_after, now).is_stale()
             }
@@ -186,7 +186,7 @@ impl Registry {
         if cells.all.len() >= MOST {
             drop(cells);
             if !self.said_too_many.swap(true, Ordering::Relaxed) {
-                log_supervise::too_many(MOST, &name);
+                log::too_many(MOST, &name);
             }
             return Err(Error::config(format!("there are {MOST} subsystems, {name:?} is one too many")));
         }

@@ -7,7 +7,7 @@ use crate::supervise::ending::{Ending, words};
 use crate::supervise::handle::Heartbeat;
 use crate::supervise::report::{Event, Outcome, Recorder};
 use crate::sync::{Arc, Mutex, lock};
-use crate::telemetry::log_supervise;
+use crate::telemetry::log::supervise as log;
 use std::fmt;
 use std::future::Future;
 use std::time::Duration;
@@ -151,7 +151,7 @@ where
             Ok(Ok(Some(error))) if now - began >= limit => (Outcome::Timeout, error),
             Ok(Ok(Some(error))) => (Outcome::Error, error),
             Ok(Err(panic)) => {
-                log_supervise::panicked(heart.name(), &panic.message, &panic.backtrace);
+                log::panicked(heart.name(), &panic.message, &panic.backtrace);
                 let (name, message) = (Arc::clone(&heart.0.name), panic.message.clone());
                 recorder.tell(Event::Panicked { name, message });
                 (Outcome::Panic, panic.message)
@@ -165,7 +165,7 @@ where
         tell(&recorder, &sweep, outcome, &error, (began, now), (failures, failing_since));
         let (next, skipped) = next(every, tick, now - base);
         if skipped > 0 {
-            log_supervise::skipped(heart.name(), skipped);
+            log::skipped(heart.name(), skipped);
             let name = Arc::clone(&heart.0.name);
             recorder.tell(Event::Skipped { name, ticks: skipped });
         }
@@ -184,12 +184,12 @@ fn tell(
 ) {
     let (name, phase, took) = (sweep.heart.name(), *lock(&sweep.phase), now - began);
     if outcome == Outcome::Ok {
-        log_supervise::sweep(name, phase, took);
+        log::sweep(name, phase, took);
         if let Some(since) = failing_since {
-            log_supervise::sweeps_recovered(name, failures, now - since);
+            log::sweeps_recovered(name, failures, now - since);
         }
     } else {
-        log_supervise::sweep_failed(name, phase, outcome.as_str(), took, failures, error);
+        log::sweep_failed(name, phase, outcome.as_str(), took, failures, error);
     }
     let name = Arc::clone(&sweep.heart.0.name);
     recorder.tell(Event::Sweep { name, n: sweep.n, outcome, phase, took });

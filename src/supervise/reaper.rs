@@ -2,7 +2,7 @@
 //! would stay a zombie, until there is no process number left.
 
 use crate::child;
-use crate::telemetry::log_supervise;
+use crate::telemetry::log::supervise as log;
 use nix::errno::Errno;
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::Pid;
@@ -42,7 +42,7 @@ impl Reaper {
         match spawned {
             Ok(_) => Some(Reaper { _stop: stop }),
             Err(error) => {
-                log_supervise::no_reaper(&error);
+                log::no_reaper(&error);
                 None
             }
         }
@@ -86,10 +86,10 @@ fn is_zombie_of(stat: &str, parent: u32) -> bool {
 fn reap(pid: u32) {
     let Ok(raw) = i32::try_from(pid) else { return };
     match waitpid(Pid::from_raw(raw), Some(WaitPidFlag::WNOHANG)) {
-        Ok(_) => log_supervise::reaped(pid),
+        Ok(_) => log::reaped(pid),
         // Somebody was faster.
         Err(Errno::ECHILD) => {}
-        Err(error) => log_supervise::no_reaper(&error),
+        Err(error) => log::no_reaper(&error),
     }
 }
 

@@ -10,7 +10,7 @@ use crate::supervise::report::{Event, Recorder};
 use crate::supervise::state::SubsystemState;
 use crate::supervise::verdict::Activity;
 use crate::sync::Arc;
-use crate::telemetry::log_supervise;
+use crate::telemetry::log::supervise as log;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::atomic::Ordering;
@@ -90,7 +90,7 @@ where
             }
         };
         if shared.cancel.is_cancelled() {
-            return log_supervise::stopping(&cell.name, error.as_deref());
+            return log::stopping(&cell.name, error.as_deref());
         }
         if restarts.has_escalated() && now - began >= policy.get_healthy_after() {
             taken_back(run, &mut restarts);
@@ -100,7 +100,7 @@ where
             if restarts.has_escalated() {
                 taken_back(run, &mut restarts);
             }
-            log_supervise::stopped(&cell.name);
+            log::stopped(&cell.name);
             recorder.tell(Event::Stopped { name: Arc::clone(&cell.name) });
             return;
         };
@@ -108,13 +108,13 @@ where
         cell.goes_down(now);
         let count = cell.restarts.fetch_add(1, Ordering::Relaxed) + 1;
         match reason {
-            Reason::Return => log_supervise::returned(&cell.name, count, wait),
-            _ => log_supervise::restarting(&cell.name, reason.as_str(), error.as_deref(), count, wait),
+            Reason::Return => log::returned(&cell.name, count, wait),
+            _ => log::restarting(&cell.name, reason.as_str(), error.as_deref(), count, wait),
         }
         recorder.tell(Event::Restart { name: Arc::clone(&cell.name), reason, wait, restarts: count });
         if escalate {
             let exit = shared.gives_up();
-            log_supervise::escalated(&cell.name, count, exit);
+            log::escalated(&cell.name, count, exit);
             recorder.tell(Event::Escalated { name: Arc::clone(&cell.name), restarts: count });
             if let Some(code) = exit {
                 shared.exits_with(code);
@@ -124,7 +124,7 @@ where
             break;
         }
     }
-    log_supervise::stopping(&cell.name, None);
+    log::stopping(&cell.name, None);
 }
 
 /// One run. Where it is as long as a healthy one although the subsystem was given up, that is taken back.
@@ -174,12 +174,12 @@ fn ended(ending: impl Ending) -> End {
 fn taken_back(run: &Run, restarts: &mut Restarts) {
     restarts.healthy();
     run.shared.takes_back();
-    log_supervise::healthy(&run.cell.name);
+    log::healthy(&run.cell.name);
 }
 
 /// A panic, in the log and as an event.
 fn told(run: &Run, panic: &Panic) {
-    log_supervise::panicked(&run.cell.name, &panic.message, &panic.backtrace);
+    log::panicked(&run.cell.name, &panic.message, &panic.backtrace);
     let (name, message) = (Arc::clone(&run.cell.name), panic.message.clone());
     run.recorder.tell(Event::Panicked { name, message });
 }

@@ -12,7 +12,7 @@ use crate::supervise::state::SubsystemState;
 use crate::supervise::watchdog::{Watchdog, Watched};
 use crate::supervise::{Supervisor, systemd};
 use crate::sync::Arc;
-use crate::telemetry::log_supervise;
+use crate::telemetry::log::supervise as log;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::atomic::Ordering;
@@ -67,7 +67,7 @@ impl Supervisor {
             return never_started(asked, &cells, &self.liveness.0.recorder);
         }
         if cfg!(panic = "abort") {
-            log_supervise::aborts_on_panic();
+            log::aborts_on_panic();
         }
         panics::install();
         // Also where this future is dropped: probes and tasks of the subsystems live on, and have to know.
@@ -101,7 +101,7 @@ impl Supervisor {
             }
         };
         self.shared.cancel.cancel();
-        log_supervise::shutting_down(name.unwrap_or("none is left"), running);
+        log::shutting_down(name.unwrap_or("none is left"), running);
         self.liveness.0.recorder.tell(Event::ShuttingDown { signal: name.unwrap_or("none is left") });
         systemd::stopping();
         let again = pin!(async {
@@ -124,7 +124,7 @@ impl Supervisor {
             took: began.elapsed(),
             restarts: cells.iter().map(|cell| cell.restarts.load(Ordering::Relaxed)).sum(),
         };
-        log_supervise::shut_down(report.signal, report.stragglers.len(), report.clean, report.took);
+        log::shut_down(report.signal, report.stragglers.len(), report.clean, report.took);
         if let Some(code) = self.shared.exit() {
             (self.exit)(code);
         }
@@ -145,7 +145,7 @@ async fn abort(liveness: &Liveness, tasks: &mut JoinSet<()>, cells: &[Arc<Subsys
     }
     let shown = liveness.0.show(Instant::now(), left);
     for (cell, subsystem) in &shown {
-        log_supervise::straggler(&cell.name, subsystem);
+        log::straggler(&cell.name, subsystem);
     }
     tasks.abort_all();
     let _ = tokio::time::timeout(GONE, async { while tasks.join_next().await.is_some() {} }).await;
@@ -157,15 +157,15 @@ fn never_started(asked: Asked, cells: &[Arc<SubsystemState>], recorder: &Recorde
     if let Some(error) = &asked.failed {
         return Err(no_handler(asked.name, error));
     }
-    log_supervise::shutting_down(asked.name, 0);
+    log::shutting_down(asked.name, 0);
     recorder.tell(Event::ShuttingDown { signal: asked.name });
     systemd::stopping();
     for cell in cells {
-        log_supervise::stopping(&cell.name, None);
+        log::stopping(&cell.name, None);
     }
     let signal = Some(asked.name);
     let (stragglers, took) = (Vec::new(), Duration::ZERO);
-    log_supervise::shut_down(signal, 0, true, took);
+    log::shut_down(signal, 0, true, took);
     Ok(Report { signal, clean: true, stragglers, running: 0, took, restarts: 0 })
 }
 

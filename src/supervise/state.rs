@@ -5,7 +5,7 @@ use crate::supervise::report::{Event, Recorder};
 use crate::supervise::verdict::{Activity, Seen};
 use crate::supervise::watch::Watch;
 use crate::sync::{Arc, Mutex, lock};
-use crate::telemetry::log_supervise;
+use crate::telemetry::log::supervise as log;
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -127,7 +127,7 @@ impl SubsystemState {
         self.stuck.store(false, Ordering::Relaxed);
         if since != 0 {
             let after = Duration::from_nanos(now.saturating_sub(since));
-            log_supervise::recovered(&self.name, after);
+            log::recovered(&self.name, after);
             self.recorder.tell(Event::Recovered { name: Arc::clone(&self.name), after });
         }
     }

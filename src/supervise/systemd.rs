@@ -8,7 +8,7 @@ pub(crate) use elsewhere::*;
 
 #[cfg(unix)]
 mod unix {
-    use crate::telemetry::log_supervise;
+    use crate::telemetry::log::supervise as log;
     use std::ffi::OsStr;
     use std::io;
     use std::os::unix::net::UnixDatagram;
@@ -54,7 +54,7 @@ mod unix {
         let Err(error) = send(&socket, word.as_bytes()) else { return true };
         // Said once: it is told again at every look.
         if !SAID.swap(true, Ordering::Relaxed) {
-            log_supervise::systemd(&error);
+            log::systemd(&error);
         }
         false
     }

@@ -10,7 +10,8 @@ use crate::supervise::systemd;
 use crate::supervise::verdict::{Activity, Verdict, is_due};
 use crate::supervise::watch::Watch;
 use crate::sync::{Arc, Mutex, lock};
-use crate::telemetry::{self, log_supervise};
+use crate::telemetry::gauges;
+use crate::telemetry::log::supervise as log;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{Thread, park_timeout};
@@ -105,11 +106,11 @@ impl Watchdog {
                 .thread()
                 .clone()
         };
-        log_supervise::started(cells.len(), looks);
+        log::started(cells.len(), looks);
         for cell in &cells {
             let settings = cell.settings();
             if let (Some(threshold), true) = (settings.threshold(), settings.watch != Watch::Off) {
-                log_supervise::watching(&cell.name, threshold + looks);
+                log::watching(&cell.name, threshold + looks);
             }
         }
         Ok(Watchdog { watched, thread })
@@ -168,14 +169,14 @@ impl Watched {
             (seen.pulse, seen.moved) = (latest, now);
             systemd::alive();
             if blocked {
-                log_supervise::unblocked(silent);
+                log::unblocked(silent);
             }
         } else if now > seen.moved {
             self.nudge(runtime);
             if silent > 2 * self.period + lag {
                 self.look(now);
                 if !std::mem::replace(&mut seen.blocked, true) {
-                    log_supervise::blocked(silent);
+                    log::blocked(silent);
                 }
             }
         }
@@ -215,7 +216,7 @@ impl Watched {
             }
         }
         self.look_at_calls(now);
-        if telemetry::is_read() {
+        if gauges::are_read() {
             self.publish(now);
         }
     }
@@ -229,9 +230,9 @@ impl Watched {
             let (seen, threshold) = (cell.seen(), cell.settings().threshold());
             let age = now.saturating_duration_since(seen.beat.unwrap_or(self.began));
             let stale = threshold.is_some_and(|threshold| is_due(seen, threshold, now).is_stale());
-            telemetry::subsystem(&cell.name, age, stale);
+            gauges::subsystem(&cell.name, age, stale);
         }
-        telemetry::watchdog_lag(self.registry.lag());
+        gauges::watchdog_lag(self.registry.lag());
     }
 
     fn report(
@@ -255,7 +256,7 @@ impl Watched {
             // Nobody to wake is one that does not wait: nothing is kept for the run after it.
             cell.abort.notify_waiters();
         }
-        log_supervise::stale(&cell.name, enforced, shown);
+        log::stale(&cell.name, enforced, shown);
     }
 
     /// Once a minute: the oldest call that lives on after its bound.
@@ -269,7 +270,7 @@ impl Watched {
             own.chain(theirs).map(|table| (Arc::as_ptr(&table).addr(), table)).collect();
         let oldest = tables.values().filter_map(|table| table.overdue(now)).max_by_key(|call| call.age);
         if let Some(call) = oldest {
-            log_supervise::overdue(call.subsystem.as_deref().unwrap_or("none"), &call);
+            log::overdue(call.subsystem.as_deref().unwrap_or("none"), &call);
         }
     }
 }

@@ -2,15 +2,23 @@
 
 use crate::error::Error;
 use crate::options::Group;
-use std::sync::Arc;
+use crate::sync::{Arc, Mutex, lock};
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+/// What stands for all that are too many to have a label of their own.
+pub(super) const OTHER: &str = "other";
+/// Origins of a stack that have series of their own; all others share those of `other`.
+const ORIGINS: usize = 200;
+
+/// The labels of one series.
+pub(super) type LabelSet = Vec<(&'static str, String)>;
 
 /// Which of the clients of this program: of several that talk to one origin each has state of its own.
 #[derive(Clone, Debug)]
 pub(crate) struct ClientName {
     name: Arc<str>,
     /// The name, or what it shares with others.
-    #[cfg(feature = "metrics")]
     label: Arc<str>,
     is_given: bool,
 }
@@ -19,7 +27,6 @@ pub(crate) struct ClientName {
 const LONGEST: usize = 64;
 /// Clients without a name that have series of their own: a program that makes one for each call must not make series
 /// without end.
-#[cfg(feature = "metrics")]
 const NUMBERED: u64 = 100;
 
 impl ClientName {
@@ -34,12 +41,7 @@ impl ClientName {
         } else if name.bytes().all(|byte| byte.is_ascii_digit()) {
             "is a number: those are given to clients without a name".to_owned()
         } else {
-            return Ok(ClientName {
-                #[cfg(feature = "metrics")]
-                label: Arc::clone(&name),
-                name,
-                is_given: true,
-            });
+            return Ok(ClientName { label: Arc::clone(&name), name, is_given: true });
         };
         let shown: String = name.chars().take(LONGEST).collect();
         Err(Error::config(format!("the name of the client, {shown:?}, {fault}")))
@@ -54,8 +56,7 @@ impl ClientName {
     fn number(number: u64) -> ClientName {
         let name: Arc<str> = number.to_string().into();
         ClientName {
-            #[cfg(feature = "metrics")]
-            label: if number > NUMBERED { crate::telemetry::OTHER.into() } else { Arc::clone(&name) },
+            label: if number > NUMBERED { OTHER.into() } else { Arc::clone(&name) },
             name,
             is_given: false,
         }
@@ -70,7 +71,6 @@ impl ClientName {
         self.is_given.then_some(&*self.name)
     }
 
-    #[cfg(feature = "metrics")]
     pub(super) fn label(&self) -> (&'static str, String) {
         ("client", self.label.to_string())
     }
@@ -84,24 +84,14 @@ pub(crate) struct Subject {
     pub(crate) group: Option<Group>,
     pub(crate) client: Option<ClientName>,
     /// The origin, or what it shares with others.
-    #[cfg(feature = "metrics")]
     pub(super) label: Arc<str>,
     /// The group, likewise.
-    #[cfg(feature = "metrics")]
     pub(super) group_label: Option<Group>,
 }
 
 impl Subject {
     pub(crate) fn named(name: Arc<str>) -> Subject {
-        Subject {
-            #[cfg(feature = "metrics")]
-            label: Arc::clone(&name),
-            #[cfg(feature = "metrics")]
-            group_label: None,
-            origin: name,
-            group: None,
-            client: None,
-        }
+        Subject { label: Arc::clone(&name), group_label: None, origin: name, group: None, client: None }
     }
 
     pub(crate) fn client(&self) -> Option<Arc<str>> {
@@ -109,31 +99,63 @@ impl Subject {
     }
 
     /// The labels of a series about this.
-    #[cfg(feature = "metrics")]
-    pub(super) fn labels(&self) -> crate::telemetry::names::Labels {
+    pub(super) fn labels(&self) -> LabelSet {
         let mut labels = self.of_origin();
         labels.extend(self.group_label.as_ref().map(|group| ("group", group.to_string())));
         labels
     }
 
     /// The labels of a series about its origin, whatever the group.
-    #[cfg(feature = "metrics")]
-    pub(super) fn of_origin(&self) -> crate::telemetry::names::Labels {
+    pub(super) fn of_origin(&self) -> LabelSet {
         let mut labels = vec![("origin", self.label.to_string())];
         labels.extend(self.client.as_ref().map(ClientName::label));
         labels
     }
 
     /// The same, and one more.
-    #[cfg(feature = "metrics")]
-    pub(super) fn and(
-        &self,
-        name: &'static str,
-        value: impl Into<String>,
-    ) -> crate::telemetry::names::Labels {
+    pub(super) fn and(&self, name: &'static str, value: impl Into<String>) -> LabelSet {
         let mut labels = self.of_origin();
         labels.push((name, value.into()));
         labels
+    }
+}
+
+/// The labels of one stack: what it is called, and which of its origins have labels of their own.
+pub(crate) struct Labels {
+    pub(crate) client: ClientName,
+    /// The first that were called.
+    known: Mutex<HashSet<Arc<str>>>,
+}
+
+impl Labels {
+    pub(crate) fn new(client: ClientName) -> Labels {
+        Labels { client, known: Mutex::default() }
+    }
+
+    /// This origin or group, with labels of its own as long as there are not too many of them.
+    pub(crate) fn of(&self, origin: Arc<str>, group: Option<&Group>) -> Subject {
+        let is_known = self.knows(&origin, group);
+        let client = Some(self.client.clone());
+        let (label, group_label) = match is_known {
+            true => (Arc::clone(&origin), group.cloned()),
+            false => (OTHER.into(), group.map(|_| Group::new(OTHER))),
+        };
+        Subject { origin, group: group.cloned(), client, label, group_label }
+    }
+
+    /// A group counts as one more origin.
+    fn knows(&self, origin: &Arc<str>, group: Option<&Group>) -> bool {
+        let name = match group {
+            None => Arc::clone(origin),
+            // No origin has a blank in it.
+            Some(group) => format!("{origin} {group}").into(),
+        };
+        let mut known = lock(&self.known);
+        if known.len() >= ORIGINS && !known.contains(&name) {
+            return false;
+        }
+        known.insert(name);
+        true
     }
 }
 
@@ -164,7 +186,6 @@ mod tests {
         let number = |of: &ClientName| of.name().parse::<u64>().unwrap();
         assert!(number(&one) < number(&next));
         assert_eq!((next.if_given(), ClientName::given("a".into()).unwrap().if_given()), (None, Some("a")));
-        #[cfg(feature = "metrics")]
         assert_eq!(
             [100, 101].map(|number| ClientName::number(number).label().1),
             ["100".to_owned(), "other".to_owned()]

@@ -1,10 +1,4 @@
-//! The table of metrics, and the switch that turns them on.
-
-use crate::sync::shielded;
-use ::metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
-use std::sync::atomic::{AtomicBool, Ordering};
-
-static RECORDED: AtomicBool = AtomicBool::new(false);
+//! The table of metrics.
 
 /// What kind of series a metric is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,49 +76,4 @@ metrics! {
     WATCHDOG_LAG Gauge "unwedge_watchdog_lag_seconds" [] &[], "By how much the watchdog was late when it last looked.";
     IN_FLIGHT Gauge "unwedge_calls_in_flight" ["client"] &[], "Calls under way when it was last looked.";
     OLDEST Gauge "unwedge_oldest_in_flight_seconds" ["client"] &[], "Age of the oldest call under way when it was last looked.";
-}
-
-/// Describes all metrics to the recorder of the `metrics` facade that is installed, and begins to count.
-///
-/// Call it once, after the recorder was installed and before the first call: what was counted of an origin before goes
-/// to the recorder of that time. Until it is called nothing is counted, and the feature costs a look at one flag.
-///
-/// ```
-/// // A recorder would be installed here, by an exporter of your choice.
-/// unwedge::metrics::record();
-/// ```
-pub fn record() {
-    for metric in METRICS {
-        match metric.kind {
-            Kind::Counter => describe_counter!(metric.name, metric.about),
-            Kind::Gauge => describe_gauge!(metric.name, metric.about),
-            Kind::Histogram => describe_histogram!(metric.name, Unit::Seconds, metric.about),
-        }
-    }
-    RECORDED.store(true, Ordering::Relaxed);
-}
-
-#[inline]
-pub(super) fn is_recorded() -> bool {
-    RECORDED.load(Ordering::Relaxed)
-}
-
-/// The labels of one series.
-pub(super) type Labels = Vec<(&'static str, String)>;
-
-pub(super) fn count(metric: &Metric, labels: Labels) {
-    shielded(|| counter!(metric.name, &labels).increment(1));
-}
-
-pub(super) fn set(metric: &Metric, labels: Labels, value: f64) {
-    shielded(|| gauge!(metric.name, &labels).set(value));
-}
-
-#[cfg(feature = "supervise")]
-pub(super) fn add(metric: &Metric, labels: Labels, difference: f64) {
-    shielded(|| gauge!(metric.name, &labels).increment(difference));
-}
-
-pub(super) fn observe(metric: &Metric, labels: Labels, seconds: f64) {
-    shielded(|| histogram!(metric.name, &labels).record(seconds));
 }

@@ -98,7 +98,7 @@ impl Pool {
     /// `fresh` for a connection of its own.
     pub(super) fn request(&self, request: Request<Body>, fresh: bool) -> ResponseFuture {
         if let Some(gap) = self.watch.slept() {
-            telemetry::slept(gap);
+            telemetry::log::slept(gap);
             // hyper-util's pool cannot be emptied. Calls in flight keep what they use of the old one.
             let new = Arc::new(hyper(self.connector.clone(), self.spoken, IDLE_PER_ORIGIN));
             let old = std::mem::replace(&mut *lock(&self.current), new);

@@ -42,7 +42,7 @@ impl EventStream {
             }
             Ok(None) => Some(self.fail(error)),
             Err(why) => {
-                telemetry::stream_hook_failed(&self.name, &why);
+                telemetry::log::stream::hook_failed(&self.name, &why);
                 Some(self.fail(error))
             }
         })

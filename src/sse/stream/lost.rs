@@ -171,7 +171,7 @@ impl EventStream {
     }
 
     pub(super) fn waits(&mut self, error: &Error, cause: Cause, wait: Duration) {
-        telemetry::stream_lost(&self.name, cause.as_str(), self.failures, wait, error);
+        telemetry::log::stream::lost(&self.name, cause.as_str(), self.failures, wait, error);
         // The status is locked while it is changed, and what an error says may be code of the user's.
         let said = error.to_string();
         self.status.send_modify(|status| status.lost(cause, said, wait));
@@ -182,7 +182,7 @@ impl EventStream {
     /// The last word.
     pub(super) fn fail(&mut self, error: Error) -> Error {
         let error = self.connect.named(error);
-        telemetry::stream_ended(&self.name, Some(&error));
+        telemetry::log::stream::ended(&self.name, Some(&error));
         self.end(Some(error.to_string()));
         error
     }

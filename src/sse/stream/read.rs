@@ -46,7 +46,7 @@ impl EventStream {
                         sizes.event, sizes.line
                     ),
                 ));
-                telemetry::stream_too_large(&self.name, &error);
+                telemetry::log::stream::too_large(&self.name, &error);
                 self.status.send_modify(|status| status.too_large += 1);
                 Some(Err(error))
             }
@@ -98,7 +98,7 @@ impl EventStream {
 
     /// The server has said that nothing more is to come.
     pub(super) fn is_over(&mut self) {
-        telemetry::stream_ended(&self.name, None);
+        telemetry::log::stream::ended(&self.name, None);
         self.end(None);
     }
 }

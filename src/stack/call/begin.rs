@@ -61,7 +61,7 @@ impl CallState {
         }
         if limits.long_poll.as_ref().is_some_and(LongPoll::is_unbounded) {
             let reason = limits.long_poll.as_ref().map_or("", |poll| poll.reason());
-            telemetry::unbounded(origin_state.whose(), reason);
+            telemetry::unbounded(origin_state.endpoint(), reason);
         }
         Ok(call.insert(CallState {
             facts: Facts::of(request, wishes, head, hop.follows, context),

@@ -82,7 +82,7 @@ impl CallState {
         if gates.with(|gates| gates.close(key, wait, now)) {
             self.origin_state.meter.gate_closed();
             telemetry::gate_closed(
-                self.origin_state.whose(),
+                self.origin_state.endpoint(),
                 self.origin_state.group.as_ref(),
                 wait.min(LONGEST),
             );

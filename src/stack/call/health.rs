@@ -80,7 +80,7 @@ impl CallState {
                     let opened = self.origin_state.breaker.snapshot().opened_for;
                     let down_for = recovered.max(opened);
                     self.origin_state.meter.recovered(down_for);
-                    telemetry::recovered(self.origin_state.whose(), down_for);
+                    telemetry::recovered(self.origin_state.endpoint(), down_for);
                 }
                 Ok(())
             }

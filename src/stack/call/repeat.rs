@@ -135,7 +135,7 @@ impl CallState {
     ) {
         let wait = until - now;
         let of = self.attempts.allowed - 1;
-        telemetry::retry(self.origin_state.whose(), self.attempts.number, of, wait, &cause);
+        telemetry::retry(self.origin_state.endpoint(), self.attempts.number, of, wait, &cause);
         self.origin_state.meter.attempted(status, error);
         self.origin_state.meter.retried(status, error);
         let attempt = Attempt {

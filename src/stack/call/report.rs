@@ -104,7 +104,7 @@ impl CallState {
         self.origin_state.meter.ended(&error);
         if !error.is_refused() && !error.is_config() {
             if let Some(left_out) = self.origin_state.warned.due(now) {
-                telemetry::failed(self.origin_state.whose(), &error, left_out);
+                telemetry::failed(self.origin_state.endpoint(), &error, left_out);
             }
         }
         error

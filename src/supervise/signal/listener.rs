@@ -3,7 +3,7 @@
 
 use crate::child;
 use crate::supervise::signal::asked::Asked;
-use crate::telemetry::log_supervise;
+use crate::telemetry::log::supervise as log;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::low_level::emulate_default_handler;
 use std::future::pending;
@@ -91,7 +91,7 @@ impl Listener {
                 if listener.wait(PATIENCE, || listener.taken.load(Ordering::SeqCst) > 0) {
                     return;
                 }
-                log_supervise::signal_not_taken(name(signal));
+                log::signal_not_taken(name(signal));
                 end(signal);
             }),
             2 => self.later(signal, |listener, signal| {

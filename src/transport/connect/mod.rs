@@ -86,7 +86,7 @@ impl Service<Uri> for Connector {
         let connecting = connector.clone().oneshot(uri);
         Box::pin(async move {
             let connected = bounded(connecting, h2, limit, ends).await;
-            // Whose silence it was is not known to the one with the clock.
+            // Endpoint silence it was is not known to the one with the clock.
             connected.map_err(|error| match via {
                 Some(proxy) if error.is_timeout() => proxy.silent(error),
                 _ => error,

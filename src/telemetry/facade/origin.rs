@@ -1,32 +1,27 @@
 //! Series of one origin that every call moves: looked up by name once, and kept.
 
-use crate::options::Group;
 use crate::origin::Origin;
-use crate::sync::{Arc, made, shielded};
-use crate::telemetry::OTHER;
-use crate::telemetry::labels::{ClientName, Subject};
-use crate::telemetry::names::{ATTEMPTS, BUDGET, CALL_DURATION, LONG_POLL_DURATION, LONG_POLLS, Labels};
-use crate::telemetry::record::End;
+use crate::sync::{Mutex, lock, made, shielded};
+use crate::telemetry::labels::{ClientName, LabelSet, OTHER, Subject};
+use crate::telemetry::names::{ATTEMPTS, BUDGET, CALL_DURATION, LONG_POLL_DURATION};
+use crate::telemetry::sink::{End, OriginSink};
 use ::metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 use http::{Method, StatusCode};
-use std::collections::HashSet;
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::OnceLock;
 use std::time::Duration;
 
-/// Origins of a stack that have series of their own; all others share those of `other`.
-const ORIGINS: usize = 200;
 /// What a server may make of its statuses must not make series without end.
 const KEPT: usize = 64;
 
+/// Method, status, error, and whether it was a long poll.
 type Ended = (&'static str, Option<StatusCode>, Option<&'static str>, bool);
 
-pub(super) struct Handles {
+pub(super) struct OriginSeries {
     origin: Origin,
-    pub(super) of: Subject,
+    of: Subject,
     attempts: Series<&'static str, Counter>,
     durations: Series<Ended, Histogram>,
     budget: OnceLock<Gauge>,
-    long_polls: OnceLock<Gauge>,
 }
 
 /// Series by what they are of. The recorder is asked for one, and told, without the lock: it is the user's.
@@ -63,62 +58,19 @@ impl<K: PartialEq + Copy, H: Clone> Series<K, H> {
     }
 }
 
-/// The origins of one stack that have series of their own: the first that are called.
-#[derive(Default)]
-pub(super) struct Known(Mutex<HashSet<Arc<str>>>);
-
-impl Known {
-    /// The labels of an origin, or of a group of it: a group counts as one more.
-    pub(super) fn labels(&self, origin: &Arc<str>, group: Option<&Group>) -> (Arc<str>, Option<Group>) {
-        let name = match group {
-            None => Arc::clone(origin),
-            // No origin has a blank in it.
-            Some(group) => format!("{origin} {group}").into(),
-        };
-        let mut known = lock(&self.0);
-        if known.len() >= ORIGINS && !known.contains(&name) {
-            return (OTHER.into(), group.map(|_| Group::new(OTHER)));
-        }
-        known.insert(name);
-        (Arc::clone(origin), group.cloned())
-    }
-}
-
-impl Handles {
-    pub(super) fn new(origin: &Origin, of: Subject) -> Handles {
-        Handles {
+impl OriginSeries {
+    pub(super) fn new(origin: &Origin, of: &Subject) -> OriginSeries {
+        OriginSeries {
             origin: origin.clone(),
-            of,
+            of: of.clone(),
             attempts: Series::new(),
             durations: Series::new(),
             budget: OnceLock::new(),
-            long_polls: OnceLock::new(),
         }
-    }
-
-    pub(super) fn attempted(&self, outcome: &'static str) {
-        shielded(|| self.attempts.get(outcome, OTHER, |outcome| self.attempt(outcome)).increment(1));
     }
 
     fn attempt(&self, outcome: &'static str) -> Counter {
         counter!(ATTEMPTS.name, &self.of.and("outcome", outcome))
-    }
-
-    pub(super) fn budget(&self, left: u32) {
-        shielded(|| made(&self.budget, || gauge!(BUDGET.name, &self.of.labels())).set(left));
-    }
-
-    pub(super) fn long_poll(&self, more: f64) {
-        let make = || gauge!(LONG_POLLS.name, &self.of.of_origin());
-        shielded(|| made(&self.long_polls, make).increment(more));
-    }
-
-    pub(super) fn called(&self, method: &Method, end: End, long_poll: bool, took: Duration) {
-        // Neither: its caller dropped it.
-        let error = end.error.or(end.status.is_none().then_some("dropped"));
-        let key = (known(method), end.status, error, long_poll);
-        let rest = ("_OTHER", None, Some(OTHER), long_poll);
-        shielded(|| self.durations.get(key, rest, |key| self.duration(key)).record(took.as_secs_f64()));
     }
 
     fn duration(&self, (method, status, error, long_poll): Ended) -> Histogram {
@@ -131,7 +83,7 @@ impl Handles {
             OTHER => (OTHER.to_owned(), String::from("0")),
             _ => (self.origin.host().to_owned(), self.origin.port().to_string()),
         };
-        let mut labels: Labels = vec![
+        let mut labels: LabelSet = vec![
             ("http.request.method", method.to_owned()),
             ("server.address", address),
             ("server.port", port),
@@ -150,8 +102,22 @@ impl Handles {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+impl OriginSink for OriginSeries {
+    fn called(&self, method: &Method, end: End, long_poll: bool, took: Duration) {
+        // Neither: its caller dropped it.
+        let error = end.error.or(end.status.is_none().then_some("dropped"));
+        let key = (known(method), end.status, error, long_poll);
+        let rest = ("_OTHER", None, Some(OTHER), long_poll);
+        shielded(|| self.durations.get(key, rest, |key| self.duration(key)).record(took.as_secs_f64()));
+    }
+
+    fn attempted(&self, outcome: &'static str) {
+        shielded(|| self.attempts.get(outcome, OTHER, |outcome| self.attempt(outcome)).increment(1));
+    }
+
+    fn budget(&self, left: u32) {
+        shielded(|| made(&self.budget, || gauge!(BUDGET.name, &self.of.labels())).set(left));
+    }
 }
 
 /// Methods that a caller makes up are one.

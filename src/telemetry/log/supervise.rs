@@ -1,7 +1,8 @@
 //! The words of the supervisor.
 
 use crate::duration::human;
-use crate::telemetry::record;
+use crate::telemetry::names::{RESTARTS, STALE};
+use crate::telemetry::sink::count;
 use std::fmt::Display;
 use std::time::Duration;
 
@@ -13,15 +14,20 @@ pub(crate) fn panicked(subsystem: &str, panic: &str, backtrace: &str) {
     say!(error, subsystem, panic, backtrace, "panicked, loop will continue");
 }
 
+/// Names of subsystems are few by construction.
+fn restarted(subsystem: &str, reason: &str) {
+    count(&RESTARTS, || vec![("subsystem", subsystem.to_owned()), ("reason", reason.to_owned())]);
+}
+
 /// After a panic, an error, or because it was stale.
 pub(crate) fn restarting(subsystem: &str, reason: &str, error: Option<&str>, restarts: u64, wait: Duration) {
     say!(warn, subsystem, reason, error, restarts, r#in = %human(wait), "loop failed, restarting");
-    record::restarted(subsystem, reason);
+    restarted(subsystem, reason);
 }
 
 pub(crate) fn returned(subsystem: &str, restarts: u64, wait: Duration) {
     say!(warn, subsystem, restarts, r#in = %human(wait), "loop exited unexpectedly, restarting");
-    record::restarted(subsystem, "return");
+    restarted(subsystem, "return");
 }
 
 pub(crate) fn stopping(subsystem: &str, error: Option<&str>) {
@@ -54,7 +60,7 @@ pub(crate) fn stale(subsystem: &str, enforced: bool, told: &dyn Display) {
         true => say!(error, subsystem, "stale, restarting it: {told}"),
         false => say!(error, subsystem, "stale: {told}"),
     }
-    record::stale(subsystem);
+    count(&STALE, || vec![("subsystem", subsystem.to_owned())]);
 }
 
 pub(crate) fn overdue(subsystem: &str, call: &dyn Display) {
