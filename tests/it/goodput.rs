@@ -93,12 +93,15 @@ fn measured(ran: &Ran) -> Vec<Value> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_day_has_its_row_in_the_readme() {
+async fn every_day_has_its_row_in_the_comparison() {
     let list = run("goodput", &["--list", "--json"]).await;
     assert_eq!(list.code, Some(0), "{}", list.stderr);
-    let readme = include_str!("../../README.md");
+    let page = include_str!("../../docs/comparison.md");
     for day in list.objects() {
         let (name, about) = (day["day"].as_str().expect("a name"), day["about"].as_str().expect("words"));
-        assert!(readme.contains(&format!("| {name} | {about} | ")), "README.md has no row: {name} | {about}");
+        assert!(
+            page.contains(&format!("| {name} | {about} | ")),
+            "docs/comparison.md has no row: {name} | {about}"
+        );
     }
 }

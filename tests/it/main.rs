@@ -79,6 +79,7 @@ mod no_threads;
 mod ordinary_days;
 mod outcomes;
 mod package;
+mod pages;
 #[cfg(unix)]
 mod patrol_loop;
 mod preflight;

@@ -20,6 +20,10 @@ use unwedge::{Client, Deadline, Error, Limits, LongPoll, StackLayer, long_poll, 
 
 const FAILURE_MODES: &str = include_str!("../../src/manual/failure-modes.md");
 const README: &str = include_str!("../../README.md");
+/// The pages that the README points to for measurements.
+const COMPARISON: &str = include_str!("../../docs/comparison.md");
+const PERFORMANCE: &str = include_str!("../../docs/performance.md");
+const TESTING: &str = include_str!("../../docs/testing.md");
 const PARKED: LongPoll = long_poll!("the broker parks GetMessage until a job arrives");
 
 /// The defaults without retries.
@@ -156,14 +160,14 @@ async fn the_words_of_streams_that_ended_too_soon_are_on_the_page() {
 }
 
 #[tokio::test]
-async fn the_promises_of_the_drill_are_in_the_readme() {
+async fn the_promises_of_the_drill_are_in_the_comparison() {
     let drill = program::run("drill", &["--list"]).await;
     assert_eq!(drill.code, Some(0), "{}", drill.stderr);
     let mut shown = 0;
     for (name, promise) in drill.stdout.lines().filter_map(|line| line.split_once('\t')) {
         let shows =
             |row: &str| row.starts_with(&format!("| {name} |")) && row.ends_with(&format!("| {promise} |"));
-        assert!(README.lines().any(shows), "README.md does not have: {name}: {promise}");
+        assert!(COMPARISON.lines().any(shows), "docs/comparison.md does not have: {name}: {promise}");
         shown += 1;
     }
     assert!(shown > 0, "nothing was listed");
@@ -193,7 +197,7 @@ fn every_test_that_is_named_exists() {
     assert!(missing.is_empty(), "no such test:\n{}", missing.join("\n"));
 }
 
-/// The README and every page of the manual.
+/// The README, the pages under docs/ and every page of the manual.
 fn pages() -> Vec<(String, String)> {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/manual");
     let files =
@@ -203,7 +207,13 @@ fn pages() -> Vec<(String, String)> {
             let text = fs::read_to_string(&path).expect("a page is UTF-8");
             (path.display().to_string(), text)
         });
-    let pages: Vec<_> = manual.chain([("README.md".to_owned(), README.to_owned())]).collect();
+    let others = [
+        ("README.md", README),
+        ("docs/comparison.md", COMPARISON),
+        ("docs/performance.md", PERFORMANCE),
+        ("docs/testing.md", TESTING),
+    ];
+    let pages: Vec<_> = manual.chain(others.map(|(name, text)| (name.to_owned(), text.to_owned()))).collect();
     assert!(pages.len() > 3, "the pages were not found");
     pages
 }
