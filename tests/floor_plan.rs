@@ -139,6 +139,9 @@ const PURE: &[&str] = &[
     "target",
     "testing/bounded/report",
     "testing/script",
+    "transport/connect/memory",
+    "transport/connect/no_proxy",
+    "transport/connect/race",
 ];
 
 /// (file, why) of what may box a future although it is a part or the stack.

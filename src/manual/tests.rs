@@ -209,8 +209,12 @@ fn the_constants_are_those_of_the_code() {
         "unacknowledged bytes (Linux)",
         "30 s",
     );
-    let head_start = "head start of the first address family";
-    constant(tcp, "HEAD_START: Duration = Duration::from_millis(250)", head_start, "250 ms");
+    let race = include_str!("../transport/connect/race.rs");
+    constant(race, "APART: Duration = Duration::from_millis(250)", "head start of an address", "250 ms");
+    constant(race, "MOST: usize = 20", "addresses tried for a connection", "20");
+    let memory = include_str!("../transport/connect/memory.rs");
+    constant(memory, "REMEMBERED: Duration = Duration::from_secs(600)", "memory of dead addresses", "10 m");
+    constant(memory, "MOST: usize = 1024", "dead addresses remembered", "1024");
 }
 
 fn the_client() {
@@ -231,6 +235,14 @@ fn the_client() {
     constant(tunnel, "ANSWER: usize = 8 * 1024", "answer of a proxy", "8192 bytes");
     let resolve = include_str!("../transport/connect/resolve.rs");
     constant(resolve, "THREADS: usize = 4", "names resolved at a time", "4");
+    constant(
+        resolve,
+        "PATIENCE: Duration = Duration::from_millis(100)",
+        "wait for a further thread",
+        "100 ms",
+    );
+    constant(resolve, "MOST_THREADS: usize = 64", "threads of the resolver", "64");
+    constant(resolve, "ADDRESSES: usize = 256", "addresses of a name", "256");
     constant(resolve, "WAITING: usize = 256", "names that wait for it", "256");
     let tls = include_str!("../tls.rs");
     constant(tls, "ALPN: &[&[u8]] = &[b\"h2\", b\"http/1.1\"]", "version of HTTP", "h2, http/1.1");

@@ -6,9 +6,8 @@ use crate::transport::Transport;
 use crate::transport::connect::Connector;
 use crate::transport::connect::connector::{self, AnyConnector};
 use crate::transport::connect::https::Https;
-use crate::transport::connect::proxy::Proxies;
 use crate::transport::connect::resolve::{self, AnyResolver, Resolver};
-use crate::transport::connect::tcp;
+use crate::transport::connect::tcp::Tcp;
 use crate::transport::connect::tls::Tls;
 use crate::transport::decode::Decoding;
 use crate::transport::network::Network;
@@ -77,12 +76,11 @@ impl TransportBuilder {
                     "a connector and a resolver were given: a connector finds its addresses by itself, leave one out",
                 ));
             }
-            (Some(connector), None) => Connector::new(connector, Proxies::default(), connect, http2_only),
+            (Some(connector), None) => Connector::own(connector, connect, http2_only),
             (None, resolver) => {
                 let resolver = resolver.unwrap_or_else(|| AnyResolver::new(Resolver::system()));
-                let tcp = tcp::connector(resolver.clone(), connect);
-                let network = Https::new(tcp, resolver, tls, proxies.clone(), http2_only).boxed();
-                Connector::new(network, proxies, connect, http2_only)
+                let network = Https::new(Tcp::new(resolver), tls, proxies.clone(), http2_only);
+                Connector::network(network, proxies, connect, http2_only)
             }
         };
         let pool = Pool::new(connector, self.network.http1, self.network.http2, wall);

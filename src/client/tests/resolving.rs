@@ -64,7 +64,8 @@ async fn the_next_address_is_taken_when_one_refuses() {
     assert_eq!(client.get(format!("http://api.example:{}/", at.port())).await.unwrap().status(), 200);
     let nobody = resolving(|_| addresses(&["127.0.0.9", "127.0.0.8"])).build().unwrap();
     let error = nobody.get(format!("http://api.example:{}/", at.port())).await.unwrap_err();
-    assert!(error.is_connect() && error.to_string().contains("connection refused"), "{error}");
+    assert!(error.is_connect());
+    assert!(error.to_string().ends_with("connection refused (127.0.0.9, 127.0.0.8)"), "{error}");
 }
 
 /// 127.0.0.9 answers no connect to this port: its backlog is full, and nobody accepts.
@@ -100,20 +101,66 @@ async fn the_other_family_is_tried_when_the_first_has_not_connected_within_its_h
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn a_dead_address_leaves_time_for_the_next_of_its_family() {
-    let peer = Peer::new().forever(Reply::ok("ok"));
+async fn a_dead_address_costs_a_connection_250_ms_also_within_its_family_and_is_tried_last_after_that() {
+    let peer = Peer::new().forever(Reply::ok("ok").header("connection", "close"));
     let at = peer.listen().unwrap();
     let _dead = black_hole(at.port());
-    let limits = Limits::default().connect(SEC);
-    let client =
-        resolving(|_| addresses(&["127.0.0.9", "127.0.0.1"])).limits(limits.clone()).build().unwrap();
-    let start = Instant::now();
-    assert_eq!(client.get(format!("http://api.example:{}/", at.port())).await.unwrap().status(), 200);
-    assert!(start.elapsed() >= 600 * MS, "its share of the connect bound, and a fifth");
+    let client = resolving(|_| addresses(&["127.0.0.9", "127.0.0.1"])).build().unwrap();
+    let url = format!("http://api.example:{}/", at.port());
+    for within in [250 * MS..SEC, Duration::ZERO..200 * MS, Duration::ZERO..200 * MS] {
+        let start = Instant::now();
+        assert_eq!(client.get(&url).await.unwrap().text().await.unwrap(), "ok");
+        assert!(within.contains(&start.elapsed()), "{:?}: {within:?}", start.elapsed());
+    }
+    assert_eq!(peer.connections(), 3);
     // With nothing but dead ones the connect bound says what happened.
-    let nobody = resolving(|_| addresses(&["127.0.0.9"])).limits(limits).build().unwrap();
-    let error = nobody.get(format!("http://api.example:{}/", at.port())).await.unwrap_err();
+    let limits = Limits::default().connect(SEC);
+    let nobody = resolving(|_| addresses(&["127.0.0.9"])).limits(limits.clone()).build().unwrap();
+    let error = nobody.get(&url).await.unwrap_err();
     assert!(error.to_string().ends_with("no connection after 1 s"), "{error}");
+    let nobody = resolving(|_| addresses(&["127.0.0.9", "127.0.0.8"])).limits(limits).build().unwrap();
+    let error = nobody.get(&url).await.unwrap_err();
+    let said = "no connection after 1 s (127.0.0.9: no answer, 127.0.0.8: connection refused)";
+    assert!(error.to_string().ends_with(said), "{error}");
+    assert!(error.is_timeout() && error.is_connect());
+}
+
+/// The names of this client have no address but one that this machine has no route to, and those that follow.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_server_that_refuses_counts_also_where_this_machine_has_no_way_to_its_other_address() {
+    // Of IPv6 there is no route from the loopback interface alone; a port of this machine that nobody listens on refuses.
+    let client = resolving(|_| addresses(&["255.255.255.255", "127.0.0.8"])).build().unwrap();
+    let error = client.get("http://api.example:1/").await.unwrap_err();
+    assert!(
+        error.to_string().contains("connection refused (127.0.0.8: connection refused, 255.255.255.255: "),
+        "{error}"
+    );
+    assert_eq!(client.breakers().snapshot()[0].consecutive_failures, 1);
+    let alone = resolving(|_| addresses(&["255.255.255.255"])).build().unwrap();
+    let error = alone.get("http://api.example:1/").await.unwrap_err();
+    assert_eq!(alone.breakers().snapshot()[0].consecutive_failures, 0, "{error}");
+}
+
+#[tokio::test]
+async fn of_ten_thousand_addresses_of_a_name_a_few_are_tried() {
+    let many = || (0..10_000u32).map(|n| SocketAddr::from(((0x7f01_0000 + n).to_be_bytes(), 0))).collect();
+    let client = resolving(move |_| Ok(many())).build().unwrap();
+    let start = Instant::now();
+    let error = client.get("http://api.example:1/").await.unwrap_err();
+    let said = "connection refused (127.1.0.0, 127.1.0.1, 127.1.0.2, 127.1.0.3 and 16 more)";
+    assert!(error.to_string().ends_with(said), "{error}");
+    let error = client.get("http://api.example:1/").await.unwrap_err();
+    assert!(error.to_string().contains("(127.1.0.20, "), "others: {error}");
+    assert!(start.elapsed() < SEC, "{:?}", start.elapsed());
+    // An answer without an end.
+    let endless = tower::service_fn(|_| async {
+        Ok::<_, io::Error>(std::iter::repeat(SocketAddr::from(([127, 0, 0, 9], 1))))
+    });
+    let client = Client::builder().network(Network::default().no_proxy()).resolver(endless);
+    let error =
+        client.retry(retry::Settings::default().max_retries(0)).build().unwrap().get("http://api.example/");
+    assert!(error.await.unwrap_err().to_string().ends_with("connection refused"));
 }
 
 #[tokio::test]
@@ -156,28 +203,66 @@ async fn callers_of_one_name_share_one_look_up() {
 }
 
 #[tokio::test]
-async fn a_dead_resolver_holds_four_threads_at_most_and_what_nobody_waits_for_any_more_is_not_looked_up() {
+async fn a_dead_resolver_holds_64_threads_at_most_and_what_nobody_waits_for_any_more_is_not_looked_up() {
     let gate = Gate::default();
     let hanging = gate.clone();
     let client = resolving(move |_| {
         hanging.pass();
         addresses(&["127.0.0.9"])
     });
-    let client = client.limits(Limits::default().connect(200 * MS)).build().unwrap();
+    let client = client.limits(Limits::default().connect(300 * MS)).build().unwrap();
     let calls: Vec<_> =
-        (0..270).map(|n| Beside::new(client.get(format!("http://h{n}.example:1/")).send())).collect();
+        (0..330).map(|n| Beside::new(client.get(format!("http://h{n}.example:1/")).send())).collect();
     let mut refused = 0;
     for call in calls {
         let error = call.ended().await.unwrap_err();
         assert_eq!((error.kind(), error.phase()), (ErrorKind::Connect, Some(Phase::Resolve)), "{error:?}");
         refused += u32::from(error.to_string().contains("the resolver is dead or slow"));
     }
-    assert_eq!((gate.inside(), refused), (4, 10), "four are looked up, 256 wait, the rest is refused");
+    assert_eq!((gate.inside(), refused), (64, 10), "64 are looked up, 256 wait, the rest is refused");
     gate.open();
     // One more, which is served by a thread that has come back, before or after those that were given up.
     let error = client.get("http://last.example:1/").await.unwrap_err();
     assert!(error.to_string().ends_with("connection refused"), "{error}");
-    assert_eq!(gate.calls.load(Ordering::SeqCst), 5);
+    assert_eq!(gate.calls.load(Ordering::SeqCst), 65);
+}
+
+#[tokio::test]
+async fn look_ups_of_a_healthy_name_beside_dead_ones_take_under_half_a_second_and_nothing_counts_against_it()
+{
+    let peer = Peer::new().forever(Reply::ok("ok").header("connection", "close"));
+    let at = peer.listen().unwrap().port();
+    let gate = Gate::default();
+    let hanging = gate.clone();
+    let client = resolving(move |name| {
+        if name != "well.example" {
+            hanging.pass();
+        }
+        addresses(&["127.0.0.1"])
+    });
+    let client = client.limits(Limits::default().connect(400 * MS)).build().unwrap();
+    let mut dead = JoinSet::new();
+    for n in 0..8 {
+        let client = client.clone();
+        dead.spawn(async move {
+            loop {
+                client.get(format!("http://dead{n}.example:1/")).await.unwrap_err();
+            }
+        });
+    }
+    // Once before all of them hang, and then again and again.
+    for n in 0..20 {
+        let start = Instant::now();
+        let answer = client.get(format!("http://well.example:{at}/")).await;
+        assert_eq!(answer.unwrap().text().await.unwrap(), "ok", "{n}");
+        assert!(start.elapsed() < 500 * MS, "{n}: {:?}", start.elapsed());
+        tokio::time::sleep(20 * MS).await;
+    }
+    let held = gate.inside();
+    assert!((1..=8).contains(&held), "one thread for each dead name, however often it is asked for: {held}");
+    for circuit in client.breakers().snapshot() {
+        assert_eq!(circuit.consecutive_failures, 0, "{}", circuit.origin);
+    }
 }
 
 #[tokio::test]

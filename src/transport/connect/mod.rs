@@ -4,8 +4,11 @@ pub(super) mod connector;
 mod h2_flood;
 pub(super) mod https;
 mod io;
+mod memory;
+mod no_proxy;
 mod phase;
 pub(super) mod proxy;
+mod race;
 pub(crate) mod resolve;
 pub(crate) mod stream;
 pub(crate) mod tcp;
@@ -17,6 +20,7 @@ use crate::error::{BoxError, Error, ErrorKind, Phase};
 use crate::inflight::{observe, report};
 use connector::AnyConnector;
 use http::Uri;
+use https::Https;
 use hyper_util::rt::TokioIo;
 pub(super) use io::end_this_connection;
 use io::{Made, Metered};
@@ -26,6 +30,7 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
+use tcp::Bound;
 use tokio::time::Instant;
 use tower::ServiceExt;
 use tower_service::Service;
@@ -39,7 +44,7 @@ use tower_service::Service;
 pub(super) struct Connector(Arc<Inner>);
 
 struct Inner {
-    connector: AnyConnector,
+    way: Way,
     /// Where the network is what it connects over.
     proxies: Proxies,
     limit: Duration,
@@ -47,9 +52,19 @@ struct Inner {
     h2: bool,
 }
 
+enum Way {
+    Network(Https),
+    Own(AnyConnector),
+}
+
 impl Connector {
-    pub(super) fn new(connector: AnyConnector, proxies: Proxies, limit: Duration, h2: bool) -> Connector {
-        Connector(Arc::new(Inner { connector, proxies, limit, h2 }))
+    pub(super) fn network(network: Https, proxies: Proxies, limit: Duration, h2: bool) -> Connector {
+        Connector(Arc::new(Inner { way: Way::Network(network), proxies, limit, h2 }))
+    }
+
+    /// Over what the user connects by.
+    pub(super) fn own(connector: AnyConnector, limit: Duration, h2: bool) -> Connector {
+        Connector(Arc::new(Inner { way: Way::Own(connector), proxies: Proxies::default(), limit, h2 }))
     }
 
     /// Whether nothing but HTTP/2 is spoken.
@@ -80,13 +95,19 @@ impl Service<Uri> for Connector {
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
-        let Inner { ref connector, limit, h2, .. } = *self.0;
-        let ends = Instant::now() + limit;
+        let Inner { ref way, limit, h2, .. } = *self.0;
+        let bound = Bound { ends: Instant::now() + limit, limit };
         let via = self.via(&uri);
-        let connecting = connector.clone().oneshot(uri);
+        let connecting: Pin<Box<dyn Future<Output = Result<Made, BoxError>> + Send>> = match way {
+            Way::Own(connector) => Box::pin(connector.clone().oneshot(uri)),
+            Way::Network(network) => {
+                let connecting = network.clone().connect(uri, bound);
+                Box::pin(async { connecting.await.map_err(BoxError::from) })
+            }
+        };
         Box::pin(async move {
-            let connected = bounded(connecting, h2, limit, ends).await;
-            // Endpoint silence it was is not known to the one with the clock.
+            let connected = bounded(connecting, h2, bound).await;
+            // Whose silence it was is not known to the one with the clock.
             connected.map_err(|error| match via {
                 Some(proxy) if error.is_timeout() => proxy.silent(error),
                 _ => error,
@@ -96,12 +117,10 @@ impl Service<Uri> for Connector {
 }
 
 async fn bounded(
-    connecting: impl Future<Output = Result<Made, BoxError>>,
+    mut connecting: Pin<Box<dyn Future<Output = Result<Made, BoxError>> + Send>>,
     h2: bool,
-    limit: Duration,
-    ends: Instant,
+    Bound { ends, limit }: Bound,
 ) -> Result<TokioIo<Metered>, Error> {
-    let mut connecting = pin!(connecting);
     let mut timer = pin!(Timer::default());
     poll_fn(|cx| {
         let (polled, doing) = observe(|| connecting.as_mut().poll(cx));

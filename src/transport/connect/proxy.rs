@@ -2,6 +2,7 @@
 
 use crate::error::{Error, ErrorKind, Phase};
 use crate::target::text::redacted;
+use crate::transport::connect::no_proxy::NoProxy;
 use http::{HeaderValue, StatusCode, Uri};
 use hyper_util::client::proxy::matcher::{Intercept, Matcher};
 use std::fmt;
@@ -14,6 +15,7 @@ pub(in crate::transport) struct Proxies(Option<Arc<Rules>>);
 
 struct Rules {
     matcher: Matcher,
+    no: NoProxy,
     /// What is wrong with the proxy for http and the one for https: said where it would be used.
     broken: [Option<String>; 2],
 }
@@ -27,7 +29,7 @@ impl Proxies {
     pub(in crate::transport) fn of(url: &str) -> Result<Proxies, Error> {
         usable(url).map_err(|rule| Error::config(format!("the proxy {:?} {rule}", redacted(url))))?;
         let matcher = Matcher::builder().all(url).build();
-        Ok(Proxies(Some(Arc::new(Rules { matcher, broken: [None, None] }))))
+        Ok(Proxies(Some(Arc::new(Rules { matcher, no: NoProxy::default(), broken: [None, None] }))))
     }
 
     /// What the variables of the environment say; the upper-case name goes before the lower-case one.
@@ -60,14 +62,14 @@ impl Proxies {
         }
         let [http, https] = urls;
         let no = first(["NO_PROXY", "no_proxy"]).map_or(String::new(), |(_, hosts)| hosts);
-        let matcher = Matcher::builder().http(http).https(https).no(no).build();
-        Proxies(Some(Arc::new(Rules { matcher, broken })))
+        let matcher = Matcher::builder().http(http).https(https).build();
+        Proxies(Some(Arc::new(Rules { matcher, no: NoProxy::read(&no), broken })))
     }
 
     /// The proxy on the way to this origin.
     pub(in crate::transport) fn toward(&self, uri: &Uri) -> Result<Option<Proxy>, Error> {
         let Some(rules) = &self.0 else { return Ok(None) };
-        if uri.host().is_none_or(is_loopback) {
+        if uri.host().is_none_or(is_loopback) || rules.no.covers(uri) {
             return Ok(None);
         }
         let Some(found) = rules.matcher.intercept(uri) else { return Ok(None) };
@@ -82,7 +84,7 @@ impl fmt::Debug for Proxies {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             None => f.write_str("Proxies"),
-            Some(rules) => f.debug_tuple("Proxies").field(&rules.matcher).finish(),
+            Some(rules) => f.debug_tuple("Proxies").field(&rules.matcher).field(&rules.no).finish(),
         }
     }
 }

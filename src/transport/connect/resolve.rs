@@ -1,5 +1,6 @@
-//! Names to addresses: the resolver of the system on a few threads of our own, or one of the user's.
+//! Names to addresses: the resolver of the system on threads of our own, or one of the user's.
 
+use crate::deadline::Timer;
 use crate::error::{BoxError, Error, ErrorKind, Phase};
 use crate::sync::{Mutex, lock};
 use crate::transport::connect::phase::reporting;
@@ -10,19 +11,27 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
+use std::time::Duration;
 use std::vec;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tower::util::{BoxCloneSyncService, service_fn};
 use tower_service::Service;
 
-/// So many names are looked up at a time. The call into the system cannot be given up, and a dead name server holds it
-/// for 10 s and more: this is the most that it can hold.
+/// So many names are looked up at a time without a wait.
 const THREADS: usize = 4;
+/// A name that has waited so long behind others gets one thread more. The call into the system cannot be given up, and a
+/// dead name server holds it for 10 s and more: names of others must not wait for that.
+const PATIENCE: Duration = Duration::from_millis(100);
+/// .. up to this many: the most that dead name servers can hold.
+const MOST_THREADS: usize = 64;
 /// So many names wait behind them. One more is refused at once.
 const WAITING: usize = 256;
+/// So many addresses of an answer are looked at. Fewer than a tenth of them are tried for one connection.
+const ADDRESSES: usize = 256;
 
 /// Whoever resolves the names of a client.
 pub(in crate::transport) type AnyResolver = BoxCloneSyncService<Name, vec::IntoIter<SocketAddr>, Error>;
@@ -39,7 +48,8 @@ where
         let mut resolver = resolver.clone();
         reporting(Phase::Resolve, async move {
             poll_fn(|cx| resolver.poll_ready(cx)).await.map_err(failed)?;
-            let addresses: Vec<_> = resolver.call(name).await.map_err(failed)?.into_iter().collect();
+            let addresses = resolver.call(name).await.map_err(failed)?;
+            let addresses: Vec<_> = addresses.into_iter().take(ADDRESSES).collect();
             Ok(addresses.into_iter())
         })
     }))
@@ -70,8 +80,14 @@ struct Desk {
 #[derive(Default)]
 struct State {
     flights: HashMap<Box<str>, Flight>,
-    waiting: VecDeque<Box<str>>,
+    waiting: VecDeque<Waiting>,
     threads: usize,
+}
+
+struct Waiting {
+    host: Box<str>,
+    /// A thread was started for it.
+    hurried: bool,
 }
 
 impl Resolver {
@@ -91,7 +107,8 @@ impl Resolver {
     /// The one that all clients share.
     pub(in crate::transport) fn system() -> Resolver {
         static SYSTEM: OnceLock<Resolver> = OnceLock::new();
-        let look_up = |host: &str| Ok(reachable((host, 0).to_socket_addrs()?.collect(), has_route));
+        let look_up =
+            |host: &str| Ok(reachable((host, 0).to_socket_addrs()?.take(ADDRESSES).collect(), has_route));
         SYSTEM.get_or_init(|| Resolver::new(look_up)).clone()
     }
 
@@ -101,35 +118,82 @@ impl Resolver {
         if let Some(flight) = state.flights.get(host) {
             return Ok(flight.subscribe());
         }
-        let busy = state.threads >= THREADS;
-        if busy && state.waiting.len() >= WAITING {
+        let mut most = THREADS;
+        if state.waiting.len() >= WAITING {
             state.forget_the_left();
             if state.waiting.len() >= WAITING {
-                let crowd = io::Error::other(format!(
-                    "{THREADS} host names are being resolved and {WAITING} wait: the resolver is dead or slow"
-                ));
-                return Err(failed(crowd).of_this_machine());
+                most = MOST_THREADS;
             }
         }
-        if !busy {
+        if state.threads < most {
             match (self.0.start)(Arc::clone(&self.0)) {
                 Ok(()) => state.threads += 1,
                 // Those that work come to this name as well.
                 Err(_) if state.threads > 0 => {}
                 Err(none) => return Err(failed(none).of_this_machine()),
             }
+        } else if most == MOST_THREADS {
+            let crowd = io::Error::other(format!(
+                "{} host names are being resolved and {WAITING} wait: the resolver is dead or slow",
+                state.threads
+            ));
+            return Err(failed(crowd).of_this_machine());
         }
         let (flight, answer) = watch::channel(None);
         state.flights.insert(host.into(), Arc::new(flight));
-        state.waiting.push_back(host.into());
+        state.waiting.push_back(Waiting { host: host.into(), hurried: false });
         Ok(answer)
+    }
+
+    /// Somebody has waited for this name: where it waits for a thread, one more is started.
+    fn hurry(&self, host: &str) {
+        let mut state = lock(&self.0.state);
+        if state.threads >= MOST_THREADS {
+            return;
+        }
+        let waiting = state.waiting.iter_mut().find(|waiting| *waiting.host == *host && !waiting.hurried);
+        let Some(waiting) = waiting else { return };
+        if (self.0.start)(Arc::clone(&self.0)).is_ok() {
+            waiting.hurried = true;
+            state.threads += 1;
+        }
+    }
+
+    /// What the system says, however long that takes.
+    async fn answered(
+        &self,
+        host: &str,
+        mut answer: watch::Receiver<Option<Answer>>,
+    ) -> Result<vec::IntoIter<SocketAddr>, Error> {
+        let mut answered = pin!(answer.wait_for(Option::is_some));
+        let mut timer = pin!(Timer::default());
+        let mut patient_until = Instant::now() + PATIENCE;
+        let answer = poll_fn(|cx| {
+            if let Poll::Ready(answer) = answered.as_mut().poll(cx) {
+                return Poll::Ready(answer.ok().and_then(|answer| answer.clone()));
+            }
+            while let Poll::Ready(passed) = timer.as_mut().poll(patient_until, cx) {
+                if passed.is_err() {
+                    // The connect limit stands on the same clock, and says so.
+                    break;
+                }
+                self.hurry(host);
+                patient_until = Instant::now().max(patient_until) + PATIENCE;
+            }
+            Poll::Pending
+        });
+        match answer.await {
+            Some(Ok(addresses)) => Ok(addresses.into_iter()),
+            Some(Err(why)) => Err(failed(Shared(why))),
+            None => Err(failed(io::Error::other("the resolver gave no answer"))),
+        }
     }
 }
 
 impl State {
     fn forget_the_left(&mut self) {
         let State { flights, waiting, .. } = self;
-        waiting.retain(|host| {
+        waiting.retain(|Waiting { host, .. }| {
             let wanted = flights.get(host).is_some_and(|flight| flight.receiver_count() > 0);
             if !wanted {
                 flights.remove(host);
@@ -159,7 +223,8 @@ fn next(desk: &Desk) -> Option<(Box<str>, Flight)> {
     let mut state = lock(&desk.state);
     state.forget_the_left();
     let next = state.waiting.pop_front();
-    let found = next.and_then(|host| state.flights.get(&host).cloned().map(|flight| (host, flight)));
+    let found =
+        next.and_then(|Waiting { host, .. }| state.flights.get(&host).cloned().map(|flight| (host, flight)));
     if found.is_none() {
         // Under the same lock: whoever asks next starts a thread.
         state.threads -= 1;
@@ -178,15 +243,8 @@ impl Service<Name> for Resolver {
 
     fn call(&mut self, name: Name) -> Self::Future {
         let asked = self.ask(name.as_str());
-        Box::pin(reporting(Phase::Resolve, async move {
-            let mut answer = asked?;
-            let answered = answer.wait_for(Option::is_some).await;
-            match answered.ok().and_then(|answer| answer.clone()) {
-                Some(Ok(addresses)) => Ok(addresses.into_iter()),
-                Some(Err(why)) => Err(failed(Shared(why))),
-                None => Err(failed(io::Error::other("the resolver gave no answer"))),
-            }
-        }))
+        let resolver = self.clone();
+        Box::pin(reporting(Phase::Resolve, async move { resolver.answered(name.as_str(), asked?).await }))
     }
 }
 
@@ -289,6 +347,44 @@ mod tests {
         let alone = Resolver::started(|_| Ok(Vec::new()), |_| Err(io::ErrorKind::WouldBlock.into()));
         let none = alone.ask("any").unwrap_err();
         assert!(none.is_connect() && none.is_of_this_machine(), "{none}");
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn names_behind_busy_threads_get_more_after_a_wait_and_all_threads_end_when_no_name_waits() {
+        const MS: Duration = Duration::from_millis(1);
+        let (open, opened) = std::sync::mpsc::sync_channel::<()>(1);
+        let opened = Mutex::new(Some(opened));
+        let taken = Arc::new(AtomicUsize::new(0));
+        let counting = Arc::clone(&taken);
+        let look_up = move |_: &str| {
+            counting.fetch_add(1, Ordering::SeqCst);
+            // All but the one that has the receiver wait for its end.
+            let _ = lock(&opened).as_ref().map(|opened| opened.recv_timeout(20_000 * MS));
+            Ok(vec![SocketAddr::from(([192, 0, 2, 1], 0))])
+        };
+        let resolver = Resolver::new(look_up);
+        let mut asked = tokio::task::JoinSet::new();
+        let start = Instant::now();
+        for n in 0..20 {
+            let mut resolver = resolver.clone();
+            asked
+                .spawn(async move { resolver.call(format!("h{n}").parse().unwrap()).await.unwrap().count() });
+        }
+        while taken.load(Ordering::SeqCst) < 20 {
+            tokio::time::sleep(MS).await;
+            let (taken, took) = (taken.load(Ordering::SeqCst), start.elapsed());
+            assert!(taken <= THREADS || took >= PATIENCE, "{taken} after {took:?}");
+            assert!(took < 10_000 * MS, "{taken}");
+        }
+        assert_eq!(lock(&resolver.0.state).threads, 20);
+        drop(open);
+        while let Some(found) = asked.join_next().await {
+            assert_eq!(found.unwrap(), 1);
+        }
+        while lock(&resolver.0.state).threads > 0 {
+            tokio::time::sleep(MS).await;
+            assert!(start.elapsed() < 20_000 * MS);
+        }
     }
 
     #[test]
