@@ -82,12 +82,14 @@ struct State {
     flights: HashMap<Box<str>, Flight>,
     waiting: VecDeque<Waiting>,
     threads: usize,
+    /// .. that have not taken their first name yet.
+    coming: usize,
 }
 
 struct Waiting {
     host: Box<str>,
-    /// A thread was started for it.
-    hurried: bool,
+    /// For longer than [`PATIENCE`].
+    late: bool,
 }
 
 impl Resolver {
@@ -126,11 +128,11 @@ impl Resolver {
             }
         }
         if state.threads < most {
-            match (self.0.start)(Arc::clone(&self.0)) {
-                Ok(()) => state.threads += 1,
+            match self.0.start(&mut state) {
                 // Those that work come to this name as well.
                 Err(_) if state.threads > 0 => {}
                 Err(none) => return Err(failed(none).of_this_machine()),
+                Ok(()) => {}
             }
         } else if most == MOST_THREADS {
             let crowd = io::Error::other(format!(
@@ -141,21 +143,16 @@ impl Resolver {
         }
         let (flight, answer) = watch::channel(None);
         state.flights.insert(host.into(), Arc::new(flight));
-        state.waiting.push_back(Waiting { host: host.into(), hurried: false });
+        state.waiting.push_back(Waiting { host: host.into(), late: false });
         Ok(answer)
     }
 
     /// Somebody has waited for this name: where it waits for a thread, one more is started.
     fn hurry(&self, host: &str) {
         let mut state = lock(&self.0.state);
-        if state.threads >= MOST_THREADS {
-            return;
-        }
-        let waiting = state.waiting.iter_mut().find(|waiting| *waiting.host == *host && !waiting.hurried);
-        let Some(waiting) = waiting else { return };
-        if (self.0.start)(Arc::clone(&self.0)).is_ok() {
-            waiting.hurried = true;
-            state.threads += 1;
+        if let Some(waiting) = state.waiting.iter_mut().find(|waiting| *waiting.host == *host) {
+            waiting.late = true;
+            self.0.staff(&mut state);
         }
     }
 
@@ -190,6 +187,22 @@ impl Resolver {
     }
 }
 
+impl Desk {
+    fn start(self: &Arc<Self>, state: &mut State) -> io::Result<()> {
+        (self.start)(Arc::clone(self))?;
+        state.threads += 1;
+        state.coming += 1;
+        Ok(())
+    }
+
+    /// Has a thread on its way for each name that waits too long. One that is on its way takes the first in the queue, which
+    /// may be another.
+    fn staff(self: &Arc<Self>, state: &mut State) {
+        let late = state.waiting.iter().filter(|waiting| waiting.late).count();
+        while state.coming < late && state.threads < MOST_THREADS && self.start(state).is_ok() {}
+    }
+}
+
 impl State {
     fn forget_the_left(&mut self) {
         let State { flights, waiting, .. } = self;
@@ -209,8 +222,9 @@ fn thread(desk: Arc<Desk>) -> io::Result<()> {
 }
 
 /// What one thread does until no name waits.
-fn work(desk: &Desk) {
-    while let Some((host, flight)) = next(desk) {
+fn work(desk: &Arc<Desk>) {
+    let mut first = true;
+    while let Some((host, flight)) = next(desk, std::mem::take(&mut first)) {
         // A panic must not cost the thread, of which there are few.
         let looked = catch_unwind(AssertUnwindSafe(|| (desk.look_up)(&host)));
         let looked = looked.unwrap_or_else(|_| Err(io::Error::other("the resolver panicked")));
@@ -219,9 +233,10 @@ fn work(desk: &Desk) {
     }
 }
 
-fn next(desk: &Desk) -> Option<(Box<str>, Flight)> {
+fn next(desk: &Arc<Desk>, first: bool) -> Option<(Box<str>, Flight)> {
     let mut state = lock(&desk.state);
     state.forget_the_left();
+    state.coming -= usize::from(first);
     let next = state.waiting.pop_front();
     let found =
         next.and_then(|Waiting { host, .. }| state.flights.get(&host).cloned().map(|flight| (host, flight)));
@@ -229,6 +244,7 @@ fn next(desk: &Desk) -> Option<(Box<str>, Flight)> {
         // Under the same lock: whoever asks next starts a thread.
         state.threads -= 1;
     }
+    desk.staff(&mut state);
     found
 }
 
