@@ -57,6 +57,8 @@ fn impure(named: &Named) -> Option<&'static str> {
     let path: Vec<&str> = named.segments.iter().map(String::as_str).collect();
     match (named.what, path.as_slice()) {
         (_, ["tokio", "time", "Instant" | "Duration"]) => None,
+        // An address is a value; what connects to it is not.
+        (_, ["std", "net", "IpAddr" | "Ipv4Addr" | "Ipv6Addr" | "SocketAddr"]) => None,
         (What::Method, ["elapsed"]) | (_, [_, .., "now"]) => Some("reads a clock"),
         (What::Keyword, _) | (_, [.., "sleep" | "sleep_until"]) => Some("waits"),
         (_, [.., "Mutex" | "RwLock" | "Condvar"]) => Some("locks"),

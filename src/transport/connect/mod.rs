@@ -10,6 +10,7 @@ mod phase;
 pub(super) mod proxy;
 mod race;
 pub(crate) mod resolve;
+mod routes;
 pub(crate) mod stream;
 pub(crate) mod tcp;
 pub(crate) mod tls;

@@ -4,12 +4,13 @@ use crate::deadline::Timer;
 use crate::error::{BoxError, Error, ErrorKind, Phase};
 use crate::sync::{Mutex, lock};
 use crate::transport::connect::phase::reporting;
+use crate::transport::connect::routes::{has_route, reachable};
 use hyper_util::client::legacy::connect::dns::Name;
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket};
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::sync::{Arc, OnceLock};
@@ -270,31 +271,6 @@ impl fmt::Debug for Resolver {
     }
 }
 
-/// Without the addresses to which this machine has no route, unless it has none to any. Of a server that refuses on the
-/// one that can be reached the error would else be that of another, `network unreachable`, which is no fault of its own.
-fn reachable(all: Vec<SocketAddr>, has_route: impl Fn(&SocketAddr) -> bool) -> Vec<SocketAddr> {
-    let some: Vec<_> = all.iter().copied().filter(|to| all.len() == 1 || has_route(to)).collect();
-    if some.is_empty() { all } else { some }
-}
-
-/// Asks the routing table: a datagram socket that is connected sends nothing. Where there is no answer, as for the lack of
-/// a descriptor, there may be a route.
-fn has_route(to: &SocketAddr) -> bool {
-    use io::ErrorKind as Io;
-    let any: IpAddr = match to {
-        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
-    };
-    let asked = UdpSocket::bind((any, 0)).and_then(|socket| socket.connect((to.ip(), DISCARD)));
-    !asked.is_err_and(|no| {
-        let none = [Io::NetworkUnreachable, Io::HostUnreachable, Io::NetworkDown, Io::AddrNotAvailable];
-        none.contains(&no.kind())
-    })
-}
-
-/// Any port will do.
-const DISCARD: u16 = 9;
-
 /// What the system said, to all who had asked.
 #[derive(Debug)]
 struct Shared(Arc<io::Error>);
@@ -319,92 +295,4 @@ fn failed(why: impl Into<BoxError>) -> Error {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
-    #[test]
-    fn addresses_without_a_route_are_left_out_unless_there_is_no_other() {
-        let four: SocketAddr = "192.0.2.1:0".parse().unwrap();
-        let six: SocketAddr = "[2001:db8::1]:0".parse().unwrap();
-        assert_eq!(reachable(vec![six, four], SocketAddr::is_ipv4), [four]);
-        assert_eq!(reachable(vec![four, six], SocketAddr::is_ipv4), [four]);
-        assert_eq!(reachable(vec![four, six], |_| true), [four, six]);
-        assert_eq!(reachable(vec![six, four], |_| false), [six, four], "no network: its error says so");
-        assert_eq!(reachable(vec![six], |_| unreachable!("nothing to choose from")), [six]);
-        assert!(reachable(Vec::new(), |_| true).is_empty());
-    }
-
-    #[tokio::test]
-    async fn a_name_for_which_the_machine_gives_no_thread_waits_for_those_that_work() {
-        fn the_first_alone(desk: Arc<Desk>) -> io::Result<()> {
-            static STARTED: AtomicUsize = AtomicUsize::new(0);
-            match STARTED.fetch_add(1, Ordering::Relaxed) {
-                0 => thread(desk),
-                _ => Err(io::ErrorKind::WouldBlock.into()),
-            }
-        }
-        let (open, opened) = std::sync::mpsc::sync_channel::<()>(1);
-        let opened = Mutex::new(opened);
-        let look_up = move |name: &str| {
-            if name == "slow" {
-                let _ = lock(&opened).recv_timeout(std::time::Duration::from_secs(20));
-            }
-            Ok(vec![SocketAddr::from(([192, 0, 2, 1], 0))])
-        };
-        let resolver = Resolver::started(look_up, the_first_alone);
-        let asked = ["slow", "other"].map(|name| resolver.ask(name).unwrap());
-        drop(open);
-        for mut answer in asked {
-            let answered = answer.wait_for(Option::is_some);
-            let found = tokio::time::timeout(std::time::Duration::from_secs(20), answered).await;
-            assert!(found.unwrap().unwrap().as_ref().unwrap().is_ok());
-        }
-        let alone = Resolver::started(|_| Ok(Vec::new()), |_| Err(io::ErrorKind::WouldBlock.into()));
-        let none = alone.ask("any").unwrap_err();
-        assert!(none.is_connect() && none.is_of_this_machine(), "{none}");
-    }
-
-    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn names_behind_busy_threads_get_more_after_a_wait_and_all_threads_end_when_no_name_waits() {
-        const MS: Duration = Duration::from_millis(1);
-        let (open, opened) = std::sync::mpsc::sync_channel::<()>(1);
-        let opened = Mutex::new(Some(opened));
-        let taken = Arc::new(AtomicUsize::new(0));
-        let counting = Arc::clone(&taken);
-        let look_up = move |_: &str| {
-            counting.fetch_add(1, Ordering::SeqCst);
-            // All but the one that has the receiver wait for its end.
-            let _ = lock(&opened).as_ref().map(|opened| opened.recv_timeout(20_000 * MS));
-            Ok(vec![SocketAddr::from(([192, 0, 2, 1], 0))])
-        };
-        let resolver = Resolver::new(look_up);
-        let mut asked = tokio::task::JoinSet::new();
-        let start = Instant::now();
-        for n in 0..20 {
-            let mut resolver = resolver.clone();
-            asked
-                .spawn(async move { resolver.call(format!("h{n}").parse().unwrap()).await.unwrap().count() });
-        }
-        while taken.load(Ordering::SeqCst) < 20 {
-            tokio::time::sleep(MS).await;
-            let (taken, took) = (taken.load(Ordering::SeqCst), start.elapsed());
-            assert!(taken <= THREADS || took >= PATIENCE, "{taken} after {took:?}");
-            assert!(took < 10_000 * MS, "{taken}");
-        }
-        assert_eq!(lock(&resolver.0.state).threads, 20);
-        drop(open);
-        while let Some(found) = asked.join_next().await {
-            assert_eq!(found.unwrap(), 1);
-        }
-        while lock(&resolver.0.state).threads > 0 {
-            tokio::time::sleep(MS).await;
-            assert!(start.elapsed() < 20_000 * MS);
-        }
-    }
-
-    #[test]
-    fn there_is_a_route_to_this_machine() {
-        assert!(has_route(&"127.0.0.1:0".parse().unwrap()));
-    }
-}
+mod tests;
