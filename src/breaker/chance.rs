@@ -14,7 +14,7 @@ const MOST: u32 = 60;
 
 /// Results, each weighted by its age. The failures of a run are apart until a success ends it: whether they were chance
 /// is what is asked.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Chance {
     all: f64,
     failed: f64,

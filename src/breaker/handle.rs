@@ -70,12 +70,12 @@ impl Breaker {
         self.0.of.client.as_ref().map(ClientName::name)
     }
 
-    /// All there is to know at this moment.
+    /// All there is to know at this moment. To look changes nothing: see [`phase`](Breaker::phase).
     pub fn snapshot(&self) -> Snapshot {
         let now = Instant::now();
-        let state = self.ask(|machine, out| {
+        let state = self.ask(|machine, _| {
             self.collect_successes(machine);
-            machine.state(now, out)
+            machine.state(now)
         });
         Snapshot {
             origin: std::sync::Arc::clone(&self.0.of.origin),
@@ -104,17 +104,35 @@ impl Breaker {
     }
 
     /// What happens to the next call.
+    ///
+    /// To look is no event: `HalfOpen` is said as soon as the open wait is over, and the transition is made, logged and
+    /// told to [subscribers](Breaker::subscribe) by the call that comes then.
+    ///
+    /// ```
+    /// use unwedge::breaker::{Breaker, Phase, Settings};
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() -> Result<(), unwedge::Error> {
+    /// let breaker = Breaker::new("agent runs", Settings::default().failures(1))?;
+    /// breaker.acquire()?.failure();
+    /// let mut transitions = breaker.subscribe();
+    /// tokio::time::advance(breaker.snapshot().retry_in.unwrap_or_default()).await;
+    /// assert_eq!(breaker.phase(), Phase::HalfOpen);
+    /// assert!(transitions.try_recv().is_err());
+    /// breaker.acquire()?.success();
+    /// assert_eq!(transitions.try_recv().map(|told| told.to), Ok(Phase::HalfOpen));
+    /// # Ok(()) }
+    /// ```
     pub fn phase(&self) -> Phase {
         if self.word().is_closed() {
             return Phase::Closed;
         }
         let now = Instant::now();
-        self.ask(|machine, out| machine.state(now, out).phase)
+        self.lock().state(now).phase
     }
 
     /// Every transition from now on. A receiver that falls 64 behind is told how many it missed.
     ///
-    /// A breaker has no timer: the end of an open wait and of a lease are noticed by the next call or snapshot.
+    /// A breaker has no timer: the end of an open wait and of a lease are noticed by the next call.
     pub fn subscribe(&self) -> broadcast::Receiver<Transition> {
         self.0.own.get_or_init(|| broadcast::Sender::new(BACKLOG)).subscribe()
     }
@@ -160,11 +178,10 @@ impl Breaker {
 
 impl fmt::Debug for Breaker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let closed = self.word().is_closed();
         f.debug_struct("Breaker")
             .field("name", &self.0.of.origin)
             .field("group", &self.0.of.group)
-            .field("closed", &closed)
+            .field("phase", &self.phase())
             .finish_non_exhaustive()
     }
 }

@@ -23,7 +23,7 @@ pub(crate) fn nanos(duration: Duration) -> u64 {
 }
 
 /// Maxima in nanoseconds per step of time, the newest at `newest % STEPS`.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct LatencyWindow {
     start: Instant,
     newest: u64,

@@ -17,7 +17,7 @@ pub(crate) struct Due {
     pub(crate) hung: u64,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct ProbeLeases {
     held: Vec<Held>,
     last: u32,
@@ -67,6 +67,11 @@ impl ProbeLeases {
     pub(crate) fn earliest_end(&self, polls: bool) -> Option<Instant> {
         let held = self.held.iter().filter(|held| (held.place == Place::Poll) == polls);
         held.map(|held| held.end).min()
+    }
+
+    /// Whether something is over by now.
+    pub(crate) fn is_due(&self, now: Instant) -> bool {
+        self.held.iter().any(|held| held.end <= now)
     }
 
     /// Ends what is over by now. A call that was never sent, and a long poll that is parked, leave without a word; the

@@ -19,7 +19,7 @@ use tokio::time::Instant;
 /// The longest that a half-open refusal sends its caller away: a place may be free much sooner.
 const BUSY_MAX: Duration = Duration::from_secs(1);
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Machine {
     rules: Arc<Rules>,
     rng: fastrand::Rng,
@@ -184,13 +184,23 @@ impl Machine {
         self.last_success = None;
     }
 
-    pub(crate) fn state(&mut self, now: Instant, out: &mut Changes) -> State {
-        self.advance(now, out);
+    /// What the next question would meet. To look is no question: what falls due is left for that to make up for, and to
+    /// tell of.
+    pub(crate) fn state(&self, now: Instant) -> State {
+        if self.is_due(now) {
+            let mut then = self.clone();
+            then.advance(now, &mut Changes::default());
+            return then.shown(now);
+        }
+        self.shown(now)
+    }
+
+    fn shown(&self, now: Instant) -> State {
         State {
             phase: self.phase,
             generation: self.generation,
             run: self.run,
-            totals: self.window.as_mut().map_or(self.totals, |window| window.totals(now)),
+            totals: self.window.as_ref().map_or(self.totals, |window| window.totals(now)),
             in_phase_for: now.saturating_duration_since(self.since),
             opened_for: self.opened.map(|opened| now.saturating_duration_since(opened)),
             retry_in: self.retry_in(now, false),
@@ -222,6 +232,15 @@ impl Machine {
 
     pub(super) fn expired_leases(&self) -> u64 {
         self.expired_leases
+    }
+
+    /// Whether time alone has changed something since the last question.
+    fn is_due(&self, now: Instant) -> bool {
+        match self.phase {
+            Phase::Open => now >= self.until,
+            Phase::HalfOpen => self.slots.is_due(now),
+            Phase::Closed | Phase::ForcedOpen | Phase::Disabled => false,
+        }
     }
 
     fn advance(&mut self, now: Instant, out: &mut Changes) {

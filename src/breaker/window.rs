@@ -20,6 +20,12 @@ impl Totals {
         self.failures += u64::from(failed);
         self.slow += u64::from(slow);
     }
+
+    fn take_off(&mut self, other: Totals) {
+        self.calls -= other.calls;
+        self.failures -= other.failures;
+        self.slow -= other.slow;
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -28,7 +34,7 @@ struct Bucket {
     totals: Totals,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Window {
     step: Duration,
     span: Duration,
@@ -76,9 +82,15 @@ impl Window {
         self.totals
     }
 
-    pub(crate) fn totals(&mut self, now: Instant) -> Totals {
-        self.expire(now);
-        self.totals
+    pub(crate) fn totals(&self, now: Instant) -> Totals {
+        let mut totals = self.totals;
+        for n in 0..self.used {
+            let Some(bucket) = self.ring[self.index(n)].filter(|bucket| self.is_over(bucket, now)) else {
+                break;
+            };
+            totals.take_off(bucket.totals);
+        }
+        totals
     }
 
     pub(crate) fn clear(&mut self) {
@@ -88,18 +100,17 @@ impl Window {
 
     fn expire(&mut self, now: Instant) {
         while self.used > 0 {
-            let Some(bucket) = self.ring[self.oldest] else {
+            let Some(bucket) = self.ring[self.oldest].filter(|bucket| self.is_over(bucket, now)) else {
                 return;
             };
-            if now.saturating_duration_since(bucket.first) < self.span {
-                return;
-            }
-            self.totals.calls -= bucket.totals.calls;
-            self.totals.failures -= bucket.totals.failures;
-            self.totals.slow -= bucket.totals.slow;
+            self.totals.take_off(bucket.totals);
             self.oldest = self.index(1);
             self.used -= 1;
         }
+    }
+
+    fn is_over(&self, bucket: &Bucket, now: Instant) -> bool {
+        now.saturating_duration_since(bucket.first) >= self.span
     }
 
     /// The place in the ring of the n-th bucket, counted from the oldest.

@@ -46,7 +46,7 @@ pub(super) type Better = Pin<Box<OwnedNotified>>;
 
 impl Evictable for OriginState {
     fn keep(&self) -> bool {
-        // Only looked at: to ask for the phase may end a lease, and that is told to a recorder and a subscriber.
+        // Asked without the lock: a table of origins is held meanwhile.
         !self.breaker.is_closed() || self.gates.any()
     }
 

@@ -7,7 +7,9 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 use tower::limit::ConcurrencyLimit;
 use tower_layer::Layer;
+use unwedge::admin::Admin;
 use unwedge::breaker::{Phase, Ratio};
+use unwedge::supervise::Supervisor;
 use unwedge::testing::{Peer, Reply, Script};
 use unwedge::{ErrorKind, Limits, StackLayer, long_poll};
 
@@ -266,4 +268,31 @@ async fn one_dead_replica_of_five_opens_nothing() {
     }
     assert!(longest >= 5, "chance made such runs: {longest}");
     assert_eq!(told(&mut news), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_operator_who_looks_changes_nothing_and_the_next_call_is_told_of() {
+    let peer = Peer::new().times(5, Reply::status(500)).forever(Reply::ok("x"));
+    let layer = judged(steady());
+    let service = stack(&peer, &layer);
+    calls(&service, 5).await;
+    let crew = Supervisor::new();
+    let admin = Admin::new(&crew).breakers(layer.breakers()).calls(layer.in_flight()).router().unwrap();
+    let (mut all, mut one) = (layer.breakers().subscribe(), breaker(&layer).subscribe());
+    let (log, _listens) = Log::listen();
+    sleep(MINUTE).await;
+    for path in
+        ["/metrics", "/healthz", "/readyz", "/admin", "/admin/breakers", "/admin/calls", "/admin/liveness"]
+    {
+        crate::admin::get(&admin, path).await;
+    }
+    let seen = [format!("{layer:?}"), format!("{:?}", layer.breakers()), format!("{:?}", breaker(&layer))];
+    assert!(seen[1].contains("HalfOpen") && seen[2].contains("HalfOpen"), "{seen:?}");
+    assert_eq!((phase(&layer), breaker(&layer).phase()), (Phase::HalfOpen, Phase::HalfOpen));
+    assert_eq!((told(&mut all), told(&mut one)), (vec![], vec![]), "to look is no event");
+    assert_eq!(log.lines(), [""; 0]);
+    calls(&service, 1).await;
+    let closed = vec![(Phase::Open, Phase::HalfOpen), (Phase::HalfOpen, Phase::Closed)];
+    assert_eq!((told(&mut all), told(&mut one)), (closed.clone(), closed));
+    assert_eq!(peer.request_count(), 6);
 }

@@ -3,6 +3,7 @@
 mod abandoned;
 mod chance;
 mod concurrent;
+mod looking;
 mod manual;
 mod models;
 mod opening;
