@@ -89,6 +89,11 @@ impl LongPoll {
         }
     }
 
+    /// The longest that the server holds the request, where it is said.
+    pub const fn get_up_to(&self) -> Option<Duration> {
+        self.hold
+    }
+
     /// Whether no bound of its own is left.
     pub fn is_unbounded(&self) -> bool {
         self.unbounded

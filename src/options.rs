@@ -208,6 +208,36 @@ impl CallOptions {
         self
     }
 
+    /// The limit of one attempt, where this call has one of its own.
+    ///
+    /// ```
+    /// let once = unwedge::CallOptions::new().retries(0);
+    /// assert_eq!((once.get_retries(), once.get_attempt()), (Some(0), None));
+    /// ```
+    pub const fn get_attempt(&self) -> Option<Duration> {
+        self.attempt
+    }
+
+    /// The limit of the whole call, where it has one of its own.
+    pub const fn get_total(&self) -> Option<Duration> {
+        self.total
+    }
+
+    /// The longest silence inside the body, where this call has a limit of its own.
+    pub const fn get_idle(&self) -> Option<Duration> {
+        self.idle
+    }
+
+    /// The limit of a body that streams, where this call has one of its own.
+    pub const fn get_stream(&self) -> Option<Duration> {
+        self.stream
+    }
+
+    /// How many attempts may follow the first, where this call says so itself.
+    pub const fn get_retries(&self) -> Option<u32> {
+        self.retries
+    }
+
     /// What is set here, else what is set there.
     pub(crate) fn or(self, other: CallOptions) -> CallOptions {
         CallOptions {

@@ -104,6 +104,16 @@ fn the_whole_stack_adds_no_allocation_where_nothing_goes_wrong() {
     assert_eq!(allocations(&stack, Inner { pending: true, ..READY }, true), 0, "pending once, with a timer");
 }
 
+#[test]
+fn a_listener_that_has_gone_costs_a_call_nothing() {
+    let stack = StackLayer::default();
+    drop(stack.subscribe());
+    assert_eq!(allocations(&stack, READY, true), 0);
+    let mut events = stack.subscribe();
+    allocations(&stack, READY, true);
+    assert!(events.try_recv().is_ok(), "one that is there is told");
+}
+
 /// In the task of a loop that a supervisor runs, the tenth call.
 #[test]
 fn a_call_of_a_supervised_loop_allocates_no_more_and_a_sign_of_life_nothing() {

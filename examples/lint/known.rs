@@ -182,7 +182,7 @@ fn unwedge(path: &[&str]) -> Option<Known> {
         ["within"] => Some(Known::Scope),
         ["StackLayer" | "DeadlineLayer", ..] => Some(Known::Stack),
         ["stack", "StackLayer" | "DeadlineLayer" | "StackBuilder", ..] => Some(Known::Stack),
-        ["reqwest", "Unwedge", ..] => Some(Known::Stack),
+        ["reqwest", "ResilienceMiddleware" | "Unwedge", ..] => Some(Known::Stack),
         _ => None,
     }
 }

@@ -3,6 +3,7 @@
 use crate::body::Body;
 use crate::client::attempt::{Attempt, AttemptLayers};
 use crate::client::background::Background;
+use crate::client::stack_of::StackOf;
 use crate::client::{Client, Redirects};
 use crate::deadline::Limits;
 use crate::error::{BoxError, Error};
@@ -69,7 +70,7 @@ impl Default for Client {
 #[derive(Clone, Debug, Default)]
 #[must_use]
 pub struct ClientBuilder {
-    stack: StackBuilder,
+    stack: StackOf,
     transport: TransportBuilder,
     attempt_layers: AttemptLayers,
     headers: HeaderMap,
@@ -79,40 +80,53 @@ pub struct ClientBuilder {
 impl ClientBuilder {
     /// How long a call and its parts may take.
     pub fn limits(mut self, limits: Limits) -> ClientBuilder {
-        self.stack = self.stack.limits(limits);
+        self.stack.says("limits", |stack| stack.limits(limits));
         self
     }
 
     /// How calls are repeated.
     pub fn retry(mut self, retry: retry::Settings) -> ClientBuilder {
-        self.stack = self.stack.retry(retry);
+        self.stack.says("retry", |stack| stack.retry(retry));
         self
     }
 
     /// When an origin is left alone.
     pub fn breaker(mut self, breaker: breaker::Settings) -> ClientBuilder {
-        self.stack = self.stack.breaker(breaker);
+        self.stack.says("breaker", |stack| stack.breaker(breaker));
         self
     }
 
     /// Switches the health check on: a path like `"/health"`, or [`health::Settings`]. Default off, because a
     /// server without a health endpoint must not lose its clients.
     pub fn health(mut self, health: impl Into<health::Settings>) -> ClientBuilder {
-        self.stack = self.stack.health(health);
+        self.stack.says("health", |stack| stack.health(health));
         self
     }
 
     /// What this client is called where there are several, on the status page, in the log and in metrics: see
     /// [`StackBuilder::name`]. Default a number.
     pub fn name(mut self, name: impl Into<Arc<str>>) -> ClientBuilder {
-        self.stack = self.stack.name(name);
+        self.stack.says("name", |stack| stack.name(name));
         self
     }
 
-    /// All settings of the stack at once, in place of those given so far: for what has no short form here, such as
-    /// [`StackBuilder::classify`].
+    /// All settings of the stack at once, for what has no short form here, such as [`StackBuilder::for_requests`]. It has
+    /// limits, retries, circuit breaker, health check and name of its own: to say one of them here as well is an error.
+    ///
+    /// ```
+    /// use unwedge::{CallOptions, Client, StackLayer, stack::Wishes};
+    ///
+    /// let stack = StackLayer::builder()
+    ///     .name("scheduler")
+    ///     .for_requests(|_| Wishes::new().options(CallOptions::new().retries(1)));
+    /// let client = Client::builder().stack(stack.clone()).build()?;
+    ///
+    /// let twice = Client::builder().stack(stack).name("relay").build();
+    /// assert!(twice.is_err_and(|error| error.is_config()));
+    /// # Ok::<(), unwedge::Error>(())
+    /// ```
     pub fn stack(mut self, stack: StackBuilder) -> ClientBuilder {
-        self.stack = stack;
+        self.stack.whole = Some(stack);
         self
     }
 
@@ -279,21 +293,65 @@ impl ClientBuilder {
         self
     }
 
+    /// The settings of the stack, from limits to name, however they were given.
+    ///
+    /// ```
+    /// use unwedge::client::{Client, Redirects};
+    ///
+    /// let builder = Client::builder().name("scheduler").redirects(Redirects::none());
+    /// assert_eq!(builder.get_stack().get_name(), Some("scheduler"));
+    /// assert_eq!((builder.get_redirects(), builder.get_gzip()), (&Redirects::none(), true));
+    /// ```
+    pub fn get_stack(&self) -> &StackBuilder {
+        self.stack.get()
+    }
+
+    /// Root certificates and identity.
+    pub fn get_tls(&self) -> &Tls {
+        &self.transport.tls
+    }
+
+    /// The version of HTTP, and proxies.
+    pub fn get_network(&self) -> &Network {
+        &self.transport.network
+    }
+
+    /// The `User-Agent` of requests that bring none, where it is not the default.
+    pub fn get_user_agent(&self) -> Option<&str> {
+        self.transport.user_agent.as_deref()
+    }
+
+    /// Headers of every request that brings none by that name.
+    pub fn get_default_headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+
+    /// Which redirects are followed.
+    pub fn get_redirects(&self) -> &Redirects {
+        &self.redirects
+    }
+
+    /// Whether bodies in gzip are asked for and decoded.
+    pub fn get_gzip(&self) -> bool {
+        !self.transport.no_gzip
+    }
+
     /// Checks all settings and their relations.
     ///
     /// # Errors
     /// Kind `Config`: what [`StackBuilder::build`] refuses, certificates or keys that cannot be read or do not belong
-    /// together, a proxy that is no URL, a user agent that is no header value, a resolver beside a connector. The message
-    /// names the values and the rule.
+    /// together, a proxy that is no URL, a user agent that is no header value, a resolver, TLS or a proxy beside a connector,
+    /// [`stack`](ClientBuilder::stack) beside a setting of it. The message names the values and the rule.
     pub fn build(self) -> Result<Client, Error> {
         self.build_by(Wall::default())
     }
 
     /// By this clock it is seen that the machine has slept.
     pub(super) fn build_by(self, wall: Wall) -> Result<Client, Error> {
-        let transport = self.transport.build(self.stack.bounds()?.connect, wall)?;
-        let background = self.stack.checks_in_background().then(Background::default);
-        let stack = self.stack.build()?.layer(self.attempt_layers.over(transport));
+        let stack = self.stack.settled()?;
+        let transport = self.transport.build(stack.bounds()?.connect, wall)?;
+        let background = stack.checks_in_background().then(Background::default);
+        let stack = stack.build()?.layer(self.attempt_layers.over(transport));
         let headers = (!self.headers.is_empty()).then(|| Arc::new(self.headers));
         Ok(Client { stack, headers, redirects: self.redirects, background })
     }

@@ -11,6 +11,7 @@ mod redirect;
 mod request;
 mod response;
 mod sending;
+mod stack_of;
 mod status;
 pub(crate) mod url;
 
@@ -29,11 +30,12 @@ pub use url::IntoUrl;
 
 use crate::bounded::{Bounded, Sealed};
 use crate::inflight::InFlight;
-use crate::stack::{Breakers, Stack, WorstCase};
+use crate::stack::{Breakers, Event, Stack, WorstCase};
 use background::Background;
 use http::{HeaderMap, Uri};
 use std::fmt;
 use std::sync::Arc;
+use tokio::sync::broadcast;
 
 /// An HTTP client whose every call ends: deadline, retry, circuit breaker and stall guard over a pool of connections.
 ///
@@ -70,6 +72,29 @@ impl Client {
     /// The calls in flight.
     pub fn in_flight(&self) -> InFlight {
         self.stack.in_flight()
+    }
+
+    /// Everything that happens to the calls of this client from now on, each hop of a redirected one a call by itself: see
+    /// [`StackLayer::subscribe`](crate::StackLayer::subscribe).
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() -> Result<(), unwedge::Error> {
+    /// # use unwedge::testing::{Peer, Reply};
+    /// # let peer = Peer::new().forever(Reply::ok("fine"));
+    /// use unwedge::stack::EventKind;
+    ///
+    /// let client = unwedge::Client::builder().name("scheduler")
+    /// #   .pipe(peer.pipe())
+    ///     .build()?;
+    /// let mut events = client.subscribe();
+    /// client.get("http://api.example/jobs").send().await?;
+    /// let event = events.try_recv().expect("an attempt was made");
+    /// assert_eq!((&*event.client, &*event.origin, event.attempt), ("scheduler", "http://api.example", 1));
+    /// assert!(matches!(event.kind, EventKind::Attempt { status: Some(status), .. } if status == 200));
+    /// # Ok(()) }
+    /// ```
+    pub fn subscribe(&self) -> broadcast::Receiver<Event> {
+        self.stack.subscribe()
     }
 
     /// Sees to it that the origin of this URL is checked, where health checks run in the background.

@@ -61,6 +61,16 @@ impl Headers {
         self
     }
 
+    /// The header with the milliseconds that are left.
+    pub fn get_remaining(&self) -> &HeaderName {
+        &self.remaining
+    }
+
+    /// The header with the number of the attempt; `None` where it is left out.
+    pub fn get_attempt(&self) -> Option<&HeaderName> {
+        self.attempt.as_ref()
+    }
+
     pub(crate) fn check(&self) -> Result<(), Error> {
         if self.remaining == "grpc-timeout" {
             return Err(Error::config(

@@ -1,11 +1,14 @@
 //! The server side: a scope from the time that the caller says is left.
 
-use super::header::{Headers, LATE, Late};
+mod settings;
+
+pub use settings::{AttemptNumber, Incoming};
+
+use super::header::{LATE, Late};
 use super::oneshot::{Ended, Oneshot};
 use super::turn::{Fastest, Turn};
 use super::{Deadline, Within};
 use crate::Error;
-use crate::duration::{LONGEST, check, human};
 use crate::sync::{Mutex, lock};
 use http::{Request, Response, StatusCode};
 use pin_project::pin_project;
@@ -18,65 +21,6 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tower_layer::Layer;
 use tower_service::Service;
-
-/// A request extension that [`IncomingLayer`] sets: which attempt of its caller this request is, from 1.
-///
-/// It is what the caller says, and good for logs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct AttemptNumber(pub u32);
-
-/// What a server makes of the time that its callers say is left.
-///
-/// | setting | default | why |
-/// | --- | --- | --- |
-/// | [`headers`](Incoming::headers) | `x-request-timeout-ms`, `x-request-attempt` | what [`Headers`] writes by default |
-/// | [`refuse_below`](Incoming::refuse_below) | only what has no time left at all | how long the work takes is not known here |
-/// | [`at_most`](Incoming::at_most) | none | a server that serves streams and long polls knows its own limits |
-#[derive(Clone, Debug, Default)]
-#[must_use]
-pub struct Incoming {
-    headers: Headers,
-    least: Duration,
-    most: Option<Duration>,
-}
-
-impl Incoming {
-    /// Which headers are read. Default [`Headers::default`].
-    pub fn headers(mut self, headers: Headers) -> Incoming {
-        self.headers = headers;
-        self
-    }
-
-    /// A request with less time than this left is refused: give the time below which an answer cannot be ready.
-    /// Default zero, where only a request whose time has passed is refused.
-    pub fn refuse_below(mut self, least: Duration) -> Incoming {
-        self.least = least;
-        self
-    }
-
-    /// The longest that any request may take, whatever its caller says, and also where it says nothing. Default none.
-    pub fn at_most(mut self, most: Duration) -> Incoming {
-        self.most = Some(most);
-        self
-    }
-
-    fn check(&self) -> Result<(), Error> {
-        self.headers.check()?;
-        if self.least > LONGEST {
-            check("the time below which requests are refused", self.least)?;
-        }
-        let Some(most) = self.most else { return Ok(()) };
-        check("the most that a request may take", most)?;
-        if self.least >= most {
-            return Err(Error::config(format!(
-                "requests with less than {:#} left are refused and none may take more than {:#}: nothing would be served",
-                human(self.least),
-                human(most)
-            )));
-        }
-        Ok(())
-    }
-}
 
 /// Gives every request the [`Deadline`] that its caller sent along, and refuses what comes too late.
 ///
@@ -210,7 +154,7 @@ where
         let Incoming { headers, most, .. } = &self.shared.settings;
         let now = Instant::now();
         if let Some(number) = headers.number(request.headers()) {
-            request.extensions_mut().insert(AttemptNumber(number));
+            request.extensions_mut().insert(AttemptNumber::new(number));
         }
         let Arrived(arrived) = *request.extensions_mut().get_or_insert_with(|| Arrived(now));
         let said = headers.left(request.headers());

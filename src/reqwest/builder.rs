@@ -1,7 +1,7 @@
 //! A reqwest client that is fit to stand beneath the stack, and the stack over it.
 
 use super::renewed::Renewed;
-use super::{Service, Unwedge, redirects};
+use super::{ResilienceMiddleware, Service, redirects};
 use crate::deadline::Limits;
 use crate::error::Error;
 use crate::stack::StackLayer;
@@ -76,6 +76,21 @@ impl ClientBuilder {
         self
     }
 
+    /// The stack, where one was given.
+    ///
+    /// ```
+    /// let builder = unwedge::reqwest::builder().name("scheduler");
+    /// assert!(builder.get_stack().is_none() && builder.get_name() == Some("scheduler"));
+    /// ```
+    pub fn get_stack(&self) -> Option<&StackLayer> {
+        self.stack.as_ref()
+    }
+
+    /// What this client is called, where it was said here.
+    pub fn get_name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
     /// Changes the settings of the inner client, after those of this crate; more than one change is made in turn.
     ///
     /// Set no `timeout` (it ends long polls and downloads) and no `retry` here: the stack has both.
@@ -148,12 +163,13 @@ impl ClientBuilder {
             (Some(stack), None) => stack,
             (Some(_), Some(name)) => {
                 return Err(Error::config(format!(
-                    "the client is called {name:?} and has a stack of its own: name that, with StackBuilder::name"
+                    "stack(..) and name({name:?}) were given: a stack has a name of its own, say it there (StackBuilder::name)"
                 )));
             }
         };
         let (inner, renewed) = ClientBuilder { stack: Some(stack.clone()), ..self }.made()?;
-        let mut client = reqwest_middleware::ClientBuilder::new(inner).with(Unwedge::from(stack));
+        let mut client =
+            reqwest_middleware::ClientBuilder::new(inner).with(ResilienceMiddleware::from(stack));
         if let Some(renewed) = renewed {
             client = client.with_init(renewed);
         }
@@ -173,8 +189,9 @@ impl ClientBuilder {
     /// ```
     ///
     /// # Errors
-    /// Kind `Config` where reqwest refuses its settings.
+    /// Kind `Config` where reqwest refuses its settings, and for a [`name`](ClientBuilder::name), which is the stack's.
     pub fn service(self) -> Result<Service, Error> {
+        self.refuse_name("service()")?;
         let (inner, renewed) = self.made()?;
         Ok(Service { inner, renewed })
     }
@@ -182,9 +199,20 @@ impl ClientBuilder {
     /// The inner client alone, for a chain of middlewares of your own or for [`Service`](super::Service).
     ///
     /// # Errors
-    /// Kind `Config` where reqwest refuses its settings.
+    /// Kind `Config` where reqwest refuses its settings, and for a [`name`](ClientBuilder::name), which is the stack's.
     pub fn inner_client(self) -> Result<::reqwest::Client, Error> {
+        self.refuse_name("inner_client()")?;
         Ok(self.made()?.0)
+    }
+
+    /// A name that nothing would be called by.
+    fn refuse_name(&self, made: &str) -> Result<(), Error> {
+        match &self.name {
+            None => Ok(()),
+            Some(name) => Err(Error::config(format!(
+                "name({name:?}) and {made} were given: a name is the stack's, say it there (StackBuilder::name)"
+            ))),
+        }
     }
 
     /// The inner client, and how it is made anew where it can be.

@@ -7,13 +7,14 @@ use crate::deadline::Deadline;
 use crate::inflight::InFlight;
 use crate::longpoll::LongPoll;
 use crate::options::{CallOptions, Group, Idempotent, Label};
-use crate::stack::{Breakers, StackLayer, WorstCase};
+use crate::stack::{Breakers, Event, StackLayer, WorstCase};
 use ::reqwest::{Request, Response};
 use async_trait::async_trait;
 use http::Extensions;
 use reqwest_middleware::{Error, Middleware, Next, Result};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::sync::broadcast;
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -23,12 +24,12 @@ use tower_service::Service;
 /// Clones, and all middlewares made from clones of one layer, share breakers, budgets and the table of calls.
 ///
 /// ```
-/// use unwedge::reqwest::Unwedge;
+/// use unwedge::reqwest::ResilienceMiddleware;
 ///
 /// # fn build(inner: reqwest::Client) {
-/// let unwedge = Unwedge::default();
-/// let breakers = unwedge.breakers();
-/// let client = reqwest_middleware::ClientBuilder::new(inner).with(unwedge).build();
+/// let resilience = ResilienceMiddleware::default();
+/// let breakers = resilience.breakers();
+/// let client = reqwest_middleware::ClientBuilder::new(inner).with(resilience).build();
 /// # }
 /// ```
 ///
@@ -58,12 +59,22 @@ use tower_service::Service;
 /// # Cancellation safety
 /// A request may be dropped at any moment: see [`ResponseFuture`](crate::stack::ResponseFuture).
 #[derive(Clone, Debug, Default)]
-pub struct Unwedge {
+#[doc(alias = "Unwedge")]
+pub struct ResilienceMiddleware {
     layer: StackLayer,
     said: Arc<AtomicBool>,
 }
 
-impl Unwedge {
+/// The middleware by the name of this crate, for chains in which the crate is what one looks for.
+///
+/// ```
+/// # fn build(inner: reqwest::Client) {
+/// let client = reqwest_middleware::ClientBuilder::new(inner).with(unwedge::reqwest::Unwedge::default()).build();
+/// # }
+/// ```
+pub type Unwedge = ResilienceMiddleware;
+
+impl ResilienceMiddleware {
     /// The circuit breakers of all origins.
     pub fn breakers(&self) -> Breakers {
         self.layer.breakers()
@@ -72,6 +83,11 @@ impl Unwedge {
     /// The calls in flight.
     pub fn in_flight(&self) -> InFlight {
         self.layer.in_flight()
+    }
+
+    /// Everything that happens to the calls from now on: see [`StackLayer::subscribe`].
+    pub fn subscribe(&self) -> broadcast::Receiver<Event> {
+        self.layer.subscribe()
     }
 
     /// The longest that a call can take.
@@ -89,14 +105,14 @@ impl Unwedge {
     }
 }
 
-impl From<StackLayer> for Unwedge {
-    fn from(layer: StackLayer) -> Unwedge {
-        Unwedge { layer, said: Arc::default() }
+impl From<StackLayer> for ResilienceMiddleware {
+    fn from(layer: StackLayer) -> ResilienceMiddleware {
+        ResilienceMiddleware { layer, said: Arc::default() }
     }
 }
 
 #[async_trait]
-impl Middleware for Unwedge {
+impl Middleware for ResilienceMiddleware {
     async fn handle(
         &self,
         request: Request,

@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | nothing yet, or `reqwest::Client::new()` | [`client()`], a `ClientWithMiddleware` with all defaults |
 //! | settings of your own | [`builder()`] |
-//! | a `reqwest::Client` that is set up already | [`Unwedge`] as its outermost middleware |
+//! | a `reqwest::Client` that is set up already | [`ResilienceMiddleware`] as its outermost middleware |
 //! | tower layers | [`Service`] under a [`StackLayer`](crate::StackLayer) |
 //!
 //! ```no_run
@@ -73,7 +73,7 @@
 //!   that begin after that by `get()`, `post()`, `request()` and the like of [`client()`] and of what
 //!   [`build`](ClientBuilder::build) and [`service`](ClientBuilder::service) return. It cannot for
 //!   `ClientWithMiddleware::execute`, for settings given by [`inner`](ClientBuilder::inner), which are used up, and for a
-//!   client of your own under [`Unwedge`] or [`Service`]: their idle connections stay in use until they fail.
+//!   client of your own under [`ResilienceMiddleware`] or [`Service`]: their idle connections stay in use until they fail.
 //! - Resolving, connecting and the TLS handshake are one phase, `connect`, once they failed, and part of `headers`
 //!   while they last.
 
@@ -90,7 +90,7 @@ mod tests;
 
 pub use builder::ClientBuilder;
 pub use cause::cause;
-pub use middleware::Unwedge;
+pub use middleware::{ResilienceMiddleware, Unwedge};
 pub use service::{Sent, Service};
 
 use crate::sync::made;

@@ -14,8 +14,26 @@ pub struct Class {
     pub evidence: Evidence,
 }
 
+impl Class {
+    /// That an outcome is to be repeated so, and says so much about the origin.
+    ///
+    /// ```
+    /// use unwedge::retry::{Class, Evidence, Outcome, Repeat};
+    ///
+    /// // This API says 404 for a job that is not scheduled yet.
+    /// let settings = unwedge::retry::Settings::default().classify(|_, outcome| match outcome {
+    ///     Outcome::Head(head) if head.status == 404 => Some(Class::new(Repeat::IfIdempotent, Evidence::Success)),
+    ///     _ => None,
+    /// });
+    /// ```
+    pub const fn new(repeat: Repeat, evidence: Evidence) -> Class {
+        Class { repeat, evidence }
+    }
+}
+
 /// Whether another attempt makes sense.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Repeat {
     /// Keep the outcome.
     Never,
@@ -30,6 +48,7 @@ pub enum Repeat {
 
 /// What an attempt says about the health of the origin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Evidence {
     /// The server is alive.
     Success,
@@ -56,7 +75,7 @@ pub(crate) enum Excuse {
     Pool,
 }
 
-/// What is to be classified: see `StackBuilder::classify`.
+/// What is to be classified: see [`Settings::classify`](super::Settings::classify).
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Outcome<'a> {

@@ -6,18 +6,21 @@ pub(crate) mod budget;
 pub(crate) mod claim;
 pub(crate) mod classify;
 pub(crate) mod gate;
+pub(crate) mod head;
 pub(crate) mod quota;
 pub(crate) mod spared;
 
 pub use backoff::{Backoff, Delays, Jitter};
 pub use budget::Budget;
 pub use classify::{Class, Evidence, Outcome, Repeat};
+pub use head::RequestHead;
 
 pub use crate::options::Idempotent;
 
 use crate::Error;
 use crate::body::Replay;
 use crate::duration::check;
+use head::Classify;
 use std::time::Duration;
 
 /// What is remembered of a server that asks for patience.
@@ -93,6 +96,8 @@ pub struct Settings {
     pub(crate) remember: Remember,
     #[cfg_attr(feature = "serde", serde(skip))]
     pub(crate) replay: Replay,
+    #[cfg_attr(feature = "serde", serde(skip))]
+    pub(crate) classify: Option<Classify>,
 }
 
 impl Default for Settings {
@@ -105,6 +110,7 @@ impl Default for Settings {
             wait_when_refused: Duration::from_secs(3),
             remember: Remember::default(),
             replay: Replay::default(),
+            classify: None,
         }
     }
 }
@@ -188,6 +194,36 @@ impl Settings {
         copy: impl Fn(&B) -> Option<B> + Send + Sync + 'static,
     ) -> Settings {
         self.replay = Replay::with(copy);
+        self
+    }
+
+    /// What outcomes mean, where you know better: `None` leaves an outcome to the rules of this crate. It sees the
+    /// request too, without its body. What it says counts for retry, circuit breaker and health check alike.
+    ///
+    /// What may be the doing of a balancer that ends a parked [`LongPoll`](crate::LongPoll) is no failure of the origin,
+    /// whatever this says of it.
+    ///
+    /// It is called outside every lock. Where it panics, the panic reaches the caller and no slot stays taken. With one,
+    /// each call keeps a copy of the head of its request.
+    ///
+    /// ```
+    /// use unwedge::retry::{Outcome, Repeat, Settings};
+    ///
+    /// // This API says 404 for a job that is not scheduled yet.
+    /// let settings = Settings::default().classify(|request, outcome| match outcome {
+    ///     Outcome::Head(head) if head.status == 404 && request.uri().path().starts_with("/jobs/") => {
+    ///         let mut class = outcome.class();
+    ///         class.repeat = Repeat::IfIdempotent;
+    ///         Some(class)
+    ///     }
+    ///     _ => None,
+    /// });
+    /// ```
+    pub fn classify(
+        mut self,
+        rules: impl Fn(&RequestHead<'_>, &Outcome<'_>) -> Option<Class> + Send + Sync + 'static,
+    ) -> Settings {
+        self.classify = Some(Classify::new(rules));
         self
     }
 

@@ -8,11 +8,12 @@ use crate::error::Error;
 use crate::health;
 use crate::inflight::Table;
 use crate::options::Group;
-use crate::retry::{self, Class, Outcome};
+use crate::retry::{self, RequestHead};
 use crate::stack::context::{LayerContext, Parts};
+use crate::stack::events::Listeners;
 use crate::stack::service::StackLayer;
 use crate::stack::shared::Shared;
-use crate::stack::wishes::{Asked, Classify, RequestHead, Wishes};
+use crate::stack::wishes::{Asked, Wishes};
 use crate::stack::worst_case::WorstCase;
 use crate::sync::Mutex;
 use crate::telemetry::{ClientName, Labels};
@@ -30,7 +31,6 @@ pub struct StackBuilder {
     retry: retry::Settings,
     breaker: breaker::Settings,
     health: Option<health::Settings>,
-    classify: Option<Classify>,
     propagate: Option<Headers>,
     asked: Asked,
     name: Option<Arc<str>>,
@@ -59,36 +59,6 @@ impl StackBuilder {
     /// server without a health endpoint must not lose its clients.
     pub fn health(mut self, health: impl Into<health::Settings>) -> StackBuilder {
         self.health = Some(health.into());
-        self
-    }
-
-    /// What outcomes mean, where you know better: `None` leaves an outcome to the rules of this crate. It sees the
-    /// request too, without its body.
-    ///
-    /// What may be the doing of a balancer that ends a parked [`LongPoll`](crate::LongPoll) is no failure of the origin,
-    /// whatever this says of it.
-    ///
-    /// It is called outside every lock. Where it panics, the panic reaches the caller and no slot stays taken. With one,
-    /// each call keeps a copy of the head of its request.
-    ///
-    /// ```
-    /// use unwedge::retry::{Evidence, Outcome, Repeat};
-    ///
-    /// // This API says 404 for a job that is not scheduled yet.
-    /// let stack = unwedge::StackLayer::builder().classify(|request, outcome| match outcome {
-    ///     Outcome::Head(head) if head.status == 404 && request.uri().path().starts_with("/jobs/") => {
-    ///         let mut class = outcome.class();
-    ///         class.repeat = Repeat::IfIdempotent;
-    ///         Some(class)
-    ///     }
-    ///     _ => None,
-    /// });
-    /// ```
-    pub fn classify(
-        mut self,
-        rules: impl Fn(&RequestHead<'_>, &Outcome<'_>) -> Option<Class> + Send + Sync + 'static,
-    ) -> StackBuilder {
-        self.classify = Some(Arc::new(rules));
         self
     }
 
@@ -182,6 +152,45 @@ impl StackBuilder {
         self
     }
 
+    /// How long a call and its parts may take.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let stack = unwedge::StackLayer::builder().health("/health");
+    /// assert_eq!(stack.get_limits().get_total(), Duration::from_secs(30));
+    /// assert_eq!(stack.get_retry().get_max_retries(), 3);
+    /// assert_eq!(stack.get_health().map(|health| health.get_path()), Some("/health"));
+    /// ```
+    pub fn get_limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// How calls are repeated.
+    pub fn get_retry(&self) -> &retry::Settings {
+        &self.retry
+    }
+
+    /// When an origin is left alone.
+    pub fn get_breaker(&self) -> &breaker::Settings {
+        &self.breaker
+    }
+
+    /// How an origin is asked for its health; `None` where it is not.
+    pub fn get_health(&self) -> Option<&health::Settings> {
+        self.health.as_ref()
+    }
+
+    /// Which headers tell the server how long it is waited for; `None` where none do.
+    pub fn get_propagate_deadline(&self) -> Option<&Headers> {
+        self.propagate.as_ref()
+    }
+
+    /// What this client is called; `None` where it gets a number.
+    pub fn get_name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
     /// Checks all settings and their relations.
     ///
     /// # Errors
@@ -213,7 +222,7 @@ impl StackBuilder {
 
     /// Settings that were checked, each by itself and against the others.
     pub(super) fn context(self, parts: Parts) -> Result<LayerContext, Error> {
-        let StackBuilder { limits, retry, breaker, health, classify, propagate, asked, name } = self;
+        let StackBuilder { limits, retry, breaker, health, propagate, asked, name } = self;
         let bounds = limits.resolve()?;
         if parts.retry {
             retry.check()?;
@@ -235,11 +244,11 @@ impl StackBuilder {
             bounds,
             retry,
             health,
-            classify,
             propagate,
             asked,
             table: Arc::new(Table::new(client.clone())),
             events: broadcast::channel(256).0,
+            listeners: Listeners::default(),
             hasher: RandomState::new(),
             labels: Labels::new(client),
             said_unreplayable: AtomicBool::new(false),
@@ -271,7 +280,6 @@ impl fmt::Debug for StackBuilder {
             .field("retry", &self.retry)
             .field("breaker", &self.breaker)
             .field("health", &self.health)
-            .field("classify", &self.classify.is_some())
             .field("propagate", &self.propagate)
             .field("for_requests", &self.asked.wishes.is_some())
             .field("group_by", &self.asked.group.is_some())

@@ -7,7 +7,8 @@ use crate::health;
 use crate::inflight::Table;
 use crate::options::CallOptions;
 use crate::retry;
-use crate::stack::wishes::{Asked, Classify};
+use crate::stack::events::Listeners;
+use crate::stack::wishes::Asked;
 use crate::sync::{Mutex, lock};
 use crate::telemetry::{self, Labels};
 use std::fmt;
@@ -43,11 +44,11 @@ pub(super) struct LayerContext {
     pub(super) retry: retry::Settings,
     pub(super) rules: Arc<Rules>,
     pub(super) health: Option<health::Settings>,
-    pub(super) classify: Option<Classify>,
     pub(super) propagate: Option<Headers>,
     pub(super) asked: Asked,
     pub(super) table: Arc<Table>,
     pub(super) events: broadcast::Sender<Transition>,
+    pub(super) listeners: Listeners,
     /// For back-off; a seed in its settings fixes the series of the whole layer.
     pub(super) rng: Mutex<fastrand::Rng>,
     pub(super) hasher: RandomState,

@@ -7,6 +7,7 @@ mod call;
 mod claims;
 mod context;
 mod drain;
+mod events;
 mod gates;
 mod layers;
 mod origin_state;
@@ -22,13 +23,15 @@ pub(crate) use call::hop::{Hop, is_redirect};
 #[cfg(feature = "client")]
 pub(crate) use drain::Drain;
 
+pub use crate::retry::RequestHead;
 pub use breakers::Breakers;
 pub use builder::StackBuilder;
 pub use call::{HttpResponse, ResponseFuture};
+pub use events::{Event, EventKind};
 pub use layers::{
     AttemptLayer, CircuitBreakerLayer, DeadlineLayer, HealthCheckLayer, RetryLayer, StallLayer,
 };
 pub use part::Part;
 pub use service::{Stack, StackLayer};
-pub use wishes::{RequestHead, Wishes};
+pub use wishes::Wishes;
 pub use worst_case::WorstCase;

@@ -5,12 +5,14 @@ use crate::error::{BoxError, Error};
 use crate::inflight::InFlight;
 use crate::stack::breakers::Breakers;
 use crate::stack::call::ResponseFuture;
+use crate::stack::events::Event;
 use crate::stack::service::Stack;
 use crate::stack::shared::Shared;
 use crate::stack::worst_case::WorstCase;
 use http::{Request, Response};
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use tokio::sync::broadcast;
 use tower_service::Service;
 
 /// A [`Stack`] with one part on, and without a deadline: what [`RetryLayer`](crate::stack::RetryLayer) and the other single
@@ -34,6 +36,11 @@ impl<S> Part<S> {
     /// The calls in flight.
     pub fn in_flight(&self) -> InFlight {
         self.0.in_flight()
+    }
+
+    /// Everything that happens to the calls from now on: see [`StackLayer::subscribe`](crate::StackLayer::subscribe).
+    pub fn subscribe(&self) -> broadcast::Receiver<Event> {
+        self.0.subscribe()
     }
 
     /// The longest that a call can take, and what nothing here bounds.

@@ -10,6 +10,7 @@ use crate::stack::background;
 use crate::stack::breakers::Breakers;
 use crate::stack::call::ResponseFuture;
 use crate::stack::call::hop::Hop;
+use crate::stack::events::Event;
 use crate::stack::origin_state::OriginState;
 use crate::stack::shared::Shared;
 use crate::stack::worst_case::WorstCase;
@@ -18,6 +19,7 @@ use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use tokio::sync::broadcast;
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -50,6 +52,30 @@ impl StackLayer {
     /// The calls in flight.
     pub fn in_flight(&self) -> InFlight {
         InFlight(Arc::clone(&self.0.context.table))
+    }
+
+    /// Everything that happens to the calls of this stack from now on: attempts, retries, refusals and ends. See [`Event`].
+    ///
+    /// A receiver that falls 1 024 events behind loses the oldest and is told how many
+    /// ([`Lagged`](tokio::sync::broadcast::error::RecvError::Lagged)); no call waits for it. It ends with the last handle to
+    /// the stack. While nobody listens a call only looks at a flag.
+    ///
+    /// Changes of circuits are told by [`Breakers::subscribe`]; health checks are no calls and told by neither.
+    ///
+    /// ```
+    /// use unwedge::stack::EventKind;
+    ///
+    /// # async fn count(stack: unwedge::StackLayer) {
+    /// let mut events = stack.subscribe();
+    /// while let Ok(event) = events.recv().await {
+    ///     if let EventKind::Retry { cause, delay, .. } = &event.kind {
+    ///         println!("{}: {} {} again in {delay:?} after {cause}", event.client, event.method, event.origin);
+    ///     }
+    /// }
+    /// # }
+    /// ```
+    pub fn subscribe(&self) -> broadcast::Receiver<Event> {
+        self.0.context.listeners.subscribe()
     }
 
     /// The longest that a call can take.
@@ -114,6 +140,11 @@ impl<S> Stack<S> {
     /// The calls in flight.
     pub fn in_flight(&self) -> InFlight {
         InFlight(Arc::clone(&self.shared.context.table))
+    }
+
+    /// Everything that happens to the calls from now on: see [`StackLayer::subscribe`].
+    pub fn subscribe(&self) -> broadcast::Receiver<Event> {
+        self.shared.context.listeners.subscribe()
     }
 
     /// The longest that a call can take.

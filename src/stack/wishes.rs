@@ -1,82 +1,12 @@
-//! What is asked of closures about a request: its wishes, its group, and what its outcome means.
+//! What is asked of closures about a request: its wishes and its group.
 
 use crate::collect::Collect;
 use crate::deadline::Deadline;
 use crate::longpoll::LongPoll;
 use crate::options::{CallOptions, Group, Idempotent, Label};
-use crate::retry::{Class, Outcome};
-use http::{Extensions, HeaderMap, Method, Request, Uri};
-use std::fmt;
+use crate::retry::RequestHead;
+use http::{Extensions, Request};
 use std::sync::Arc;
-
-/// A request without its body, as the closures of a [`StackBuilder`](crate::stack::StackBuilder) see it.
-///
-/// `Debug` shows method and path alone: header values and queries may be secrets.
-#[derive(Clone, Copy)]
-pub struct RequestHead<'a> {
-    method: &'a Method,
-    uri: &'a Uri,
-    headers: &'a HeaderMap,
-    extensions: &'a Extensions,
-}
-
-impl<'a> RequestHead<'a> {
-    fn of<B>(request: &'a Request<B>) -> RequestHead<'a> {
-        RequestHead {
-            method: request.method(),
-            uri: request.uri(),
-            headers: request.headers(),
-            extensions: request.extensions(),
-        }
-    }
-
-    /// The method.
-    pub fn method(&self) -> &'a Method {
-        self.method
-    }
-
-    /// The whole URL, query included.
-    pub fn uri(&self) -> &'a Uri {
-        self.uri
-    }
-
-    /// The headers, as the caller made them.
-    pub fn headers(&self) -> &'a HeaderMap {
-        self.headers
-    }
-
-    /// The extensions, wishes among them.
-    pub fn extensions(&self) -> &'a Extensions {
-        self.extensions
-    }
-}
-
-impl fmt::Debug for RequestHead<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "RequestHead({} {})", self.method, self.uri.path())
-    }
-}
-
-/// A head that is kept for as long as the call lives, for a classifier that looks at it.
-pub(super) struct KeptHead {
-    method: Method,
-    uri: Uri,
-    headers: HeaderMap,
-    extensions: Extensions,
-}
-
-impl KeptHead {
-    pub(super) fn of<B>(request: &Request<B>) -> Box<KeptHead> {
-        let (method, uri) = (request.method().clone(), request.uri().clone());
-        let (headers, extensions) = (request.headers().clone(), request.extensions().clone());
-        Box::new(KeptHead { method, uri, headers, extensions })
-    }
-
-    pub(super) fn view(&self) -> RequestHead<'_> {
-        let KeptHead { method, uri, headers, extensions } = self;
-        RequestHead { method, uri, headers, extensions }
-    }
-}
 
 /// What a request is to be treated as, said by somebody who cannot reach its extensions: see
 /// [`StackBuilder::for_requests`](crate::stack::StackBuilder::for_requests).
@@ -142,6 +72,41 @@ impl Wishes {
         self
     }
 
+    /// Limits and number of retries, where they are set.
+    pub fn get_options(&self) -> Option<&CallOptions> {
+        self.options.as_ref()
+    }
+
+    /// The part of its origin, where it is set.
+    pub fn get_group(&self) -> Option<&Group> {
+        self.group.as_ref()
+    }
+
+    /// What is shown in place of its path, where it is set.
+    pub fn get_label(&self) -> Option<&Label> {
+        self.label.as_ref()
+    }
+
+    /// Whether it was said that it may be processed twice.
+    pub fn get_idempotent(&self) -> bool {
+        self.idempotent
+    }
+
+    /// When it has to be over, where it is set.
+    pub fn get_deadline(&self) -> Option<Deadline> {
+        self.deadline
+    }
+
+    /// Why it waits for long, where it does.
+    pub fn get_long_poll(&self) -> Option<&LongPoll> {
+        self.long_poll.as_ref()
+    }
+
+    /// How much of its response belongs to the attempt, where it is set.
+    pub fn get_collect(&self) -> Option<&Collect> {
+        self.collect.as_ref()
+    }
+
     fn put_into(self, extensions: &mut Extensions) {
         fn put<T: Clone + Send + Sync + 'static>(extensions: &mut Extensions, wish: Option<T>) {
             if let Some(wish) = wish {
@@ -160,9 +125,6 @@ impl Wishes {
         put(extensions, self.collect);
     }
 }
-
-/// A user's own rules for outcomes.
-pub(super) type Classify = Arc<dyn Fn(&RequestHead<'_>, &Outcome<'_>) -> Option<Class> + Send + Sync>;
 
 type Ask<T> = Arc<dyn Fn(&RequestHead<'_>) -> T + Send + Sync>;
 

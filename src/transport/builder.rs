@@ -69,6 +69,16 @@ impl TransportBuilder {
         };
         let http2_only = self.network.http2_only;
         self.network.http2.check()?;
+        if self.connector.is_some() && !self.tls.is_default() {
+            return Err(Error::config(
+                "a connector and TLS were given: a connector makes the whole connection, TLS too, leave one out",
+            ));
+        }
+        if self.connector.is_some() && self.network.get_proxy().is_some() {
+            return Err(Error::config(
+                "a connector and a proxy were given: a connector finds its way by itself, leave one out",
+            ));
+        }
         let (tls, proxies) = (self.tls.prepare(http2_only)?, self.network.proxies()?);
         let connector = match (self.connector, self.resolver) {
             (Some(_), Some(_)) => {

@@ -4,6 +4,7 @@ mod builder;
 pub(crate) mod connect;
 pub(crate) mod decode;
 
+mod getters;
 mod incoming;
 pub(crate) mod network;
 mod pool;

@@ -27,11 +27,11 @@ pub struct Network {
     pub(super) http2_only: bool,
     pub(super) http1: Http1,
     pub(super) http2: Http2,
-    proxy: Choice,
+    pub(super) proxy: Choice,
 }
 
 #[derive(Clone, Default)]
-enum Choice {
+pub(super) enum Choice {
     #[default]
     Environment,
     None,

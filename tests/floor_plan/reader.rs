@@ -16,7 +16,7 @@ pub(crate) fn read(path: String, source: &str) -> File {
 }
 
 /// Whether only tests compile what has these attributes.
-fn is_test(attributes: &[Attribute]) -> bool {
+pub(crate) fn is_test(attributes: &[Attribute]) -> bool {
     attributes.iter().any(|attribute| {
         if !attribute.path().is_ident("cfg") {
             return attribute.path().segments.last().is_some_and(|s| s.ident == "test");

@@ -193,7 +193,7 @@ async fn a_users_classifier_says_what_is_a_failure() {
         }
         _ => None,
     };
-    let layer = each_once(steady()).classify(rules).build().unwrap();
+    let layer = each_once(steady()).retry(sent_once().classify(rules)).build().unwrap();
     calls(&stack(&peer, &layer), 5).await;
     assert_eq!(phase(&layer), Phase::Open);
 }

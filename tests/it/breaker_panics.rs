@@ -106,7 +106,7 @@ async fn a_panic_in_the_users_classifier_frees_the_place_and_is_no_failure_of_th
         Outcome::Head(head) if head.status == 200 => panic!("in the classifier"),
         _ => None,
     };
-    let layer = each_once(steady()).classify(rules).build().unwrap();
+    let layer = each_once(steady()).retry(sent_once().classify(rules)).build().unwrap();
     let service = stack(&peer, &layer);
     calls(&service, 5).await;
     sleep(5 * SECOND).await;

@@ -271,15 +271,14 @@ fn closures_about_calls_may_call_every_handle_back() {
         calls_back(move || theirs.get().into_iter().for_each(Handles::call_all));
         let layer = StackLayer::builder()
             .breaker(breaker::Settings::default().failures(3).open(Backoff::constant(5 * SECOND)))
-            .retry(retry::Settings::default())
+            .retry(retry::Settings::default().classify(|_, _| {
+                called();
+                None
+            }))
             .health(health::Settings::new("/health").accept(|status| {
                 called();
                 status.is_success()
             }))
-            .classify(|_, _| {
-                called();
-                None
-            })
             .for_requests(|_| {
                 called();
                 Wishes::new()

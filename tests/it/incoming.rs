@@ -41,7 +41,7 @@ impl<B> Service<Request<B>> for Handler {
         self.called.fetch_add(1, Ordering::Relaxed);
         assert!(Deadline::current().is_none_or(|d| Some(&d) == request.extensions().get()));
         let extension = request.extensions().get::<Deadline>().map(|deadline| deadline.remaining());
-        let attempt = request.extensions().get::<AttemptNumber>().map(|attempt| attempt.0);
+        let attempt = request.extensions().get::<AttemptNumber>().map(|attempt| attempt.get());
         let (takes, saw) = (self.takes, Arc::clone(&self.saw));
         Box::pin(async move {
             let scope = Deadline::current().map(Deadline::remaining);

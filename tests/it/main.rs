@@ -25,6 +25,7 @@ mod broker_killed;
 #[cfg(unix)]
 mod broker_listener;
 mod budget;
+mod builders;
 mod call_options;
 mod callbacks;
 #[cfg(unix)]
@@ -51,6 +52,7 @@ mod event_streams_limits;
 mod event_streams_lost;
 mod event_streams_once;
 mod event_streams_refused;
+mod events;
 #[cfg(unix)]
 mod faults_command;
 mod fetch_command;

@@ -191,14 +191,14 @@ async fn a_post_whose_connection_may_have_been_stale_is_not_repeated_and_no_evid
 async fn a_classifier_that_calls_it_a_failure_has_its_will() {
     use unwedge::retry::{Evidence, Outcome, Repeat};
     let peer = Peer::new().forever(Reply::status(421));
-    let strict = exact().classify(|_, outcome| match outcome {
+    let strict = exact().retry(at_once().classify(|_, outcome| match outcome {
         Outcome::Head(head) if head.status == 421 => {
             let mut class = outcome.class();
             (class.repeat, class.evidence) = (Repeat::Never, Evidence::Failure);
             Some(class)
         }
         _ => None,
-    });
+    }));
     let layer = strict.build().unwrap();
     assert_eq!(call(&stack(&peer, &layer), get("/")).await.unwrap().status(), 421);
     assert_eq!((peer.request_count(), counted(&layer.breakers())), (1, (1, 1)));

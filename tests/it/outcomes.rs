@@ -226,14 +226,14 @@ async fn a_call_that_is_dropped_in_its_back_off_sends_nothing_more() {
 async fn a_user_knows_better_what_an_outcome_means() {
     use unwedge::retry::{Outcome, Repeat};
     let peer = Peer::new().times(2, Reply::status(404)).forever(Reply::ok("x"));
-    let layer = built(exact().classify(|_, outcome| match outcome {
+    let layer = built(exact().retry(at_once().classify(|_, outcome| match outcome {
         Outcome::Head(head) if head.status == 404 => {
             let mut class = outcome.class();
             class.repeat = Repeat::IfIdempotent;
             Some(class)
         }
         _ => None,
-    }));
+    })));
     let request = Request::get("http://peer.test/").body(Full::default()).unwrap();
     assert_eq!(call(&stack(&peer, &layer), request).await.unwrap().status(), 200);
     assert_eq!(peer.request_count(), 3);

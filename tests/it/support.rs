@@ -42,7 +42,12 @@ pub(crate) fn stack(peer: &Peer, layer: &StackLayer) -> Stack<Plain> {
 
 /// Settings without back-off and jitter, so that times are exact.
 pub(crate) fn exact() -> StackBuilder {
-    StackLayer::builder().retry(retry::Settings::default().backoff(Duration::ZERO))
+    StackLayer::builder().retry(at_once())
+}
+
+/// Retries without a wait.
+pub(crate) fn at_once() -> retry::Settings {
+    retry::Settings::default().backoff(Duration::ZERO)
 }
 
 /// One attempt and no breaker: what a single attempt comes to.

@@ -40,8 +40,12 @@ pub(crate) fn steady() -> Settings {
 
 /// Calls that are not repeated and wait for nothing, so that each is one piece of evidence.
 pub(crate) fn each_once(settings: Settings) -> StackBuilder {
-    let once = retry::Settings::default().max_retries(0).wait_when_refused(Duration::ZERO);
-    StackLayer::builder().retry(once).breaker(settings)
+    StackLayer::builder().retry(sent_once()).breaker(settings)
+}
+
+/// No call is repeated, and none waits for anything.
+pub(crate) fn sent_once() -> retry::Settings {
+    retry::Settings::default().max_retries(0).wait_when_refused(Duration::ZERO)
 }
 
 pub(crate) fn judged(settings: Settings) -> StackLayer {

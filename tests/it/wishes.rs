@@ -149,7 +149,7 @@ struct Eventual;
 async fn a_classifier_sees_method_url_headers_and_extensions_of_each_attempt() {
     let peer = Peer::new().times(2, Reply::status(404)).forever(Reply::ok(""));
     let told: Arc<Mutex<Vec<String>>> = Arc::default();
-    let layer = built(exact().classify({
+    let layer = built(exact().retry(at_once().classify({
         let told = Arc::clone(&told);
         move |request, outcome| {
             let eventual = request.extensions().get::<Eventual>().is_some();
@@ -165,7 +165,7 @@ async fn a_classifier_sees_method_url_headers_and_extensions_of_each_attempt() {
                 _ => None,
             }
         }
-    }));
+    })));
     let service = stack(&peer, &layer);
     let mut request = with(get("/jobs/7?x=1"), Eventual);
     request.headers_mut().insert("accept", "text/plain".parse().unwrap());

@@ -66,6 +66,17 @@ impl Redirects {
         self.limit = hops;
         self
     }
+
+    /// The most that are followed for one call; 0 also where none are followed and none is an error.
+    ///
+    /// ```
+    /// use unwedge::client::Redirects;
+    ///
+    /// assert_eq!((Redirects::default().get_limit(), Redirects::none().get_limit()), (10, 0));
+    /// ```
+    pub const fn get_limit(&self) -> u32 {
+        if self.follows { self.limit } else { 0 }
+    }
 }
 
 impl Default for Redirects {

@@ -4,6 +4,7 @@ use crate::breaker;
 use crate::error::{Error, ErrorKind, Phase};
 use crate::health::Answer;
 use crate::origin::table::Entry;
+use crate::stack::call::events;
 use crate::stack::call::held::Probe;
 use crate::stack::call::limits::CallLimits;
 use crate::stack::call::state::CallState;
@@ -57,6 +58,7 @@ pub(super) fn turned_away<B>(
     let target = Target { method, uri, label: request.extensions().get::<Label>().cloned() };
     drop(telemetry::call(&origin_state.origin, &target.method, || target.url()).entered());
     let end = End { status: None, error: Some(error.kind().as_str()) };
+    events::turned_away(origin_state, &target, error.kind(), now - limits.started);
     origin_state.meter.called(&target.method, end, false, || now - limits.started);
     let inner = error.inner_mut();
     inner.target = Some(target);

@@ -7,6 +7,7 @@ use crate::inflight::{Details, owner};
 use crate::longpoll::LongPoll;
 use crate::options::CallOptions;
 use crate::origin::table::Entry;
+use crate::retry::head::KeptHead;
 use crate::stack::call::admission::turned_away;
 use crate::stack::call::attempts::Attempts;
 use crate::stack::call::facts::Facts;
@@ -16,7 +17,6 @@ use crate::stack::call::limits::CallLimits;
 use crate::stack::call::record::Record;
 use crate::stack::call::state::CallState;
 use crate::stack::origin_state::OriginState;
-use crate::stack::wishes::KeptHead;
 use crate::telemetry;
 use http::Request;
 use std::sync::Arc;
@@ -47,7 +47,7 @@ impl CallState {
             }
         }
         // Before anything is taken: a copy of the user's values may panic.
-        let head = context.classify.is_some().then(|| KeptHead::of(request));
+        let head = context.retry.classify.is_some().then(|| KeptHead::of(request));
         let slot = context.table.enter(Details {
             target: Facts::target(request, wishes),
             started: limits.started,

@@ -53,7 +53,7 @@ impl CallState {
     /// A response is handed over: the budget is settled, and it is told how it came about.
     pub(super) fn hand_over(&mut self, head: &mut response::Parts, now: Instant) -> Attempts {
         self.record.end.status = Some(head.status);
-        self.origin_state.meter.attempted(self.record.end.status, None);
+        self.attempted(self.record.end.status, None, now);
         let refund = self.context().retry.budget.as_ref().map_or(0, |budget| budget.refund);
         let earned = self.attempts.earned(refund);
         if self.record.good {

@@ -1,10 +1,10 @@
 //! What a call knows of its request, which is on its way in the hands of the inner service meanwhile.
 
 use crate::retry::classify::is_idempotent;
+use crate::retry::head::KeptHead;
 use crate::retry::{Class, Outcome, Remember};
 use crate::stack::context::LayerContext;
 use crate::stack::gates::credential;
-use crate::stack::wishes::KeptHead;
 use crate::target::Label;
 use crate::target::Target;
 use http::{Extensions, Request};
@@ -55,8 +55,8 @@ impl Facts {
 
     /// What an outcome means: the user's word, where there is one.
     pub(super) fn class(&self, outcome: &Outcome<'_>, context: &LayerContext) -> Class {
-        let own = match (&context.classify, &self.head) {
-            (Some(classify), Some(head)) => classify(&head.view(), outcome),
+        let own = match (&context.retry.classify, &self.head) {
+            (Some(classify), Some(head)) => classify.class(head, outcome),
             _ => None,
         };
         own.unwrap_or_else(|| outcome.class())
@@ -86,7 +86,7 @@ mod tests {
 
     fn of(url: &str, token: &str, context: &LayerContext) -> Facts {
         let request = Request::get(url).header(AUTHORIZATION, token).body(()).expect("a valid request");
-        let head = context.classify.is_some().then(|| KeptHead::of(&request));
+        let head = context.retry.classify.is_some().then(|| KeptHead::of(&request));
         Facts::of(&request, None, head, false, context)
     }
 
@@ -118,11 +118,12 @@ mod tests {
         let outcome = Outcome::Head(&not_found);
         let ours = context(StackBuilder::default());
         assert_eq!(of("http://a/jobs/1", "x", &ours).class(&outcome, &ours).repeat, Repeat::Never);
-        let theirs = context(StackBuilder::default().classify(|request, outcome| {
+        let retry = retry::Settings::default().classify(|request, outcome| {
             let mut class = outcome.class();
             class.repeat = Repeat::IfIdempotent;
             request.uri().path().starts_with("/jobs").then_some(class)
-        }));
+        });
+        let theirs = context(StackBuilder::default().retry(retry));
         assert_eq!(of("http://a/jobs/1", "x", &theirs).class(&outcome, &theirs).repeat, Repeat::IfIdempotent);
         assert_eq!(of("http://a/", "x", &theirs).class(&outcome, &theirs).repeat, Repeat::Never);
     }

@@ -34,7 +34,11 @@ impl CallState {
         match answer {
             Answer::Go => {}
             Answer::Wait { .. } if place.is_some() => {}
-            Answer::Wait { .. } => self.origin_state.meter.gate("waited"),
+            Answer::Wait { until, .. } => {
+                self.origin_state.meter.gate("waited");
+                let retry_in = until.saturating_duration_since(now);
+                self.turned_down(ErrorKind::RetryAfter { retry_in }, Some(until), now);
+            }
             Answer::Refuse { .. } => self.origin_state.meter.gate("refused"),
         }
         self.held.place = Place::of(key, answer);

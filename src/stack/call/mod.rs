@@ -7,7 +7,7 @@
 //!
 //! The rest are the decisions: `begin` before everything, `admission`, `gate` and `health` before an attempt, `outcome`
 //! and `repeat` after it, `refusal` where there is none, `poll` where it is a long poll, `body` and `stream` once there
-//! is a response, and `report` for what the caller is told.
+//! is a response, `report` for what the caller is told, and `events` for what those are who listen.
 
 mod admission;
 mod attempts;
@@ -15,6 +15,7 @@ mod begin;
 mod body;
 mod clock;
 mod collect;
+mod events;
 mod facts;
 mod future;
 mod gate;

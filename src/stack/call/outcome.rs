@@ -109,11 +109,13 @@ impl CallState {
             if let Some(until) = self.sit_out(&error, now).filter(|_| copy) {
                 self.settle(breaker::Outcome::Nothing, now);
                 self.attempts.refused_beneath();
+                self.turned_down(error.kind(), Some(until), now);
                 return Ok(until);
             }
             if self.attempts.has_last() {
                 self.settle(breaker::Outcome::Nothing, now);
                 self.attempts.refused_beneath();
+                self.turned_down(error.kind(), None, now);
                 return Err(error);
             }
         }

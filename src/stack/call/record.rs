@@ -13,6 +13,8 @@ use tokio::time::Instant;
 pub(super) struct Record {
     /// Its place in the table of calls in flight.
     slot: Option<Slot>,
+    /// Which call it is for those who listen; 0 before they were told of it.
+    pub(super) number: u64,
     /// What it waits for.
     pub(super) phase: Phase,
     /// How its body comes.
@@ -32,6 +34,7 @@ impl Record {
     pub(super) fn new(slot: Slot) -> Record {
         Record {
             slot: Some(slot),
+            number: 0,
             phase: Phase::Headers,
             flow: Flow::new(None, None),
             streaming: false,

@@ -32,13 +32,17 @@ impl CallState {
                 self.attempts.past_mut().better = Some(self.origin_state.listen());
                 Admission::Later(now)
             }
-            Some(until) => Admission::Later(until),
+            Some(until) => {
+                self.turned_down(kind, Some(until), now);
+                Admission::Later(until)
+            }
             None => self.turn_away(error, now),
         }
     }
 
     /// A refusal that is told; to a loop that does not wait, later.
     pub(super) fn turn_away(&mut self, mut error: Error, now: Instant) -> Admission {
+        self.turned_down(error.kind(), None, now);
         if self.attempts.has_last() {
             return Admission::Refused(error);
         }

@@ -136,8 +136,9 @@ impl CallState {
         let wait = until - now;
         let of = self.attempts.allowed - 1;
         telemetry::retry(self.origin_state.endpoint(), self.attempts.number, of, wait, &cause);
-        self.origin_state.meter.attempted(status, error);
+        self.attempted(status, error, now);
         self.origin_state.meter.retried(status, error);
+        self.retried(&cause, wait, now);
         let attempt = Attempt {
             status,
             error: error.map(Error::kind),

@@ -99,9 +99,10 @@ impl CallState {
             !matches!(self.record.phase, Phase::BackOff | Phase::Ready) && !self.record.streaming;
         self.tell(&mut error);
         if attempting && !error.is_refused() && !error.is_config() {
-            self.origin_state.meter.attempted(None, Some(&error));
+            self.attempted(None, Some(&error), now);
         }
         self.origin_state.meter.ended(&error);
+        self.ended(Some(error.kind()), || now);
         if !error.is_refused() && !error.is_config() {
             if let Some(left_out) = self.origin_state.warned.due(now) {
                 telemetry::failed(self.origin_state.endpoint(), &error, left_out);

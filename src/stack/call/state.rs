@@ -95,6 +95,9 @@ impl Drop for CallState {
         record.leave(&origin_state.context.table);
         let took = || Instant::now() - limits.started;
         origin_state.meter.called(&facts.target.method, record.end, limits.long_poll.is_some(), took);
+        if self.record.end.error.is_none() {
+            self.ended(None, Instant::now);
+        }
         self.give_back();
         let CallState { held, record, origin_state, .. } = self;
         held.leave_gate(&origin_state.gates);

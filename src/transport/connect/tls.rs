@@ -79,6 +79,25 @@ impl Tls {
         self
     }
 
+    /// The certificates that are trusted as well, in PEM, as they were given.
+    pub fn get_root_certificates(&self) -> &[Vec<u8>] {
+        &self.roots
+    }
+
+    /// The certificates that are shown to servers, in PEM, as they were given. Their key is not handed out.
+    pub fn get_identity(&self) -> Option<&[u8]> {
+        self.identity.as_ref().map(|(certificates, _)| certificates.as_slice())
+    }
+
+    /// What is shaken hands by, where it was given whole.
+    pub fn get_config(&self) -> Option<&Arc<ClientConfig>> {
+        self.config.as_ref()
+    }
+
+    pub(in crate::transport) fn is_default(&self) -> bool {
+        self.roots.is_empty() && self.identity.is_none() && self.config.is_none()
+    }
+
     /// Reads everything that was given. The roots of the platform are left for later.
     pub(in crate::transport) fn prepare(&self, http2_only: bool) -> Result<Prepared, Error> {
         let config = OnceLock::new();

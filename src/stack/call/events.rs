@@ -1,0 +1,117 @@
+//! What is told of a call to those who listen to its stack.
+
+use crate::error::{Error, ErrorKind, Phase};
+use crate::origin::table::Entry;
+use crate::stack::call::state::CallState;
+use crate::stack::events::{Event, EventKind};
+use crate::stack::origin_state::OriginState;
+use crate::target::Target;
+use http::StatusCode;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+impl CallState {
+    /// An attempt ended with this status, or with this error.
+    pub(super) fn attempted(&mut self, status: Option<StatusCode>, error: Option<&Error>, now: Instant) {
+        self.origin_state.meter.attempted(status, error);
+        let took = now.saturating_duration_since(self.attempts.began);
+        let phase = match error {
+            Some(error) => error.phase().unwrap_or(self.record.phase),
+            None => Phase::Body,
+        };
+        self.tell_of(now, || EventKind::Attempt { status, error: error.map(Error::kind), phase, took });
+    }
+
+    /// The attempt is repeated.
+    pub(super) fn retried(&mut self, cause: &str, delay: Duration, now: Instant) {
+        self.tell_of(now, || EventKind::Retry { cause: cause.into(), delay });
+    }
+
+    /// It is refused, and asks again at this moment; at none where it ends with that.
+    pub(super) fn turned_down(&mut self, refusal: ErrorKind, until: Option<Instant>, now: Instant) {
+        self.tell_of(now, || refused(refusal, until.map(|until| until.saturating_duration_since(now))));
+    }
+
+    /// It is over.
+    #[inline]
+    pub(super) fn ended(&mut self, error: Option<ErrorKind>, now: impl FnOnce() -> Instant) {
+        if self.context().listeners.any() {
+            let status = self.record.end.status;
+            self.tell_of(now(), || EventKind::End { status, error });
+        }
+    }
+
+    #[inline]
+    fn tell_of(&mut self, now: Instant, kind: impl FnOnce() -> EventKind) {
+        if self.context().listeners.any() {
+            self.tell_listeners(now, kind());
+        }
+    }
+
+    #[cold]
+    fn tell_listeners(&mut self, now: Instant, kind: EventKind) {
+        if self.record.number == 0 {
+            self.record.number = self.context().listeners.next_call();
+        }
+        let about = About {
+            call: self.record.number,
+            attempt: self.attempts.number,
+            elapsed: now.saturating_duration_since(self.limits.started),
+        };
+        about.tell(&self.origin_state, &self.facts.target, kind);
+    }
+}
+
+/// A call in front of an open circuit that is sent away before it begins.
+#[inline]
+pub(super) fn turned_away(
+    origin_state: &Entry<OriginState>,
+    target: &Target,
+    refusal: ErrorKind,
+    elapsed: Duration,
+) {
+    let listeners = &origin_state.context.listeners;
+    if listeners.any() {
+        let about = About { call: listeners.next_call(), attempt: 0, elapsed };
+        about.tell(origin_state, target, refused(refusal, None));
+        about.tell(origin_state, target, EventKind::End { status: None, error: Some(refusal) });
+    }
+}
+
+fn refused(error: ErrorKind, delay: Option<Duration>) -> EventKind {
+    let retry_in = match error {
+        ErrorKind::Open { retry_in }
+        | ErrorKind::Unhealthy { retry_in, .. }
+        | ErrorKind::RetryAfter { retry_in } => retry_in,
+        _ => Duration::ZERO,
+    };
+    EventKind::Refusal { error, retry_in, delay }
+}
+
+/// Which call it is, and how far it has come.
+#[derive(Clone, Copy)]
+struct About {
+    call: u64,
+    attempt: u32,
+    elapsed: Duration,
+}
+
+impl About {
+    #[cold]
+    fn tell(self, origin_state: &Entry<OriginState>, target: &Target, kind: EventKind) {
+        let About { call, attempt, elapsed } = self;
+        let context = &origin_state.context;
+        context.listeners.tell(Event {
+            call,
+            client: Arc::clone(context.labels.client.name()),
+            origin: Arc::clone(origin_state.breaker.name()),
+            group: origin_state.group.clone(),
+            method: target.method.clone(),
+            label: target.label.clone(),
+            attempt,
+            elapsed,
+            kind,
+        });
+    }
+}
