@@ -1,5 +1,7 @@
 //! The settings of a client.
 
+mod getters;
+
 use crate::body::Body;
 use crate::client::attempt::{Attempt, AttemptLayers};
 use crate::client::background::Background;
@@ -291,49 +293,6 @@ impl ClientBuilder {
     {
         self.transport.resolver(resolver);
         self
-    }
-
-    /// The settings of the stack, from limits to name, however they were given.
-    ///
-    /// ```
-    /// use unwedge::client::{Client, Redirects};
-    ///
-    /// let builder = Client::builder().name("scheduler").redirects(Redirects::none());
-    /// assert_eq!(builder.get_stack().get_name(), Some("scheduler"));
-    /// assert_eq!((builder.get_redirects(), builder.get_gzip()), (&Redirects::none(), true));
-    /// ```
-    pub fn get_stack(&self) -> &StackBuilder {
-        self.stack.get()
-    }
-
-    /// Root certificates and identity.
-    pub fn get_tls(&self) -> &Tls {
-        &self.transport.tls
-    }
-
-    /// The version of HTTP, and proxies.
-    pub fn get_network(&self) -> &Network {
-        &self.transport.network
-    }
-
-    /// The `User-Agent` of requests that bring none, where it is not the default.
-    pub fn get_user_agent(&self) -> Option<&str> {
-        self.transport.user_agent.as_deref()
-    }
-
-    /// Headers of every request that brings none by that name.
-    pub fn get_default_headers(&self) -> &HeaderMap {
-        &self.headers
-    }
-
-    /// Which redirects are followed.
-    pub fn get_redirects(&self) -> &Redirects {
-        &self.redirects
-    }
-
-    /// Whether bodies in gzip are asked for and decoded.
-    pub fn get_gzip(&self) -> bool {
-        !self.transport.no_gzip
     }
 
     /// Checks all settings and their relations.
