@@ -53,12 +53,12 @@ pub(crate) fn catch<T>(work: impl FnOnce() -> T) -> Result<T, Panic> {
     let outer = WATCHED.replace(true);
     if !outer {
         // Of a panic that was caught by somebody else.
-        drop(LAST.take());
+        drop(last());
     }
     let done = catch_unwind(AssertUnwindSafe(work));
     WATCHED.set(outer);
     done.map_err(|payload| {
-        let (place, stack) = LAST.take().map_or((String::new(), None), |(at, stack)| (at, Some(stack)));
+        let (place, stack) = last().map_or((String::new(), None), |(at, stack)| (at, Some(stack)));
         let said = cut(said(&*payload).to_owned(), WORDS);
         // A payload may panic when it is dropped.
         let _ = catch_unwind(AssertUnwindSafe(|| drop(payload)));
@@ -70,6 +70,12 @@ pub(crate) fn catch<T>(work: impl FnOnce() -> T) -> Result<T, Panic> {
             },
         }
     })
+}
+
+/// Where the last panic came from. Nobody knows on a thread that ends, which drops what it kept, a runtime with all its
+/// tasks for example.
+fn last() -> Option<(String, Backtrace)> {
+    LAST.try_with(RefCell::take).ok().flatten()
 }
 
 /// As much of a text as is shown.
@@ -164,6 +170,20 @@ mod tests {
         assert_eq!(cut("abc".to_owned(), 3), "abc");
         assert_eq!(cut("aüb".to_owned(), 2), "a... (3 more bytes)");
         assert_eq!(cut("aüb".to_owned(), 3), "aü... (1 more bytes)");
+    }
+
+    #[test]
+    fn what_a_thread_keeps_may_be_dropped_when_the_thread_ends() {
+        type Kept = Caught<std::future::Pending<()>>;
+        thread_local!(static KEPT: RefCell<Option<Kept>> = const { RefCell::new(None) });
+        let thread = std::thread::spawn(|| {
+            // What is used later is gone earlier.
+            KEPT.set(None);
+            drop(LAST.take());
+            KEPT.set(Some(Caught::new(std::future::pending())));
+        });
+        // A panic there would end the whole process.
+        thread.join().unwrap();
     }
 
     #[test]
