@@ -4,7 +4,7 @@ use crate::deadline::Timer;
 use crate::error::{BoxError, Error, ErrorKind, Phase};
 use crate::sync::{Mutex, lock};
 use crate::transport::connect::phase::reporting;
-use crate::transport::connect::routes::{has_route, reachable};
+use crate::transport::connect::routes::{a_socket, has_route, lacking, reachable};
 use hyper_util::client::legacy::connect::dns::Name;
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
@@ -110,8 +110,10 @@ impl Resolver {
     /// The one that all clients share.
     pub(in crate::transport) fn system() -> Resolver {
         static SYSTEM: OnceLock<Resolver> = OnceLock::new();
-        let look_up =
-            |host: &str| Ok(reachable((host, 0).to_socket_addrs()?.take(ADDRESSES).collect(), has_route));
+        let look_up = |host: &str| {
+            let found = (host, 0).to_socket_addrs().map_err(|said| lacking(said, a_socket))?;
+            Ok(reachable(found.take(ADDRESSES).collect(), has_route))
+        };
         SYSTEM.get_or_init(|| Resolver::new(look_up)).clone()
     }
 

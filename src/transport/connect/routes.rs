@@ -1,4 +1,4 @@
-//! Which addresses of a name this machine has a way to.
+//! Which addresses of a name this machine has a way to, and whether it could ask for them.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
@@ -25,12 +25,23 @@ pub(super) fn has_route(to: &SocketAddr) -> bool {
     })
 }
 
+/// Why a look-up failed. Without a descriptor the system can neither read who to ask nor ask, and says that there is no
+/// such name.
+pub(super) fn lacking(said: io::Error, open: impl Fn() -> io::Result<UdpSocket>) -> io::Error {
+    open().err().unwrap_or(said)
+}
+
+pub(super) fn a_socket() -> io::Result<UdpSocket> {
+    UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).or_else(|_| UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)))
+}
+
 /// Any port will do.
 const DISCARD: u16 = 9;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::{BoxError, Error};
 
     #[test]
     fn addresses_without_a_route_are_left_out_unless_there_is_no_other() {
@@ -42,6 +53,16 @@ mod tests {
         assert_eq!(reachable(vec![six, four], |_| false), [six, four], "no network: its error says so");
         assert_eq!(reachable(vec![six], |_| unreachable!("nothing to choose from")), [six]);
         assert!(reachable(Vec::new(), |_| true).is_empty());
+    }
+
+    #[test]
+    fn a_name_that_is_unknown_for_want_of_a_descriptor_says_nothing_about_the_name() {
+        let unknown = || io::Error::other("failed to lookup address information: Name or service not known");
+        let read = |said| Error::from(BoxError::from(said));
+        let poor = read(lacking(unknown(), || Err(io::Error::from_raw_os_error(24))));
+        assert!(poor.is_of_this_machine(), "{poor}");
+        let rich = read(lacking(unknown(), a_socket));
+        assert!(!rich.is_of_this_machine() && rich.to_string().contains("not known"), "{rich}");
     }
 
     #[test]
