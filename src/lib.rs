@@ -180,6 +180,8 @@ pub mod queue;
 pub mod reqwest;
 pub mod retry;
 mod reuse;
+#[cfg(any(feature = "admin", feature = "client", feature = "reqwest"))]
+mod runtime;
 #[cfg(feature = "sse")]
 pub mod sse;
 pub mod stack;

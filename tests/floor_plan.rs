@@ -46,6 +46,7 @@ const FLOORS: &[Floor] = &[
             "origin",
             "panics",
             "reuse",
+            "runtime",
             "sync",
             "target",
             "telemetry",

@@ -2,6 +2,7 @@
 
 use super::connection::{Activity, Answering, Noted};
 use crate::Error;
+use crate::runtime::has;
 use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -49,7 +50,7 @@ pub(super) async fn serve(addr: SocketAddr, router: Router) -> Result<Serving, E
         return Err(Error::config(format!("{addr} can be listened on only inside of a tokio runtime")));
     }
     let cannot = |error| Error::config(format!("the admin endpoints cannot listen on {addr}: {error}"));
-    let listener = TcpListener::bind(addr).await.map_err(cannot)?;
+    let listener = has(TcpListener::bind(addr)).await?.map_err(cannot)?;
     let addr = listener.local_addr().map_err(cannot)?;
     let mut task = JoinSet::new();
     task.spawn(accept(listener, router));

@@ -163,7 +163,10 @@ impl Error {
         self.0.kind == ErrorKind::Connect && self.0.fault.local
     }
 
-    #[cfg_attr(not(feature = "client"), expect(dead_code, reason = "the connectors of the client know"))]
+    #[cfg_attr(
+        not(any(feature = "admin", feature = "client", feature = "reqwest")),
+        expect(dead_code, reason = "those who connect know")
+    )]
     pub(crate) fn of_this_machine(mut self) -> Error {
         self.0.fault.local = true;
         self

@@ -15,6 +15,7 @@ mod values;
 pub use settings::Settings;
 pub use values::{Alarm, Counts, Expired, Item, Refused, Swept, Why};
 
+use crate::deadline::sleep_until;
 use crate::panics;
 use crate::sync::{Arc, Mutex, lock};
 use crate::{Error, telemetry};
@@ -25,7 +26,7 @@ use std::pin::pin;
 use std::time::Duration;
 use store::Store;
 use tokio::sync::Notify;
-use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use tokio::time::Instant;
 
 /// A queue of items that belong to keys, for instance the events of each cluster.
 ///
@@ -184,16 +185,16 @@ impl<K: Hash + Eq + Clone + Display, V> Queue<K, V> {
     /// and empty. For a supervised task of its own.
     ///
     /// # Errors
-    /// Kind `Config` for an interval of zero or above 10 years.
+    /// Kind `Config` for an interval of zero or above 10 years, on a runtime without its timer, and once, where the runtime
+    /// ends while somebody waits on its handle.
     ///
     /// # Cancellation safety
     /// A sweep happens whole or not at all. Where `found` panics, its items are counted and logged already.
     pub async fn keep_swept(&self, every: Duration, mut found: impl FnMut(Swept<K, V>)) -> Result<(), Error> {
         crate::duration::check("the interval of sweeps", every)?;
-        let mut ticks = interval_at(Instant::now(), every);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let mut next = Instant::now();
         loop {
-            ticks.tick().await;
+            sleep_until(next).await?;
             let swept = self.sweep();
             if !swept.expired.is_empty() || swept.alarm.is_some() {
                 found(swept);
@@ -201,6 +202,9 @@ impl<K: Hash + Eq + Clone + Display, V> Queue<K, V> {
             if self.settled(|store, _| store.is_closed() && store.counts().waiting == 0) {
                 return Ok(());
             }
+            // Those that were missed are not made up for.
+            let missed = Instant::now().saturating_duration_since(next).as_nanos() / every.as_nanos();
+            next += every.saturating_mul(u32::try_from(missed + 1).unwrap_or(u32::MAX));
         }
     }
 

@@ -6,6 +6,7 @@ use super::redirects::sending;
 use crate::body::Body;
 use crate::error::Error;
 use crate::longpoll::GRACE;
+use crate::runtime::has;
 use ::reqwest::Url;
 use http::{Extensions, Request, Response};
 use reqwest_middleware::Next;
@@ -82,10 +83,10 @@ impl<'c> Service<Request<Body>> for Beneath<'c, '_> {
                 request.url_mut().clone_from(&given.url);
                 *request.timeout_mut() = given.timeout;
                 let mut extensions = given.extensions.lock().await;
-                sending(request, |request| next.run(request, &mut extensions)).await
+                has(sending(request, |request| next.run(request, &mut extensions))).await?
             } else {
                 let mut extensions = Extensions::new();
-                sending(request, |request| next.run(request, &mut extensions)).await
+                has(sending(request, |request| next.run(request, &mut extensions))).await?
             };
             answer.map(convert::response).map_err(|error| {
                 given.timed_out.fetch_or(is_own_timer(&error), Ordering::Relaxed);

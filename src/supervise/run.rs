@@ -37,11 +37,8 @@ impl Supervisor {
     ///
     /// # Errors
     /// Kind `Config`, before anything is started: no subsystem, a name that is blank or taken, a setting that cannot work,
-    /// a signal handler that cannot be installed, no thread for the watchdog. The same kind, once, where the runtime ends
+    /// a signal handler that cannot be installed, no thread for the watchdog, a runtime without its timer. The same kind, once, where the runtime ends
     /// while somebody waits on its handle: the subsystems have ended with it.
-    ///
-    /// # Panics
-    /// On a runtime without its timer, as tokio's own timers do.
     ///
     /// # Cancellation safety
     /// When it is dropped all subsystems are aborted at their next `.await`, tasks of theirs are told to end, and the
@@ -55,6 +52,8 @@ impl Supervisor {
         S: Into<Asked>,
     {
         check("the grace", grace)?;
+        // Also where nothing could bound what follows.
+        sleep_until(Instant::now()).await?;
         if self.tasks.is_empty() {
             return Err(Error::config("there is no subsystem to run: spawn one first"));
         }

@@ -278,3 +278,32 @@ fn several_threads_share_one_stack() {
         assert!(layer.bounds().total == Some(Duration::from_secs(30)));
     });
 }
+
+#[test]
+fn a_runtime_without_its_drivers_is_an_error_and_no_panic() {
+    let url = "http://127.0.0.1:9/";
+    for (word, build) in [
+        ("enable_io", tokio::runtime::Builder::enable_time as fn(&mut _) -> &mut _),
+        ("enable_time", tokio::runtime::Builder::enable_io),
+    ] {
+        let runtime = build(&mut tokio::runtime::Builder::new_current_thread()).build().unwrap();
+        let ours =
+            runtime.block_on(async { unwedge::Client::new().unwrap().get(url).send().await.unwrap_err() });
+        assert!(ours.is_config() && ours.to_string().contains(word), "{ours}");
+        let theirs =
+            runtime.block_on(async { unwedge::reqwest::client().get(url).send().await.unwrap_err() });
+        let cause = unwedge::reqwest::cause(&theirs).expect("an error of ours");
+        assert!(cause.is_config() && cause.to_string().contains(word), "{cause}");
+        let mut crew = unwedge::supervise::Supervisor::new();
+        crew.spawn("relay", SECOND, |heart| async move { heart.cancelled().await });
+        let admin = unwedge::admin::Admin::new(&crew);
+        let (crew, admin) = runtime.block_on(async {
+            (
+                crew.run_until(std::future::ready(()), SECOND).await,
+                admin.serve(std::net::SocketAddr::from(([127, 0, 0, 1], 0))).await,
+            )
+        });
+        assert_eq!(crew.is_err_and(|error| error.is_config()), word == "enable_time");
+        assert_eq!(admin.is_err_and(|error| error.is_config()), word == "enable_io");
+    }
+}

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 use tower_layer::Layer;
+use unwedge::queue::Queue;
 use unwedge::sse::Settings;
 use unwedge::supervise::Supervisor;
 use unwedge::testing::{Peer, Reply};
@@ -136,6 +137,16 @@ fn a_crew_on_a_runtime_that_ends_is_one_configuration_error_and_no_clean_end() {
         crew.run_until(pending::<()>(), SECOND).await
     });
     let error = ended.map(|report| report.clean).unwrap_err();
+    assert!(error.is_config() && error.to_string().contains("runtime has ended"), "{error}");
+}
+
+#[test]
+fn the_sweeps_of_a_queue_on_a_runtime_that_ends_are_one_configuration_error() {
+    let ended = waits_on_a_runtime_that_ends(|| async {
+        let queue = Queue::<u8, u8>::new(unwedge::queue::Settings::default())?;
+        queue.keep_swept(SECOND, |_| ()).await
+    });
+    let error = ended.unwrap_err();
     assert!(error.is_config() && error.to_string().contains("runtime has ended"), "{error}");
 }
 

@@ -19,6 +19,7 @@ mod tunnel;
 use crate::deadline::Timer;
 use crate::error::{BoxError, Error, ErrorKind, Phase};
 use crate::inflight::{observe, report};
+use crate::runtime::has;
 use connector::AnyConnector;
 use http::Uri;
 use https::Https;
@@ -118,16 +119,18 @@ impl Service<Uri> for Connector {
 }
 
 async fn bounded(
-    mut connecting: Pin<Box<dyn Future<Output = Result<Made, BoxError>> + Send>>,
+    connecting: Pin<Box<dyn Future<Output = Result<Made, BoxError>> + Send>>,
     h2: bool,
     Bound { ends, limit }: Bound,
 ) -> Result<TokioIo<Metered>, Error> {
+    let mut connecting = pin!(has(connecting));
     let mut timer = pin!(Timer::default());
     poll_fn(|cx| {
         let (polled, doing) = observe(|| connecting.as_mut().poll(cx));
         match polled {
-            Poll::Ready(Ok(made)) => return Poll::Ready(Ok(TokioIo::new(Metered::new(made, h2)))),
-            Poll::Ready(Err(error)) => return Poll::Ready(Err(failed(error))),
+            Poll::Ready(Ok(Ok(made))) => return Poll::Ready(Ok(TokioIo::new(Metered::new(made, h2)))),
+            Poll::Ready(Ok(Err(error))) => return Poll::Ready(Err(failed(error))),
+            Poll::Ready(Err(lacks)) => return Poll::Ready(Err(lacks)),
             Poll::Pending => {}
         }
         // Resolution and TLS say so themselves; what is left is connecting.
