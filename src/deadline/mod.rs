@@ -16,7 +16,7 @@ pub(crate) use limits::Bounds;
 pub use limits::Limits;
 pub use scope::{Deadline, Within, within};
 pub(crate) use scope::{Scope, outside, under};
-pub(crate) use timer::Timer;
 #[cfg(feature = "supervise")]
 pub(crate) use timer::sleep_until;
+pub(crate) use timer::{Timer, before};
 pub use turn::turn;

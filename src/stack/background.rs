@@ -3,7 +3,7 @@
 
 use crate::body::empty;
 use crate::breaker::{Admitted, Outcome, Phase};
-use crate::deadline::outside;
+use crate::deadline::{before, outside};
 use crate::error::{BoxError, Error};
 use crate::health::{Answer, Settings, SingleFlight};
 use crate::origin::table::Entry;
@@ -17,7 +17,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 use tower_service::Service;
 
 /// How often a check that somebody else makes is looked at again, and a service that cannot be used.
@@ -69,9 +69,10 @@ where
             }
         };
         let checked = caught(check(&mut service, health, uri.clone()));
-        match timeout(origin_state.context.check_limit(), checked).await {
+        let ends = Instant::now() + origin_state.context.check_limit();
+        match before(ends, checked).await? {
             // Dropped without a verdict: the next round checks again, on another connection.
-            Ok(Err(Broke::Connection)) => {
+            Some(Err(Broke::Connection)) => {
                 drop(lead);
                 stale += 1;
                 if stale % STALE == 0 {
@@ -79,14 +80,14 @@ where
                 }
                 continue;
             }
-            Ok(Err(Broke::Machine)) => {
+            Some(Err(Broke::Machine)) => {
                 drop(lead);
                 sleep(LOOK_AGAIN).await;
                 continue;
             }
-            Ok(Err(Broke::Server(cause))) => lead.finish(Err((cause, FAILED)), &mut told),
-            Ok(Ok(())) => lead.finish(Ok(()), &mut told),
-            Err(_) => lead.finish(Err(("no answer in time".to_owned(), Outcome::TimedOut)), &mut told),
+            Some(Err(Broke::Server(cause))) => lead.finish(Err((cause, FAILED)), &mut told),
+            Some(Ok(())) => lead.finish(Ok(()), &mut told),
+            None => lead.finish(Err(("no answer in time".to_owned(), Outcome::TimedOut)), &mut told),
         }
         stale = 0;
     }

@@ -38,6 +38,8 @@ pub(crate) struct Watched {
     calls_seen: Mutex<Option<Instant>>,
     published: Mutex<Option<Instant>>,
     began: Instant,
+    /// When a task of the runtime last looked.
+    looked: Mutex<Instant>,
     pub(crate) period: Duration,
     /// Counts up while tasks of the runtime run.
     pulse: AtomicU64,
@@ -90,6 +92,7 @@ impl Watchdog {
             calls_seen: Mutex::default(),
             published: Mutex::default(),
             began: Instant::now(),
+            looked: Mutex::new(Instant::now()),
             period: looks,
             pulse: AtomicU64::new(0),
             nudged: AtomicBool::new(false),
@@ -136,7 +139,15 @@ impl Watched {
     /// A task of the runtime runs, and looks.
     pub(crate) fn looks_inside(&self, now: Instant) {
         self.pulse.fetch_add(1, Ordering::Relaxed);
-        self.look(now);
+        let before = std::mem::replace(&mut *lock(&self.looked), now);
+        self.look(now - self.lag(before, now));
+    }
+
+    /// By how much a look is late, where the one before it was then. It judges as of the moment when it was due: in a
+    /// process that did not run, since it was stopped or its machine had no time for it, nobody could show a sign of life,
+    /// and each has until the next look to do so.
+    fn lag(&self, before: Instant, now: Instant) -> Duration {
+        now.saturating_duration_since(before).saturating_sub(self.period)
     }
 
     /// The thread: whether tasks run, and where they do not, the look that they owe.
@@ -159,7 +170,7 @@ impl Watched {
     fn looks_once(self: &Arc<Self>, seen: &mut Seen, runtime: &Handle) {
         let now = Instant::now();
         // A thread that is late itself cannot tell who else is.
-        let lag = (now - seen.woke).saturating_sub(self.period);
+        let lag = self.lag(seen.woke, now);
         seen.woke = now;
         self.registry.late(lag);
         let latest = self.pulse.load(Ordering::Relaxed);
@@ -174,7 +185,7 @@ impl Watched {
         } else if now > seen.moved {
             self.nudge(runtime);
             if silent > 2 * self.period + lag {
-                self.look(now);
+                self.look(now - lag);
                 if !std::mem::replace(&mut seen.blocked, true) {
                     log::blocked(silent);
                 }

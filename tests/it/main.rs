@@ -110,6 +110,7 @@ mod servers;
 mod settings;
 mod soak;
 mod stalls;
+mod stood_still;
 mod streams;
 mod stress;
 mod supervise;

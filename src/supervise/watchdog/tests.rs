@@ -13,6 +13,7 @@ fn watched() -> Arc<Watched> {
         calls_seen: Mutex::default(),
         published: Mutex::default(),
         began: Instant::now(),
+        looked: Mutex::new(Instant::now()),
         period: PERIOD,
         pulse: AtomicU64::new(0),
         nudged: AtomicBool::new(false),
