@@ -99,12 +99,12 @@ impl LongPoll {
         self.unbounded
     }
 
-    /// How long the head may take, and each silence in the body, under the ceiling of the limits.
-    pub(crate) fn bound(&self, ceiling: Duration) -> Option<Duration> {
+    /// How long the head may take, and each silence in the body, `limit` being that of the stack.
+    pub(crate) fn bound(&self, limit: Duration) -> Option<Duration> {
         match (self.unbounded, self.hold) {
             (true, _) => None,
             (false, Some(hold)) => Some(hold + GRACE),
-            (false, None) => Some(ceiling),
+            (false, None) => Some(limit),
         }
     }
 

@@ -132,7 +132,7 @@ const PURE: &[&str] = &[
     "sse/reconnect",
     "sse/verdict",
     "stack/pacing/polls",
-    "stack/worst_case",
+    "stack/bounds",
     "stall",
     "child/capture",
     "queue/fifo",

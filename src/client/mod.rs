@@ -30,7 +30,7 @@ pub use url::IntoUrl;
 
 use crate::bounded::{Bounded, Sealed};
 use crate::inflight::InFlight;
-use crate::stack::{Breakers, Event, Stack, WorstCase};
+use crate::stack::{Bounds, Breakers, Event, Stack};
 use background::Background;
 use http::{HeaderMap, Uri};
 use std::fmt;
@@ -105,7 +105,7 @@ impl Client {
     }
 
     /// The longest that a call can take.
-    pub fn bounds(&self) -> WorstCase {
+    pub fn bounds(&self) -> Bounds {
         self.stack.bounds()
     }
 }

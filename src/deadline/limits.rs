@@ -13,9 +13,13 @@ use std::time::Duration;
 /// | [`connect`](Limits::connect) | 5 s, at most the attempt | a SYN lost twice still gets through |
 /// | [`idle`](Limits::idle) | 10 s, at most the attempt | a live body shows a byte well before that |
 /// | [`stream`](Limits::stream) | 10 min | a body too big to collect still ends |
-/// | [`long_poll`](Limits::long_poll) | 10 min | the ceiling for a long poll that names no hold |
+/// | [`long_poll`](Limits::long_poll) | 10 min | for a long poll that names no hold |
 /// | [`collect`](Limits::collect) | 1 MiB | API answers fit; downloads stream |
 /// | [`min_progress`](Limits::min_progress) | off | slow links are not hung ones |
+///
+/// A *limit* is what is set here, by [`CallOptions`](crate::CallOptions), or by a part for what is its own. What follows from
+/// all of them for a call are its *bounds*: `bounds()` of a stack shows them. A *deadline* is a moment, and a *cap* the most
+/// of something that is drawn, read or asked for: a back-off, the bytes of a body, a `Retry-After`.
 ///
 /// A duration is more than zero and at most ten years; anything else is an error of kind `Config` when the stack is
 /// built. A connect limit above the attempt limit is taken as the attempt limit.
@@ -163,7 +167,7 @@ impl Limits {
     }
 
     /// All limits with the rules applied.
-    pub(crate) fn resolve(&self) -> Result<Bounds, Error> {
+    pub(crate) fn resolve(&self) -> Result<Resolved, Error> {
         let set = |name: &str, limit: Option<Duration>| limit.map_or(Ok(()), |limit| check(name, limit));
         set("the total limit", self.total)?;
         set("the attempt limit", self.attempt)?;
@@ -181,7 +185,7 @@ impl Limits {
                 human(total)
             )));
         }
-        Ok(Bounds {
+        Ok(Resolved {
             total,
             attempt,
             connect: self.get_connect(),
@@ -197,7 +201,7 @@ impl Limits {
 
 /// [`Limits`] with every value settled.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Bounds {
+pub(crate) struct Resolved {
     pub(crate) total: Duration,
     pub(crate) attempt: Duration,
     pub(crate) connect: Duration,

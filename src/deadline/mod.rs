@@ -12,8 +12,8 @@ mod turn;
 pub use header::Headers;
 pub(crate) use header::Late;
 pub use incoming::{AttemptNumber, Incoming, IncomingFuture, IncomingLayer, IncomingService};
-pub(crate) use limits::Bounds;
 pub use limits::Limits;
+pub(crate) use limits::Resolved;
 pub use scope::{Deadline, Within, within};
 pub(crate) use scope::{Scope, outside, under};
 #[cfg(feature = "supervise")]

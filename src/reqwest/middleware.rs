@@ -7,7 +7,7 @@ use crate::deadline::Deadline;
 use crate::inflight::InFlight;
 use crate::longpoll::LongPoll;
 use crate::options::{CallOptions, Group, Idempotent, Label};
-use crate::stack::{Breakers, Event, StackLayer, WorstCase};
+use crate::stack::{Bounds, Breakers, Event, StackLayer};
 use ::reqwest::{Request, Response};
 use async_trait::async_trait;
 use http::Extensions;
@@ -91,7 +91,7 @@ impl ResilienceMiddleware {
     }
 
     /// The longest that a call can take.
-    pub fn bounds(&self) -> WorstCase {
+    pub fn bounds(&self) -> Bounds {
         self.layer.bounds()
     }
 

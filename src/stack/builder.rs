@@ -2,19 +2,19 @@
 
 use crate::breaker;
 #[cfg(feature = "client")]
-use crate::deadline::Bounds;
+use crate::deadline::Resolved;
 use crate::deadline::{Headers, Limits};
 use crate::error::Error;
 use crate::health;
 use crate::inflight::Table;
 use crate::options::Group;
 use crate::retry::{self, RequestHead};
+use crate::stack::bounds::Bounds;
 use crate::stack::context::{LayerContext, Parts};
 use crate::stack::events::Listeners;
 use crate::stack::service::StackLayer;
 use crate::stack::shared::Shared;
 use crate::stack::wishes::{Asked, Wishes};
-use crate::stack::worst_case::WorstCase;
 use crate::sync::Mutex;
 use crate::telemetry::{ClientName, Labels};
 use std::fmt;
@@ -198,7 +198,7 @@ impl StackBuilder {
     /// attempt, a health path without a slash. The message names the values and the rule.
     pub fn build(self) -> Result<StackLayer, Error> {
         let context = self.context(Parts::ALL)?;
-        let worst = WorstCase::of(&context);
+        let worst = Bounds::of(&context);
         worst.check()?;
         if let Some(warning) = worst.warning() {
             tracing::warn!("{warning}");
@@ -212,7 +212,7 @@ impl StackBuilder {
     }
 
     #[cfg(feature = "client")]
-    pub(crate) fn bounds(&self) -> Result<Bounds, Error> {
+    pub(crate) fn bounds(&self) -> Result<Resolved, Error> {
         self.limits.resolve()
     }
 

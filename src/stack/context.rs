@@ -1,7 +1,7 @@
 //! What is the same for all origins of one layer: which parts are on, their settings, and the tools they share.
 
 use crate::breaker::{Rules, Transition};
-use crate::deadline::{Bounds, Headers};
+use crate::deadline::{Headers, Resolved};
 use crate::error::Error;
 use crate::health;
 use crate::inflight::Table;
@@ -40,7 +40,7 @@ impl Parts {
 /// holds it, so that a call needs no other handle.
 pub(super) struct LayerContext {
     pub(super) parts: Parts,
-    pub(super) bounds: Bounds,
+    pub(super) bounds: Resolved,
     pub(super) retry: retry::Settings,
     pub(super) rules: Arc<Rules>,
     pub(super) health: Option<health::Settings>,
@@ -60,7 +60,7 @@ pub(super) struct LayerContext {
 impl LayerContext {
     /// The limits of a call whose request has some of its own.
     #[cold]
-    pub(super) fn bounds_of(&self, options: &CallOptions) -> Result<Box<Bounds>, Error> {
+    pub(super) fn bounds_of(&self, options: &CallOptions) -> Result<Box<Resolved>, Error> {
         options.check()?;
         let (stack, own) = (&self.bounds, options);
         let total = own.total.unwrap_or(stack.total);
@@ -70,7 +70,7 @@ impl LayerContext {
         let idle = own.idle.unwrap_or_else(|| stack.idle.min(attempt));
         let stream = own.stream.unwrap_or(stack.stream);
         let own_stream = own.stream.is_some();
-        Ok(Box::new(Bounds { total, attempt, idle, stream, own_stream, ..stack.clone() }))
+        Ok(Box::new(Resolved { total, attempt, idle, stream, own_stream, ..stack.clone() }))
     }
 
     /// With jitter, for waits that somebody else named, so that not all callers come back together.

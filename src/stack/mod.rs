@@ -1,6 +1,7 @@
 //! All parts in their order as one tower service.
 
 mod background;
+mod bounds;
 mod breakers;
 mod builder;
 mod call;
@@ -16,7 +17,6 @@ mod part;
 mod service;
 mod shared;
 mod wishes;
-mod worst_case;
 
 #[cfg(feature = "client")]
 pub(crate) use call::hop::{Hop, is_redirect};
@@ -24,6 +24,7 @@ pub(crate) use call::hop::{Hop, is_redirect};
 pub(crate) use drain::Drain;
 
 pub use crate::retry::RequestHead;
+pub use bounds::Bounds;
 pub use breakers::Breakers;
 pub use builder::StackBuilder;
 pub use call::{HttpResponse, ResponseFuture};
@@ -34,4 +35,3 @@ pub use layers::{
 pub use part::Part;
 pub use service::{Stack, StackLayer};
 pub use wishes::Wishes;
-pub use worst_case::WorstCase;

@@ -3,12 +3,12 @@
 use crate::body::Body;
 use crate::error::{BoxError, Error};
 use crate::inflight::InFlight;
+use crate::stack::bounds::Bounds;
 use crate::stack::breakers::Breakers;
 use crate::stack::call::ResponseFuture;
 use crate::stack::events::Event;
 use crate::stack::service::Stack;
 use crate::stack::shared::Shared;
-use crate::stack::worst_case::WorstCase;
 use http::{Request, Response};
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -44,7 +44,7 @@ impl<S> Part<S> {
     }
 
     /// The longest that a call can take, and what nothing here bounds.
-    pub fn bounds(&self) -> WorstCase {
+    pub fn bounds(&self) -> Bounds {
         self.0.bounds()
     }
 

@@ -7,13 +7,13 @@ use crate::inflight::InFlight;
 use crate::options::Group;
 use crate::origin::table::Entry;
 use crate::stack::background;
+use crate::stack::bounds::Bounds;
 use crate::stack::breakers::Breakers;
 use crate::stack::call::ResponseFuture;
 use crate::stack::call::hop::Hop;
 use crate::stack::events::Event;
 use crate::stack::origin_state::OriginState;
 use crate::stack::shared::Shared;
-use crate::stack::worst_case::WorstCase;
 use http::{Request, Response};
 use std::fmt;
 use std::future::Future;
@@ -79,8 +79,8 @@ impl StackLayer {
     }
 
     /// The longest that a call can take.
-    pub fn bounds(&self) -> WorstCase {
-        WorstCase::of(&self.0.context)
+    pub fn bounds(&self) -> Bounds {
+        Bounds::of(&self.0.context)
     }
 
     #[cfg(feature = "reqwest")]
@@ -148,8 +148,8 @@ impl<S> Stack<S> {
     }
 
     /// The longest that a call can take.
-    pub fn bounds(&self) -> WorstCase {
-        WorstCase::of(&self.shared.context)
+    pub fn bounds(&self) -> Bounds {
+        Bounds::of(&self.shared.context)
     }
 }
 

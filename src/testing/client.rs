@@ -2,7 +2,7 @@
 
 use super::{HasBounds, Pipe};
 use crate::client::{Client, ClientBuilder};
-use crate::stack::WorstCase;
+use crate::stack::Bounds;
 
 impl ClientBuilder {
     /// Connects through this pipe in place of the network, whatever the scheme of a URL: for tests on a paused clock. It is
@@ -13,7 +13,7 @@ impl ClientBuilder {
 }
 
 impl HasBounds for Client {
-    fn bounds(&self) -> WorstCase {
+    fn bounds(&self) -> Bounds {
         Client::bounds(self)
     }
 }

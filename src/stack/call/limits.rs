@@ -1,7 +1,7 @@
 //! The limits of a call: what was settled when it began, and what follows from it. Nothing here changes later.
 
 use crate::collect::{Collect, Endless};
-use crate::deadline::{Bounds, Deadline, Scope};
+use crate::deadline::{Deadline, Resolved, Scope};
 use crate::error::Error;
 use crate::longpoll::LongPoll;
 use crate::options::CallOptions;
@@ -20,7 +20,7 @@ pub(super) struct CallLimits {
     /// An enclosing scope or the request's own: binds a streamed body as well.
     pub(super) hard_deadline: Option<Instant>,
     /// Where the request has limits of its own.
-    own: Option<Box<Bounds>>,
+    own: Option<Box<Resolved>>,
     /// So much of the body belongs to the attempt.
     pub(super) collect: u64,
     /// Its reader bounds the body, and repeats the call.
@@ -67,7 +67,7 @@ impl CallLimits {
 
     /// What is set for this call: by its request, or else by the layer.
     #[inline]
-    pub(super) fn bounds<'a>(&'a self, context: &'a LayerContext) -> &'a Bounds {
+    pub(super) fn bounds<'a>(&'a self, context: &'a LayerContext) -> &'a Resolved {
         self.own.as_deref().unwrap_or(&context.bounds)
     }
 

@@ -1,7 +1,7 @@
 //! What one call carries through its life, independent of the types of request and service. Dropping it at any
 //! moment gives back what it holds: table slot, permit, the place in a health check.
 
-use crate::deadline::{Bounds, Deadline, under};
+use crate::deadline::{Deadline, Resolved, under};
 use crate::error::Phase;
 use crate::inflight::owner;
 use crate::origin::table::Entry;
@@ -39,7 +39,7 @@ impl CallState {
 
     /// What is set for this call.
     #[inline]
-    pub(super) fn bounds(&self) -> &Bounds {
+    pub(super) fn bounds(&self) -> &Resolved {
         self.limits.bounds(self.context())
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::duration::LONGEST;
-use crate::stack::WorstCase;
+use crate::stack::Bounds;
 
 /// How long a call may take to its head and, from its start as well, to the last byte of its body.
 #[derive(Clone, Copy, Debug)]
@@ -19,7 +19,7 @@ impl Within {
         Within { head: limit, all: limit, grace }
     }
 
-    pub(super) fn of(worst: &WorstCase, grace: Duration) -> Within {
+    pub(super) fn of(worst: &Bounds, grace: Duration) -> Within {
         match (worst.total, worst.with_stream()) {
             (Some(head), Some(all)) => Within { head, all, grace },
             _ => panic!(

@@ -18,7 +18,7 @@ use tower_service::Service;
 use super::{FaultServer, Peer, Pipe, Reply};
 use crate::BoxError;
 use crate::duration::human;
-use crate::stack::{Part, Stack, WorstCase};
+use crate::stack::{Bounds, Part, Stack};
 use drive::{cannot_listen, drive, reached};
 use limit::Within;
 use report::{Ended, Row};
@@ -34,17 +34,17 @@ const LONGEST_REAL: Duration = Duration::from_secs(60);
 /// A service that knows the worst case of its calls.
 pub trait HasBounds {
     /// The longest that a call can take.
-    fn bounds(&self) -> WorstCase;
+    fn bounds(&self) -> Bounds;
 }
 
 impl<S> HasBounds for Stack<S> {
-    fn bounds(&self) -> WorstCase {
+    fn bounds(&self) -> Bounds {
         Stack::bounds(self)
     }
 }
 
 impl<S> HasBounds for Part<S> {
-    fn bounds(&self) -> WorstCase {
+    fn bounds(&self) -> Bounds {
         Part::bounds(self)
     }
 }

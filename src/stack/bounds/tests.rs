@@ -6,8 +6,8 @@ use crate::stack::builder::StackBuilder;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-fn worst(stack: StackBuilder, parts: Parts) -> WorstCase {
-    WorstCase::of(&stack.build_parts(parts).expect("settings that fit together").context)
+fn worst(stack: StackBuilder, parts: Parts) -> Bounds {
+    Bounds::of(&stack.build_parts(parts).expect("settings that fit together").context)
 }
 
 fn retries(n: u32, backoff: Backoff) -> StackBuilder {

@@ -1,6 +1,6 @@
 //! The longest that a call can take, computed from the settings.
 
-use crate::deadline::Bounds;
+use crate::deadline::Resolved;
 use crate::duration::human;
 use crate::error::Error;
 use crate::stack::context::{LayerContext, Parts};
@@ -31,7 +31,7 @@ use std::time::Duration;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct WorstCase {
+pub struct Bounds {
     /// From the start of a call to the end of its collected body: readiness, health checks, attempts, waits, all of
     /// it. `None` for a layer without a deadline.
     pub total: Option<Duration>,
@@ -59,7 +59,7 @@ pub struct WorstCase {
     pub retries_when_hung: u32,
 }
 
-impl WorstCase {
+impl Bounds {
     /// From the start of a call to the last byte of a body that streams, but for that of a long poll; `None` for a layer
     /// without a deadline.
     pub fn with_stream(&self) -> Option<Duration> {
@@ -119,12 +119,12 @@ impl WorstCase {
         }
     }
 
-    pub(super) fn of(context: &LayerContext) -> WorstCase {
+    pub(super) fn of(context: &LayerContext) -> Bounds {
         let LayerContext { parts, bounds, retry, health, .. } = context;
         let retries = if parts.retry { retry.max_retries } else { 0 };
         let longest = |n| longest_wait(retry, n);
         let (waits, longest_wait) = sum(retries, longest, longest(u32::MAX));
-        let mut worst = WorstCase {
+        let mut worst = Bounds {
             total: parts.total.then_some(bounds.total),
             attempt: parts.attempt.then_some(bounds.attempt),
             health: health.as_ref().and_then(|health| health_check(parts, bounds, health)),
@@ -146,7 +146,7 @@ impl WorstCase {
 }
 
 /// One check before an attempt: its limit, and the little that is read of its answer.
-fn health_check(parts: &Parts, bounds: &Bounds, health: &health::Settings) -> Option<Duration> {
+fn health_check(parts: &Parts, bounds: &Resolved, health: &health::Settings) -> Option<Duration> {
     let limit = if parts.attempt { health.timeout.min(bounds.attempt) } else { health.timeout };
     // In the background too: until somebody sees to it, the callers do.
     parts.health.then(|| limit + DRAIN)
@@ -198,7 +198,7 @@ fn fit(total: Duration, attempt: Duration, retry: &retry::Settings, retries: u32
     retries
 }
 
-impl fmt::Display for WorstCase {
+impl fmt::Display for Bounds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.total, self.with_stream()) {
             (Some(total), Some(all)) => {
@@ -252,5 +252,5 @@ impl fmt::Display for WorstCase {
 }
 
 #[cfg(test)]
-#[path = "worst_case/tests.rs"]
+#[path = "bounds/tests.rs"]
 mod tests;
