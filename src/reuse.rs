@@ -99,7 +99,6 @@ mod tests {
         assert!(Meter::of(&Connected::new()).is_none());
     }
 
-    #[cfg(feature = "client")]
     #[test]
     fn a_connection_of_streams_counts_as_reused_once_a_response_arrived_on_it() {
         let meter = Meter::of_streams();

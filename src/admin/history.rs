@@ -1,7 +1,6 @@
 //! What happened in the last hour, as far as it is worth a look.
 
-#[cfg(feature = "metrics")]
-use super::scrape::Scrape;
+use super::exposition::Exposition;
 use super::text::{brief, circuit};
 use crate::breaker::{Phase, Transition};
 use crate::supervise::{Event, Outcome};
@@ -153,7 +152,7 @@ impl Keeper {
     }
 
     /// Starts what was not started yet. Does nothing outside of a runtime.
-    pub(super) fn start(&self, #[cfg(feature = "metrics")] scrape: Option<&Scrape>) {
+    pub(super) fn start(&self, scrape: Option<&dyn Exposition>) {
         if Handle::try_current().is_err() {
             return;
         }
@@ -163,7 +162,6 @@ impl Keeper {
         for changes in sources.transitions {
             tasks.spawn(keep(changes, Arc::clone(&self.history), History::transition));
         }
-        #[cfg(feature = "metrics")]
         if let Some(scrape) = scrape {
             tasks.spawn(scrape.upkeep());
         }

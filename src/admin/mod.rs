@@ -55,6 +55,7 @@
 mod command;
 mod connection;
 mod expect;
+mod exposition;
 mod health;
 mod history;
 mod json;
@@ -104,7 +105,6 @@ impl Admin {
             closed: Vec::new(),
             expected: None,
             token: None,
-            #[cfg(feature = "metrics")]
             scrape: None,
         })
     }
@@ -175,7 +175,7 @@ impl Admin {
     /// What `/metrics` answers: the handle that [`prometheus`] returned, or one of your own.
     #[cfg(feature = "metrics")]
     pub fn metrics(mut self, scrape: impl Into<Scrape>) -> Admin {
-        self.0.scrape = Some(scrape.into());
+        self.0.scrape = Some(Arc::new(scrape.into()));
         self
     }
 

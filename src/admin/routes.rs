@@ -125,19 +125,16 @@ async fn readyz(Shared(state): Shared<Arc<State>>) -> Response {
     reply::json(status, &Readiness::new(lacks))
 }
 
-#[cfg(feature = "metrics")]
 async fn metrics(Shared(state): Shared<Arc<State>>) -> Response {
     state.keep();
-    let Some(scrape) = &state.scrape else {
-        return reply::line(
-            StatusCode::NOT_FOUND,
-            "there is no recorder: give Admin::metrics the handle that admin::prometheus returns",
-        );
-    };
-    scrape.answer(&state.calls)
+    match &state.scrape {
+        Some(scrape) => scrape.answer(&state.calls),
+        None => reply::line(StatusCode::NOT_FOUND, NO_RECORDER),
+    }
 }
 
-#[cfg(not(feature = "metrics"))]
-async fn metrics(Shared(_): Shared<Arc<State>>) -> Response {
-    reply::line(StatusCode::NOT_FOUND, "this program was built without the feature `metrics` of unwedge")
-}
+const NO_RECORDER: &str = if cfg!(feature = "metrics") {
+    "there is no recorder: give Admin::metrics the handle that admin::prometheus returns"
+} else {
+    "this program was built without the feature `metrics` of unwedge"
+};

@@ -1,5 +1,6 @@
 //! The text that Prometheus reads.
 
+use super::exposition::Exposition;
 use super::reply;
 use crate::Error;
 use crate::inflight::InFlight;
@@ -9,6 +10,7 @@ use http::StatusCode;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use std::fmt;
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval};
@@ -71,8 +73,10 @@ impl Scrape {
     pub fn before(self, run: impl Fn() + Send + Sync + 'static) -> Scrape {
         Scrape { before: Some(Arc::new(run)), ..self }
     }
+}
 
-    pub(super) fn answer(&self, calls: &[InFlight]) -> Response {
+impl Exposition for Scrape {
+    fn answer(&self, calls: &[InFlight]) -> Response {
         calls.iter().for_each(InFlight::publish);
         if let Some(before) = &self.before {
             before();
@@ -81,16 +85,16 @@ impl Scrape {
     }
 
     /// Keeps the recorder small.
-    pub(super) fn upkeep(&self) -> impl Future<Output = ()> + Send + use<> {
+    fn upkeep(&self) -> Pin<Box<dyn Future<Output = ()> + Send>> {
         let handle = self.handle.clone();
-        async move {
+        Box::pin(async move {
             let mut ticks = interval(UPKEEP);
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
             loop {
                 ticks.tick().await;
                 handle.run_upkeep();
             }
-        }
+        })
     }
 }
 

@@ -1,10 +1,9 @@
 //! What all endpoints share.
 
 use super::expect::{Check, Expected};
+use super::exposition::Exposition;
 use super::history::{History, Keeper};
 use super::rendered::Rendered;
-#[cfg(feature = "metrics")]
-use super::scrape::Scrape;
 use crate::breaker::{Breaker, Snapshot, Transition};
 use crate::inflight::{Call, InFlight};
 use crate::options::Group;
@@ -93,8 +92,7 @@ pub(super) struct Parts {
     pub(super) closed: Vec<String>,
     pub(super) expected: Option<Expected>,
     pub(super) token: Option<String>,
-    #[cfg(feature = "metrics")]
-    pub(super) scrape: Option<Scrape>,
+    pub(super) scrape: Option<Arc<dyn Exposition>>,
 }
 
 pub(crate) struct State {
@@ -106,8 +104,7 @@ pub(crate) struct State {
     pub(super) closed: Vec<String>,
     pub(super) expected: Option<Expected>,
     pub(super) token: Option<String>,
-    #[cfg(feature = "metrics")]
-    pub(super) scrape: Option<Scrape>,
+    pub(super) scrape: Option<Arc<dyn Exposition>>,
     pub(super) history: Arc<History>,
     pub(super) page: Rendered,
     keeper: Keeper,
@@ -129,7 +126,6 @@ impl State {
             closed: parts.closed,
             expected: parts.expected,
             token: parts.token,
-            #[cfg(feature = "metrics")]
             scrape: parts.scrape,
         };
         state.keep();
@@ -138,10 +134,7 @@ impl State {
 
     /// Begins to collect what happens, where that could not be done yet.
     pub(super) fn keep(&self) {
-        #[cfg(feature = "metrics")]
-        self.keeper.start(self.scrape.as_ref());
-        #[cfg(not(feature = "metrics"))]
-        self.keeper.start();
+        self.keeper.start(self.scrape.as_deref());
     }
 
     /// All subsystems, and those that are expected and were never seen.

@@ -1,5 +1,8 @@
 //! What may be sent twice: known body types are recognised at run time, so that no bound stands on a user's body.
 
+#[cfg(feature = "reqwest")]
+mod reqwest;
+
 use crate::body::Body;
 use crate::error::BoxError;
 use bytes::Bytes;
@@ -46,16 +49,17 @@ impl fmt::Debug for Replay {
 }
 
 fn known<B: 'static>(body: &B) -> Option<B> {
-    clone_of::<B, Full<Bytes>>(body)
+    let copy = clone_of::<B, Full<Bytes>>(body)
         .or_else(|| clone_of::<B, Empty<Bytes>>(body))
         .or_else(|| clone_of::<B, ()>(body))
         .or_else(|| clone_of::<B, String>(body))
         .or_else(|| clone_of::<B, Bytes>(body))
         .or_else(|| clone_of::<B, &'static str>(body))
         .or_else(|| clone_of::<B, Vec<u8>>(body))
-        .or_else(|| via::<B, Body>(body, Body::try_clone))
-        .or_else(|| of_reqwest(body))
-        .or_else(|| boxed::<B, Infallible>(body))
+        .or_else(|| via::<B, Body>(body, Body::try_clone));
+    #[cfg(feature = "reqwest")]
+    let copy = copy.or_else(|| reqwest::copy(body));
+    copy.or_else(|| boxed::<B, Infallible>(body))
         .or_else(|| boxed::<B, crate::Error>(body))
         .or_else(|| boxed::<B, BoxError>(body))
         .or_else(|| boxed::<B, io::Error>(body))
@@ -64,15 +68,17 @@ fn known<B: 'static>(body: &B) -> Option<B> {
 
 /// An empty body of type `B`, where it is known how to make one: what a health check sends.
 pub(crate) fn empty<B: 'static>() -> Option<B> {
-    same::<B, Full<Bytes>>(Full::default)
+    let empty = same::<B, Full<Bytes>>(Full::default)
         .or_else(|| same::<B, Empty<Bytes>>(Empty::new))
         .or_else(|| same::<B, ()>(|| ()))
         .or_else(|| same::<B, String>(String::new))
         .or_else(|| same::<B, Bytes>(Bytes::new))
         .or_else(|| same::<B, &'static str>(|| ""))
         .or_else(|| same::<B, Vec<u8>>(Vec::new))
-        .or_else(|| same::<B, Body>(Body::empty))
-        .or_else(empty_of_reqwest::<B>)
+        .or_else(|| same::<B, Body>(Body::empty));
+    #[cfg(feature = "reqwest")]
+    let empty = empty.or_else(reqwest::empty::<B>);
+    empty
         .or_else(boxed_empty::<B, Infallible>)
         .or_else(boxed_empty::<B, crate::Error>)
         .or_else(boxed_empty::<B, BoxError>)
@@ -96,27 +102,6 @@ fn via<B: 'static, T: 'static>(body: &B, copy: impl FnOnce(&T) -> Option<T>) -> 
 
 fn clone_of<B: 'static, T: Clone + 'static>(body: &B) -> Option<B> {
     via::<B, T>(body, |body| Some(body.clone()))
-}
-
-/// It gives its bytes to nobody but the one who owns it: this is a copy. (The middleware owns it, and copies nothing.)
-#[cfg(feature = "reqwest")]
-fn of_reqwest<B: 'static>(body: &B) -> Option<B> {
-    via::<B, ::reqwest::Body>(body, |body| body.as_bytes().map(|bytes| bytes.to_vec().into()))
-}
-
-#[cfg(not(feature = "reqwest"))]
-fn of_reqwest<B>(_: &B) -> Option<B> {
-    None
-}
-
-#[cfg(feature = "reqwest")]
-fn empty_of_reqwest<B: 'static>() -> Option<B> {
-    same::<B, ::reqwest::Body>(::reqwest::Body::default)
-}
-
-#[cfg(not(feature = "reqwest"))]
-fn empty_of_reqwest<B>() -> Option<B> {
-    None
 }
 
 /// A boxed body is not `Clone`, but an empty one needs no cloning.
@@ -158,15 +143,6 @@ mod tests {
         assert!(replays(&Bytes::from("x")));
         assert!(replays(&Body::full("x")));
         assert!(!replays(&Body::streaming(Full::new(Bytes::from("x")))));
-    }
-
-    #[cfg(feature = "reqwest")]
-    #[test]
-    fn a_body_of_reqwest_can_be_sent_twice_where_it_is_in_memory() {
-        let copy = Replay::default().copy(&::reqwest::Body::from("x")).expect("it is in memory");
-        assert_eq!(copy.as_bytes(), Some(&b"x"[..]));
-        assert!(!replays(&::reqwest::Body::wrap(Full::new(Bytes::from("x")))));
-        assert_eq!(empty::<::reqwest::Body>().unwrap().as_bytes(), Some(&b""[..]));
     }
 
     #[test]

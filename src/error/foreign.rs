@@ -1,5 +1,8 @@
 //! What an error of another crate says, read from its whole chain of causes.
 
+#[cfg(feature = "reqwest")]
+mod reqwest;
+
 use super::fault::Fault;
 use super::{BoxError, Error, ErrorKind, Phase};
 use crate::reuse::Meter;
@@ -23,7 +26,7 @@ fn read(error: BoxError) -> Error {
     // The server, or the ping that it left unanswered, said what was wrong: no race of keep-alive.
     let mut told = false;
     let mut own = None;
-    let mut reqwest = Reqwest::default();
+    let mut said = None;
     let mut next: Option<&(dyn StdError + 'static)> = Some(&*error);
     while let Some(e) = next {
         if let Some(e) = e.downcast_ref::<Error>() {
@@ -58,8 +61,9 @@ fn read(error: BoxError) -> Error {
             fault.unseen |= e.is_remote() && (graceful || refused);
         } else if e.is::<tokio::time::error::Elapsed>() {
             fault.timed_out = true;
-        } else if reqwest.said(e) {
-            fault.timed_out |= reqwest.timed_out;
+        } else if let Some((kind, timed_out)) = CLIENTS.iter().find_map(|says| says(e)) {
+            said = said.or(kind);
+            fault.timed_out |= timed_out;
         } else if let Some(e) = e.downcast_ref::<io::Error>() {
             root = true;
             // A body of the caller's may be read from a file.
@@ -105,10 +109,8 @@ fn read(error: BoxError) -> Error {
     fault.pool = connect && canceled && !root;
     let kind = if connect {
         ErrorKind::Connect
-    } else if reqwest.redirect {
-        ErrorKind::Redirect
-    } else if reqwest.builder {
-        ErrorKind::Config
+    } else if let Some(kind) = said {
+        kind
     } else if head_too_large {
         ErrorKind::TooLarge
     } else {
@@ -121,29 +123,14 @@ fn read(error: BoxError) -> Error {
     read
 }
 
-/// What an error of reqwest says of itself; its causes are read like all others.
-#[derive(Default)]
-struct Reqwest {
-    redirect: bool,
-    builder: bool,
-    timed_out: bool,
-}
+/// What an error is, where it says so itself, and whether a time was over.
+type Said = (Option<ErrorKind>, bool);
 
-impl Reqwest {
+/// Clients whose errors say more of themselves than their causes do.
+const CLIENTS: &[fn(&(dyn StdError + 'static)) -> Option<Said>] = &[
     #[cfg(feature = "reqwest")]
-    fn said(&mut self, error: &(dyn StdError + 'static)) -> bool {
-        let Some(error) = error.downcast_ref::<::reqwest::Error>() else { return false };
-        self.redirect |= error.is_redirect();
-        self.builder |= error.is_builder();
-        self.timed_out |= error.is_timeout();
-        true
-    }
-
-    #[cfg(not(feature = "reqwest"))]
-    fn said(&mut self, _: &(dyn StdError + 'static)) -> bool {
-        false
-    }
-}
+    reqwest::says,
+];
 
 fn is_an_end(kind: io::ErrorKind) -> bool {
     use io::ErrorKind as Io;

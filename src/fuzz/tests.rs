@@ -56,7 +56,6 @@ fn settings_keep_their_promises_over_their_corpus() {
     holds("settings", super::settings);
 }
 
-#[cfg(feature = "sse")]
 #[test]
 fn an_event_stream_reads_as_by_the_standard_over_the_corpus() {
     holds("sse_parser", super::sse_parser);

@@ -39,7 +39,7 @@ impl Table {
         // A copy may outlive its call, and is then the last to hold values of the user's: never dropped under the lock.
         let mut passed_over = Vec::new();
         self.pieces(|at, details| {
-            let phase = self.phase_at(at);
+            let phase = Phase::from_u8(self.row(at).get().0 as u8);
             let Some(rank) = rank(phase, details) else { return };
             if least.as_ref().is_none_or(|(before, _)| rank < *before) {
                 passed_over.extend(least.replace((rank, self.seen(at, details))));

@@ -73,7 +73,7 @@ impl Slab {
 }
 
 #[derive(Default)]
-struct Row {
+pub(super) struct Row {
     /// Phase in the low 8 bits, attempt above.
     at: AtomicU32,
     /// When the phase began, in nanoseconds since the epoch of the table; or [`SINCE_START`].
@@ -87,7 +87,7 @@ impl Row {
         self.at.store(attempt << 8 | phase as u32, Ordering::Release);
     }
 
-    fn get(&self) -> (u32, u64) {
+    pub(super) fn get(&self) -> (u32, u64) {
         (self.at.load(Ordering::Acquire), self.since.load(Ordering::Relaxed))
     }
 }
@@ -102,13 +102,6 @@ pub(crate) struct Slot(u32);
 
 // Few in a model, where each row is a thing to keep track of.
 const FIRST: usize = if cfg!(all(test, unwedge_loom)) { 1 } else { 64 };
-
-#[cfg(test)]
-impl Default for Table {
-    fn default() -> Table {
-        Table::new(ClientName::numbered())
-    }
-}
 
 impl Table {
     pub(crate) fn new(client: ClientName) -> Table {
@@ -140,12 +133,6 @@ impl Table {
     /// Takes a call out, to be dropped where the table is not locked.
     pub(crate) fn take(&self, slot: Slot) -> Option<Details> {
         lock(&self.slab).take(slot.0)
-    }
-
-    #[cfg(test)]
-    pub(crate) fn leave(&self, slot: Slot) {
-        // The lock is given back before what stood there is dropped.
-        drop(self.take(slot));
     }
 
     /// Another deadline than the one it began with: a body that streams has bounds of its own.
@@ -197,13 +184,7 @@ impl Table {
         Seen { details: details.clone(), state, in_phase_since }
     }
 
-    /// What the call at this place waits for.
-    #[cfg(feature = "supervise")]
-    pub(super) fn phase_at(&self, at: usize) -> Phase {
-        Phase::from_u8(self.row(at).get().0 as u8)
-    }
-
-    fn row(&self, at: usize) -> &Row {
+    pub(super) fn row(&self, at: usize) -> &Row {
         // Chunk n begins at place FIRST * (2^n - 1).
         let chunk = ((at / FIRST + 1).ilog2() as usize).min(self.chunks.len() - 1);
         let begins = FIRST * ((1 << chunk) - 1);
@@ -220,6 +201,19 @@ mod loom_models;
 mod tests {
     use super::*;
     use crate::target::Target;
+
+    impl Default for Table {
+        fn default() -> Table {
+            Table::new(ClientName::numbered())
+        }
+    }
+
+    impl Table {
+        pub(crate) fn leave(&self, slot: Slot) {
+            // The lock is given back before what stood there is dropped.
+            drop(self.take(slot));
+        }
+    }
 
     fn details() -> Details {
         Details {
