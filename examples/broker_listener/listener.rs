@@ -55,7 +55,7 @@ impl Listener {
             daemon,
             backoff,
             // Keys are this process's own, so that two listeners never speak for each other.
-            name: format!("{:016x}", fastrand::u64(..)),
+            name: format!("{:016x}", rand::random::<u64>()),
             token: None,
             session: None,
             jobs: Jobs::default(),

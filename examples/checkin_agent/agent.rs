@@ -2,6 +2,8 @@
 
 use crate::common::daemon::Daemon;
 use crate::common::output::millis;
+use rand::RngExt;
+use rand::rngs::SmallRng;
 use serde_json::json;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,7 +19,7 @@ pub(crate) struct Agent {
     pub(crate) id: String,
     pub(crate) every: Duration,
     pub(crate) splay: f64,
-    pub(crate) rng: fastrand::Rng,
+    pub(crate) rng: SmallRng,
     pub(crate) daemon: Daemon,
     pub(crate) counts: Arc<Counts>,
 }
@@ -35,7 +37,7 @@ impl Agent {
         let mut tick = 0;
         let mut down = None;
         loop {
-            let late = self.every.mul_f64(self.splay * self.rng.f64());
+            let late = self.every.mul_f64(self.splay * self.rng.random::<f64>());
             let due = offset(self.every, tick).saturating_sub(base.elapsed()) + late;
             if !heart.rest(due).await {
                 return;
@@ -54,7 +56,7 @@ impl Agent {
     /// One check-in, with all its attempts: the status, and how many there were.
     async fn check_in(&self) -> Result<(u16, u32), Error> {
         // Never drawn from the seed: a server may remember the keys of an earlier run.
-        let key = format!("{}-{:016x}", self.id, fastrand::u64(..));
+        let key = format!("{}-{:016x}", self.id, rand::random::<u64>());
         let request = self.client.post(&self.url).label("/api/v1/agents/{id}/commands");
         let response = request.json(&json!({ "agent": self.id })).idempotency_key(key).send().await?;
         let attempts = response.attempts().count;

@@ -18,6 +18,8 @@ use common::daemon::{self, Daemon, Done};
 use common::{Args, Stop};
 use health::Health;
 use http::StatusCode;
+use rand::SeedableRng;
+use rand::rngs::SmallRng;
 use server::Server;
 use settings::Settings;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -124,7 +126,7 @@ async fn check_in(
         id: options.id.clone(),
         every: options.every,
         splay: settings.check_in.splay,
-        rng: options.common.seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed),
+        rng: options.common.seed.map_or_else(rand::make_rng, SmallRng::seed_from_u64),
         daemon: daemon.clone(),
         counts: Arc::clone(&counts),
     };

@@ -2,8 +2,9 @@
 //! of its own.
 
 use crate::common::Stop;
-use fastrand::Rng;
 use http_body_util::BodyExt;
+use rand::rngs::SmallRng;
+use rand::{RngExt, SeedableRng};
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -81,14 +82,14 @@ pub(crate) struct Load {
     /// One as it comes, whose breakers keep many calls from the wire, and one that always goes there. None when they
     /// were dropped.
     clients: Option<[Client; 2]>,
-    rng: Rng,
+    rng: SmallRng,
     progress: Progress,
 }
 
 impl Load {
     pub(crate) fn start(urls: &[String], seed: u64) -> Result<Load, Stop> {
         let clients = Some([client(false)?, client(true)?]);
-        let rng = Rng::with_seed(seed);
+        let rng = SmallRng::seed_from_u64(seed);
         Ok(Load { urls: urls.into(), clients, rng, progress: Progress::default() })
     }
 
@@ -100,7 +101,7 @@ impl Load {
         ends: Option<Instant>,
     ) -> impl Future<Output = ()> + use<> {
         let (urls, clients, progress) = (Arc::clone(&self.urls), self.clients.clone(), self.progress.clone());
-        let mut rng = self.rng.fork();
+        let mut rng = SmallRng::from_rng(&mut self.rng);
         async move {
             let Some(clients) = clients else { return };
             let mut running = JoinSet::new();
@@ -111,8 +112,10 @@ impl Load {
                 if running.len() >= at_once {
                     running.join_next().await;
                 }
-                let (client, url) = (clients[rng.usize(..2)].clone(), urls[n % urls.len()].clone());
-                let patience = (rng.usize(..4) == 0).then(|| TOTAL.mul_f64(rng.f64()));
+                let (client, url) =
+                    (clients[rng.random_range(0..2_usize)].clone(), urls[n % urls.len()].clone());
+                let patience =
+                    (rng.random_range(0..4_usize) == 0).then(|| TOTAL.mul_f64(rng.random::<f64>()));
                 let progress = progress.clone();
                 let around = Around::draw(&mut rng);
                 running.spawn(async move {
@@ -185,8 +188,8 @@ impl Drop for Ends {
 }
 
 impl Around {
-    fn draw(rng: &mut Rng) -> Around {
-        match rng.usize(..64) {
+    fn draw(rng: &mut SmallRng) -> Around {
+        match rng.random_range(0..64_usize) {
             0..4 => Around::Busy,
             4 => Around::Ended,
             _ => Around::Well,

@@ -69,7 +69,7 @@ fn main() -> ExitCode {
 
 fn options(mut args: Args) -> Result<Options, Stop> {
     let mut options =
-        Options { calls: 10_000, at_once: 128, run_for: None, seed: fastrand::u64(..), json: false };
+        Options { calls: 10_000, at_once: 128, run_for: None, seed: rand::random::<u64>(), json: false };
     while let Some(arg) = args.next()? {
         match &arg {
             Arg::Flag(flag) if flag == "calls" => options.calls = above_zero(&mut args)?,

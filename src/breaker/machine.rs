@@ -12,6 +12,7 @@ use crate::breaker::rules::Rules;
 use crate::breaker::values::{Change, Changes, Lease, Outcome, PARKED, Place, Refused, State, Ticket};
 use crate::breaker::window::{Totals, Window};
 use crate::breaker::{Phase, Reason};
+use crate::retry::backoff::Rng;
 use crate::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -22,7 +23,7 @@ const BUSY_MAX: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug)]
 pub(crate) struct Machine {
     rules: Arc<Rules>,
-    rng: fastrand::Rng,
+    rng: Rng,
     phase: Phase,
     generation: u32,
     since: Instant,
@@ -47,7 +48,7 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    pub(crate) fn new(rules: Arc<Rules>, rng: fastrand::Rng, now: Instant) -> Machine {
+    pub(crate) fn new(rules: Arc<Rules>, rng: Rng, now: Instant) -> Machine {
         Machine {
             phase: if rules.disabled { Phase::Disabled } else { Phase::Closed },
             window: rules.ratio.as_ref().map(|rule| Window::new(rule.window, rule.buckets)),

@@ -1,10 +1,12 @@
 //! How long to wait before the next try: a growing ceiling, and jitter under it.
 //!
 //! Everything here is a value; the only state is the random generator that the caller passes in. Waits are whole
-//! nanoseconds, drawn without bias.
+//! nanoseconds, drawn evenly.
 
 use crate::Error;
 use crate::duration::{LONGEST, human};
+use rand::{RngExt, SeedableRng};
+use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
 #[cfg(feature = "serde")]
@@ -19,6 +21,9 @@ mod tests;
 
 const DEFAULT_BASE: Duration = Duration::from_millis(500);
 const DEFAULT_CAP: Duration = Duration::from_secs(10);
+
+/// What jitter is drawn from: small, and the same series for the same seed on every platform.
+pub(crate) type Rng = rand::rngs::Xoshiro256PlusPlus;
 
 /// How long to wait before each further try.
 ///
@@ -194,7 +199,7 @@ impl Backoff {
 
     /// The n-th wait. `previous` is the wait drawn before it, not what was slept in its place; only decorrelated jitter
     /// asks for it.
-    pub(crate) fn draw(&self, n: u32, previous: Option<Duration>, rng: &mut fastrand::Rng) -> Duration {
+    pub(crate) fn draw(&self, n: u32, previous: Option<Duration>, rng: &mut Rng) -> Duration {
         let d = nanos(self.ceiling(n));
         if d == 0 {
             return Duration::ZERO;
@@ -202,17 +207,17 @@ impl Backoff {
         let cap = nanos(self.cap);
         Duration::from_nanos(match self.jitter {
             Jitter::None => d,
-            Jitter::Full => rng.u64(0..d),
-            Jitter::Equal => rng.u64(d / 2..d),
+            Jitter::Full => rng.random_range(0..d),
+            Jitter::Equal => rng.random_range(d / 2..d),
             Jitter::Decorrelated => {
                 let base = nanos(self.base).min(cap);
                 // A retry that went without a wait is no reason to start below the base.
                 let previous = previous.map_or(base, nanos).max(base);
-                rng.u64(base..=previous.saturating_mul(3).min(cap))
+                rng.random_range(base..=previous.saturating_mul(3).min(cap))
             }
             Jitter::Proportional(p) => {
                 let delta = share(p, d);
-                rng.u64(d - delta..=d.saturating_add(delta).min(cap))
+                rng.random_range(d - delta..=d.saturating_add(delta).min(cap))
             }
         })
     }
@@ -230,8 +235,10 @@ impl Backoff {
     }
 
     /// The generator of one series: the same for every series when there is a seed.
-    pub(crate) fn rng(&self) -> fastrand::Rng {
-        self.seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed)
+    pub(crate) fn rng(&self) -> Rng {
+        // Each state of hashing has keys of its own, the first of a thread from the system: enough to tell series apart.
+        let seed = self.seed.unwrap_or_else(|| RandomState::new().hash_one(()));
+        Rng::seed_from_u64(seed)
     }
 
     /// The seed of the others, where this one has none of its own.
@@ -275,7 +282,7 @@ impl Backoff {
 #[must_use = "iterators are lazy"]
 pub struct Delays {
     backoff: Backoff,
-    rng: fastrand::Rng,
+    rng: Rng,
     n: u32,
     previous: Option<Duration>,
 }

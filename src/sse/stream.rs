@@ -18,6 +18,7 @@ use crate::deadline::{Timer, outside};
 use crate::error::{Error, ErrorKind};
 use crate::retry::Backoff;
 use crate::retry::after::retry_after;
+use crate::retry::backoff::Rng;
 use crate::telemetry;
 use bytes::Bytes;
 use connect::{Connect, Opening};
@@ -49,7 +50,7 @@ pub struct EventStream {
     name: String,
     connect: Connect,
     backoff: Backoff,
-    rng: fastrand::Rng,
+    rng: Rng,
     /// How often it was lost or not made since the last success, that loss included, and the wait drawn last.
     failures: u32,
     /// Connects since then, the one under way included.

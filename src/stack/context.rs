@@ -6,11 +6,12 @@ use crate::error::Error;
 use crate::health;
 use crate::inflight::Table;
 use crate::options::CallOptions;
-use crate::retry;
+use crate::retry::{self, backoff::Rng};
 use crate::stack::events::Listeners;
 use crate::stack::wishes::Asked;
 use crate::sync::{Mutex, lock};
 use crate::telemetry::{self, Labels};
+use rand::RngExt;
 use std::fmt;
 use std::hash::RandomState;
 use std::sync::Arc;
@@ -50,7 +51,7 @@ pub(super) struct LayerContext {
     pub(super) events: broadcast::Sender<Transition>,
     pub(super) listeners: Listeners,
     /// For back-off; a seed in its settings fixes the series of the whole layer.
-    pub(super) rng: Mutex<fastrand::Rng>,
+    pub(super) rng: Mutex<Rng>,
     pub(super) hasher: RandomState,
     pub(super) labels: Labels,
     /// Whether it was said that a body cannot be sent twice.
@@ -75,7 +76,7 @@ impl LayerContext {
 
     /// With jitter, for waits that somebody else named, so that not all callers come back together.
     pub(super) fn spread(&self, wait: Duration) -> Duration {
-        wait + wait.mul_f64(SPREAD * lock(&self.rng).f64())
+        wait + wait.mul_f64(SPREAD * lock(&self.rng).random::<f64>())
     }
 
     /// The longest that a health check may take.

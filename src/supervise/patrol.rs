@@ -3,11 +3,13 @@
 use crate::deadline::within;
 use crate::duration::human;
 use crate::panics::{Caught, catch};
+use crate::retry::backoff::Rng;
 use crate::supervise::ending::{Ending, words};
 use crate::supervise::handle::Heartbeat;
 use crate::supervise::report::{Event, Outcome, Recorder};
 use crate::sync::{Arc, Mutex, lock};
 use crate::telemetry::log::supervise as log;
+use rand::RngExt;
 use std::fmt;
 use std::future::Future;
 use std::time::Duration;
@@ -56,7 +58,7 @@ pub(crate) struct Rounds {
     every: Duration,
     limit: Duration,
     splay: f64,
-    rng: fastrand::Rng,
+    rng: Rng,
     recorder: Recorder,
     sweeps: u64,
     /// How many failed in a row, and since when.
@@ -65,13 +67,7 @@ pub(crate) struct Rounds {
 }
 
 impl Rounds {
-    pub(crate) fn new(
-        every: Duration,
-        limit: Duration,
-        splay: f64,
-        rng: fastrand::Rng,
-        recorder: Recorder,
-    ) -> Rounds {
+    pub(crate) fn new(every: Duration, limit: Duration, splay: f64, rng: Rng, recorder: Recorder) -> Rounds {
         Rounds { every, limit, splay, rng, recorder, sweeps: 0, failures: 0, failing_since: None }
     }
 
@@ -117,7 +113,7 @@ where
     loop {
         let at = {
             let rounds = &mut *lock(&rounds);
-            let late = every.mul_f64(rounds.splay * rounds.rng.f64());
+            let late = every.mul_f64(rounds.splay * rounds.rng.random::<f64>());
             base + offset(every, tick) + late
         };
         if at > Instant::now() && !heart.rest_until(at).await {

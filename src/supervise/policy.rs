@@ -2,6 +2,7 @@
 
 use crate::duration::{LONGEST, check, human};
 use crate::error::Error;
+use crate::retry::backoff::Rng;
 use crate::retry::{Backoff, Jitter};
 use std::collections::VecDeque;
 use std::fmt;
@@ -137,12 +138,12 @@ impl Policy {
         (self.intensity.most, self.intensity.within)
     }
 
-    pub(crate) fn rng(&self) -> fastrand::Rng {
+    pub(crate) fn rng(&self) -> Rng {
         self.backoff.rng()
     }
 
     /// A wait that is not the back-off's own, with jitter where that one has any.
-    fn around(&self, wait: Duration, rng: &mut fastrand::Rng) -> Duration {
+    fn around(&self, wait: Duration, rng: &mut Rng) -> Duration {
         if self.backoff.is_exact() {
             return wait;
         }
@@ -150,7 +151,7 @@ impl Policy {
     }
 
     /// The longest wait of the back-off, or up to a tenth less.
-    fn longest(&self, rng: &mut fastrand::Rng) -> Duration {
+    fn longest(&self, rng: &mut Rng) -> Duration {
         let longest = self.backoff.ceiling(u32::MAX);
         if self.backoff.is_exact() {
             return longest;
@@ -233,7 +234,7 @@ impl Restarts {
         reason: Reason,
         began: Instant,
         now: Instant,
-        rng: &mut fastrand::Rng,
+        rng: &mut Rng,
     ) -> Decision {
         if (reason, policy.on_return) == (Reason::Return, OnReturn::Stop) {
             return Decision::Stop;

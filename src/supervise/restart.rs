@@ -2,6 +2,7 @@
 
 use crate::deadline::sleep_until;
 use crate::panics::{Caught, Panic, catch};
+use crate::retry::backoff::Rng;
 use crate::supervise::ending::{Ending, words};
 use crate::supervise::handle::Heartbeat;
 use crate::supervise::policy::{Decision, Policy, Reason, Restarts};
@@ -11,6 +12,7 @@ use crate::supervise::state::SubsystemState;
 use crate::supervise::verdict::Activity;
 use crate::sync::Arc;
 use crate::telemetry::log::supervise as log;
+use rand::SeedableRng;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::atomic::Ordering;
@@ -28,12 +30,12 @@ pub(crate) struct Run {
 }
 
 impl Run {
-    pub(crate) fn rng(&self) -> fastrand::Rng {
+    pub(crate) fn rng(&self) -> Rng {
         match self.seed {
             // Subsystems that share a seed must not tick together.
             Some(seed) => {
                 let name = self.cell.name.bytes();
-                fastrand::Rng::with_seed(
+                Rng::seed_from_u64(
                     name.fold(seed, |mix, byte| (mix ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)),
                 )
             }

@@ -1,6 +1,8 @@
 //! What retries may cost an origin.
 
 use crate::support::*;
+use rand::rngs::SmallRng;
+use rand::{RngExt, SeedableRng};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 use unwedge::retry::{Backoff, Budget};
@@ -41,11 +43,11 @@ async fn one_token_a_second_comes_back_by_itself() {
 async fn a_program_that_seldom_calls_is_not_starved_by_short_outages() {
     // Up for 20 s and down for 2 s on average, one call each 10 s for a day: how many are lost.
     async fn lost(budget: Option<Budget>) -> u32 {
-        let mut rng = fastrand::Rng::with_seed(7);
+        let mut rng = SmallRng::seed_from_u64(7);
         let mut turns = vec![Duration::ZERO];
         while turns[turns.len() - 1] < 24 * 60 * MINUTE {
             let mean = if turns.len() % 2 == 1 { 20.0 } else { 2.0 };
-            let lasts = Duration::from_secs_f64(-mean * (1.0 - rng.f64()).ln());
+            let lasts = Duration::from_secs_f64(-mean * (1.0 - rng.random::<f64>()).ln());
             turns.push(turns[turns.len() - 1] + lasts);
         }
         let start = Instant::now();

@@ -3,11 +3,12 @@
 use crate::support::*;
 use crate::watch::*;
 use bytes::Bytes;
-use fastrand::Rng;
 use http::Request;
 use http_body_util::Full;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
+use rand::rngs::SmallRng;
+use rand::{RngExt, SeedableRng};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -39,13 +40,13 @@ async fn storm(
     service: &Stack<Plain>,
     seed: u64,
     patience: Duration,
-    make: impl Fn(&mut Rng) -> Request<Full<Bytes>>,
+    make: impl Fn(&mut SmallRng) -> Request<Full<Bytes>>,
 ) {
-    let mut rng = Rng::with_seed(seed);
+    let mut rng = SmallRng::seed_from_u64(seed);
     let mut crowd = JoinSet::new();
     for n in 0..CALLS {
         let (service, request) = (service.clone(), make(&mut rng));
-        let (moment, frames) = (patience.mul_f64(rng.f64()), rng.usize(..40));
+        let (moment, frames) = (patience.mul_f64(rng.random::<f64>()), rng.random_range(0..40_usize));
         crowd.spawn(async move {
             let _ = timeout(moment, async {
                 let Ok(answer) = call(&service, request).await else { return };
@@ -105,9 +106,9 @@ async fn whatever_the_server_does_calls_that_are_given_up_leave_no_task_slot_or_
     let calm = Arc::new(AtomicBool::new(false));
     let faults = faults();
     let kinds = faults.len();
-    let dice = Mutex::new(Rng::with_seed(7));
+    let dice = Mutex::new(SmallRng::seed_from_u64(7));
     let is_calm = Arc::clone(&calm);
-    let health = Reply::by(move |_| match dice.lock().unwrap().u8(..10) {
+    let health = Reply::by(move |_| match dice.lock().unwrap().random_range(0..10_u8) {
         _ if is_calm.load(Ordering::Relaxed) => Reply::status(204),
         0 => Reply::status(503),
         1 => Reply::hang(),
@@ -128,11 +129,11 @@ async fn whatever_the_server_does_calls_that_are_given_up_leave_no_task_slot_or_
     let pipe = peer.pipe().host("refuses.test", &refuses).host("hangs.test", &hangs);
     let service = layer.layer(pooled(pipe));
     storm(&service, 42, 4 * SECOND, |rng| {
-        let host = ["refuses", "hangs", "peer", "peer", "peer", "peer"][rng.usize(..6)];
-        let method = ["GET", "GET", "POST", "HEAD"][rng.usize(..4)];
-        let url = format!("http://{host}.test/{}", rng.usize(..kinds));
+        let host = ["refuses", "hangs", "peer", "peer", "peer", "peer"][rng.random_range(0..6_usize)];
+        let method = ["GET", "GET", "POST", "HEAD"][rng.random_range(0..4_usize)];
+        let url = format!("http://{host}.test/{}", rng.random_range(0..kinds));
         let request = Request::builder().method(method).uri(url);
-        let request = match rng.u8(..6) {
+        let request = match rng.random_range(0..6_u8) {
             0 => request.extension(LongPoll::because("it may wait").up_to(SECOND)),
             1 => request.extension(Collect::never()),
             2 => request.extension(LongPoll::because("it may wait for ever").unbounded()),
@@ -182,7 +183,7 @@ async fn a_breaker_is_as_before_and_one_check_at_most_is_on_the_wire() {
         .forever(Reply::by(move |request| replies[request.path()[1..].parse::<usize>().unwrap()].clone()));
     let layer = each_once(steady()).health(Settings::new("/health").interval(150 * MS)).build().unwrap();
     let service = layer.layer(pooled(peer.pipe()));
-    let somewhere = |rng: &mut Rng| get(&format!("/{}", rng.usize(..3)));
+    let somewhere = |rng: &mut SmallRng| get(&format!("/{}", rng.random_range(0..3_usize)));
     for _ in 0..4 {
         call(&service, get("/bad")).await.unwrap();
     }
@@ -246,15 +247,15 @@ async fn a_budget_lacks_exactly_the_retries_that_were_sent() {
         }
     });
     let service = layer.layer(inner);
-    let mut rng = Rng::with_seed(3);
+    let mut rng = SmallRng::seed_from_u64(3);
     let mut crowd = JoinSet::new();
     for n in 0..CALLS {
         let request = Request::get("http://peer.test/dropped")
-            .header("first", rng.u32(..500))
+            .header("first", rng.random_range(0..500_u32))
             .extension(Again::default())
             .body(Full::default())
             .unwrap();
-        let (service, moment) = (service.clone(), SECOND.mul_f64(rng.f64()));
+        let (service, moment) = (service.clone(), SECOND.mul_f64(rng.random::<f64>()));
         crowd.spawn(async move { timeout(moment, call(&service, request)).await.map(drop) });
         if n % 2 == 1 {
             while let Some(done) = crowd.join_next().await {

@@ -5,6 +5,8 @@ use bytes::Bytes;
 use http::header::AUTHORIZATION;
 use http::{Request, Response};
 use http_body_util::Full;
+use rand::rngs::SmallRng;
+use rand::{RngExt, SeedableRng};
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -257,9 +259,9 @@ async fn a_quota_in_each_minute_is_used_up_and_hardly_ever_exceeded() {
 async fn one_of_five(header: Option<&'static str>, stack: StackBuilder, rate: f64) -> u32 {
     /// Which replica each attempt of a call meets: the same ones whatever the waits between them.
     #[derive(Clone)]
-    struct Die(Arc<Mutex<fastrand::Rng>>);
+    struct Die(Arc<Mutex<SmallRng>>);
     let inner = tower::service_fn(move |request: Request<Full<Bytes>>| {
-        let down = request.extensions().get::<Die>().unwrap().0.lock().unwrap().u32(..5) == 0;
+        let down = request.extensions().get::<Die>().unwrap().0.lock().unwrap().random_range(0..5_u32) == 0;
         async move {
             sleep(5 * MS).await;
             let mut answer = Response::new(Full::<Bytes>::default());
@@ -275,7 +277,7 @@ async fn one_of_five(header: Option<&'static str>, stack: StackBuilder, rate: f6
     let service = stack.build().unwrap().layer(inner);
     let mut calls = JoinSet::new();
     for n in 0..2_000 {
-        let die = Die(Arc::new(Mutex::new(fastrand::Rng::with_seed(n))));
+        let die = Die(Arc::new(Mutex::new(SmallRng::seed_from_u64(n))));
         let (service, request) = (service.clone(), with(get("/jobs"), die));
         calls.spawn(async move { call(&service, request).await.is_ok_and(|a| a.status() == 200) });
         sleep(Duration::from_secs_f64(1.0 / rate)).await;

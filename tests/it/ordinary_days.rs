@@ -5,6 +5,8 @@ use crate::support::{MINUTE, MS, SECOND};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
+use rand::rngs::SmallRng;
+use rand::{RngExt, SeedableRng};
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
@@ -61,7 +63,7 @@ impl Service<Request<Full<Bytes>>> for Server {
                 attempts[n as usize] += 1;
                 attempts[n as usize]
             };
-            let (takes, end) = (server.fate)(now, fastrand::Rng::with_seed(n << 8 | k).f64());
+            let (takes, end) = (server.fate)(now, SmallRng::seed_from_u64(n << 8 | k).random::<f64>());
             sleep(takes).await;
             let status = end.map_err(io::Error::from)?;
             Ok(Response::builder().status(status).body(Full::from("x")).expect("a valid status"))
@@ -114,10 +116,10 @@ async fn day(
         attempts: Arc::new(Mutex::new(vec![0; calls])),
     };
     let service = stack.build().expect("settings that fit together").layer(server.clone());
-    let mut rng = fastrand::Rng::with_seed(42);
+    let mut rng = SmallRng::seed_from_u64(42);
     let mut under_way = JoinSet::new();
     for n in 0..calls {
-        sleep_until(start + Duration::from_secs_f64((n as f64 + rng.f64()) / rate)).await;
+        sleep_until(start + Duration::from_secs_f64((n as f64 + rng.random::<f64>()) / rate)).await;
         let mut request =
             Request::get("http://api.example.com/jobs").body(Full::default()).expect("a request");
         request.extensions_mut().insert(Number(n as u64));
@@ -253,11 +255,11 @@ async fn a_limiter_after_an_outage_costs_no_more_than_its_open_wait() {
 
 #[tokio::test(start_paused = true)]
 async fn a_caller_of_low_rate_is_not_starved_by_its_budget() {
-    let mut rng = fastrand::Rng::with_seed(9);
+    let mut rng = SmallRng::seed_from_u64(9);
     let mut windows = Vec::new();
     let mut at = Duration::ZERO;
     while at < 24 * 60 * MINUTE {
-        let mut drawn = |mean: f64| Duration::from_secs_f64(-mean * (1.0 - rng.f64()).ln());
+        let mut drawn = |mean: f64| Duration::from_secs_f64(-mean * (1.0 - rng.random::<f64>()).ln());
         let from = at + drawn(20.0);
         at = from + drawn(2.0);
         windows.push((from, at));

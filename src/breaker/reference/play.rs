@@ -6,6 +6,8 @@ use crate::breaker::reference::history::{Op, Plan, decode, ticks};
 use crate::breaker::reference::{Reference, UNSENT};
 use crate::breaker::settings::ATTEMPT;
 use crate::breaker::values::{Change, Changes, Lease, Outcome, Place, Ticket};
+use crate::retry::backoff::Rng;
+use rand::SeedableRng;
 use std::sync::Arc;
 use tokio::time::Instant;
 
@@ -19,7 +21,7 @@ pub fn check(bytes: &[u8]) {
     let settings = plan.settings();
     settings.check_alone().expect("valid settings");
     let rules = Arc::new(settings.rules(ATTEMPT));
-    let mut machine = Machine::new(rules, fastrand::Rng::with_seed(0), start);
+    let mut machine = Machine::new(rules, Rng::seed_from_u64(0), start);
     let lease = ticks(plan.lease);
     let mut reference = fresh(plan);
     // With its place in the reference; taken out when the call is over.

@@ -2,7 +2,9 @@
 
 use super::*;
 use crate::breaker::Ratio;
+use crate::retry::backoff::Rng;
 use crate::sync::Arc;
+use rand::{RngExt, SeedableRng};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use tokio::task::JoinSet;
@@ -115,9 +117,9 @@ fn commands_and_calls_from_all_sides_leave_a_breaker_that_works() {
         for seed in 0..4 {
             let b = &b;
             scope.spawn(move || {
-                let mut rng = fastrand::Rng::with_seed(seed);
+                let mut rng = Rng::seed_from_u64(seed);
                 for _ in 0..5_000 {
-                    match rng.u8(0..40) {
+                    match rng.random_range(0..40_u8) {
                         0 => b.force_open(),
                         1 => b.disable(),
                         2 => b.force_closed(),

@@ -1,6 +1,7 @@
 //! Back-off against a slow, obvious reference.
 
 use super::*;
+use crate::retry::backoff::Rng;
 use proptest::prelude::*;
 
 /// base x (eighths / 8)^n in exact integers, rounded to the nearest nanosecond, and the cap.
@@ -100,7 +101,7 @@ proptest! {
         let d = nanos(backoff.ceiling(n));
         let (base, cap) = (nanos(backoff.base), nanos(backoff.cap));
         let previous = Duration::from_nanos(previous);
-        let wait = nanos(backoff.draw(n, Some(previous), &mut fastrand::Rng::with_seed(seed)));
+        let wait = nanos(backoff.draw(n, Some(previous), &mut Rng::seed_from_u64(seed)));
         if base == 0 {
             prop_assert_eq!(wait, 0);
             return Ok(());
@@ -136,7 +137,7 @@ proptest! {
         for jitter in [Jitter::None, Jitter::Full, Jitter::Equal, Jitter::Decorrelated, Jitter::Proportional(p)] {
             let backoff = Backoff::exponential(duration(base)).cap(duration(cap)).multiplier(multiplier).jitter(jitter);
             let _ = (backoff.check("any"), backoff.at_most(n));
-            prop_assert!(backoff.draw(n, Some(duration(previous)), &mut fastrand::Rng::with_seed(seed)) <= backoff.cap);
+            prop_assert!(backoff.draw(n, Some(duration(previous)), &mut Rng::seed_from_u64(seed)) <= backoff.cap);
         }
     }
 }

@@ -21,7 +21,7 @@ fn seconds(backoff: &Backoff, count: usize) -> Vec<u64> {
 
 /// `DRAWS` draws of the n-th wait, all with the same wait before it.
 fn draws(backoff: &Backoff, n: u32, previous: Option<Duration>) -> Vec<Duration> {
-    let mut rng = fastrand::Rng::with_seed(0x5eed);
+    let mut rng = Rng::seed_from_u64(0x5eed);
     (0..DRAWS).map(|_| backoff.draw(n, previous, &mut rng)).collect()
 }
 
@@ -242,7 +242,6 @@ fn waits_have_no_end_and_say_so() {
     assert_eq!(delays.size_hint(), (usize::MAX, None));
 }
 
-#[cfg(feature = "sse")]
 #[test]
 fn another_base_grows_alike_below_the_same_cap() {
     let backoff = Backoff::exponential(SECOND).multiplier(3.0).cap(MINUTE).jitter(Jitter::None);
@@ -250,4 +249,10 @@ fn another_base_grows_alike_below_the_same_cap() {
     assert_eq!(range(&backoff), (SECOND, MINUTE));
     assert_eq!(seconds(&backoff.with_base(2 * SECOND), 5), [2, 6, 18, 54, 60]);
     assert_eq!(range(&backoff.with_base(2 * MINUTE)), (MINUTE, MINUTE));
+}
+
+#[test]
+fn a_seed_gives_these_waits_on_every_platform_and_in_every_release() {
+    let waits: Vec<u128> = Backoff::default().seed(7).delays().take(4).map(|wait| wait.as_nanos()).collect();
+    assert_eq!(waits, [27_680_218, 172_115_854, 1_435_152_256, 1_708_839_277]);
 }

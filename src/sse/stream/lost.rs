@@ -7,6 +7,7 @@ use crate::error::{self, Error, ErrorKind};
 use crate::sse::status::{Cause, Phase};
 use crate::sse::verdict::{self, Verdict};
 use crate::telemetry;
+use rand::RngExt;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -148,7 +149,8 @@ impl EventStream {
         let cause = cause.unwrap_or_else(|| verdict::cause(&error));
         let mut wait = self.draw();
         if let Some(asked) = error.retry_in() {
-            let spread = if error.is_open() || error.is_unhealthy() { 0.0 } else { SPREAD * self.rng.f64() };
+            let spread =
+                if error.is_open() || error.is_unhealthy() { 0.0 } else { SPREAD * self.rng.random::<f64>() };
             let asked = asked.min(MOST_ASKED);
             wait = wait.max((asked + asked.mul_f64(spread)).min(MOST_ASKED));
         }
@@ -161,7 +163,7 @@ impl EventStream {
         let spread = self.settings.reconnect.spread;
         let wait = if std::mem::take(&mut self.was_connected) && !spread.is_zero() {
             let most = u64::try_from(spread.as_nanos()).unwrap_or(u64::MAX);
-            self.backoff.get_base() + Duration::from_nanos(self.rng.u64(0..=most))
+            self.backoff.get_base() + Duration::from_nanos(self.rng.random_range(0..=most))
         } else {
             self.backoff.draw(self.failures, self.last_wait, &mut self.rng)
         };

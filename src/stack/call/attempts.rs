@@ -4,6 +4,7 @@
 use crate::body::Attempts as Told;
 use crate::collect::Buffer;
 use crate::error::{Attempt, Error};
+use crate::retry::backoff::Rng;
 use crate::retry::spared::{Price, Spared};
 use crate::retry::{Backoff, Repeat};
 use crate::stack::context::LayerContext;
@@ -132,7 +133,7 @@ impl Attempts {
     }
 
     /// The back-off before the next one.
-    pub(super) fn draw(&mut self, backoff: &Backoff, rng: &mut fastrand::Rng) -> Duration {
+    pub(super) fn draw(&mut self, backoff: &Backoff, rng: &mut Rng) -> Duration {
         let retries = self.retries;
         let past = self.past_mut();
         let wait = backoff.draw(retries, past.last_wait, rng);

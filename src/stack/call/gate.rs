@@ -11,6 +11,7 @@ use crate::stack::gates::Place;
 use crate::sync::lock;
 use crate::telemetry;
 use http::{StatusCode, response};
+use rand::RngExt;
 use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
@@ -29,7 +30,7 @@ impl CallState {
         let waits_until = || self.limits.waits_until(self.attempts.asked, self.context());
         let end = if self.limits.endless { Some(now) } else { waits_until() };
         let place = self.held.place.as_ref().map(|waits| waits.place);
-        let mut draw = || lock(&origin_state.context.rng).f64();
+        let mut draw = || lock(&origin_state.context.rng).random::<f64>();
         let answer = origin_state.gates.with(|gates| gates.ask(key, place, end, now, &mut draw));
         match answer {
             Answer::Go => {}

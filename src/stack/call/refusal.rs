@@ -10,6 +10,7 @@ use crate::stack::call::state::CallState;
 use crate::stack::drain::Drain;
 use crate::sync::lock;
 use http::{Response, response};
+use rand::RngExt;
 use std::future::Future;
 use std::task::Context;
 use std::time::Duration;
@@ -86,7 +87,7 @@ impl CallState {
             return until;
         }
         self.stop_listening();
-        let spread = WOKEN.mul_f64(lock(&self.context().rng).f64());
+        let spread = WOKEN.mul_f64(lock(&self.context().rng).random::<f64>());
         until.min(Instant::now() + spread)
     }
 
