@@ -77,7 +77,7 @@ let jobs: Vec<String> = client.get("https://api.example.com/jobs").send().await?
 //! | [`within`], [`Deadline`] | a deadline for everything inside; for one request, as its extension |
 //! | [`Bounded`], [`vouch`] | what an API demands that wants no client without a deadline |
 //! | [`LongPoll`], [`long_poll!`] | the opt-out of a request that may wait, with its reason |
-//! | [`CallOptions`], [`Collect`], [`Group`], [`Label`], [`retry::Idempotent`] | wishes of one request, as its extensions |
+//! | [`CallOptions`], [`Collect`], [`Group`], [`Label`], [`retry::Idempotent`] | options of one request, as its extensions |
 //! | [`Body`], [`Attempts`] | the one body type, and how a response came about |
 //! | [`Error`], [`ErrorKind`], [`Phase`] | what failed, where, and what the attempts before died of |
 //! | [`retry::Settings`], [`breaker::Settings`], [`health::Settings`] | how calls are repeated, when an origin is left alone, how it is asked for its health |
@@ -165,7 +165,8 @@ pub mod metrics {
     //! first 200 of a stack share the label `other`, methods that a caller makes up are `_OTHER`.
     //!
     //! [`manual::metrics`](crate::manual::metrics) lists all of them.
-    pub use crate::telemetry::{Kind, METRICS, Metric, record};
+    pub use crate::telemetry::facade::record;
+    pub use crate::telemetry::names::{Kind, METRICS, Metric};
 }
 #[cfg(feature = "supervise")]
 pub mod child;

@@ -17,39 +17,39 @@ use tower_service::Service;
 
 /// What a connection is doing, the most dispensable first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Doing {
+pub(super) enum ConnState {
     /// Nothing came yet, or nothing since the last answer.
-    Nothing,
+    Idle,
     /// A request is on its way.
-    Asking,
+    Reading,
     /// It is being answered.
-    Answered,
+    Answering,
 }
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Activity(Arc<AtomicU8>);
 
 impl Activity {
-    pub(super) fn get(&self) -> Doing {
+    pub(super) fn get(&self) -> ConnState {
         match self.0.load(Ordering::Relaxed) {
-            0 => Doing::Nothing,
-            1 => Doing::Asking,
-            _ => Doing::Answered,
+            0 => ConnState::Idle,
+            1 => ConnState::Reading,
+            _ => ConnState::Answering,
         }
     }
 
-    fn set(&self, doing: Doing) {
+    fn set(&self, doing: ConnState) {
         self.0.store(doing as u8, Ordering::Relaxed);
     }
 }
 
 /// Notes that something came.
-pub(super) struct Noted {
+pub(super) struct WatchedStream {
     pub(super) stream: TcpStream,
     pub(super) activity: Activity,
 }
 
-impl AsyncRead for Noted {
+impl AsyncRead for WatchedStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -57,14 +57,14 @@ impl AsyncRead for Noted {
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
-        if buf.filled().len() > before && self.activity.get() == Doing::Nothing {
-            self.activity.set(Doing::Asking);
+        if buf.filled().len() > before && self.activity.get() == ConnState::Idle {
+            self.activity.set(ConnState::Reading);
         }
         polled
     }
 }
 
-impl AsyncWrite for Noted {
+impl AsyncWrite for WatchedStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(cx, bytes)
     }
@@ -97,10 +97,10 @@ impl Service<Request<hyper::body::Incoming>> for Answering {
     fn call(&mut self, request: Request<hyper::body::Incoming>) -> Self::Future {
         let (activity, answer) = (self.activity.clone(), self.router.call(request));
         Box::pin(async move {
-            activity.set(Doing::Answered);
+            activity.set(ConnState::Answering);
             let answer = answer.await;
             // A page that stays open to be told what changes connects again by itself.
-            activity.set(Doing::Nothing);
+            activity.set(ConnState::Idle);
             answer
         })
     }

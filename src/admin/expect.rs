@@ -16,14 +16,14 @@ pub(super) struct Check {
 
 /// Something for which the program is not ready.
 #[derive(serde::Serialize)]
-pub(super) struct Lack {
+pub(super) struct NotReady {
     /// `crew`, `subsystem`, `breaker` or `check`.
     pub(super) kind: &'static str,
     pub(super) name: String,
     pub(super) reason: String,
 }
 
-impl fmt::Display for Lack {
+impl fmt::Display for NotReady {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.name.as_str() {
             "" => write!(f, "{}: {}", self.kind, self.reason),

@@ -1,6 +1,6 @@
 //! Whether the program is alive, and whether it is ready.
 
-use super::expect::Lack;
+use super::expect::NotReady;
 use super::state::{State, origin};
 use crate::breaker::Phase;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -18,10 +18,10 @@ impl State {
     }
 
     /// Everything that is missing; nothing where the program is ready.
-    pub(super) fn lacks(&self) -> Vec<Lack> {
+    pub(super) fn lacks(&self) -> Vec<NotReady> {
         let mut lacks = Vec::new();
         let mut lack = |kind, name: &str, reason: String| {
-            lacks.push(Lack { kind, name: name.to_owned(), reason });
+            lacks.push(NotReady { kind, name: name.to_owned(), reason });
         };
         if self.readiness.is_shutting_down() {
             lack("crew", "", "is being ended".to_owned());

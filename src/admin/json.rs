@@ -1,6 +1,6 @@
 //! The same for programs: what each path answers, in the words of what is shown.
 
-use super::expect::Lack;
+use super::expect::NotReady;
 use crate::breaker::Snapshot;
 use crate::duration::written::seconds;
 use crate::inflight::Call;
@@ -40,11 +40,11 @@ impl Calls {
 #[derive(Serialize)]
 pub(super) struct Readiness {
     ready: bool,
-    not_ready: Vec<Lack>,
+    not_ready: Vec<NotReady>,
 }
 
 impl Readiness {
-    pub(super) fn new(lacks: Vec<Lack>) -> Readiness {
+    pub(super) fn new(lacks: Vec<NotReady>) -> Readiness {
         Readiness { ready: lacks.is_empty(), not_ready: lacks }
     }
 }

@@ -1,6 +1,6 @@
 //! A small server that cannot be kept busy by others.
 
-use super::connection::{Activity, Answering, Noted};
+use super::connection::{Activity, Answering, WatchedStream};
 use crate::Error;
 use crate::runtime::has;
 use axum::Router;
@@ -88,7 +88,7 @@ async fn connection(stream: TcpStream, router: Router, activity: Activity) {
     let _ = stream.set_nodelay(true);
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME).max_buf_size(HEAD_BYTES).max_headers(FIELDS);
-    let stream = TokioIo::new(Noted { stream, activity: activity.clone() });
+    let stream = TokioIo::new(WatchedStream { stream, activity: activity.clone() });
     let served = http.serve_connection(stream, TowerToHyperService::new(Answering { router, activity }));
     // What is wrong with a connection is the other side's business.
     let _ = timeout(CONNECTION_TIME, served).await;

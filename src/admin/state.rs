@@ -17,23 +17,23 @@ use tokio::sync::broadcast;
 
 /// Circuit breakers to show: all those of a stack, or one alone.
 #[derive(Clone)]
-pub struct Circuits(Of);
+pub struct Circuits(CircuitSource);
 
 #[derive(Clone)]
-enum Of {
+enum CircuitSource {
     Stack(Breakers),
     One(Breaker),
 }
 
 impl From<Breakers> for Circuits {
     fn from(breakers: Breakers) -> Circuits {
-        Circuits(Of::Stack(breakers))
+        Circuits(CircuitSource::Stack(breakers))
     }
 }
 
 impl From<Breaker> for Circuits {
     fn from(breaker: Breaker) -> Circuits {
-        Circuits(Of::One(breaker))
+        Circuits(CircuitSource::One(breaker))
     }
 }
 
@@ -46,15 +46,15 @@ impl fmt::Debug for Circuits {
 impl Circuits {
     fn snapshot(&self) -> Vec<Snapshot> {
         match &self.0 {
-            Of::Stack(breakers) => breakers.snapshot(),
-            Of::One(breaker) => vec![breaker.snapshot()],
+            CircuitSource::Stack(breakers) => breakers.snapshot(),
+            CircuitSource::One(breaker) => vec![breaker.snapshot()],
         }
     }
 
     pub(super) fn subscribe(&self) -> broadcast::Receiver<Transition> {
         match &self.0 {
-            Of::Stack(breakers) => breakers.subscribe(),
-            Of::One(breaker) => breaker.subscribe(),
+            CircuitSource::Stack(breakers) => breakers.subscribe(),
+            CircuitSource::One(breaker) => breaker.subscribe(),
         }
     }
 
@@ -66,8 +66,8 @@ impl Circuits {
                 && client.is_none_or(|client| breaker.client().is_some_and(|name| **name == *client))
         };
         match &self.0 {
-            Of::One(breaker) => is(breaker, name).then(|| breaker.clone()),
-            Of::Stack(breakers) => {
+            CircuitSource::One(breaker) => is(breaker, name).then(|| breaker.clone()),
+            CircuitSource::Stack(breakers) => {
                 let name = origin(name)?;
                 breakers.all().find(|breaker| is(breaker, &name))
             }

@@ -2,8 +2,10 @@
 
 #[cfg(feature = "reqwest")]
 mod reqwest;
+mod same_type;
 
 use crate::body::Body;
+use crate::body::replay::same_type::{same, via};
 use crate::error::BoxError;
 use bytes::Bytes;
 use http_body::Body as _;
@@ -84,20 +86,6 @@ pub(crate) fn empty<B: 'static>() -> Option<B> {
         .or_else(boxed_empty::<B, BoxError>)
         .or_else(boxed_empty::<B, io::Error>)
         .or_else(boxed_empty::<B, hyper::Error>)
-}
-
-/// `make()` as a `B`, if `T` and `B` are the same type. No allocation: the value moves through an `Option`.
-fn same<B: 'static, T: 'static>(make: impl FnOnce() -> T) -> Option<B> {
-    let mut out: Option<B> = None;
-    if let Some(slot) = (&mut out as &mut dyn Any).downcast_mut::<Option<T>>() {
-        *slot = Some(make());
-    }
-    out
-}
-
-fn via<B: 'static, T: 'static>(body: &B, copy: impl FnOnce(&T) -> Option<T>) -> Option<B> {
-    let copied = copy((body as &dyn Any).downcast_ref::<T>()?)?;
-    same(|| copied)
 }
 
 fn clone_of<B: 'static, T: Clone + 'static>(body: &B) -> Option<B> {

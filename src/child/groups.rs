@@ -3,16 +3,16 @@
 use std::collections::HashSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-static LIVING: Mutex<Living> = Mutex::new(Living { pids: None, ended: false });
+static LIVING: Mutex<Groups> = Mutex::new(Groups { pids: None, ended: false });
 
-struct Living {
+struct Groups {
     /// Made by the first child.
     pids: Option<HashSet<u32>>,
     /// The program ends at once: whoever comes too late is not started.
     ended: bool,
 }
 
-fn living() -> MutexGuard<'static, Living> {
+fn living() -> MutexGuard<'static, Groups> {
     LIVING.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -85,13 +85,13 @@ impl Command {
 
     fn ended(
         &self,
-        life: io::Result<Life>,
+        life: io::Result<Exit>,
         began: Instant,
         out: Capture,
         err: Capture,
         pid: u32,
     ) -> Result<Ended, Error> {
-        let Life { outcome, status, forced, at } = life.map_err(|error| {
+        let Exit { outcome, status, forced, at } = life.map_err(|error| {
             Error::new(ErrorKind::Transport, format!("cannot watch {:?}: {error}", self.name()))
         })?;
         Ok(Ended {
@@ -109,7 +109,7 @@ impl Command {
         group: &mut Group,
         stop: impl Future<Output = ()>,
         began: Instant,
-    ) -> io::Result<Life> {
+    ) -> io::Result<Exit> {
         let (limit, grace) =
             self.bounds(Deadline::current().map(|scope| scope.instant().saturating_duration_since(began)));
         let why = tokio::select! {
@@ -118,7 +118,7 @@ impl Command {
                 let status = status?;
                 group.reap().await;
                 let outcome = if status.success() { Outcome::Completed } else { Outcome::Failed };
-                return Ok(Life { outcome, status: Some(status), forced: false, at: Instant::now() });
+                return Ok(Exit { outcome, status: Some(status), forced: false, at: Instant::now() });
             }
             () = stop => Outcome::Killed,
             // Without a clock there is no limit: the child is ended rather than left without one.
@@ -132,7 +132,7 @@ impl Command {
             Err(_) => (group.killed().await?, true),
         };
         group.reap().await;
-        Ok(Life { outcome: why, status, forced, at: Instant::now() })
+        Ok(Exit { outcome: why, status, forced, at: Instant::now() })
     }
 
     /// Limit and grace, where this much is left of the scope it runs in.
@@ -180,7 +180,7 @@ impl Command {
     }
 }
 
-struct Life {
+struct Exit {
     outcome: Outcome,
     status: Option<ExitStatus>,
     forced: bool,

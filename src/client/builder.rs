@@ -116,11 +116,11 @@ impl ClientBuilder {
     /// limits, retries, circuit breaker, health check and name of its own: to say one of them here as well is an error.
     ///
     /// ```
-    /// use unwedge::{CallOptions, Client, StackLayer, stack::Wishes};
+    /// use unwedge::{CallOptions, Client, StackLayer, stack::RequestOptions};
     ///
     /// let stack = StackLayer::builder()
     ///     .name("scheduler")
-    ///     .for_requests(|_| Wishes::new().options(CallOptions::new().retries(1)));
+    ///     .for_requests(|_| RequestOptions::new().options(CallOptions::new().retries(1)));
     /// let client = Client::builder().stack(stack.clone()).build()?;
     ///
     /// let twice = Client::builder().stack(stack).name("relay").build();

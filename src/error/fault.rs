@@ -1,5 +1,7 @@
 //! What is known of a failure beyond its kind.
 
+use super::ErrorKind;
+
 /// What the chain of causes tells beyond the kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Fault {
@@ -32,3 +34,6 @@ pub(crate) struct Fault {
     /// Made by a health check that was sent for this call, not by an older verdict.
     pub(crate) probe: bool,
 }
+
+/// What an error is, where it says so itself, and whether a time was over.
+pub(super) type Said = (Option<ErrorKind>, bool);

@@ -3,7 +3,7 @@
 #[cfg(feature = "reqwest")]
 mod reqwest;
 
-use super::fault::Fault;
+use super::fault::{Fault, Said};
 use super::{BoxError, Error, ErrorKind, Phase};
 use crate::reuse::Meter;
 use std::error::Error as StdError;
@@ -122,9 +122,6 @@ fn read(error: BoxError) -> Error {
     read.0.source = Some(error);
     read
 }
-
-/// What an error is, where it says so itself, and whether a time was over.
-type Said = (Option<ErrorKind>, bool);
 
 /// Clients whose errors say more of themselves than their causes do.
 const CLIENTS: &[fn(&(dyn StdError + 'static)) -> Option<Said>] = &[

@@ -21,13 +21,13 @@ pub(crate) struct Details {
 }
 
 /// A call as it was when somebody looked.
-pub(super) struct Seen {
+pub(super) struct EntryCopy {
     pub(super) details: Details,
     pub(super) state: u32,
     pub(super) in_phase_since: Instant,
 }
 
-impl Seen {
+impl EntryCopy {
     /// In words.
     pub(super) fn call(&self, client: &ClientName, now: Instant) -> Call {
         let details = &self.details;

@@ -2,7 +2,7 @@
 
 use crate::inflight::InFlight;
 use crate::inflight::table::Table;
-use crate::telemetry;
+use crate::telemetry::facade;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -13,7 +13,7 @@ impl InFlight {
     pub fn publish(&self) {
         let (calls, began) = self.0.oldest_start();
         let oldest = began.map_or(Duration::ZERO, |began| began.elapsed());
-        telemetry::in_flight(&self.0.client, calls, oldest);
+        facade::in_flight(&self.0.client, calls, oldest);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::error::Phase;
 use crate::inflight::call::Call;
-use crate::inflight::entry::{Details, Seen};
+use crate::inflight::entry::{Details, EntryCopy};
 use crate::inflight::owner::{CURRENT, Owner};
 use crate::inflight::table::Table;
 use crate::sync::{Arc, Mutex, lock};
@@ -34,15 +34,15 @@ impl Owner {
 
 impl Table {
     /// The call for which `rank` is least, copied; those without a rank are passed over.
-    fn least<R: Ord>(&self, rank: impl Fn(Phase, &Details) -> Option<R>) -> Option<Seen> {
-        let mut least = None::<(R, Seen)>;
+    fn least<R: Ord>(&self, rank: impl Fn(Phase, &Details) -> Option<R>) -> Option<EntryCopy> {
+        let mut least = None::<(R, EntryCopy)>;
         // A copy may outlive its call, and is then the last to hold values of the user's: never dropped under the lock.
         let mut passed_over = Vec::new();
         self.pieces(|at, details| {
             let phase = Phase::from_u8(self.row(at).get().0 as u8);
             let Some(rank) = rank(phase, details) else { return };
             if least.as_ref().is_none_or(|(before, _)| rank < *before) {
-                passed_over.extend(least.replace((rank, self.seen(at, details))));
+                passed_over.extend(least.replace((rank, self.copy(at, details))));
             }
         });
         least.map(|(_, seen)| seen)
@@ -50,14 +50,14 @@ impl Table {
 
     /// The oldest call of each subsystem, by the address of its member.
     pub(crate) fn oldest(&self, now: Instant, into: &mut HashMap<usize, Call>) {
-        let mut first: HashMap<usize, (Instant, Seen)> = HashMap::new();
+        let mut first: HashMap<usize, (Instant, EntryCopy)> = HashMap::new();
         // Not dropped under the lock of the table, as in `least`.
         let mut passed_over = Vec::new();
         self.pieces(|at, details| {
             let Some(member) = &details.subsystem else { return };
             let member = Arc::as_ptr(member).addr();
             if first.get(&member).is_none_or(|(oldest, _)| details.started < *oldest) {
-                passed_over.extend(first.insert(member, (details.started, self.seen(at, details))));
+                passed_over.extend(first.insert(member, (details.started, self.copy(at, details))));
             }
         });
         for (member, (_, seen)) in first {

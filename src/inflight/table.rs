@@ -1,7 +1,7 @@
 //! The table itself: a slab of calls behind one short lock, and beside it what changes in mid-call.
 
 use crate::error::Phase;
-use crate::inflight::entry::{Details, Seen};
+use crate::inflight::entry::{Details, EntryCopy};
 use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use crate::sync::{Mutex, MutexGuard, lock};
 use crate::telemetry::ClientName;
@@ -152,9 +152,9 @@ impl Table {
     }
 
     /// All calls, copied.
-    pub(super) fn copied(&self) -> Vec<Seen> {
+    pub(super) fn copied(&self) -> Vec<EntryCopy> {
         let mut seen = Vec::with_capacity(self.len());
-        self.pieces(|at, details| seen.push(self.seen(at, details)));
+        self.pieces(|at, details| seen.push(self.copy(at, details)));
         seen
     }
 
@@ -177,11 +177,11 @@ impl Table {
     }
 
     /// Under the lock, with which alone entry and row belong together.
-    pub(super) fn seen(&self, at: usize, details: &Details) -> Seen {
+    pub(super) fn copy(&self, at: usize, details: &Details) -> EntryCopy {
         let (state, since) = self.row(at).get();
         let in_phase_since =
             if since == SINCE_START { details.started } else { self.epoch + Duration::from_nanos(since) };
-        Seen { details: details.clone(), state, in_phase_since }
+        EntryCopy { details: details.clone(), state, in_phase_since }
     }
 
     pub(super) fn row(&self, at: usize) -> &Row {

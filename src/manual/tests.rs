@@ -257,7 +257,7 @@ fn the_client() {
         (pool, "IDLE", 50, "idle connection"),
         (pool, "PING_AFTER", 30, "HTTP/2 ping after"),
         (pool, "PING_WITHIN", 15, "HTTP/2 ping answered within"),
-        (pool, "IN_VAIN", 1, "HTTP/2 waited in vain"),
+        (pool, "RETIRED_AFTER", 1, "HTTP/2 waited in vain"),
         (suspend, "ASLEEP", 30, "sleep of the machine"),
         (suspend, "EVERY", 1, "clocks compared"),
     ] {

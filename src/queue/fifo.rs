@@ -4,7 +4,7 @@ use crate::queue::values::{Item, Refused, Why};
 use std::collections::VecDeque;
 use tokio::time::Instant;
 
-pub(super) struct Held<K, V> {
+pub(super) struct QueuedItem<K, V> {
     pub(super) key: K,
     pub(super) value: V,
     pub(super) number: u64,
@@ -16,9 +16,9 @@ pub(super) struct Fifo<K, V> {
     pub(super) key: K,
     pub(super) hash: u64,
     /// Found too old by a pop, left for the sweep.
-    pub(super) late: VecDeque<Held<K, V>>,
+    pub(super) late: VecDeque<QueuedItem<K, V>>,
     /// Oldest first, since time does not go backwards here.
-    pub(super) fresh: VecDeque<Held<K, V>>,
+    pub(super) fresh: VecDeque<QueuedItem<K, V>>,
     /// Whether it stands in the ring.
     pub(super) in_ring: bool,
 }
@@ -57,15 +57,15 @@ impl<K, V> Offer<K, V> {
 }
 
 /// Keys of lanes that are gone, to be dropped where no lock is held: that is code of the caller too.
-pub(super) struct Gone<K> {
+pub(super) struct DroppedKeys<K> {
     /// Most often it is one.
     one: Option<K>,
     more: Vec<K>,
 }
 
-impl<K> Gone<K> {
-    pub(super) fn none() -> Gone<K> {
-        Gone { one: None, more: Vec::new() }
+impl<K> DroppedKeys<K> {
+    pub(super) fn none() -> DroppedKeys<K> {
+        DroppedKeys { one: None, more: Vec::new() }
     }
 
     pub(super) fn add(&mut self, key: K) {
@@ -76,6 +76,6 @@ impl<K> Gone<K> {
     }
 }
 
-pub(super) fn item<K, V>(held: Held<K, V>, now: Instant) -> Item<K, V> {
+pub(super) fn item<K, V>(held: QueuedItem<K, V>, now: Instant) -> Item<K, V> {
     Item { key: held.key, value: held.value, number: held.number, age: now.duration_since(held.since) }
 }

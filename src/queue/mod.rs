@@ -19,7 +19,7 @@ use crate::deadline::sleep_until;
 use crate::panics;
 use crate::sync::{Arc, Mutex, lock};
 use crate::{Error, telemetry};
-use fifo::{Gone, Offer};
+use fifo::{DroppedKeys, Offer};
 use std::fmt::{self, Debug, Display};
 use std::hash::{BuildHasher, Hash, RandomState};
 use std::pin::pin;
@@ -237,11 +237,12 @@ impl<K: Hash + Eq + Clone + Display, V> Queue<K, V> {
     }
 
     /// Works under the lock. What is left to be done without it is given back, for after everything that must happen.
-    fn store<T>(&self, work: impl FnOnce(&mut Store<K, V>, Instant) -> T) -> (T, Rest<K>) {
+    fn store<T>(&self, work: impl FnOnce(&mut Store<K, V>, Instant) -> T) -> (T, Deferred<K>) {
         let mut store = lock(&self.0.store);
         let (now, before) = (Instant::now(), store.counts().waiting);
         let done = work(&mut store, now);
-        let rest = Rest { metric: self.0.metric, before, after: store.counts().waiting, _gone: store.gone() };
+        let rest =
+            Deferred { metric: self.0.metric, before, after: store.counts().waiting, _gone: store.gone() };
         drop(store);
         (done, rest)
     }
@@ -256,14 +257,14 @@ impl<K: Hash + Eq + Clone + Display, V> Queue<K, V> {
 
 /// What a look into the queue left to be done: to tell a recorder, and to drop keys, both code of the user's.
 #[must_use]
-struct Rest<K> {
+struct Deferred<K> {
     metric: &'static str,
     before: u64,
     after: u64,
-    _gone: Gone<K>,
+    _gone: DroppedKeys<K>,
 }
 
-impl<K> Rest<K> {
+impl<K> Deferred<K> {
     fn settle(self) {
         telemetry::gauges::queued(self.metric, self.before, self.after);
     }

@@ -1,6 +1,6 @@
 //! What a queue decides: who is next, what is too old, what has no place. `now` is an argument.
 
-use crate::queue::fifo::{Fifo, Gone, Held, Offer, item};
+use crate::queue::fifo::{DroppedKeys, Fifo, Offer, QueuedItem, item};
 use crate::queue::settings::{Settings, Valve};
 use crate::queue::values::{Alarm, Counts, Expired, Item, Swept, Why};
 use hashbrown::HashTable;
@@ -17,7 +17,7 @@ pub(super) struct Store<K, V> {
     free: Vec<usize>,
     /// Lanes that have something to serve, each once: the next to be served first.
     ring: VecDeque<usize>,
-    gone: Gone<K>,
+    gone: DroppedKeys<K>,
     counts: Counts,
     closed: bool,
     number: u64,
@@ -36,7 +36,7 @@ impl<K, V> Store<K, V> {
             lanes: Vec::new(),
             free: Vec::new(),
             ring: VecDeque::new(),
-            gone: Gone::none(),
+            gone: DroppedKeys::none(),
             counts: Counts::default(),
             closed: false,
             number: 0,
@@ -63,8 +63,8 @@ impl<K, V> Store<K, V> {
     }
 
     /// What is to be dropped when the lock is given back.
-    pub(super) fn gone(&mut self) -> Gone<K> {
-        std::mem::replace(&mut self.gone, Gone::none())
+    pub(super) fn gone(&mut self) -> DroppedKeys<K> {
+        std::mem::replace(&mut self.gone, DroppedKeys::none())
     }
 
     /// The oldest item of the next key in turn that is not too old.
@@ -243,7 +243,7 @@ impl<K: Eq, V> Store<K, V> {
         };
         self.counts.waiting += 1;
         self.number += 1;
-        lane.fresh.push_back(Held { key, value, number: self.number, since: now });
+        lane.fresh.push_back(QueuedItem { key, value, number: self.number, since: now });
         if !lane.in_ring {
             lane.in_ring = true;
             self.ring.push_back(at);

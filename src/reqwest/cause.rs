@@ -56,22 +56,22 @@ pub(super) fn flatten(error: reqwest_middleware::Error) -> Error {
         reqwest_middleware::Error::Reqwest(error) => foreign(error.without_url()),
         reqwest_middleware::Error::Middleware(any) => match any.downcast::<Error>() {
             Ok(own) => own,
-            Err(any) => foreign(Beneath(any.into())),
+            Err(any) => foreign(WholeCause(any.into())),
         },
     }
 }
 
 /// A middleware error whose `source()` leaves nothing out.
 #[derive(Debug)]
-struct Beneath(reqwest_middleware::Error);
+struct WholeCause(reqwest_middleware::Error);
 
-impl fmt::Display for Beneath {
+impl fmt::Display for WholeCause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
 }
 
-impl StdError for Beneath {
+impl StdError for WholeCause {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         below(&self.0)
     }

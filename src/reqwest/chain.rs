@@ -19,7 +19,7 @@ use tokio::sync::Mutex;
 use tower_service::Service;
 
 /// What the caller gave with the request and every attempt gets.
-pub(super) struct Given<'e> {
+pub(super) struct CallerRequest<'e> {
     /// As the caller wrote it, with what an `http::Uri` has no place for.
     url: Url,
     /// A request's own timeout replaces that of the client beneath. Ours is the one that ends the call.
@@ -31,18 +31,18 @@ pub(super) struct Given<'e> {
 
 /// Marks the attempts of the caller's request; a health check has none.
 #[derive(Clone, Copy)]
-struct OfTheCaller;
+struct FromCaller;
 
-impl<'e> Given<'e> {
+impl<'e> CallerRequest<'e> {
     pub(super) fn new(
         url: Url,
         timeout: Option<Duration>,
         extensions: &'e mut Extensions,
         request: &mut Request<Body>,
-    ) -> Given<'e> {
-        request.extensions_mut().insert(OfTheCaller);
+    ) -> CallerRequest<'e> {
+        request.extensions_mut().insert(FromCaller);
         let timeout = timeout.map(|timeout| timeout.saturating_add(GRACE));
-        Given { url, timeout, extensions: Mutex::new(extensions), timed_out: AtomicBool::new(false) }
+        CallerRequest { url, timeout, extensions: Mutex::new(extensions), timed_out: AtomicBool::new(false) }
     }
 
     /// Whether reqwest's own total timeout ended an attempt.
@@ -53,18 +53,18 @@ impl<'e> Given<'e> {
 
 /// The rest of the chain. Clones are the same chain.
 #[derive(Clone)]
-pub(super) struct Beneath<'c, 'e> {
+pub(super) struct RestOfChain<'c, 'e> {
     next: Next<'c>,
-    given: &'c Given<'e>,
+    given: &'c CallerRequest<'e>,
 }
 
-impl<'c, 'e> Beneath<'c, 'e> {
-    pub(super) fn new(next: Next<'c>, given: &'c Given<'e>) -> Beneath<'c, 'e> {
-        Beneath { next, given }
+impl<'c, 'e> RestOfChain<'c, 'e> {
+    pub(super) fn new(next: Next<'c>, given: &'c CallerRequest<'e>) -> RestOfChain<'c, 'e> {
+        RestOfChain { next, given }
     }
 }
 
-impl<'c> Service<Request<Body>> for Beneath<'c, '_> {
+impl<'c> Service<Request<Body>> for RestOfChain<'c, '_> {
     type Response = Response<::reqwest::Body>;
     type Error = Error;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Error>> + Send + 'c>>;
@@ -74,12 +74,12 @@ impl<'c> Service<Request<Body>> for Beneath<'c, '_> {
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
-        let Beneath { next, given } = self.clone();
+        let RestOfChain { next, given } = self.clone();
         Box::pin(async move {
             convert::needs_runtime()?;
-            let of_the_caller = request.extensions_mut().remove::<OfTheCaller>().is_some();
+            let from_caller = request.extensions_mut().remove::<FromCaller>().is_some();
             let mut request = convert::attempt(request)?;
-            let answer = if of_the_caller {
+            let answer = if from_caller {
                 request.url_mut().clone_from(&given.url);
                 *request.timeout_mut() = given.timeout;
                 let mut extensions = given.extensions.lock().await;

@@ -1,6 +1,6 @@
 //! The stack as a middleware.
 
-use super::beneath::{Beneath, Given};
+use super::chain::{CallerRequest, RestOfChain};
 use super::convert;
 use crate::collect::Collect;
 use crate::deadline::Deadline;
@@ -138,8 +138,8 @@ impl Middleware for ResilienceMiddleware {
         if long_poll && timeout.is_some() {
             self.warn("the timeout() of a request");
         }
-        let given = Given::new(url, timeout, extensions, &mut request);
-        let mut stack = self.layer.layer(Beneath::new(next, &given));
+        let given = CallerRequest::new(url, timeout, extensions, &mut request);
+        let mut stack = self.layer.layer(RestOfChain::new(next, &given));
         let answer = stack.call(request).await;
         if long_poll && given.timed_out() {
             self.warn("the timeout() of the reqwest client beneath");

@@ -21,7 +21,7 @@
 //! # Ok(()) }
 //! ```
 //!
-//! Wishes of one request are extensions, as everywhere:
+//! Options of one request are extensions, as everywhere:
 //!
 //! ```no_run
 //! # async fn poll() -> Result<(), Box<dyn std::error::Error>> {
@@ -77,9 +77,9 @@
 //! - Resolving, connecting and the TLS handshake are one phase, `connect`, once they failed, and part of `headers`
 //!   while they last.
 
-mod beneath;
 mod builder;
 mod cause;
+mod chain;
 mod convert;
 mod middleware;
 mod redirects;

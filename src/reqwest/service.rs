@@ -16,8 +16,8 @@ type Inner = ::reqwest::Client;
 /// [`StackLayer`](crate::StackLayer) and all other layers.
 ///
 /// A request body is whatever reqwest takes: [`Body`](crate::Body), `Bytes`, `String`,
-/// [`reqwest::Body`](::reqwest::Body). Wishes are extensions of the request. Of reqwest's response the URL is left in
-/// an extension of reqwest's own, so that `reqwest::Response::from` finds it again.
+/// [`reqwest::Body`](::reqwest::Body). Options of a call are extensions of the request. Of reqwest's response the
+/// URL is left in an extension of reqwest's own, so that `reqwest::Response::from` finds it again.
 ///
 /// ```no_run
 /// use tower_layer::Layer;

@@ -18,13 +18,13 @@ pub(crate) enum Price {
 
 /// What one call was spared already.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Spared {
+pub(crate) struct FreeRetries {
     stale: bool,
     unseen: bool,
     misdirected: bool,
 }
 
-impl Spared {
+impl FreeRetries {
     /// What this outcome comes to in this call. A server that refuses every stream must not be asked without a pause: from
     /// the second time on it is a failure like any other.
     pub(crate) fn judge(&mut self, class: Class, excuse: Excuse) -> (Class, Price) {
@@ -82,10 +82,10 @@ mod tests {
 
     /// What these outcomes cost and say, one after the other in one call.
     fn one_call(excuses: &[Excuse]) -> Vec<(Repeat, Evidence, Price)> {
-        let mut spared = Spared::default();
+        let mut free = FreeRetries::default();
         let judged = excuses.iter().map(|excuse| {
             let class = if *excuse == Excuse::Stale { STALE } else { UNSEEN };
-            let (class, price) = spared.judge(class, *excuse);
+            let (class, price) = free.judge(class, *excuse);
             (class.repeat, class.evidence, price)
         });
         judged.collect()
@@ -128,9 +128,9 @@ mod tests {
 
     #[test]
     fn what_has_no_excuse_is_repeated_as_its_class_says() {
-        let mut spared = Spared::default();
-        assert_eq!(spared.judge(UNSEEN, Excuse::None).1, Price::Full, "of a classifier, or of this machine");
-        assert_eq!(spared.judge(STALE, Excuse::None).1, Price::Attempt);
+        let mut free = FreeRetries::default();
+        assert_eq!(free.judge(UNSEEN, Excuse::None).1, Price::Full, "of a classifier, or of this machine");
+        assert_eq!(free.judge(STALE, Excuse::None).1, Price::Attempt);
     }
 
     fn head(version: Version, status: u16, headers: &[(&str, &str)]) -> response::Parts {

@@ -41,7 +41,7 @@ impl<'a> RequestHead<'a> {
         self.headers
     }
 
-    /// The extensions, wishes among them.
+    /// The extensions, options of the call among them.
     pub fn extensions(&self) -> &'a Extensions {
         self.extensions
     }

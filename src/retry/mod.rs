@@ -5,10 +5,10 @@ pub(crate) mod backoff;
 pub(crate) mod budget;
 pub(crate) mod claim;
 pub(crate) mod classify;
+pub(crate) mod free;
 pub(crate) mod gate;
 pub(crate) mod head;
 pub(crate) mod quota;
-pub(crate) mod spared;
 
 pub use backoff::{Backoff, Delays, Jitter};
 pub use budget::Budget;

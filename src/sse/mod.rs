@@ -77,9 +77,9 @@
 mod cadence;
 mod open;
 mod parser;
+mod recent_ids;
 mod reconnect;
 mod refusal;
-mod seen;
 mod settings;
 mod status;
 mod stream;

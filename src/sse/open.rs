@@ -12,7 +12,8 @@ impl Settings {
     ///
     /// Any service of this crate will do: a [`Stack`](crate::Stack), a `Client`, or one of the layers over a client of
     /// your own. `Accept`, `Cache-Control` and `Accept-Encoding` are set where the request does not bring them,
-    /// `Last-Event-ID` wherever there is one; one that the request brings is the id to begin with. Wishes among the extensions of the request hold for every connect.
+    /// `Last-Event-ID` wherever there is one; one that the request brings is the id to begin with. Options among the
+    /// extensions of the request hold for every connect.
     ///
     /// # Errors
     /// Kind `Config`: a limit of zero or above ten years, a back-off whose base is below 10 ms or whose parts do not

@@ -8,7 +8,7 @@ mod refused;
 
 use super::cadence::Cadence;
 use super::parser::{Event, Parser};
-use super::seen::Seen;
+use super::recent_ids::RecentIds;
 use super::settings::Settings;
 use super::status::{Phase, Status};
 use super::verdict::{self, Rules, Verdict};
@@ -65,7 +65,7 @@ pub struct EventStream {
     idle: Duration,
     parser: Parser,
     cadence: Cadence,
-    seen: Seen,
+    seen: RecentIds,
     link: Link,
     timer: Pin<Box<Timer>>,
     /// Since when somebody waits in vain for the next byte.
@@ -120,7 +120,7 @@ impl EventStream {
             idle,
             parser: Parser::new(settings.sizes, settings.last_id.as_str().into()),
             cadence: Cadence::new(idle),
-            seen: Seen::new(settings.reconnect.duplicates),
+            seen: RecentIds::new(settings.reconnect.duplicates),
             link: Link::Start,
             timer: Box::pin(Timer::default()),
             silent_since: None,

@@ -60,7 +60,7 @@ where
             sleep(LOOK_AGAIN.max(health.interval)).await;
             continue;
         }
-        let lead = match Lead::take(&origin_state, flight, Instant::now()) {
+        let lead = match LeadingCheck::take(&origin_state, flight, Instant::now()) {
             Ok(lead) => lead,
             Err(until) => {
                 drop(service);
@@ -72,7 +72,7 @@ where
         let ends = Instant::now() + origin_state.context.check_limit();
         match before(ends, checked).await? {
             // Dropped without a verdict: the next round checks again, on another connection.
-            Some(Err(Broke::Connection)) => {
+            Some(Err(CheckFailure::Connection)) => {
                 drop(lead);
                 stale += 1;
                 if stale % STALE == 0 {
@@ -80,12 +80,12 @@ where
                 }
                 continue;
             }
-            Some(Err(Broke::Machine)) => {
+            Some(Err(CheckFailure::Machine)) => {
                 drop(lead);
                 sleep(LOOK_AGAIN).await;
                 continue;
             }
-            Some(Err(Broke::Server(cause))) => lead.finish(Err((cause, FAILED)), &mut told),
+            Some(Err(CheckFailure::Server(cause))) => lead.finish(Err((cause, FAILED)), &mut told),
             Some(Ok(())) => lead.finish(Ok(()), &mut told),
             None => lead.finish(Err(("no answer in time".to_owned(), Outcome::TimedOut)), &mut told),
         }
@@ -110,7 +110,7 @@ fn not_before(origin_state: &OriginState, flight: &SingleFlight, now: Instant) -
 }
 
 /// What a check failed of.
-enum Broke {
+enum CheckFailure {
     /// A connection of the pool that was gone: no evidence.
     Connection,
     /// What this machine lacked: no evidence either, and not over at once.
@@ -118,7 +118,7 @@ enum Broke {
     Server(String),
 }
 
-async fn check<S, B, R>(service: &mut S, health: &Settings, uri: Uri) -> Result<(), Broke>
+async fn check<S, B, R>(service: &mut S, health: &Settings, uri: Uri) -> Result<(), CheckFailure>
 where
     S: Service<Request<B>, Response = Response<R>>,
     S::Error: Into<BoxError>,
@@ -126,11 +126,12 @@ where
     R: http_body::Body + Unpin,
 {
     let said = |error: S::Error| match Error::from(error.into()) {
-        error if error.is_of_the_connection() => Broke::Connection,
-        error if error.is_of_this_machine() => Broke::Machine,
-        error => Broke::Server(error.cause()),
+        error if error.is_of_the_connection() => CheckFailure::Connection,
+        error if error.is_of_this_machine() => CheckFailure::Machine,
+        error => CheckFailure::Server(error.cause()),
     };
-    let unknown = || Broke::Server("it is not known how an empty body of this type is made".to_owned());
+    let unknown =
+        || CheckFailure::Server("it is not known how an empty body of this type is made".to_owned());
     let body = empty::<B>().ok_or_else(unknown)?;
     let mut request = Request::new(body);
     *request.uri_mut() = uri;
@@ -141,21 +142,21 @@ where
     let until = rest.until;
     // Read what there is, so that the connection can be used again; too much of it is left alone.
     let _ = timeout_at(until, poll_fn(|cx| rest.poll(cx))).await;
-    health.judge(status).map_err(Broke::Server)
+    health.judge(status).map_err(CheckFailure::Server)
 }
 
 /// A panic of the service ends its check and no other.
-async fn caught(check: impl Future<Output = Result<(), Broke>>) -> Result<(), Broke> {
+async fn caught(check: impl Future<Output = Result<(), CheckFailure>>) -> Result<(), CheckFailure> {
     let mut check = pin!(check);
     poll_fn(|cx| {
         let polled = catch_unwind(AssertUnwindSafe(|| check.as_mut().poll(cx)));
-        polled.unwrap_or_else(|_| Poll::Ready(Err(Broke::Server("the check panicked".to_owned()))))
+        polled.unwrap_or_else(|_| Poll::Ready(Err(CheckFailure::Server("the check panicked".to_owned()))))
     })
     .await
 }
 
 /// The place of the one who checks, and the admission of the breaker; given back when it is dropped.
-struct Lead<'a> {
+struct LeadingCheck<'a> {
     origin_state: &'a Entry<OriginState>,
     flight: &'a SingleFlight,
     number: Option<u64>,
@@ -163,15 +164,15 @@ struct Lead<'a> {
     permit: Option<Admitted>,
 }
 
-impl<'a> Lead<'a> {
+impl<'a> LeadingCheck<'a> {
     /// # Errors
     /// When to ask again.
     fn take(
         origin_state: &'a Entry<OriginState>,
         flight: &'a SingleFlight,
         now: Instant,
-    ) -> Result<Lead<'a>, Instant> {
-        let mut lead = Lead { origin_state, flight, number: None, permit: None };
+    ) -> Result<LeadingCheck<'a>, Instant> {
+        let mut lead = LeadingCheck { origin_state, flight, number: None, permit: None };
         if origin_state.context.parts.breaker {
             let admitted = origin_state.breaker.admit(now, origin_state.breaker.lease());
             let mut permit = admitted.map_err(|refused| now + refused.retry_in.min(LOOK_AGAIN))?;
@@ -223,7 +224,7 @@ impl<'a> Lead<'a> {
     }
 }
 
-impl Drop for Lead<'_> {
+impl Drop for LeadingCheck<'_> {
     fn drop(&mut self) {
         if let Some(number) = self.number.take() {
             self.flight.abandon(number);

@@ -12,9 +12,9 @@ use crate::retry::{self, RequestHead};
 use crate::stack::bounds::Bounds;
 use crate::stack::context::{LayerContext, Parts};
 use crate::stack::events::Listeners;
+use crate::stack::request_options::{RequestHooks, RequestOptions};
 use crate::stack::service::StackLayer;
 use crate::stack::shared::Shared;
-use crate::stack::wishes::{Asked, Wishes};
 use crate::sync::Mutex;
 use crate::telemetry::{ClientName, Labels};
 use std::fmt;
@@ -32,7 +32,7 @@ pub struct StackBuilder {
     breaker: breaker::Settings,
     health: Option<health::Settings>,
     propagate: Option<Headers>,
-    asked: Asked,
+    asked: RequestHooks,
     name: Option<Arc<str>>,
 }
 
@@ -69,24 +69,24 @@ impl StackBuilder {
     ///
     /// ```
     /// use std::time::Duration;
-    /// use unwedge::stack::Wishes;
+    /// use unwedge::stack::RequestOptions;
     /// use unwedge::{CallOptions, LongPoll};
     ///
     /// const WATCH: LongPoll =
     ///     LongPoll::because("a watch waits for changes").up_to(Duration::from_secs(300));
     /// let stack = unwedge::StackLayer::builder().for_requests(|head| {
     ///     match head.uri().query() {
-    ///         Some(query) if query.contains("watch=true") => Wishes::new().long_poll(WATCH),
-    ///         _ if head.uri().path().starts_with("/search") => Wishes::new().idempotent(),
-    ///         _ => Wishes::new().options(CallOptions::new().retries(1)),
+    ///         Some(query) if query.contains("watch=true") => RequestOptions::new().long_poll(WATCH),
+    ///         _ if head.uri().path().starts_with("/search") => RequestOptions::new().idempotent(),
+    ///         _ => RequestOptions::new().options(CallOptions::new().retries(1)),
     ///     }
     /// });
     /// ```
     pub fn for_requests(
         mut self,
-        ask: impl Fn(&RequestHead<'_>) -> Wishes + Send + Sync + 'static,
+        ask: impl Fn(&RequestHead<'_>) -> RequestOptions + Send + Sync + 'static,
     ) -> StackBuilder {
-        self.asked.wishes = Some(Arc::new(ask));
+        self.asked.options = Some(Arc::new(ask));
         self
     }
 
@@ -281,7 +281,7 @@ impl fmt::Debug for StackBuilder {
             .field("breaker", &self.breaker)
             .field("health", &self.health)
             .field("propagate", &self.propagate)
-            .field("for_requests", &self.asked.wishes.is_some())
+            .field("for_requests", &self.asked.options.is_some())
             .field("group_by", &self.asked.group.is_some())
             .field("name", &self.name)
             .finish()

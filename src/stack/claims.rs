@@ -8,12 +8,12 @@ use tokio::time::Instant;
 
 /// Free of cost while nothing is claimed.
 #[derive(Debug, Default)]
-pub(crate) struct Claimed {
+pub(crate) struct SharedClaims {
     standing: AtomicBool,
     claims: Mutex<Claims>,
 }
 
-impl Claimed {
+impl SharedClaims {
     /// See [`Claims::claim`].
     pub(crate) fn claim(&self, wait: Duration, now: Instant) -> bool {
         self.with(|claims| claims.claim(wait, now))

@@ -8,7 +8,7 @@ use crate::inflight::Table;
 use crate::options::CallOptions;
 use crate::retry::{self, backoff::Rng};
 use crate::stack::events::Listeners;
-use crate::stack::wishes::Asked;
+use crate::stack::request_options::RequestHooks;
 use crate::sync::{Mutex, lock};
 use crate::telemetry::{self, Labels};
 use rand::RngExt;
@@ -46,7 +46,7 @@ pub(super) struct LayerContext {
     pub(super) rules: Arc<Rules>,
     pub(super) health: Option<health::Settings>,
     pub(super) propagate: Option<Headers>,
-    pub(super) asked: Asked,
+    pub(super) asked: RequestHooks,
     pub(super) table: Arc<Table>,
     pub(super) events: broadcast::Sender<Transition>,
     pub(super) listeners: Listeners,

@@ -12,12 +12,12 @@ use tokio::time::Instant;
 
 /// Free of cost while there is no gate.
 #[derive(Default)]
-pub(crate) struct Gated {
+pub(crate) struct SharedGates {
     any: AtomicBool,
     gates: Mutex<Gates>,
 }
 
-impl Gated {
+impl SharedGates {
     /// Whether there is a gate at all. A call that just misses one finds out by itself.
     #[inline]
     pub(crate) fn any(&self) -> bool {
@@ -37,9 +37,9 @@ impl Gated {
     }
 }
 
-impl fmt::Debug for Gated {
+impl fmt::Debug for SharedGates {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Gated").field("any", &self.any()).finish()
+        f.debug_struct("SharedGates").field("any", &self.any()).finish()
     }
 }
 

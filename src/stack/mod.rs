@@ -4,24 +4,19 @@ mod background;
 mod bounds;
 mod breakers;
 mod builder;
-mod call;
+pub(crate) mod call;
 mod claims;
 mod context;
-mod drain;
+pub(crate) mod drain;
 mod events;
 mod gates;
 mod layers;
 mod origin_state;
 mod pacing;
 mod part;
+mod request_options;
 mod service;
 mod shared;
-mod wishes;
-
-#[cfg(feature = "client")]
-pub(crate) use call::hop::{Hop, is_redirect};
-#[cfg(feature = "client")]
-pub(crate) use drain::Drain;
 
 pub use crate::retry::RequestHead;
 pub use bounds::Bounds;
@@ -33,5 +28,5 @@ pub use layers::{
     AttemptLayer, CircuitBreakerLayer, DeadlineLayer, HealthCheckLayer, RetryLayer, StallLayer,
 };
 pub use part::Part;
+pub use request_options::RequestOptions;
 pub use service::{Stack, StackLayer};
-pub use wishes::Wishes;

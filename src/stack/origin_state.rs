@@ -6,9 +6,9 @@ use crate::options::Group;
 use crate::origin::Origin;
 use crate::origin::table::{Entry, Evictable};
 use crate::retry::budget::Bucket;
-use crate::stack::claims::Claimed;
+use crate::stack::claims::SharedClaims;
 use crate::stack::context::LayerContext;
-use crate::stack::gates::Gated;
+use crate::stack::gates::SharedGates;
 use crate::stack::pacing::polls::Gaps;
 use crate::stack::pacing::refusals::Refusals;
 use crate::sync::{Mutex, lock};
@@ -33,16 +33,16 @@ pub(super) struct OriginState {
     pub(super) health: Option<Arc<health::SingleFlight>>,
     /// When the next long poll of a path may leave.
     pub(super) gaps: Mutex<Gaps>,
-    pub(super) gates: Gated,
-    pub(super) claims: Claimed,
-    pub(super) warned: Warned,
-    pub(super) heard: Heard,
+    pub(super) gates: SharedGates,
+    pub(super) claims: SharedClaims,
+    pub(super) warned: WarningLimit,
+    pub(super) heard: LastHeard,
     pub(super) refusals: Refusals,
     pub(super) meter: Meter,
 }
 
 /// Resolves when the circuit closes or the health check passes again.
-pub(super) type Better = Pin<Box<OwnedNotified>>;
+pub(super) type Recovery = Pin<Box<OwnedNotified>>;
 
 impl Evictable for OriginState {
     fn keep(&self) -> bool {
@@ -97,10 +97,10 @@ impl OriginState {
             budget: context.retry.budget.as_ref().map(|budget| Bucket::new(budget, Instant::now())),
             health: own.map_or_else(flight, |own| own.health.clone()),
             gaps: Mutex::default(),
-            gates: Gated::default(),
-            claims: Claimed::default(),
-            warned: Warned::new(Instant::now()),
-            heard: Heard::new(Instant::now()),
+            gates: SharedGates::default(),
+            claims: SharedClaims::default(),
+            warned: WarningLimit::new(Instant::now()),
+            heard: LastHeard::new(Instant::now()),
             refusals: Refusals::new(Instant::now()),
             meter: Meter::new(origin, subject),
             context: Arc::clone(context),
@@ -133,7 +133,7 @@ impl OriginState {
     }
 
     /// Begins to listen for good news.
-    pub(super) fn listen(&self) -> Better {
+    pub(super) fn listen(&self) -> Recovery {
         Box::pin(Arc::clone(self.breaker.better()).notified_owned())
     }
 
@@ -152,16 +152,16 @@ impl OriginState {
 }
 
 /// One warning a second, with the number of those that were left out.
-pub(super) struct Warned {
+pub(super) struct WarningLimit {
     epoch: Instant,
     /// Milliseconds since the epoch of the last warning, plus one; 0 before the first.
     last: AtomicU64,
     left_out: AtomicU64,
 }
 
-impl Warned {
-    pub(super) fn new(now: Instant) -> Warned {
-        Warned { epoch: now, last: AtomicU64::new(0), left_out: AtomicU64::new(0) }
+impl WarningLimit {
+    pub(super) fn new(now: Instant) -> WarningLimit {
+        WarningLimit { epoch: now, last: AtomicU64::new(0), left_out: AtomicU64::new(0) }
     }
 
     /// `Some(left out since the last)` where a warning is due.
@@ -178,18 +178,18 @@ impl Warned {
 }
 
 /// When a byte of a response last came from the origin.
-pub(super) struct Heard {
+pub(super) struct LastHeard {
     epoch: Instant,
     /// Nanoseconds since the epoch, plus one; 0 before the first.
     last: AtomicU64,
 }
 
-impl Heard {
+impl LastHeard {
     /// So long a moment stands for all in it: a busy origin is not written to with each response.
     const MOMENT: u64 = 10_000_000;
 
-    pub(super) fn new(now: Instant) -> Heard {
-        Heard { epoch: now, last: AtomicU64::new(0) }
+    pub(super) fn new(now: Instant) -> LastHeard {
+        LastHeard { epoch: now, last: AtomicU64::new(0) }
     }
 
     #[inline]
@@ -219,7 +219,7 @@ mod tests {
     #[test]
     fn one_warning_a_second_says_how_many_were_left_out() {
         let start = Instant::now();
-        let warned = Warned::new(start);
+        let warned = WarningLimit::new(start);
         assert_eq!(warned.due(start), Some(0));
         for ms in [1, 500, 999] {
             assert_eq!(warned.due(start + Duration::from_millis(ms)), None);
@@ -234,7 +234,7 @@ mod tests {
     #[test]
     fn what_was_heard_is_known_for_as_long_as_is_asked() {
         let start = Instant::now();
-        let (heard, second) = (Heard::new(start), Duration::from_secs(1));
+        let (heard, second) = (LastHeard::new(start), Duration::from_secs(1));
         assert!(!heard.within(second, start), "nothing yet");
         heard.note(start);
         assert!(heard.within(second, start + Duration::from_millis(999)));

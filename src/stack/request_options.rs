@@ -1,4 +1,4 @@
-//! What is asked of closures about a request: its wishes and its group.
+//! What is asked of closures about a request: its options and its group.
 
 use crate::collect::Collect;
 use crate::deadline::Deadline;
@@ -14,7 +14,7 @@ use std::sync::Arc;
 /// What is not set stays as it is, and so does what the request says itself.
 #[derive(Clone, Debug, Default)]
 #[must_use = "return it from the closure"]
-pub struct Wishes {
+pub struct RequestOptions {
     options: Option<CallOptions>,
     group: Option<Group>,
     label: Option<Label>,
@@ -24,50 +24,50 @@ pub struct Wishes {
     collect: Option<Collect>,
 }
 
-impl Wishes {
-    /// No wish at all.
-    pub fn new() -> Wishes {
-        Wishes::default()
+impl RequestOptions {
+    /// None at all.
+    pub fn new() -> RequestOptions {
+        RequestOptions::default()
     }
 
     /// Limits and number of retries. Joined, setting by setting, with those of the request.
-    pub fn options(mut self, options: CallOptions) -> Wishes {
+    pub fn options(mut self, options: CallOptions) -> RequestOptions {
         self.options = Some(options);
         self
     }
 
     /// The part of its origin that it talks to.
-    pub fn group(mut self, group: impl Into<Group>) -> Wishes {
+    pub fn group(mut self, group: impl Into<Group>) -> RequestOptions {
         self.group = Some(group.into());
         self
     }
 
     /// What is shown in place of its path.
-    pub fn label(mut self, label: Label) -> Wishes {
+    pub fn label(mut self, label: Label) -> RequestOptions {
         self.label = Some(label);
         self
     }
 
     /// It may be processed twice, whatever its method.
-    pub fn idempotent(mut self) -> Wishes {
+    pub fn idempotent(mut self) -> RequestOptions {
         self.idempotent = true;
         self
     }
 
     /// When it has to be over, to its last byte.
-    pub fn deadline(mut self, deadline: Deadline) -> Wishes {
+    pub fn deadline(mut self, deadline: Deadline) -> RequestOptions {
         self.deadline = Some(deadline);
         self
     }
 
     /// It waits for long, for this reason.
-    pub fn long_poll(mut self, poll: LongPoll) -> Wishes {
+    pub fn long_poll(mut self, poll: LongPoll) -> RequestOptions {
         self.long_poll = Some(poll);
         self
     }
 
     /// How much of its response belongs to the attempt.
-    pub fn collect(mut self, collect: Collect) -> Wishes {
+    pub fn collect(mut self, collect: Collect) -> RequestOptions {
         self.collect = Some(collect);
         self
     }
@@ -108,9 +108,9 @@ impl Wishes {
     }
 
     fn put_into(self, extensions: &mut Extensions) {
-        fn put<T: Clone + Send + Sync + 'static>(extensions: &mut Extensions, wish: Option<T>) {
-            if let Some(wish) = wish {
-                extensions.get_or_insert(wish);
+        fn put<T: Clone + Send + Sync + 'static>(extensions: &mut Extensions, option: Option<T>) {
+            if let Some(option) = option {
+                extensions.get_or_insert(option);
             }
         }
         if let Some(more) = self.options {
@@ -130,23 +130,23 @@ type Ask<T> = Arc<dyn Fn(&RequestHead<'_>) -> T + Send + Sync>;
 
 /// The closures of the user about requests.
 #[derive(Clone, Default)]
-pub(super) struct Asked {
-    pub(super) wishes: Option<Ask<Wishes>>,
+pub(super) struct RequestHooks {
+    pub(super) options: Option<Ask<RequestOptions>>,
     pub(super) group: Option<Ask<Option<Group>>>,
 }
 
-impl Asked {
+impl RequestHooks {
     #[inline]
     pub(super) fn is_empty(&self) -> bool {
-        self.wishes.is_none() && self.group.is_none()
+        self.options.is_none() && self.group.is_none()
     }
 
     /// Writes the answers where the request says nothing itself. No lock is held.
     #[cold]
     pub(super) fn ask<B>(&self, request: &mut Request<B>) {
-        if let Some(ask) = &self.wishes {
-            let wishes = ask(&RequestHead::of(request));
-            wishes.put_into(request.extensions_mut());
+        if let Some(ask) = &self.options {
+            let options = ask(&RequestHead::of(request));
+            options.put_into(request.extensions_mut());
         }
         if let Some(ask) = self.group.as_ref().filter(|_| request.extensions().get::<Group>().is_none()) {
             if let Some(group) = ask(&RequestHead::of(request)) {

@@ -203,8 +203,7 @@ impl<S: Clone> Stack<S> {
         }
     }
 
-    /// A call that is one hop of a call which may be redirected.
-    #[cfg(feature = "client")]
+    /// A call, which may be one hop of a call that is redirected.
     #[inline]
     pub(crate) fn hop<B, R>(&mut self, mut request: Request<B>, hop: Hop) -> ResponseFuture<S, B>
     where
@@ -237,8 +236,7 @@ where
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let origin_state = self.origin_state(&mut request);
-        ResponseFuture::new(self.inner.clone(), origin_state, request, Hop::default())
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        self.hop(request, Hop::default())
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::inflight::owner::Owner;
 use crate::supervise::report::{Event, Recorder};
-use crate::supervise::verdict::{Activity, Seen};
+use crate::supervise::verdict::{Activity, SignsOfLife};
 use crate::supervise::watch::Watch;
 use crate::sync::{Arc, Mutex, lock};
 use crate::telemetry::log::supervise as log;
@@ -138,9 +138,9 @@ impl SubsystemState {
         let _ = self.down.compare_exchange(0, since, Ordering::Relaxed, Ordering::Relaxed);
     }
 
-    pub(crate) fn seen(&self) -> Seen {
+    pub(crate) fn seen(&self) -> SignsOfLife {
         let activity = lock(&self.state).activity();
-        Seen {
+        SignsOfLife {
             beat: self.at(self.beat.load(Ordering::Relaxed)),
             progress: self.at(self.progress.load(Ordering::Relaxed)),
             activity,

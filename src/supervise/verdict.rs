@@ -21,9 +21,9 @@ pub(crate) enum Activity {
     Stopped,
 }
 
-/// What is known of a subsystem.
+/// What is known of a subsystem: when it last beat and last got on, and what it says it does.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Seen {
+pub(crate) struct SignsOfLife {
     pub(crate) beat: Option<Instant>,
     /// None for one that only ever beats: it is judged by its beats alone.
     pub(crate) progress: Option<Instant>,
@@ -75,7 +75,7 @@ impl Verdict {
 }
 
 /// The verdict under this threshold.
-pub(crate) fn judge(seen: Seen, threshold: Duration, now: Instant) -> Verdict {
+pub(crate) fn judge(seen: SignsOfLife, threshold: Duration, now: Instant) -> Verdict {
     let age = |at: Instant| now.saturating_duration_since(at);
     let Some(beat) = seen.beat else {
         return match seen.activity {
@@ -105,7 +105,7 @@ pub(crate) fn judge(seen: Seen, threshold: Duration, now: Instant) -> Verdict {
 
 /// The same for the watchdog, which gives a run that began just now the time to show its first sign of life, and does
 /// not count the wait for a restart.
-pub(crate) fn is_due(seen: Seen, threshold: Duration, now: Instant) -> Verdict {
+pub(crate) fn is_due(seen: SignsOfLife, threshold: Duration, now: Instant) -> Verdict {
     match (judge(seen, threshold, now), seen.activity) {
         (_, Activity::BackOff { .. }) => Verdict::Fresh,
         (Verdict::NeverSeen, Activity::Working { since })

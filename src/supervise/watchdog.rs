@@ -121,7 +121,7 @@ impl Watchdog {
 }
 
 /// What its thread saw last.
-struct Seen {
+struct LastLook {
     pulse: u64,
     moved: Instant,
     blocked: bool,
@@ -156,7 +156,7 @@ impl Watched {
         let _inside = runtime.enter();
         let now = Instant::now();
         let pulse = self.pulse.load(Ordering::Relaxed);
-        let mut seen = Seen { pulse, moved: now, blocked: false, woke: now };
+        let mut seen = LastLook { pulse, moved: now, blocked: false, woke: now };
         loop {
             park_timeout(self.period);
             if self.ends.load(Ordering::Acquire) {
@@ -167,7 +167,7 @@ impl Watched {
         }
     }
 
-    fn looks_once(self: &Arc<Self>, seen: &mut Seen, runtime: &Handle) {
+    fn looks_once(self: &Arc<Self>, seen: &mut LastLook, runtime: &Handle) {
         let now = Instant::now();
         // A thread that is late itself cannot tell who else is.
         let lag = self.lag(seen.woke, now);

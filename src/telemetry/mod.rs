@@ -13,7 +13,7 @@ macro_rules! say {
 
 mod causes;
 #[cfg(feature = "metrics")]
-mod facade;
+pub(crate) mod facade;
 #[cfg(feature = "supervise")]
 pub(crate) mod gauges;
 mod labels;
@@ -22,20 +22,14 @@ pub(crate) mod log;
     not(feature = "metrics"),
     expect(dead_code, unreachable_pub, reason = "only a recorder reads the whole table")
 )]
-mod names;
+pub(crate) mod names;
 mod record;
 mod sink;
 
-#[cfg(feature = "metrics")]
-pub(crate) use facade::in_flight;
-#[cfg(feature = "metrics")]
-pub use facade::record;
 pub(crate) use labels::{ClientName, Labels, Subject};
 pub(crate) use log::{
     Endpoint, attempt, breaker, call, failed, gate_closed, recovered, retry, too_many_groups, unbounded,
     unreplayable,
 };
-#[cfg(feature = "metrics")]
-pub use names::{Kind, METRICS, Metric};
 pub(crate) use record::{Meter, leases_expired};
 pub(crate) use sink::End;

@@ -41,7 +41,7 @@ const STREAMS_AT_FIRST: usize = 100;
 
 /// A call that was given up while it waited for head or body takes its HTTP/2 connection out of use if it had heard
 /// nothing for this long; sooner, the caller changed its mind. (On HTTP/1.1 giving up always closes the connection.)
-const IN_VAIN: Duration = Duration::from_secs(1);
+const RETIRED_AFTER: Duration = Duration::from_secs(1);
 
 type Hyper = Client<Connector, Body>;
 
@@ -131,7 +131,7 @@ impl Retire {
 
     /// The call was given up in mid-wait.
     pub(super) fn given_up(&self) {
-        if self.since.elapsed() >= IN_VAIN {
+        if self.since.elapsed() >= RETIRED_AFTER {
             self.now();
         }
     }

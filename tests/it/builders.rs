@@ -5,7 +5,7 @@ use http::HeaderName;
 use std::sync::Arc;
 use unwedge::client::{ClientBuilder, Http1, Http2, Network, Redirects, Tls};
 use unwedge::deadline::{Headers, Incoming};
-use unwedge::stack::Wishes;
+use unwedge::stack::RequestOptions;
 use unwedge::testing::Peer;
 use unwedge::{CallOptions, Client, Collect, Error, Limits, LongPoll, StackLayer, breaker, health, retry};
 
@@ -123,7 +123,7 @@ fn wishes_of_one_request_are_read_back() {
 
     let poll = LongPoll::because("a watch waits for changes").up_to(MINUTE);
     assert_eq!(poll.get_up_to(), Some(MINUTE));
-    let wishes = Wishes::new().options(options).group("billing").idempotent().long_poll(poll.clone());
+    let wishes = RequestOptions::new().options(options).group("billing").idempotent().long_poll(poll.clone());
     assert_eq!((wishes.get_options(), wishes.get_long_poll()), (Some(&options), Some(&poll)));
     assert_eq!(wishes.get_group().map(|group| group.as_str()), Some("billing"));
     assert!(wishes.get_idempotent() && wishes.get_deadline().is_none() && wishes.get_label().is_none());

@@ -27,7 +27,7 @@ use unwedge::breaker::{self, Breaker, Phase};
 use unwedge::health::{self, Mode};
 use unwedge::queue::{Queue, Settings};
 use unwedge::retry::{self, Backoff};
-use unwedge::stack::Wishes;
+use unwedge::stack::RequestOptions;
 use unwedge::supervise::{Liveness, Readiness, Supervisor};
 use unwedge::testing::{Peer, Reply};
 use unwedge::{Group, LongPoll, Stack, StackLayer};
@@ -281,7 +281,7 @@ fn closures_about_calls_may_call_every_handle_back() {
             }))
             .for_requests(|_| {
                 called();
-                Wishes::new()
+                RequestOptions::new()
             })
             .group_by(|_| {
                 called();

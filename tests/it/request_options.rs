@@ -5,7 +5,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex};
 use tokio::time::Instant;
 use unwedge::retry::{Idempotent, Outcome, Repeat};
-use unwedge::stack::Wishes;
+use unwedge::stack::RequestOptions;
 use unwedge::testing::{Peer, Reply};
 use unwedge::{CallOptions, Collect, Deadline, Group, Label, LongPoll, StackLayer};
 
@@ -13,8 +13,8 @@ use unwedge::{CallOptions, Collect, Deadline, Group, Label, LongPoll, StackLayer
 async fn a_post_that_nobody_could_mark_is_repeated_where_the_closure_says_so() {
     let peer = Peer::new().then(Reply::status(503)).then(Reply::status(503)).forever(Reply::ok(""));
     let stack_of = exact().for_requests(|head| match head.uri().path() {
-        "/search" => Wishes::new().idempotent(),
-        _ => Wishes::new(),
+        "/search" => RequestOptions::new().idempotent(),
+        _ => RequestOptions::new(),
     });
     let service = stack(&peer, &built(stack_of));
     assert_eq!(call(&service, post("/orders")).await.unwrap().status(), 503);
@@ -28,7 +28,7 @@ async fn a_watch_that_an_sdk_built_becomes_a_long_poll_with_its_reason() {
     const WATCH: LongPoll = LongPoll::because("a watch waits for changes").up_to(MINUTE);
     let layer = built(exact().for_requests(|head| {
         let watch = head.uri().query().is_some_and(|query| query.contains("watch=true"));
-        if watch { Wishes::new().long_poll(WATCH) } else { Wishes::new() }
+        if watch { RequestOptions::new().long_poll(WATCH) } else { RequestOptions::new() }
     }));
     let service = stack(&peer, &layer);
     let calling = tokio::spawn({
@@ -48,7 +48,7 @@ async fn a_watch_that_an_sdk_built_becomes_a_long_poll_with_its_reason() {
 async fn a_wish_on_the_request_wins_and_options_are_joined() {
     let peer = Peer::new().forever(Reply::hang());
     let layer = built(exact().for_requests(|_| {
-        Wishes::new()
+        RequestOptions::new()
             .options(CallOptions::new().total(20 * SECOND).attempt(SECOND).retries(0))
             .group("theirs")
             .label(Label::new("theirs"))
@@ -68,7 +68,7 @@ async fn a_wish_on_the_request_wins_and_options_are_joined() {
 #[tokio::test(start_paused = true)]
 async fn a_deadline_that_was_wished_binds_the_call() {
     let peer = Peer::new().forever(Reply::hang());
-    let layer = built(exact().for_requests(|_| Wishes::new().deadline(Deadline::after(2 * SECOND))));
+    let layer = built(exact().for_requests(|_| RequestOptions::new().deadline(Deadline::after(2 * SECOND))));
     let began = Instant::now();
     let error = call(&stack(&peer, &layer), get("/")).await.unwrap_err();
     assert_eq!((began.elapsed(), error.is_deadline()), (2 * SECOND, true));
@@ -78,10 +78,10 @@ async fn a_deadline_that_was_wished_binds_the_call() {
 async fn impossible_wishes_are_errors_before_anything_is_sent() {
     let peer = Peer::new().forever(Reply::ok(""));
     for wishes in [
-        Wishes::new().group(""),
-        Wishes::new().group("x".repeat(65)),
-        Wishes::new().options(CallOptions::new().idle(std::time::Duration::ZERO)),
-        Wishes::new().long_poll(LongPoll::because(" ")),
+        RequestOptions::new().group(""),
+        RequestOptions::new().group("x".repeat(65)),
+        RequestOptions::new().options(CallOptions::new().idle(std::time::Duration::ZERO)),
+        RequestOptions::new().long_poll(LongPoll::because(" ")),
     ] {
         let shown = format!("{wishes:?}");
         let layer = built(exact().for_requests(move |_| wishes.clone()));
@@ -123,7 +123,7 @@ async fn closures_may_call_every_handle_and_a_panic_in_one_leaves_nothing_taken(
                 if head.uri().path() == "/panics" {
                     panic!("in the closure");
                 }
-                Wishes::new()
+                RequestOptions::new()
             }
         })
         .build()

@@ -1,6 +1,6 @@
 //! Bodies of reqwest.
 
-use super::{same, via};
+use crate::body::replay::same_type::{same, via};
 
 /// It gives its bytes to nobody but the one who owns it: this is a copy. (The middleware owns it, and copies nothing.)
 pub(super) fn copy<B: 'static>(body: &B) -> Option<B> {

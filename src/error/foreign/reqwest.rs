@@ -1,10 +1,10 @@
 //! What an error of reqwest says of itself; its causes are read like all others.
 
-use super::Said;
 use crate::error::ErrorKind;
+use crate::error::fault::Said;
 use std::error::Error as StdError;
 
-pub(super) fn says(error: &(dyn StdError + 'static)) -> Option<Said> {
+pub(in crate::error) fn says(error: &(dyn StdError + 'static)) -> Option<Said> {
     let error = error.downcast_ref::<::reqwest::Error>()?;
     let kind = if error.is_redirect() {
         Some(ErrorKind::Redirect)

@@ -18,7 +18,7 @@ impl EventStream {
                     self.is_over();
                     return None;
                 }
-                if named && self.seen.again(&event.id) {
+                if named && self.seen.is_repeated(&event.id) {
                     self.status.send_modify(|status| status.duplicates += 1);
                     return None;
                 }

@@ -5,10 +5,10 @@ use crate::body::Attempts as Told;
 use crate::collect::Buffer;
 use crate::error::{Attempt, Error};
 use crate::retry::backoff::Rng;
-use crate::retry::spared::{Price, Spared};
+use crate::retry::free::{FreeRetries, Price};
 use crate::retry::{Backoff, Repeat};
 use crate::stack::context::LayerContext;
-use crate::stack::origin_state::Better;
+use crate::stack::origin_state::Recovery;
 use http::response;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -31,7 +31,7 @@ pub(super) struct Attempts {
     left: bool,
     /// What comes next is to go out on a connection that was not idle.
     pub(super) fresh: bool,
-    pub(super) spared: Spared,
+    pub(super) free: FreeRetries,
     /// Of calls that were not answered at once, and well.
     past: Option<Box<Past>>,
 }
@@ -43,7 +43,7 @@ pub(super) struct Past {
     /// What the attempt before came to, while there may be no other.
     pub(super) last: Option<Last>,
     /// Set in a wait that is worth cutting short.
-    pub(super) better: Option<Better>,
+    pub(super) better: Option<Recovery>,
     /// The back-off before this attempt, which the next is drawn from.
     last_wait: Option<Duration>,
     /// For how long the server asked to be left alone, where that was not waited for.
@@ -72,7 +72,7 @@ impl Attempts {
             paid: 0,
             left: false,
             fresh: false,
-            spared: Spared::default(),
+            free: FreeRetries::default(),
             past: None,
         }
     }

@@ -6,7 +6,7 @@ use crate::collect::Buffer;
 use crate::error::{Error, Phase, Story};
 use crate::retry::{Evidence, Outcome};
 use crate::stack::call::clock::Clock;
-use crate::stack::call::held::Left;
+use crate::stack::call::held::GivenUp;
 use crate::stack::call::state::CallState;
 use crate::stack::pacing::polls::End;
 use bytes::Bytes;
@@ -149,7 +149,7 @@ impl CallState {
     /// A streamed body was cut off by a limit of ours: no failure of the server, as long as it flowed.
     pub(super) fn cut(&mut self, error: Error, now: Instant) -> Error {
         self.poll_ended(End::Over, now);
-        self.held.leave(&self.origin_state.breaker, Left::Stream, || now);
+        self.held.leave(&self.origin_state.breaker, GivenUp::Stream, || now);
         self.finally(error, now)
     }
 

@@ -7,8 +7,6 @@ use crate::error::{BoxError, Error};
 use crate::origin::table::Entry;
 use crate::stack::call::clock::Clock;
 use crate::stack::call::hop::Hop;
-#[cfg(feature = "client")]
-use crate::stack::call::hop::Left;
 use crate::stack::call::response::HttpResponse;
 use crate::stack::call::running::Running;
 use crate::stack::call::stage::Stage;
@@ -75,13 +73,13 @@ where
     // Taken by the first poll, which begins the call.
     origin_state: Option<Result<Arc<Entry<OriginState>>, Error>>,
     // The deadline of the scope that the call was made in.
-    ambient: Option<Deadline>,
-    hop: Hop,
+    pub(super) ambient: Option<Deadline>,
+    pub(super) hop: Hop,
     span: Span,
     // A loop of calls that are all ready at once lets its task's scope, and its neighbours, have their turn.
     yields: Yield,
     #[pin]
-    running: Running<S, B>,
+    pub(super) running: Running<S, B>,
 }
 
 impl<S, B> ResponseFuture<S, B>
@@ -104,18 +102,6 @@ where
             yields: Yield::default(),
             running: Running::new(inner, request),
         }
-    }
-
-    /// What the next hop is made of, once the call has ended with a redirect; none where it is not followed.
-    #[cfg(feature = "client")]
-    pub(crate) fn leave(self: Pin<&mut Self>) -> Option<Left<B>>
-    where
-        B: 'static,
-    {
-        let this = self.project();
-        let hop = Hop { ambient: *this.ambient, ..*this.hop };
-        let (head, body) = this.running.leave()?;
-        Some(Left { head, body, hop })
     }
 }
 

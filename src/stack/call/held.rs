@@ -3,7 +3,7 @@
 
 use crate::breaker::{Admitted, Breaker, Outcome};
 use crate::health::{SingleFlight, Waiting};
-use crate::stack::gates::{Gated, Place};
+use crate::stack::gates::{Place, SharedGates};
 use tokio::time::Instant;
 
 /// Nothing is held before the first admission.
@@ -29,9 +29,9 @@ pub(super) enum Probe {
     Waiting(Waiting),
 }
 
-/// In which way a call ended that says nothing more of its attempt.
+/// Why a call was given up that says nothing more of its attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Left {
+pub(super) enum GivenUp {
     /// The program ends: what a shutdown cuts off was not hung.
     Ending,
     /// A reader that leaves a stream has had what it wanted, unless it waited in vain.
@@ -50,12 +50,12 @@ impl Held {
     }
 
     /// The attempt has no result of its own. The permit judges by how long it has heard nothing.
-    pub(super) fn leave(&mut self, breaker: &Breaker, left: Left, now: impl FnOnce() -> Instant) {
+    pub(super) fn leave(&mut self, breaker: &Breaker, left: GivenUp, now: impl FnOnce() -> Instant) {
         let Some(permit) = self.permit.take() else { return };
         match left {
-            Left::Ending => permit.record(breaker, Outcome::Nothing, now()),
-            Left::Stream => permit.leave_stream(breaker, now()),
-            Left::Dropped => permit.abandon(breaker),
+            GivenUp::Ending => permit.record(breaker, Outcome::Nothing, now()),
+            GivenUp::Stream => permit.leave_stream(breaker, now()),
+            GivenUp::Dropped => permit.abandon(breaker),
         }
     }
 
@@ -114,7 +114,7 @@ impl Held {
 
     /// It waits at no gate any more.
     #[inline]
-    pub(super) fn leave_gate(&mut self, gates: &Gated) {
+    pub(super) fn leave_gate(&mut self, gates: &SharedGates) {
         if let Some(waits) = self.place.take() {
             gates.with(|gates| gates.leave(waits.key, waits.place));
         }
@@ -145,15 +145,17 @@ mod tests {
         let mut held = admitted(&breaker);
         held.settle(&breaker, Outcome::Success, Instant::now());
         held.settle(&breaker, Outcome::Failure { retry_after: None }, Instant::now());
-        held.leave(&breaker, Left::Dropped, Instant::now);
+        held.leave(&breaker, GivenUp::Dropped, Instant::now);
         assert_eq!(breaker.phase(), Phase::Closed);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_call_that_is_left_in_silence_was_hung_unless_the_program_ends() {
-        for (left, phase) in
-            [(Left::Dropped, Phase::Open), (Left::Stream, Phase::Open), (Left::Ending, Phase::Closed)]
-        {
+        for (left, phase) in [
+            (GivenUp::Dropped, Phase::Open),
+            (GivenUp::Stream, Phase::Open),
+            (GivenUp::Ending, Phase::Closed),
+        ] {
             let breaker = breaker();
             let mut held = admitted(&breaker);
             tokio::time::advance(2 * SECOND).await;
@@ -168,11 +170,11 @@ mod tests {
         let mut held = admitted(&breaker);
         held.quiet();
         tokio::time::advance(2 * SECOND).await;
-        held.leave(&breaker, Left::Dropped, Instant::now);
+        held.leave(&breaker, GivenUp::Dropped, Instant::now);
         let mut held = admitted(&breaker);
         tokio::time::advance(2 * SECOND).await;
         held.heard(Instant::now());
-        held.leave(&breaker, Left::Dropped, Instant::now);
+        held.leave(&breaker, GivenUp::Dropped, Instant::now);
         assert_eq!(breaker.phase(), Phase::Closed);
     }
 

@@ -1,9 +1,7 @@
-//! What a call that may be redirected is told, and what it leaves for the call that follows it.
+//! What a call that may be redirected is told.
 
 use crate::deadline::Deadline;
 use http::header::LOCATION;
-#[cfg(feature = "client")]
-use http::request;
 use http::{Method, StatusCode, response};
 use tokio::time::Instant;
 
@@ -18,16 +16,6 @@ pub(crate) struct Hop {
     pub(crate) ends: Option<Instant>,
     /// The deadline of the scope that the first of the calls was made in.
     pub(crate) ambient: Option<Deadline>,
-}
-
-/// What is left of a call for the next hop.
-#[cfg(feature = "client")]
-#[derive(Debug)]
-pub(crate) struct Left<B> {
-    pub(crate) head: request::Parts,
-    /// None where it was sent and cannot be sent again.
-    pub(crate) body: Option<B>,
-    pub(crate) hop: Hop,
 }
 
 /// A response that names another place for what was asked. Without a `Location` it is an answer like any other.

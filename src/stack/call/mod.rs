@@ -7,7 +7,8 @@
 //!
 //! The rest are the decisions: `begin` before everything, `admission`, `gate` and `health` before an attempt, `outcome`
 //! and `repeat` after it, `refusal` where there is none, `poll` where it is a long poll, `body` and `stream` once there
-//! is a response, `report` for what the caller is told, and `events` for what those are who listen.
+//! is a response, `hop` and `next_hop` where redirects are followed, `report` for what the caller is told, and `events` for
+//! what those are who listen.
 
 mod admission;
 mod attempts;
@@ -23,6 +24,8 @@ mod health;
 mod held;
 pub(crate) mod hop;
 mod limits;
+#[cfg(feature = "client")]
+mod next_hop;
 mod outcome;
 mod poll;
 mod record;

@@ -5,7 +5,7 @@ use crate::breaker;
 use crate::collect::{Plan, plan};
 use crate::error::{Error, ErrorKind};
 use crate::retry::after::retry_after;
-use crate::retry::spared::Price;
+use crate::retry::free::Price;
 use crate::retry::{Evidence, Outcome, Repeat};
 use crate::stack::call::hop::is_redirect;
 use crate::stack::call::state::CallState;

@@ -2,7 +2,7 @@
 
 use crate::error::{Attempt, Error, ErrorKind, Phase};
 use crate::retry::classify::Excuse;
-use crate::retry::spared::{Price, STALE, UNSEEN, closes_idle};
+use crate::retry::free::{Price, STALE, UNSEEN, closes_idle};
 use crate::retry::{Class, Outcome, Repeat};
 use crate::reuse::Meter;
 use crate::stack::call::attempts::Last;
@@ -37,7 +37,7 @@ impl CallState {
             (class, outcome.excuse())
         };
         self.attempts.fresh = excuse == Excuse::Misdirected && head.version < Version::HTTP_2;
-        self.attempts.spared.judge(class, excuse)
+        self.attempts.free.judge(class, excuse)
     }
 
     /// As [`weigh_head`](CallState::weigh_head), of an error.
@@ -61,7 +61,7 @@ impl CallState {
             (class, outcome.excuse())
         };
         self.attempts.fresh = excuse == Excuse::Stale && fault.idle;
-        self.attempts.spared.judge(class, excuse)
+        self.attempts.free.judge(class, excuse)
     }
 
     /// When the next attempt may leave, if there is to be one.

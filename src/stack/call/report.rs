@@ -4,7 +4,7 @@ use crate::breaker;
 use crate::duration::human;
 use crate::error::{Bytes, Error, ErrorKind, Phase};
 use crate::retry::Evidence;
-use crate::stack::call::held::Left;
+use crate::stack::call::held::GivenUp;
 use crate::stack::call::state::CallState;
 use crate::stack::pacing::polls::End;
 use crate::stall::Stall;
@@ -76,7 +76,7 @@ impl CallState {
                 self.count(Evidence::Failure, None, now);
             }
             // The permit judges by how long it has heard nothing.
-            _ => self.held.leave(&self.origin_state.breaker, Left::Dropped, || now),
+            _ => self.held.leave(&self.origin_state.breaker, GivenUp::Dropped, || now),
         }
         self.poll_ended(End::Over, now);
         let received = self.record.flow.received();

@@ -6,8 +6,6 @@ use crate::error::Error;
 use crate::reuse::Fresh;
 use crate::stack::call::state::CallState;
 use http::{Extensions, HeaderMap, Request, Version};
-#[cfg(feature = "client")]
-use http::{Method, Uri, request};
 use tokio::time::Instant;
 
 /// What goes out next; while an attempt is under way, what is needed for the one after it.
@@ -17,16 +15,16 @@ use tokio::time::Instant;
 pub(super) struct Outgoing<B> {
     /// As the caller made it, or made again.
     next: Option<Request<B>>,
-    kept: Option<Kept<B>>,
+    pub(super) kept: Option<Kept<B>>,
 }
 
 /// Method and URL are known from the [`Facts`](crate::stack::call::facts::Facts) of the call.
-struct Kept<B> {
-    version: Version,
-    headers: HeaderMap,
-    extensions: Extensions,
+pub(super) struct Kept<B> {
+    pub(super) version: Version,
+    pub(super) headers: HeaderMap,
+    pub(super) extensions: Extensions,
     /// None where it cannot be sent again: the rest is for the place that a redirect names.
-    body: Option<B>,
+    pub(super) body: Option<B>,
 }
 
 impl<B> Outgoing<B> {
@@ -76,16 +74,6 @@ impl<B: 'static> Outgoing<B> {
         *request.headers_mut() = headers;
         *request.extensions_mut() = extensions;
         Some(request)
-    }
-
-    /// What a redirect makes the next request of; without the body where that cannot be sent again.
-    #[cfg(feature = "client")]
-    pub(super) fn leave(&mut self, method: Method, uri: Uri) -> Option<(request::Parts, Option<B>)> {
-        let Kept { version, headers, extensions, body } = self.kept.take()?;
-        let mut left = Request::new(());
-        (*left.method_mut(), *left.uri_mut(), *left.version_mut()) = (method, uri, version);
-        (*left.headers_mut(), *left.extensions_mut()) = (headers, extensions);
-        Some((left.into_parts().0, body))
     }
 
     /// Whether there is something to send, or to send again.

@@ -8,12 +8,8 @@ use crate::stack::call::request::Outgoing;
 use crate::stack::call::response::HttpResponse;
 use crate::stack::call::stage::{Stage, Step};
 use crate::stack::call::state::CallState;
-#[cfg(feature = "client")]
-use http::request;
 use http::{Method, Request, Response, Uri};
 use pin_project::pin_project;
-#[cfg(feature = "client")]
-use std::pin::Pin;
 use std::task::{Context, Poll};
 use tower_service::Service;
 use tracing::Span;
@@ -54,17 +50,6 @@ where
             timer: deadline::Timer::default(),
             stage: Stage::Start,
         }
-    }
-
-    /// The request that a redirect answered, without its body where that cannot be sent again.
-    #[cfg(feature = "client")]
-    pub(super) fn leave(self: Pin<&mut Self>) -> Option<(request::Parts, Option<B>)>
-    where
-        B: 'static,
-    {
-        let this = self.project();
-        let (method, uri) = *this.redirected.take()?;
-        this.request.leave(method, uri)
     }
 }
 

@@ -8,7 +8,7 @@ use crate::origin::table::Entry;
 use crate::stack::call::attempts::Attempts;
 use crate::stack::call::clock::Clock;
 use crate::stack::call::facts::Facts;
-use crate::stack::call::held::{Held, Left, Probe};
+use crate::stack::call::held::{GivenUp, Held, Probe};
 use crate::stack::call::limits::CallLimits;
 use crate::stack::call::record::Record;
 use crate::stack::context::LayerContext;
@@ -103,9 +103,9 @@ impl Drop for CallState {
         held.leave_gate(&origin_state.gates);
         if held.permit.is_some() {
             let left = match record.streaming {
-                _ if owner::is_ending() => Left::Ending,
-                true => Left::Stream,
-                false => Left::Dropped,
+                _ if owner::is_ending() => GivenUp::Ending,
+                true => GivenUp::Stream,
+                false => GivenUp::Dropped,
             };
             held.leave(&origin_state.breaker, left, Instant::now);
         }

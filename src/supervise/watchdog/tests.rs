@@ -24,7 +24,7 @@ fn watched() -> Arc<Watched> {
 #[tokio::test(start_paused = true)]
 async fn a_watchdog_that_was_late_itself_calls_nobody_blocked_until_it_has_looked_in_time() {
     let (watched, start) = (watched(), Instant::now());
-    let mut seen = Seen { pulse: 0, moved: start, blocked: false, woke: start };
+    let mut seen = LastLook { pulse: 0, moved: start, blocked: false, woke: start };
     // The machine gave this thread no time, and may have given the runtime none either.
     advance(100 * PERIOD).await;
     watched.looks_once(&mut seen, &Handle::current());
@@ -42,7 +42,7 @@ async fn a_watchdog_that_was_late_itself_calls_nobody_blocked_until_it_has_looke
 #[tokio::test(start_paused = true)]
 async fn a_runtime_is_blocked_when_two_looks_in_time_saw_no_sign_of_it() {
     let (watched, start) = (watched(), Instant::now());
-    let mut seen = Seen { pulse: 0, moved: start, blocked: false, woke: start };
+    let mut seen = LastLook { pulse: 0, moved: start, blocked: false, woke: start };
     for (look, blocked) in [(1, false), (2, false), (3, true)] {
         advance(PERIOD).await;
         watched.looks_once(&mut seen, &Handle::current());
