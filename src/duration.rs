@@ -102,6 +102,7 @@ fn fraction(f: &mut Formatter<'_>, whole: u64, mut part: u32, mut digits: usize)
 /// assert!(parse("30").unwrap_err().to_string().contains("30s"));
 /// # Ok::<(), unwedge::Error>(())
 /// ```
+#[doc(alias = "humantime")]
 pub fn parse(text: &str) -> Result<Duration, Error> {
     read(text).map_err(Error::config)
 }

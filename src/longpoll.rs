@@ -36,6 +36,7 @@ pub(crate) const GRACE: Duration = Duration::from_secs(5);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use = "put it into the extensions of a request"]
+#[doc(alias("long_polling", "no_timeout"))]
 pub struct LongPoll {
     reason: Reason,
     hold: Option<Duration>,

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 /// A request extension: this request may be processed twice, whatever its method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[doc(alias = "Idempotency-Key")]
 pub struct Idempotent;
 
 /// A request extension: which part of its origin this request talks to.
@@ -32,6 +33,7 @@ pub struct Idempotent;
 /// # Errors
 /// A call whose group has an empty name, or one above 64 bytes, returns kind `Config` before anything is sent.
 #[derive(Clone)]
+#[doc(alias("bulkhead", "tenant", "partition"))]
 pub struct Group(Name);
 
 #[derive(Clone)]
@@ -184,6 +186,7 @@ impl CallOptions {
     }
 
     /// The whole call: every attempt and wait, up to the end of the collected body. A long poll stays exempt.
+    #[doc(alias = "timeout")]
     pub const fn total(mut self, limit: Duration) -> CallOptions {
         self.total = Some(limit);
         self

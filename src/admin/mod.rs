@@ -90,6 +90,7 @@ const TOKEN: usize = 16;
 
 /// What is shown, and where. See the [module](self).
 #[must_use = "nothing is shown before router() or serve()"]
+#[doc(alias("healthz", "readyz", "liveness_probe", "readiness_probe", "dashboard"))]
 pub struct Admin(Parts);
 
 impl Admin {

@@ -103,6 +103,7 @@ impl Body {
     /// let body = Body::from_stream(lines);
     /// # assert!(!body.is_collected());
     /// ```
+    #[doc(alias("upload", "wrap_stream"))]
     pub fn from_stream<S, D, E>(stream: S) -> Body
     where
         S: futures_core::Stream<Item = Result<D, E>> + Send + 'static,

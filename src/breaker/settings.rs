@@ -111,6 +111,7 @@ impl Settings {
     ///
     /// Failures that come within 100 ms of another, of calls that were sent before that one was counted, are the same
     /// event and count once; time-outs count each.
+    #[doc(alias = "failure_threshold")]
     pub fn failures(mut self, in_a_row: u32) -> Settings {
         self.failures = in_a_row;
         self
@@ -129,6 +130,7 @@ impl Settings {
     /// longer, up to the greater of the cap and 5 min.
     ///
     /// A round of probes of which one succeeded before another failed does not make it grow.
+    #[doc(alias("reset_timeout", "recovery_timeout"))]
     pub fn open(mut self, wait: impl Into<Backoff>) -> Settings {
         self.open = wait.into();
         self

@@ -23,6 +23,7 @@ pub(super) const BACKLOG: usize = 64;
 ///
 /// Cheap while the circuit is closed: admission reads one atomic word, and neither it nor a result allocates.
 #[derive(Clone)]
+#[doc(alias("circuit_breaker", "CircuitBreaker"))]
 pub struct Breaker(pub(super) Arc<Shared>);
 
 /// What all handles share.

@@ -47,6 +47,7 @@ use std::time::Duration;
 /// ```
 #[derive(Clone)]
 #[must_use]
+#[doc(alias("subprocess", "kill_on_drop"))]
 pub struct Command {
     program: OsString,
     args: Vec<OsString>,

@@ -197,6 +197,7 @@ impl ClientBuilder {
     ///
     /// # Cancellation safety
     /// It is dropped with its attempt: at a limit, or with the call.
+    #[doc(alias("middleware", "interceptor", "hook"))]
     pub fn attempt_layer<L, B>(mut self, layer: L) -> ClientBuilder
     where
         L: Layer<Attempt> + Send + Sync + 'static,
@@ -253,6 +254,7 @@ impl ClientBuilder {
     /// # Cancellation safety
     /// A connect is dropped at the connect limit, and where the runtime ends. One whose call was given up may go on, for
     /// the next call.
+    #[doc(alias = "unix_socket")]
     pub fn connector<C>(mut self, connector: C) -> ClientBuilder
     where
         C: Service<Uri> + Clone + Send + Sync + 'static,
@@ -284,6 +286,7 @@ impl ClientBuilder {
     /// let client = Client::builder().resolver(fixed).build()?;
     /// # Ok::<(), unwedge::Error>(())
     /// ```
+    #[doc(alias("dns", "resolve"))]
     pub fn resolver<R>(mut self, resolver: R) -> ClientBuilder
     where
         R: Service<Name> + Clone + Send + Sync + 'static,

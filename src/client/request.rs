@@ -182,6 +182,7 @@ impl RequestBuilder {
 
     /// Bounds this one call, from [`send`](RequestBuilder::send) to the last byte of the body, also where it streams.
     /// More than zero, at most 10 years. It can only shorten what the limits of the client say.
+    #[doc(alias = "timeout")]
     pub fn deadline(mut self, limit: Duration) -> RequestBuilder {
         self.deadline = Some(limit);
         self.check(|_| duration::check("the deadline of the request", limit))

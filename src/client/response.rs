@@ -106,6 +106,7 @@ impl Response {
     /// }
     /// # Ok(()) }
     /// ```
+    #[doc(alias("bytes_stream", "download"))]
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, Error> {
         loop {
             let body = self.inner.body_mut();

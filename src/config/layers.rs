@@ -27,6 +27,7 @@ const LONGEST_FILE: u64 = 1 << 20;
 /// ```
 #[derive(Clone, Debug)]
 #[must_use]
+#[doc(alias("figment", "env_vars", "settings_file"))]
 pub struct Layers {
     tree: Node,
 }

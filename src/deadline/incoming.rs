@@ -78,6 +78,7 @@ use tower_service::Service;
 /// # Ok(()) }
 /// ```
 #[derive(Clone, Debug, Default)]
+#[doc(alias("deadline_propagation", "grpc_timeout"))]
 pub struct IncomingLayer(Arc<Shared>);
 
 /// The settings, and what all services of one layer have learned.

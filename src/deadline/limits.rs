@@ -76,6 +76,7 @@ const COLLECT: u64 = 1 << 20;
 
 impl Limits {
     /// The whole call: every attempt and wait, up to the end of the collected body. Default 30 s.
+    #[doc(alias("timeout", "request_timeout", "total_timeout"))]
     pub fn total(mut self, limit: Duration) -> Limits {
         self.total = Some(limit);
         self
@@ -84,18 +85,21 @@ impl Limits {
     /// One attempt, from the moment the request goes out to the last byte that is collected. Default the lesser of
     /// 10 s and two thirds of the total. Must not exceed the total. A body that still flows then is handed over as it
     /// comes, under the total, where the request cannot be repeated; see [`Collect`](crate::Collect).
+    #[doc(alias("per_try_timeout", "response_timeout", "first_byte_timeout"))]
     pub fn attempt(mut self, limit: Duration) -> Limits {
         self.attempt = Some(limit);
         self
     }
 
     /// Resolution, TCP, proxy and TLS together. Default the lesser of 5 s and the attempt.
+    #[doc(alias = "connect_timeout")]
     pub fn connect(mut self, limit: Duration) -> Limits {
         self.connect = Some(limit);
         self
     }
 
     /// The longest silence inside a body while somebody waits for it. Default the lesser of 10 s and the attempt.
+    #[doc(alias("read_timeout", "idle_timeout", "body_timeout"))]
     pub fn idle(mut self, limit: Duration) -> Limits {
         self.idle = Some(limit);
         self

@@ -46,6 +46,7 @@ impl Scope {
 /// # Ok(()) }
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[doc(alias("context", "timeout_at"))]
 pub struct Deadline(Instant);
 
 impl Deadline {
@@ -168,6 +169,7 @@ pub(crate) fn under<T>(total: Deadline, work: impl FnOnce() -> T) -> T {
 /// assert!(sweep.unwrap_err().is_deadline());
 /// # }
 /// ```
+#[doc(alias("timeout", "timeout_at", "with_timeout"))]
 pub fn within<F: Future>(limit: Duration, future: F) -> Within<F> {
     Within::new(Deadline::after(limit), Some(limit), future)
 }

@@ -300,6 +300,7 @@ impl Error {
     /// False for what time does not heal: a wrong setting, a redirect that is not followed, a body above its cap, a
     /// certificate that is refused, a status that says that the request is at fault (4xx but for 408, 425 and 429) or
     /// will not be served (501, 505, 506, 508, 510, 511), and a program that is shutting down.
+    #[doc(alias("is_transient", "is_retryable"))]
     pub fn is_retriable(&self) -> bool {
         match self.0.kind {
             ErrorKind::Deadline

@@ -39,6 +39,7 @@ use std::time::Duration;
 #[derive(Clone)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(deny_unknown_fields))]
 #[must_use]
+#[doc(alias("health_check", "healthcheck", "ping"))]
 pub struct Settings {
     pub(crate) path: Arc<str>,
     #[cfg_attr(feature = "serde", serde(default = "interval", with = "crate::duration::written"))]

@@ -10,6 +10,14 @@
 //! | [`failure_modes`] | my call hangs or failed here: what bounds it, and what does the error mean? |
 #![cfg_attr(
     feature = "full",
+    doc = "| [`recipes`] | how do I do this one task? And where is what I know under another name? |"
+)]
+#![cfg_attr(
+    all(feature = "config", feature = "supervise"),
+    doc = "| [`config`] | which settings stand in a file, a variable or a flag, and under which keys? |"
+)]
+#![cfg_attr(
+    feature = "full",
     doc = "| [`incidents`] | how are such programs lost, and what of this crate would have prevented it? |"
 )]
 #![cfg_attr(
@@ -44,6 +52,15 @@ pub mod failure_modes {}
     "```\n\n`deny.toml`:\n\n```toml\n", include_str!("lints/deny.toml"), "```\n"
 )]
 pub mod lints {}
+
+/// Its programs use all of the crate.
+#[cfg(feature = "full")]
+#[doc = include_str!("recipes.md")]
+pub mod recipes {}
+
+#[cfg(all(feature = "config", feature = "supervise"))]
+#[doc = include_str!("config.md")]
+pub mod config {}
 
 /// Its links lead into all of the crate.
 #[cfg(feature = "full")]

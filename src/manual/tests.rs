@@ -1,5 +1,8 @@
 //! The tables of the manual and of the README against the code.
 
+#[cfg(all(feature = "config", feature = "supervise"))]
+mod config;
+
 use crate::deadline::Limits;
 use crate::duration::human;
 use crate::retry::Backoff;

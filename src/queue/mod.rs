@@ -53,6 +53,7 @@ use tokio::time::Instant;
 /// assert_eq!(queue.sweep().expired[0].item.value, "fan failed");
 /// # Ok(()) }
 /// ```
+#[doc(alias("mpsc", "channel", "backpressure"))]
 pub struct Queue<K, V>(Arc<Shared<K, V>>);
 
 struct Shared<K, V> {

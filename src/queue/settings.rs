@@ -71,6 +71,7 @@ impl Default for Settings {
 
 impl Settings {
     /// How old an item may become. One that is older is never served. Default 10 min.
+    #[doc(alias("ttl", "expiry"))]
     pub fn max_age(mut self, max_age: Duration) -> Settings {
         self.max_age = max_age;
         self

@@ -8,7 +8,7 @@ use std::time::Duration;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Item<K, V> {
-    /// Endpoint it is.
+    /// The key it was pushed under.
     pub key: K,
     /// What was pushed.
     pub value: V,

@@ -53,6 +53,7 @@ pub(crate) type Rng = rand::rngs::Xoshiro256PlusPlus;
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 #[must_use]
+#[doc(alias("backoff", "ExponentialBackoff", "exponential_backoff"))]
 pub struct Backoff {
     base: Duration,
     multiplier: f64,

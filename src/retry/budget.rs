@@ -43,6 +43,7 @@ mod tests;
     serde(default, deny_unknown_fields)
 )]
 #[must_use]
+#[doc(alias("retry_budget", "token_bucket"))]
 pub struct Budget {
     pub(crate) tokens: u32,
     pub(crate) retry_cost: u32,

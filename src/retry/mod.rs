@@ -44,6 +44,7 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
+#[doc(alias("rate_limit", "too_many_requests", "quota", "throttle"))]
 pub enum Remember {
     /// Nothing: each call finds out by itself.
     Off,
@@ -84,6 +85,7 @@ pub enum Remember {
     serde(default, deny_unknown_fields)
 )]
 #[must_use]
+#[doc(alias("RetryPolicy", "RetryConfig"))]
 pub struct Settings {
     pub(crate) max_retries: u32,
     pub(crate) backoff: Backoff,
@@ -117,6 +119,7 @@ impl Default for Settings {
 
 impl Settings {
     /// How many attempts may follow the first. Default 3; 0 means one attempt, and nothing is cloned.
+    #[doc(alias = "max_attempts")]
     pub fn max_retries(mut self, retries: u32) -> Settings {
         self.max_retries = retries;
         self
@@ -140,6 +143,7 @@ impl Settings {
     /// An origin that served a request which was sent after such an answer, and before its time was up, has replicas that
     /// speak each for itself: for 5 min the usual back-off takes the place of a wait that is too long, but of that of a
     /// 429.
+    #[doc(alias = "retry_after")]
     pub fn retry_after_cap(mut self, cap: Duration) -> Settings {
         self.retry_after_cap = Some(cap);
         self

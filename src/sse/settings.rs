@@ -125,6 +125,7 @@ impl Settings {
     /// }
     /// # Ok(()) }
     /// ```
+    #[doc(alias("language_model", "streaming_completion"))]
     pub fn end_at(mut self, data: impl Into<String>) -> Settings {
         self.end_at = Some(data.into());
         self

@@ -45,6 +45,7 @@ const FRAMES: u32 = 64;
 /// # Cancellation safety
 /// [`next`](EventStream::next) loses nothing when it is dropped; the following one goes on where it was. Dropping the
 /// stream closes its connection, and nothing more is sent.
+#[doc(alias("EventSource", "server_sent_events"))]
 pub struct EventStream {
     settings: Settings,
     name: String,

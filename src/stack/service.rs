@@ -37,6 +37,7 @@ use tower_service::Service;
 /// let service = layer.layer(Inner);
 /// ```
 #[derive(Clone)]
+#[doc(alias = "middleware")]
 pub struct StackLayer(Arc<Shared>);
 
 impl StackLayer {

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 /// The handle that a supervised loop gets: with it, it shows that it is alive, gets on, or waits. Clones share it.
 #[derive(Clone)]
+#[doc(alias("heartbeat", "keepalive"))]
 pub struct Heartbeat(pub(crate) Arc<SubsystemState>);
 
 impl Heartbeat {
@@ -91,6 +92,7 @@ impl Heartbeat {
     }
 
     /// Ready when the program ends.
+    #[doc(alias("CancellationToken", "shutdown"))]
     pub async fn cancelled(&self) {
         self.0.member.cancel.cancelled().await;
     }

@@ -88,6 +88,7 @@ use tokio::sync::broadcast;
 ///
 /// Nothing runs before [`run_until`](Supervisor::run_until), which also checks all settings.
 #[must_use = "nothing runs before run_until"]
+#[doc(alias("supervisor", "daemon", "restart"))]
 pub struct Supervisor {
     liveness: Liveness,
     shared: Arc<Shared>,
@@ -167,6 +168,7 @@ impl Supervisor {
     ///     execute(found).await
     /// });
     /// ```
+    #[doc(alias("cron", "ticker", "periodic", "scheduler"))]
     pub fn patrol<F, Fut>(
         &mut self,
         name: impl Into<Arc<str>>,

@@ -51,6 +51,7 @@ pub enum OnReturn {
     serde(default, deny_unknown_fields)
 )]
 #[must_use]
+#[doc(alias = "RestartPolicy")]
 pub struct Policy {
     #[cfg_attr(feature = "serde", serde(deserialize_with = "waits"))]
     backoff: Backoff,
@@ -109,6 +110,7 @@ impl Policy {
     }
 
     /// One restart more than `most` inside the sliding window `within` escalates. Default 5 in 2 min.
+    #[doc(alias = "max_restarts")]
     pub fn intensity(mut self, most: u32, within: Duration) -> Policy {
         self.intensity = Intensity { most, within };
         self

@@ -43,6 +43,7 @@ impl Supervisor {
     /// # Cancellation safety
     /// When it is dropped all subsystems are aborted at their next `.await`, tasks of theirs are told to end, and the
     /// program is not ready any more.
+    #[doc(alias("graceful_shutdown", "with_graceful_shutdown"))]
     pub async fn run_until<S>(
         mut self,
         signal: impl Future<Output = S>,

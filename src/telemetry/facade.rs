@@ -20,6 +20,7 @@ use std::time::Duration;
 /// // A recorder would be installed here, by an exporter of your choice.
 /// unwedge::metrics::record();
 /// ```
+#[doc(alias("exporter", "opentelemetry"))]
 pub fn record() {
     for metric in METRICS {
         match metric.kind {

@@ -191,6 +191,7 @@ pub struct Counts {
 /// ```
 #[derive(Debug)]
 #[must_use = "faults end when the server is dropped"]
+#[doc(alias("toxiproxy", "fault_injection", "chaos"))]
 pub struct FaultServer {
     playing: Vec<Playing>,
 }

@@ -37,6 +37,7 @@ use super::{Pipe, Reply, listen};
 /// [`ran_out`](Peer::ran_out).
 #[derive(Debug)]
 #[must_use = "a peer that is dropped refuses every connection"]
+#[doc(alias("MockServer", "wiremock"))]
 pub struct Peer {
     state: Arc<State>,
     alive: watch::Sender<()>,

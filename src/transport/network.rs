@@ -14,6 +14,9 @@ use std::fmt;
 /// `https`, `socks5` and `socks5h` URLs), except to the hosts of `NO_PROXY`. A variable that cannot be used is an error of kind `Config` at the calls
 /// that would need it. A loopback host is never reached through a proxy, whatever is set.
 ///
+/// TCP keep-alive, the pings of HTTP/2 and the pool of connections have fixed values: see the
+/// [manual](crate::manual::defaults).
+///
 /// ```
 /// use unwedge::client::{Client, Network};
 ///
@@ -23,6 +26,7 @@ use std::fmt;
 /// ```
 #[derive(Clone, Default)]
 #[must_use]
+#[doc(alias("proxy", "keepalive", "connection_pool"))]
 pub struct Network {
     pub(super) http2_only: bool,
     pub(super) http1: Http1,

@@ -11,6 +11,7 @@ mod admin_flood;
 mod admin_open;
 mod admin_page;
 mod adoption;
+mod aliases;
 mod background;
 mod background_circuit;
 mod bad_input;
@@ -109,6 +110,7 @@ mod scheduler_budget;
 #[cfg(target_os = "linux")]
 mod servers;
 mod settings;
+mod small_examples;
 mod soak;
 mod stalls;
 mod stood_still;

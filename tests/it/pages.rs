@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 /// The manual in the order in which one reads it: the file, its title, the question that it answers.
 const MANUAL: &[(&str, &str, &str)] = &[
     ("order", "The order of the parts", "why each part stands where it stands, and where your own layers go"),
+    ("recipes", "Recipes", "how to do one task, each as a whole program; and what it is called elsewhere"),
+    ("config", "Settings", "file, keys, environment variables and flags, with an example file"),
     ("defaults", "Defaults", "what happens when nothing is set, and why that"),
     ("failure-modes", "Failure modes", "what bounds a call that hangs here, and what each error means"),
     ("migrating", "Migrating", "what to write in place of what you have, and what changes"),

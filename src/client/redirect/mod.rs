@@ -36,6 +36,7 @@ pub(super) use follow::Following;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
+#[doc(alias = "follow_redirects")]
 pub struct Redirects {
     follows: bool,
     same_origin: bool,

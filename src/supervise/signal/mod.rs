@@ -17,6 +17,7 @@ use std::io;
 /// From the first poll on the signals are this process's own: they do not end it by themselves any more. What a second
 /// one does stands with [`Signals`]. A signal that comes before the first poll has its default effect; install
 /// [`Signals`] in the first line of `main` where the start takes long.
+#[doc(alias("sigterm", "sigint"))]
 pub async fn ctrl_c() -> Asked {
     match Signals::install() {
         Ok(signals) => signals.asked().await,
@@ -55,6 +56,7 @@ pub async fn ctrl_c() -> Asked {
 /// # }
 /// ```
 #[derive(Clone, Debug)]
+#[doc(alias("sigterm", "sigint", "sighup"))]
 pub struct Signals(system::Handle);
 
 impl Signals {

@@ -36,6 +36,7 @@ const ALPN_HTTP2: &[&[u8]] = &[b"h2"];
 /// ```
 #[derive(Clone, Default)]
 #[must_use]
+#[doc(alias("certificate", "mtls"))]
 pub struct Tls {
     roots: Vec<Vec<u8>>,
     identity: Option<(Vec<u8>, Vec<u8>)>,
