@@ -64,6 +64,8 @@ let jobs: Vec<String> = client.get("https://api.example.com/jobs").send().await?
 //! # }
 //! ```
 //!
+//! One whole program for each task: [`manual::recipes`].
+//!
 //! # The paved path
 //!
 //! | name | what it is |
