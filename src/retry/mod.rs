@@ -223,6 +223,7 @@ impl Settings {
     ///     _ => None,
     /// });
     /// ```
+    #[doc(alias("RetryableStrategy", "retry_if", "should_retry"))]
     pub fn classify(
         mut self,
         rules: impl Fn(&RequestHead<'_>, &Outcome<'_>) -> Option<Class> + Send + Sync + 'static,

@@ -126,6 +126,7 @@ impl StackBuilder {
     /// let layer = StackLayer::builder().propagate_deadline(deadline::Headers::default()).build()?;
     /// # Ok::<(), unwedge::Error>(())
     /// ```
+    #[doc(alias("deadline_propagation", "grpc_timeout"))]
     pub fn propagate_deadline(mut self, headers: Headers) -> StackBuilder {
         self.propagate = Some(headers);
         self
