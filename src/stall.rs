@@ -39,17 +39,50 @@ impl Stall {
 #[derive(Debug)]
 pub(crate) struct Flow {
     idle: Option<Duration>,
-    least: Option<(u64, Duration)>,
     waiting_since: Option<Instant>,
-    /// Of the current span of least progress: time waited, and bytes gained.
+    received: u64,
+    /// Where the least progress is asked for, which most do not.
+    progress: Option<Box<Progress>>,
+}
+
+/// Of the current span of least progress.
+#[derive(Debug)]
+struct Progress {
+    least: u64,
+    per: Duration,
     waited: Duration,
     gained: u64,
-    received: u64,
+}
+
+impl Progress {
+    fn got(&mut self, bytes: u64, waited: Duration) {
+        self.waited += waited;
+        if self.is_enough() {
+            // The span before had what it needed; this belongs to the one that followed.
+            (self.waited, self.gained) = (self.waited - self.per, 0);
+        }
+        self.gained = self.gained.saturating_add(bytes);
+        if self.is_enough() {
+            (self.waited, self.gained) = (Duration::ZERO, 0);
+        }
+    }
+
+    fn is_enough(&self) -> bool {
+        self.waited >= self.per && self.gained >= self.least
+    }
+
+    fn bound(&self, since: Instant) -> (Instant, Stall) {
+        let rest = self.per.saturating_sub(self.waited);
+        // A span that has its bytes is followed by one that has none yet.
+        let rest = if self.gained < self.least { rest } else { rest + self.per };
+        (since + rest, Stall::Slow(self.least, self.per))
+    }
 }
 
 impl Flow {
     pub(crate) fn new(idle: Option<Duration>, least: Option<(u64, Duration)>) -> Flow {
-        Flow { idle, least, waiting_since: None, waited: Duration::ZERO, gained: 0, received: 0 }
+        let progress = |(least, per)| Box::new(Progress { least, per, waited: Duration::ZERO, gained: 0 });
+        Flow { idle, waiting_since: None, received: 0, progress: least.map(progress) }
     }
 
     /// How many bytes have come.
@@ -75,17 +108,10 @@ impl Flow {
     /// The body gave something.
     pub(crate) fn got(&mut self, bytes: usize, now: Instant) {
         self.received += bytes as u64;
-        if let Some(since) = self.waiting_since.take() {
-            self.waited += now.saturating_duration_since(since);
-        }
-        let Some((least, per)) = self.least else { return };
-        if self.waited >= per && self.gained >= least {
-            // The span before had what it needed; this belongs to the one that followed.
-            (self.waited, self.gained) = (self.waited - per, 0);
-        }
-        self.gained = self.gained.saturating_add(bytes as u64);
-        if self.waited >= per && self.gained >= least {
-            (self.waited, self.gained) = (Duration::ZERO, 0);
+        let since = self.waiting_since.take();
+        if let Some(progress) = &mut self.progress {
+            let waited = since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
+            progress.got(bytes as u64, waited);
         }
     }
 
@@ -93,12 +119,7 @@ impl Flow {
     pub(crate) fn bound(&self) -> Option<(Instant, Stall)> {
         let since = self.waiting_since?;
         let idle = self.idle.map(|idle| (since + idle, Stall::Idle(idle)));
-        let least = self.least.map(|(least, per)| {
-            let rest = per.saturating_sub(self.waited);
-            // A span that has its bytes is followed by one that has none yet.
-            let rest = if self.gained < least { rest } else { rest + per };
-            (since + rest, Stall::Slow(least, per))
-        });
+        let least = self.progress.as_ref().map(|progress| progress.bound(since));
         match (idle, least) {
             (Some(a), Some(b)) => Some(if a.0 <= b.0 { a } else { b }),
             (a, b) => a.or(b),

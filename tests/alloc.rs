@@ -104,6 +104,14 @@ fn the_whole_stack_adds_no_allocation_where_nothing_goes_wrong() {
     assert_eq!(allocations(&stack, Inner { pending: true, ..READY }, true), 0, "pending once, with a timer");
 }
 
+/// Thousands of calls wait at a time. What is rare is not in there: spans, and the reason of a long poll.
+#[test]
+fn the_future_of_a_call_over_a_small_service_has_at_most_1368_bytes() {
+    let mut service = StackLayer::default().layer(READY);
+    let call = service.call(request());
+    assert!(size_of_val(&call) <= 1368, "{} bytes", size_of_val(&call));
+}
+
 #[test]
 fn a_listener_that_has_gone_costs_a_call_nothing() {
     let stack = StackLayer::default();

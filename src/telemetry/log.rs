@@ -22,30 +22,36 @@ use tracing::Span;
 /// An origin, as one client knows it: what most lines are about.
 pub(crate) type Endpoint<'a> = (&'a Origin, &'a ClientName);
 
+/// A span, or none and no room for one: most calls are not traced, and thousands of them wait at a time.
+pub(crate) type MaybeSpan = Option<Box<Span>>;
+
 /// The span of a call: from its first poll to its result.
-pub(crate) fn call(origin: &Origin, method: &http::Method, url: impl FnOnce() -> String) -> Span {
+#[inline]
+pub(crate) fn call(origin: &Origin, method: &http::Method, url: impl FnOnce() -> String) -> MaybeSpan {
     if !tracing::enabled!(tracing::Level::DEBUG) {
-        return Span::none();
+        return None;
     }
-    tracing::debug_span!(
+    let span = tracing::debug_span!(
         "call",
         http.request.method = %method,
         server.address = origin.host(),
         server.port = origin.port(),
         url.full = url(),
-    )
+    );
+    Some(Box::new(span))
 }
 
 /// The span of one attempt. The first has no resend count, as OpenTelemetry wants it.
-pub(crate) fn attempt(number: u32) -> Span {
+#[inline]
+pub(crate) fn attempt(number: u32) -> MaybeSpan {
     if !tracing::enabled!(tracing::Level::DEBUG) {
-        return Span::none();
+        return None;
     }
     let span = tracing::debug_span!("attempt", http.request.resend_count = tracing::field::Empty);
     if number > 1 {
         span.record("http.request.resend_count", number - 1);
     }
-    span
+    Some(Box::new(span))
 }
 
 /// An attempt that will be repeated.

@@ -28,8 +28,8 @@ mod sink;
 
 pub(crate) use labels::{ClientName, Labels, Subject};
 pub(crate) use log::{
-    Endpoint, attempt, breaker, call, failed, gate_closed, recovered, retry, too_many_groups, unbounded,
-    unreplayable,
+    Endpoint, MaybeSpan, attempt, breaker, call, failed, gate_closed, recovered, retry, too_many_groups,
+    unbounded, unreplayable,
 };
 pub(crate) use record::{Meter, leases_expired};
 pub(crate) use sink::End;

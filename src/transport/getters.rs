@@ -12,7 +12,7 @@ impl Network {
     ///
     /// let network = Network::default().proxy("http://user:secret@proxy.example:3128");
     /// assert!(!network.get_http2_only() && !network.get_no_proxy());
-    /// assert_eq!(network.get_proxy().as_deref(), Some("http://proxy.example:3128/"));
+    /// assert_eq!(network.get_proxy().as_deref(), Some("http://proxy.example:3128"));
     /// ```
     pub fn get_http2_only(&self) -> bool {
         self.http2_only

@@ -56,7 +56,8 @@ pub(super) fn turned_away<B>(
     let mut error = Error::new(ErrorKind::Open { retry_in }, "");
     let (method, uri) = (request.method().clone(), request.uri().clone());
     let target = Target { method, uri, label: request.extensions().get::<Label>().cloned() };
-    drop(telemetry::call(&origin_state.origin, &target.method, || target.url()).entered());
+    let span = telemetry::call(&origin_state.origin, &target.method, || target.url());
+    drop(span.map(|span| span.entered()));
     let end = End { status: None, error: Some(error.kind().as_str()) };
     events::turned_away(origin_state, &target, error.kind(), now - limits.started);
     origin_state.meter.called(&target.method, end, false, || now - limits.started);

@@ -1,7 +1,6 @@
 //! How a call begins: its limits are settled, a crowd in front of an open circuit is sent away, and it enters the table
 //! of calls in flight.
 
-use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::inflight::{Details, owner};
 use crate::longpoll::LongPoll;
@@ -29,13 +28,12 @@ impl CallState {
         call: &'a mut Option<CallState>,
         origin_state: Arc<Entry<OriginState>>,
         request: &Request<B>,
-        made_under: Option<Deadline>,
         hop: &mut Hop,
     ) -> Result<&'a mut CallState, Error> {
         let context = &*origin_state.context;
         let now = Instant::now();
         let wishes = Some(request.extensions()).filter(|wishes| !wishes.is_empty());
-        let limits = CallLimits::of(wishes, context, made_under, hop, now)?;
+        let limits = CallLimits::of(wishes, context, hop, now)?;
         hop.settle(request.method(), limits.long_poll.is_some());
         (hop.started, hop.ends) = (Some(limits.started), limits.deadline);
         let options = wishes.and_then(|wishes| wishes.get::<CallOptions>());
@@ -53,13 +51,13 @@ impl CallState {
             started: limits.started,
             deadline: limits.deadline,
             attempts_allowed: allowed,
-            long_poll: limits.long_poll.clone(),
+            long_poll: limits.long_poll.as_deref().cloned(),
             subsystem: owner::current(&context.table),
         });
         if let Some(poll) = &limits.long_poll {
             origin_state.meter.polls(poll.is_unbounded());
         }
-        if limits.long_poll.as_ref().is_some_and(LongPoll::is_unbounded) {
+        if limits.long_poll.as_deref().is_some_and(LongPoll::is_unbounded) {
             let reason = limits.long_poll.as_ref().map_or("", |poll| poll.reason());
             telemetry::unbounded(origin_state.endpoint(), reason);
         }

@@ -12,7 +12,7 @@ use crate::stack::call::running::Running;
 use crate::stack::call::stage::Stage;
 use crate::stack::call::state::CallState;
 use crate::stack::origin_state::OriginState;
-use crate::telemetry;
+use crate::telemetry::{self, MaybeSpan};
 use http::{Request, Response};
 use pin_project::pin_project;
 use std::future::Future;
@@ -72,10 +72,8 @@ where
 {
     // Taken by the first poll, which begins the call.
     origin_state: Option<Result<Arc<Entry<OriginState>>, Error>>,
-    // The deadline of the scope that the call was made in.
-    pub(super) ambient: Option<Deadline>,
     pub(super) hop: Hop,
-    span: Span,
+    span: MaybeSpan,
     // A loop of calls that are all ready at once lets its task's scope, and its neighbours, have their turn.
     yields: Yield,
     #[pin]
@@ -96,9 +94,9 @@ where
     ) -> ResponseFuture<S, B> {
         ResponseFuture {
             origin_state: Some(origin_state),
-            ambient: Deadline::earlier(Scope::current().deadline, hop.ambient),
-            hop,
-            span: Span::none(),
+            // Of the scope that the call was made in.
+            hop: Hop { ambient: Deadline::earlier(Scope::current().deadline, hop.ambient), ..hop },
+            span: None,
             yields: Yield::default(),
             running: Running::new(inner, request),
         }
@@ -125,7 +123,7 @@ where
         if let Some(origin_state) = this.origin_state.take() {
             let Some(request) = running.request.first() else { unreachable!("it is taken when it is sent") };
             let begun = match origin_state {
-                Ok(state) => CallState::begin(running.call, state, request, *this.ambient, this.hop),
+                Ok(state) => CallState::begin(running.call, state, request, this.hop),
                 Err(error) => Err(error),
             };
             match begun {
@@ -140,7 +138,7 @@ where
                 }
             }
         }
-        let span = this.span.enter();
+        let span = this.span.as_deref().map(Span::enter);
         let polled = running.poll(&mut clock, cx);
         drop(span);
         if polled.is_ready() {

@@ -25,11 +25,11 @@ pub(super) struct CallLimits {
     pub(super) collect: u64,
     /// Its reader bounds the body, and repeats the call.
     pub(super) endless: bool,
-    pub(super) long_poll: Option<LongPoll>,
+    pub(super) long_poll: Option<Box<LongPoll>>,
 }
 
 impl CallLimits {
-    /// Those of a request with these wishes, if it has any, that was made under `made_under` and is sent now.
+    /// Those of a request with these wishes, if it has any, that is sent now.
     ///
     /// # Errors
     /// Kind `Config` for a wish that cannot be met.
@@ -37,11 +37,10 @@ impl CallLimits {
     pub(super) fn of(
         wishes: Option<&Extensions>,
         context: &LayerContext,
-        made_under: Option<Deadline>,
         hop: &Hop,
         now: Instant,
     ) -> Result<CallLimits, Error> {
-        let long_poll = wishes.and_then(|wishes| wishes.get::<LongPoll>().cloned());
+        let long_poll = wishes.and_then(|wishes| wishes.get::<LongPoll>().cloned().map(Box::new));
         if let Some(poll) = &long_poll {
             poll.check()?;
         }
@@ -51,7 +50,7 @@ impl CallLimits {
         let at = |deadline: Option<Deadline>| deadline.map(Deadline::instant);
         let scope = Scope::current();
         let wished = at(wishes.and_then(|wishes| wishes.get::<Deadline>().copied()));
-        let ambient = Deadline::nearest(at(made_under), at(scope.deadline));
+        let ambient = Deadline::nearest(at(hop.ambient), at(scope.deadline));
         let hard_deadline = Deadline::nearest(wished, ambient);
         let started = hop.started.unwrap_or(now);
         let total = (context.parts.total && long_poll.is_none()).then(|| started + bounds.total);
@@ -149,11 +148,11 @@ mod tests {
     fn of<T: Clone + Send + Sync + 'static>(wish: T, context: &LayerContext, now: Instant) -> CallLimits {
         let mut wishes = Extensions::new();
         wishes.insert(wish);
-        CallLimits::of(Some(&wishes), context, None, &Hop::default(), now).expect("a wish that can be met")
+        CallLimits::of(Some(&wishes), context, &Hop::default(), now).expect("a wish that can be met")
     }
 
     fn plain(context: &LayerContext, now: Instant) -> CallLimits {
-        CallLimits::of(None, context, None, &Hop::default(), now).expect("there is no wish")
+        CallLimits::of(None, context, &Hop::default(), now).expect("there is no wish")
     }
 
     #[test]
@@ -195,7 +194,8 @@ mod tests {
         let (soon, late) = (now + SECOND, now + 90 * SECOND);
         let limits = of(Deadline::at(late), &context, now);
         assert_eq!((limits.deadline, limits.hard_deadline), (Some(now + 30 * SECOND), Some(late)));
-        let under = CallLimits::of(None, &context, Some(Deadline::at(soon)), &Hop::default(), now);
+        let under =
+            CallLimits::of(None, &context, &Hop { ambient: Some(Deadline::at(soon)), ..Hop::default() }, now);
         let limits = under.expect("there is no wish");
         assert_eq!((limits.deadline, limits.hard_deadline), (Some(soon), Some(soon)));
     }
@@ -204,7 +204,7 @@ mod tests {
     fn the_total_of_a_later_hop_counts_from_the_first() {
         let (context, now) = (context(Parts::ALL), Instant::now());
         let hop = Hop { started: Some(now), ..Hop::default() };
-        let limits = CallLimits::of(None, &context, None, &hop, now + 7 * SECOND).expect("there is no wish");
+        let limits = CallLimits::of(None, &context, &hop, now + 7 * SECOND).expect("there is no wish");
         assert_eq!((limits.started, limits.deadline), (now, Some(now + 30 * SECOND)));
     }
 

@@ -28,7 +28,7 @@ where
         B: 'static,
     {
         let this = self.project();
-        let hop = Hop { ambient: *this.ambient, ..*this.hop };
+        let hop = *this.hop;
         let running = this.running.project();
         let (method, uri) = *running.redirected.take()?;
         let (head, body) = running.request.leave(method, uri)?;

@@ -8,11 +8,11 @@ use crate::stack::call::request::Outgoing;
 use crate::stack::call::response::HttpResponse;
 use crate::stack::call::stage::{Stage, Step};
 use crate::stack::call::state::CallState;
+use crate::telemetry::MaybeSpan;
 use http::{Method, Request, Response, Uri};
 use pin_project::pin_project;
 use std::task::{Context, Poll};
 use tower_service::Service;
-use tracing::Span;
 
 /// The service, the request, and how far the call has come with them.
 #[pin_project(project = RunningProj)]
@@ -27,7 +27,7 @@ where
     pub(super) redirected: Option<Box<(Method, Uri)>>,
     // None before the first poll, and once the call has ended or its body was handed over.
     pub(super) call: Option<CallState>,
-    pub(super) attempt_span: Span,
+    pub(super) attempt_span: MaybeSpan,
     #[pin]
     pub(super) timer: deadline::Timer,
     #[pin]
@@ -46,7 +46,7 @@ where
             request: Outgoing::new(request),
             redirected: None,
             call: None,
-            attempt_span: Span::none(),
+            attempt_span: None,
             timer: deadline::Timer::default(),
             stage: Stage::Start,
         }

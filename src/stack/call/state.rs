@@ -14,6 +14,7 @@ use crate::stack::call::record::Record;
 use crate::stack::context::LayerContext;
 use crate::stack::origin_state::OriginState;
 use crate::stack::pacing::polls;
+use crate::telemetry::MaybeSpan;
 use std::sync::Arc;
 use tokio::time::Instant;
 use tracing::Span;
@@ -66,8 +67,8 @@ impl CallState {
 
     /// As [`inside`](CallState::inside), in the span of the attempt.
     #[inline(always)]
-    pub(super) fn inside_attempt<T>(&mut self, span: &Span, work: impl FnOnce() -> T) -> T {
-        let _entered = span.enter();
+    pub(super) fn inside_attempt<T>(&mut self, span: &MaybeSpan, work: impl FnOnce() -> T) -> T {
+        let _entered = span.as_deref().map(Span::enter);
         self.inside(work)
     }
 
