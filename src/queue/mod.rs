@@ -60,6 +60,7 @@ struct Shared<K, V> {
     store: Mutex<Store<K, V>>,
     hasher: RandomState,
     metric: &'static str,
+    has_valve: bool,
     /// One permit for each push, as far as somebody waits for it.
     pushed: Notify,
     name: Option<Name<V>>,
@@ -70,6 +71,16 @@ impl<K, V> Drop for Shared<K, V> {
     fn drop(&mut self) {
         let left = lock(&self.store).counts().waiting;
         telemetry::gauges::queued(self.metric, left, 0);
+        self.holds(0);
+    }
+}
+
+impl<K, V> Shared<K, V> {
+    /// So many items are held back by the valve.
+    fn holds(&self, items: u64) {
+        if self.has_valve {
+            telemetry::gauges::queue_held(self.metric, items);
+        }
     }
 }
 
@@ -104,9 +115,10 @@ impl<K: Hash + Eq + Clone + Display, V> Queue<K, V> {
 
     fn create(settings: Settings, name: Option<Name<V>>) -> Result<Self, Error> {
         settings.check()?;
-        let (metric, store) = (settings.name, Mutex::new(Store::new(settings)));
+        let (metric, has_valve) = (settings.name, settings.valve.is_some());
+        let store = Mutex::new(Store::new(settings));
         let (hasher, pushed) = (RandomState::new(), Notify::new());
-        Ok(Queue(Arc::new(Shared { store, hasher, metric, pushed, name })))
+        Ok(Queue(Arc::new(Shared { store, hasher, metric, has_valve, pushed, name })))
     }
 
     /// Puts an item at the end of its key, and tells its number. Never waits.
@@ -179,6 +191,7 @@ impl<K: Hash + Eq + Clone + Display, V> Queue<K, V> {
         if let Some(alarm) = &swept.alarm {
             telemetry::log::queue::held(alarm);
         }
+        self.0.holds(swept.alarm.as_ref().map_or(0, |alarm| alarm.held));
         swept
     }
 
@@ -211,7 +224,9 @@ impl<K: Hash + Eq + Clone + Display, V> Queue<K, V> {
 
     /// Takes out everything, also what is too old, in the order of arrival.
     pub fn drain(&self) -> Vec<Item<K, V>> {
-        self.settled(Store::drain)
+        let all = self.settled(Store::drain);
+        self.0.holds(0);
+        all
     }
 
     /// Takes out everything of one key, and counts it as dropped.

@@ -20,6 +20,11 @@ pub(crate) fn watchdog_lag(lag: Duration) {
     set(&names::WATCHDOG_LAG, Vec::new, lag.as_secs_f64());
 }
 
+/// What the valve of a queue held back in a sweep.
+pub(crate) fn queue_held(queue: &'static str, items: u64) {
+    set(&names::QUEUE_HELD, || vec![("queue", queue.to_owned())], items as f64);
+}
+
 /// So many waited in a queue, and so many do now. The difference is told: threads may come here in any order.
 pub(crate) fn queued(queue: &'static str, before: u64, after: u64) {
     if before != after {

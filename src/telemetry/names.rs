@@ -71,6 +71,7 @@ metrics! {
     STALE Counter "unwedge_stale_total" ["subsystem"] &[], "Times that a subsystem fell silent for longer than its threshold.";
     QUEUE_EXPIRED Counter "unwedge_queue_expired_total" ["queue"] &[], "Items of a queue that grew too old.";
     QUEUE_WAITING Gauge "unwedge_queue_waiting" ["queue"] &[], "Items that wait in a queue, also those that are too old and not yet swept.";
+    QUEUE_HELD Gauge "unwedge_queue_held" ["queue"] &[], "Items that the valve of a queue held back at its last sweep, 0 where it let all pass.";
     SUBSYSTEM_AGE Gauge "unwedge_subsystem_last_tick_age_seconds" ["subsystem"] &[], "Seconds since the last sign of life of a supervised loop, or since its crew was started where it never showed one.";
     SUBSYSTEM_STALE Gauge "unwedge_subsystem_stale" ["subsystem"] &[], "1 while a supervised loop is stale, else 0.";
     WATCHDOG_LAG Gauge "unwedge_watchdog_lag_seconds" [] &[], "By how much the watchdog was late when it last looked.";

@@ -12,6 +12,7 @@ mod admin_open;
 mod admin_page;
 mod adoption;
 mod aliases;
+mod alerts;
 mod background;
 mod background_circuit;
 mod bad_input;

@@ -315,8 +315,42 @@ async fn streams_that_are_lost_loops_that_end_and_items_that_expire_are_counted(
     ] {
         assert_eq!(value(&seen, name), wanted, "{name}");
     }
+    assert!(!names(&seen).contains("unwedge_queue_held"), "it has no valve");
     drop(waiting);
     assert_eq!(value(&counting.series(), "unwedge_queue_waiting{queue=events}"), -1.0, "gone with its queue");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_valve_of_a_queue_holds_is_shown_until_it_is_drained_expires_or_goes_with_the_queue() {
+    use unwedge::queue::{Queue, Settings};
+    let counting = Counting::begin();
+    let queue = || {
+        let settings = Settings::default().name("events").max_age(SECOND).valve(0.5, 60 * SECOND);
+        Queue::new(settings).expect("a queue")
+    };
+    let held = || value(&counting.series(), "unwedge_queue_held{queue=events}");
+    let push = |to: &Queue<u8, u8>| (0..20).for_each(|n| assert!(to.push(0, n).is_ok()));
+    let first = queue();
+    push(&first);
+    assert_eq!((first.sweep().alarm, held()), (None, 0.0), "none is too old");
+    sleep(2 * SECOND).await;
+    assert!(first.sweep().alarm.is_some());
+    assert_eq!(held(), 20.0);
+    assert_eq!((first.drain().len(), held()), (20, 0.0));
+
+    push(&first);
+    sleep(2 * SECOND).await;
+    assert!(first.sweep().alarm.is_some());
+    sleep(61 * SECOND).await;
+    assert_eq!((first.sweep().expired.len(), held()), (20, 0.0), "the valve gives way after its window");
+
+    let second = queue();
+    push(&second);
+    sleep(2 * SECOND).await;
+    assert!(second.sweep().alarm.is_some());
+    assert_eq!(held(), 20.0);
+    drop(second);
+    assert_eq!(held(), 0.0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -367,7 +401,8 @@ async fn a_full_run_emits_every_metric_of_the_table_and_no_other() {
     for _ in 0..2 {
         stream.next().await.unwrap().unwrap();
     }
-    let waiting = queue::Queue::new(queue::Settings::default().max_age(SECOND)).unwrap();
+    let settings = queue::Settings::default().max_age(SECOND).valve(0.5, 60 * SECOND);
+    let waiting = queue::Queue::new(settings).unwrap();
     waiting.push("a", 1).unwrap();
     sleep(2 * SECOND).await;
     assert!(waiting.sweep().alarm.is_none());

@@ -114,7 +114,7 @@ fn the_manual_on_the_web_says_what_the_manual_in_the_documentation_says() {
 /// All pages that stand on the web, from the root of the package.
 fn pages() -> Vec<PathBuf> {
     let mut pages: Vec<PathBuf> = Vec::new();
-    for dir in ["", "docs", "docs/manual", "examples", "examples/event_runner", "fuzz"] {
+    for dir in ["", "docs", "docs/alerts", "docs/manual", "examples", "examples/event_runner", "fuzz"] {
         let Ok(entries) = fs::read_dir(root().join(dir)) else { continue };
         let files = entries.map(|entry| Path::new(dir).join(entry.expect("an entry").file_name()));
         pages.extend(files.filter(|path| path.extension().is_some_and(|extension| extension == "md")));
