@@ -68,7 +68,14 @@ pub(crate) fn retry((origin, client): Endpoint<'_>, attempt: u32, of: u32, wait:
 
 /// A call that failed in the end. The caller has seen to it that this is said once a second at most.
 pub(crate) fn failed((origin, client): Endpoint<'_>, error: &Error, suppressed: u64) {
-    say!(warn, %origin, client = client.if_given(), attempt = error.attempts(), suppressed, "{error}");
+    say!(warn,
+        %origin, client = client.if_given(),
+        attempt = error.attempts(),
+        wait = error.retry_in().map(|wait| tracing::field::display(human(wait))),
+        cause = error.cause(),
+        suppressed,
+        "{error}",
+    );
 }
 
 /// A health check passed after one that failed, or after an open circuit.

@@ -45,10 +45,22 @@ async fn a_call_that_failed_is_a_warning_at_most_once_a_second_with_the_number_l
     }
     let line = |suppressed: u32| {
         format!(
-            "WARN GET http://peer.test/: connection refused origin=http://peer.test attempt=1 suppressed={suppressed}"
+            "WARN GET http://peer.test/: connection refused origin=http://peer.test attempt=1 \
+             cause=\"connection refused\" suppressed={suppressed}"
         )
     };
     assert_eq!(log.with("WARN"), [line(0), line(9), line(9)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_failed_says_when_the_next_one_has_a_chance_where_that_is_known() {
+    let peer = Peer::new().forever(Reply::refuse());
+    let layer = each_once(steady().failures(1).open(retry::Backoff::constant(7 * SECOND))).build().unwrap();
+    let service = stack(&peer, &layer);
+    let (log, _guard) = Log::listen();
+    call(&service, get("/")).await.unwrap_err();
+    let [line] = &log.with("WARN GET")[..] else { panic!("{:?}", log.lines()) };
+    assert!(line.contains(" attempt=1 wait=7s cause=\"connection refused\" suppressed=0"), "{line}");
 }
 
 #[tokio::test(start_paused = true)]
