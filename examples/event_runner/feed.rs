@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::time::Instant;
-use unwedge::retry::{Backoff, Jitter};
+use unwedge::retry::{self, Backoff, Jitter};
 use unwedge::sse::{self, Event, Phase, Status};
 use unwedge::supervise::Heartbeat;
 use unwedge::{Body, BoxError, Client, breaker};
@@ -84,7 +84,13 @@ fn connect(runner: &Runner, server: &Server) -> Result<sse::EventStream, BoxErro
     // No more than 1 s +-25 % at first, as is promised: one runner has a few streams, no server has ten thousand runners.
     let reconnect = sse::Reconnect::from(backoff).spread(Duration::ZERO).skip_duplicates(REMEMBERED);
     // A stream is one request at a time, with delays that grow: a circuit over it would only stretch them.
-    let client = Client::builder().breaker(breaker::Settings::default().disabled(true)).build()?;
+    let mut retries = retry::Settings::default();
+    if let Some(seed) = runner.seed {
+        let backoff = retries.get_backoff().clone().seed(seed);
+        retries = retries.backoff(backoff);
+    }
+    let client =
+        Client::builder().retry(retries).breaker(breaker::Settings::default().disabled(true)).build()?;
     let request = http::Request::get(&server.url).body(Body::empty())?;
     let stream = sse::Settings::default()
         .name(&*server.name)

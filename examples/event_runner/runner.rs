@@ -91,7 +91,12 @@ impl Runner {
         let queue = queue::Settings::default().max_age(settings.max_queue_age);
         let queue = Queue::named(queue, |incident: &Incident| incident.event_id.clone());
         let lease = settings.agent_timeout + GRACE + SPARE;
-        let breaker = Breaker::new("agent runs", breaker::Settings::default().lease(lease));
+        let mut circuit = breaker::Settings::default().lease(lease);
+        if let Some(seed) = options.common.seed {
+            let open = circuit.get_open().clone().seed(seed);
+            circuit = circuit.open(open);
+        }
+        let breaker = Breaker::new("agent runs", circuit);
         let usage = |error: unwedge::Error| Stop::usage(error);
         Ok(Runner {
             book: Book::new(daemon.clone()),
@@ -153,10 +158,12 @@ pub(crate) async fn run(
     daemon.spawn(watch(daemon.clone(), crew.events()));
     recruit(&mut crew, &runner, &servers, options.agents.unwrap_or(servers.len()));
     let admin = match options.common.admin {
-        Some(at) => Some(Admin::new(&crew).breakers(runner.breaker.clone()).serve(at).await),
+        Some(at) => {
+            let admin = Admin::new(&crew).breakers(runner.breaker.clone()).serve(at).await;
+            Some(admin.map_err(|error| Stop::listen("--admin", at, error))?)
+        }
         None => None,
     };
-    let admin = admin.transpose().map_err(|error| Stop::usage(format!("--admin: {error}")))?;
     let url = admin.as_ref().map(|admin| admin.url());
     probes.say(&daemon, url.as_deref(), servers.first().map(|server| server.url.as_str()));
     told(&runner);

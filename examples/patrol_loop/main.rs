@@ -18,9 +18,9 @@ use site::Site;
 use std::process::ExitCode;
 use std::time::Duration;
 use tokio::sync::mpsc;
-use unwedge::Client;
 use unwedge::admin::Admin;
 use unwedge::supervise::Supervisor;
+use unwedge::{Client, retry};
 
 /// How long a sweep may go on after the program was asked to end.
 const GRACE: Duration = Duration::from_secs(5);
@@ -77,7 +77,8 @@ async fn patrol(options: &Options, daemon: Daemon) -> Result<Done, Stop> {
     let mut clients = Vec::new();
     // Each loop has a client of its own: one that blocks its thread holds up the connections that it woke last.
     let mut client = || {
-        let client = Client::new().map_err(Stop::usage)?;
+        let retries = options.common.seeded(retry::Settings::default());
+        let client = Client::builder().retry(retries).build().map_err(Stop::usage)?;
         daemon.watch(client.breakers().subscribe());
         clients.push(client.clone());
         Ok::<_, Stop>(client)

@@ -66,13 +66,14 @@ async fn supervise(options: &Options, daemon: Daemon) -> Result<Done, Stop> {
         Some(server) => server.clone(),
         None => own.insert(Platform::start()?).url().to_owned(),
     };
-    let bounded = Client::builder().name("loops").build().map_err(Stop::usage)?;
+    let retries = || options.common.seeded(retry::Settings::default());
+    let bounded = Client::builder().name("loops").retry(retries()).build().map_err(Stop::usage)?;
     // One that blocks its thread holds up the connections that it woke last: they are nobody else's.
-    let apart = Client::builder().name("blocking loop").build().map_err(Stop::usage)?;
+    let apart = Client::builder().name("blocking loop").retry(retries()).build().map_err(Stop::usage)?;
     let unbounded = Client::builder()
         .name("unbounded")
         .limits(Limits::default().total(NO_BOUND).attempt(NO_BOUND))
-        .retry(retry::Settings::default().max_retries(0))
+        .retry(retries().max_retries(0))
         .build()
         .map_err(Stop::usage)?;
     let mut crew = Supervisor::new();

@@ -3,12 +3,12 @@
 use crate::common::{Args, Stop};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
+use unwedge::retry;
 
 /// The lines of these options, for a help text made by `concat!`.
 macro_rules! help {
     () => {
-        "\
-  --server URL        uses this server; by default one of its own on a free port of this machine
+        "  --server URL        uses this server; by default one of its own on a free port of this machine
   --admin ADDR|none   where the admin endpoints listen (127.0.0.1:0)
   --for DURATION      ends after this time, as by SIGTERM
   --seed N            fixes all that is drawn at random
@@ -50,6 +50,17 @@ impl Options {
             _ => return Ok(false),
         }
         Ok(true)
+    }
+
+    /// These retries with waits that `--seed` fixes, and the open waits of the circuits of their client with them.
+    pub(crate) fn seeded(&self, retries: retry::Settings) -> retry::Settings {
+        match self.seed {
+            Some(seed) => {
+                let backoff = retries.get_backoff().clone().seed(seed);
+                retries.backoff(backoff)
+            }
+            None => retries,
+        }
     }
 }
 
