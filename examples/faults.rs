@@ -99,7 +99,7 @@ async fn serve(options: &Options, daemon: Daemon) -> Result<Done, Stop> {
     let control = control(&faults);
     let at = control.listen_on(options.control).map_err(|error| match error.kind() {
         io::ErrorKind::AddrInUse | io::ErrorKind::AddrNotAvailable | io::ErrorKind::PermissionDenied => {
-            Stop::usage(format!("--control: {error}"))
+            Stop::listen("--control", options.control, error)
         }
         _ => Stop::from(error),
     })?;

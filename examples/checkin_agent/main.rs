@@ -45,7 +45,8 @@ Checks in with a server for commands. After the last retry a check-in is given u
 Usage: checkin_agent [options]
 
   --every 5m          between two check-ins
-  --config FILE       settings, .toml or .yaml; by default agent.yaml beside the source of this example
+  --config FILE       settings, .toml or .yaml; by default agent.yaml beside the source of this example, and demo.yaml,
+                      which is quicker, for the server of its own
   --agent-id ID       who checks in (agent-1)
 ",
     daemon::help!(),
@@ -81,7 +82,7 @@ fn main() -> ExitCode {
         if let Some(at) = options.serve {
             return daemon::run(&options.common, |daemon| serve(at, options.rebuild, daemon));
         }
-        let settings = Settings::read(options.config.as_deref())?;
+        let settings = Settings::read(options.config.as_deref(), options.common.server.is_none())?;
         let (reader, retries) = words::retries();
         daemon::run_read(&options.common, Some(reader), |daemon| {
             check_in(&options, settings, retries, daemon)
@@ -103,7 +104,8 @@ async fn check_in(
             own.insert(Server::start((Ipv4Addr::LOCALHOST, 0).into(), rebuilt, None)?).url().to_owned()
         }
     };
-    let resilience = &settings.resilience;
+    let mut resilience = settings.resilience;
+    resilience.retry = options.common.seeded(resilience.retry);
     let mut stack = resilience.builder();
     if let Some(health) = resilience.health_check.clone() {
         stack = stack.health(health.accept(|status| status == StatusCode::OK));

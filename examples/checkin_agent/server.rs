@@ -39,7 +39,7 @@ impl Server {
             .on("GET /health", rebuilt(Reply::ok("")))
             .on("POST /api/v1/agents/*", rebuilt(checked_in))
             .forever(Reply::status(404));
-        let at = peer.listen_on(at).map_err(|error| Stop::usage(format!("--serve: {error}")))?;
+        let at = peer.listen_on(at).map_err(|error| Stop::listen("--serve", at, error))?;
         Ok(Server { url: format!("http://{at}"), check_ins, _peer: peer })
     }
 

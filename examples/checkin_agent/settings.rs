@@ -7,6 +7,8 @@ use unwedge::config::{Layers, Resilience};
 
 /// The one beside this source, where `--config` names no other.
 const OWN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/checkin_agent/agent.yaml");
+/// The same for the server of its own, whose outage is over within seconds.
+const DEMO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/checkin_agent/demo.yaml");
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -23,8 +25,9 @@ pub(crate) struct CheckIn {
 }
 
 impl Settings {
-    pub(crate) fn read(file: Option<&Path>) -> Result<Settings, Stop> {
-        let layers = Layers::new().file(file.unwrap_or(Path::new(OWN))).map_err(Stop::usage)?;
+    pub(crate) fn read(file: Option<&Path>, demo: bool) -> Result<Settings, Stop> {
+        let own = Path::new(if demo { DEMO } else { OWN });
+        let layers = Layers::new().file(file.unwrap_or(own)).map_err(Stop::usage)?;
         let settings: Settings = layers.env("CHECKIN_AGENT_").load().map_err(Stop::usage)?;
         let splay = settings.check_in.splay;
         if !(0.0..=1.0).contains(&splay) {

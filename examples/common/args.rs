@@ -3,7 +3,7 @@
 use super::sink::is_closed;
 use std::fmt::Display;
 use std::io::{self, Write};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::process::ExitCode;
 use std::str::FromStr;
 use std::time::Duration;
@@ -13,6 +13,8 @@ use std::time::Duration;
 pub(crate) enum Stop {
     /// An argument or a setting that cannot work: exit code 2.
     Usage(String),
+    /// An address that cannot be had: exit code 2, and the help has nothing to say to it.
+    Taken(String),
     /// A promise that was not kept, or work that cannot be done: exit code 1.
     Failed(String),
     /// Nobody reads standard output any more: a quiet end.
@@ -25,6 +27,15 @@ impl Stop {
     /// An argument that cannot work: the message names its value and the rule.
     pub(crate) fn usage(message: impl Display) -> Stop {
         Stop::Usage(message.to_string())
+    }
+
+    /// An address that was asked for, and cannot be listened on for this reason.
+    pub(crate) fn listen(setting: &str, at: SocketAddr, error: impl Display) -> Stop {
+        let in_use = TcpListener::bind(at).is_err_and(|error| error.kind() == io::ErrorKind::AddrInUse);
+        Stop::Taken(match in_use {
+            true => format!("{setting}: port {} of {} is in use by another program", at.port(), at.ip()),
+            false => format!("{setting}: {at} cannot be listened on: {error}"),
+        })
     }
 }
 
@@ -52,6 +63,10 @@ pub(crate) fn run(name: &str, program: impl FnOnce() -> Result<ExitCode, Stop>) 
         }
         Err(Stop::Usage(message)) => {
             let _ = writeln!(io::stderr(), "{name}: {message} (see {name} --help)");
+            ExitCode::from(2)
+        }
+        Err(Stop::Taken(message)) => {
+            let _ = writeln!(io::stderr(), "{name}: {message}");
             ExitCode::from(2)
         }
         Err(Stop::Failed(message)) => {
@@ -131,11 +146,14 @@ impl Args {
 
     /// A duration above zero.
     pub(crate) fn limit(&mut self) -> Result<Duration, Stop> {
-        let limit = self.duration()?;
-        if limit.is_zero() {
-            return Err(self.wrong("0 s: it must be longer than zero"));
+        let text = self.text()?;
+        // Nothing with any unit, and with none.
+        let nothing = text.bytes().all(|byte| byte == b'0') && !text.is_empty();
+        match unwedge::duration::parse(&text) {
+            Ok(limit) if !limit.is_zero() => Ok(limit),
+            Err(why) if !nothing => Err(self.wrong(why)),
+            _ => Err(self.wrong("0 s: it must be longer than zero")),
         }
-        Ok(limit)
     }
 
     /// The address with a port after the flag.

@@ -98,7 +98,7 @@ fn main() -> ExitCode {
 
 async fn serve(at: SocketAddr, script: Script, daemon: Daemon) -> Result<Done, Stop> {
     let server = EventServer::start(at, Arc::new(script)).await;
-    let server = server.map_err(|error| Stop::usage(format!("--events: {at}: {error}")))?;
+    let server = server.map_err(|error| Stop::listen("--events", at, error))?;
     daemon.ready(None, Some(&server.url()));
     daemon.ended().await;
     Ok(Done::new(true))

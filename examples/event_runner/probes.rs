@@ -23,9 +23,8 @@ pub(crate) async fn start(runner: &Arc<Runner>, bind: IpAddr) -> Result<Probes, 
         move |request: &http::Request<_>| of(&runner, request.uri().path())
     };
     let (health, metrics) = (settings.health_port, settings.metrics_port);
-    let cannot = |name: &str, port: u16, error: std::io::Error| {
-        Stop::usage(format!("{name}: {} cannot be listened on: {error}", SocketAddr::new(bind, port)))
-    };
+    let cannot =
+        |name: &str, port: u16, error: std::io::Error| Stop::listen(name, SocketAddr::new(bind, port), error);
     Ok(Probes {
         health: Listening::start((bind, health).into(), answer(probe))
             .await

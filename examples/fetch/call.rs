@@ -1,7 +1,7 @@
 //! One call, from the request to the last byte.
 
 use crate::common::duration::human;
-use crate::common::output::millis;
+use crate::common::output::{counted, millis};
 use crate::common::{Object, Stop};
 use crate::options::Options;
 use bytes::Bytes;
@@ -231,7 +231,9 @@ impl Told {
     pub(crate) fn sentence(&self, before: &[String]) -> String {
         let mut line = match (&self.error, self.status) {
             (Some(error), _) => return error.text.clone(),
-            (None, Some(status)) => format!("{status}, {} bytes in {}", self.bytes, human(self.took)),
+            (None, Some(status)) => {
+                format!("{status}, {} in {}", counted(self.bytes, "byte"), human(self.took))
+            }
             (None, None) => String::new(),
         };
         if self.attempts > 1 {

@@ -18,6 +18,7 @@ mod reasons;
 mod report;
 mod walk;
 
+use common::output::counted;
 use common::{Args, Output, Stop, args};
 use options::{Options, Print};
 use std::io::{self, Write};
@@ -96,7 +97,8 @@ fn lint(options: Options) -> Result<ExitCode, Stop> {
     let open = findings.iter().filter(|finding| finding.reason.is_none()).count();
     let (with, took) = (findings.len() - open, began.elapsed().as_secs_f64());
     // Nobody counts on it: what is lost there is lost, and the exit code is not.
-    let _ =
-        writeln!(io::stderr(), "{files} files, {open} findings, {with} places with a reason, {took:.1} s");
+    let [files, found, with] =
+        [(files, "file"), (open, "finding"), (with, "place")].map(|(n, one)| counted(n as u64, one));
+    let _ = writeln!(io::stderr(), "{files}, {found}, {with} with a reason, {took:.1} s");
     Ok(if open == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -203,6 +203,22 @@ async fn an_acquisition_whose_answer_is_lost_is_asked_again_under_its_key_and_do
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_another_listener_was_given_is_left_to_it_and_the_next_one_is_acquired() {
+    let polls = Script::new().then(job(1)).then(job(2)).forever(Reply::long_poll(50 * SECOND));
+    let acquires = Script::new().then(Reply::status(409)).forever(Reply::ok(""));
+    let peer = well(Peer::new().on("GET /message", polls).on("POST /acquire", acquires));
+    let mut listener = listener(&peer).await;
+    assert_eq!(listener.event("job").await["id"], "job-2");
+    let ran = listener_stopped(listener, &peer).await;
+    assert_eq!(of(&ran, "job").len(), 1, "{ran:?}");
+    // An answer, and none to be repeated: one request for each of the two.
+    assert_eq!((asked(&peer, "POST /acquire"), went_well(&ran, "acquire")), (2, 2), "{ran:?}");
+    assert!(of(&ran, "restart").is_empty() && of(&ran, "breaker").is_empty(), "{ran:?}");
+    let done = ran.last().unwrap();
+    assert_eq!((&done["jobs"], &done["unanswered"]), (&1.into(), &0.into()), "{done}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_signal_ends_it_in_mid_poll_and_in_a_stalled_call() {
     let parked = Reply::long_poll(50 * SECOND);
     for (peer, requests) in

@@ -7,6 +7,7 @@ use serde_json::Value;
 use std::path::PathBuf;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
+use unwedge::testing::{Peer, Reply, Script};
 
 const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
@@ -282,13 +283,115 @@ async fn its_own_settings_are_those_of_the_incident() {
     assert_eq!((check.get_path(), check.get_interval()), ("/health", 30 * SECOND));
     assert_eq!(check.get_timeout(), 5 * SECOND);
 
-    let ran = run("checkin_agent", &["--json", "--for", "1s"]).await;
+    let own = ["--config", "examples/checkin_agent/agent.yaml"];
+    let ran = run("checkin_agent", &[&own[..], &["--json", "--for", "1s"]].concat()).await;
     assert_eq!(ran.code, Some(0), "{ran:?}");
     assert_eq!(of(&ran.objects(), "health")[0]["ok"], true, "{ran:?}");
     let plain = run("checkin_agent", &["--for", "500ms", "--every", "100ms"]).await;
     assert_eq!((plain.code, plain.stderr.as_str()), (Some(0), ""), "{plain:?}");
     assert!(plain.stdout.contains("[HEALTH] Health check passed"), "{plain:?}");
     assert!(plain.stdout.contains("[CHECKIN] Successfully checked in"), "{plain:?}");
+}
+
+/// A server that answers check-ins so, and how they came.
+async fn answering(script: Script, settings: &str, name: &str) -> (Peer, Running) {
+    let peer = Peer::new().on("POST /api/v1/agents/*", script);
+    let server = format!("http://{}", peer.listen().expect("a free port"));
+    let settings = File::new(name, settings);
+    let args = ["--server", &server, "--config", settings.path(), "--every", "200ms", "--agent-id", "a1"];
+    let agent = Running::start("checkin_agent", &args).await;
+    (peer, agent)
+}
+
+/// The keys of the check-ins, in the order of their requests.
+fn keys(peer: &Peer) -> Vec<String> {
+    let key = |request: &unwedge::testing::Received| {
+        request.header("idempotency-key").unwrap_or_default().to_owned()
+    };
+    peer.requests().iter().map(key).collect()
+}
+
+const STEADY: &str = "
+resilience:
+  limits: { total: 60s, attempt: 10s }
+  retry: { initial_delay: 5ms, max_delay: 20ms, max_retries: 10, jitter: none }
+  circuit_breaker: { failure_threshold: 1000 }
+";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_attempts_of_a_check_in_have_one_key_and_the_next_check_in_another() {
+    let script = Script::new().times(2, Reply::status(502)).then(Reply::ok("")).then(Reply::status(502));
+    let (peer, mut agent) = answering(script.forever(Reply::ok("")), STEADY, "keys.yaml").await;
+    assert_eq!(checks_in(&mut agent).await["attempts"], 3);
+    assert_eq!(checks_in(&mut agent).await["attempts"], 2);
+    agent.stop().await;
+    let keys = keys(&peer);
+    assert!(keys[0].starts_with("a1-") && keys[0] == keys[1] && keys[1] == keys[2], "{keys:?}");
+    assert!(keys[3] == keys[4] && keys[3] != keys[0], "{keys:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_the_tenth_retry_a_check_in_is_given_up_and_logged_and_the_next_comes() {
+    let script = Script::new().times(11, Reply::status(502)).forever(Reply::ok(""));
+    let (peer, mut agent) = answering(script, STEADY, "tenth.yaml").await;
+    let lost = agent.event("checkin").await;
+    assert_eq!(
+        (&lost["ok"], &lost["attempts"], &lost["status"]),
+        (&false.into(), &11.into(), &502.into()),
+        "{lost}"
+    );
+    assert_eq!(checks_in(&mut agent).await["attempts"], 1);
+    let ran = agent.stop().await;
+    let objects = ran.objects();
+    went_on(&objects);
+    let retries: Vec<(u64, u64)> = of(&objects, "retry")
+        .iter()
+        .map(|o| (o["n"].as_u64().unwrap_or_default(), o["of"].as_u64().unwrap_or_default()))
+        .collect();
+    assert_eq!(retries, (1..=10).map(|n| (n, 10)).collect::<Vec<_>>());
+    assert!(ran.stderr.contains("[CHECKIN] Given up until the next one is due: "), "{}", ran.stderr);
+    assert_eq!(objects.last().unwrap()["given_up"], 1);
+    let keys = keys(&peer);
+    assert!(keys[..11].iter().all(|key| *key == keys[0]) && keys[11] != keys[0], "{keys:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ticks_that_pass_during_a_check_in_are_skipped_and_not_made_up_for() {
+    // Three ticks and a half pass; the next one is half an interval away.
+    let script = Script::new().then(Reply::ok("").after(700 * MS)).forever(Reply::ok(""));
+    let (_peer, mut agent) = answering(script, STEADY, "ticks.yaml").await;
+    let slow = checks_in(&mut agent).await;
+    assert!(slow["ms"].as_u64().is_some_and(|ms| ms >= 700), "{slow}");
+    let moments = |o: &Value| o["t_ms"].as_u64().expect("a moment") as i64;
+    let (mut last, mut gaps) = (moments(&slow), Vec::new());
+    for _ in 0..4 {
+        let well = checks_in(&mut agent).await;
+        gaps.push(moments(&well) - last);
+        last = moments(&well);
+    }
+    agent.stop().await;
+    // Made up for, three of them would follow within a moment. A busy machine only makes the whole longer.
+    assert!(gaps.iter().sum::<i64>() >= 3 * 200 + 50, "{gaps:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_command_of_the_readme_shows_the_whole_outage_of_the_server_of_its_own() {
+    let readme = include_str!("../../README.md");
+    let line = readme.split("cargo run --release --example checkin_agent -- ").nth(1).expect("the command");
+    let args: Vec<&str> = line.split('`').next().expect("its end").split_whitespace().collect();
+    let ran = run("checkin_agent", &args).await;
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    for words in [
+        "[RETRY] Check-in failed, retry 1/10 in ",
+        "[CIRCUIT_BREAKER] Opening circuit after 5 consecutive failures",
+        "[CIRCUIT_BREAKER] Entering half-open state",
+        "[CIRCUIT_BREAKER] Circuit closed",
+        "[HEALTH] Health check failed: ",
+        "[RECOVERY] Health check passed, resuming normal operations",
+        "[CHECKIN] Successfully checked in after server recovery",
+    ] {
+        assert!(ran.stdout.contains(words), "{words:?} in {}", ran.stdout);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -206,6 +206,43 @@ async fn agents_that_fail_open_the_circuit_and_events_are_dropped_and_counted_me
     assert_eq!((&done["failed"], &done["dropped"]), (&5.into(), &(EVENTS - 5).into()), "{done}");
 }
 
+/// Scrapes until the circuit over agent runs is shown in this state.
+async fn until_state(runner: &Running, wanted: f64) {
+    for _ in 0..400 {
+        let (_, metrics) = get(runner, "metrics", "/metrics").await;
+        if value(&metrics, "kubernetes_mcp_runner_circuit_breaker_state") == wanted {
+            return;
+        }
+        sleep(Duration::from_millis(50)).await;
+    }
+    panic!("circuit_breaker_state does not become {wanted}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_circuit_is_shown_closed_open_and_half_open_and_an_agent_at_its_limit_keeps_its_lease() {
+    let notes = Notes::new("states");
+    let server = events("127.0.0.1:0", 100_000, "20ms").await;
+    // Fails at once, until a file says that it is to hang: then it ignores SIGTERM too.
+    let script = r#"if [ -e "$0" ]; then trap '' TERM; while :; do sleep 0.2; done; fi; sleep 0.3; exit 3"#;
+    let args = ["--agents", "1", "--agent-timeout", "2s"];
+    let mut runner = runner(&server.server(), &args, script, notes.path()).await;
+    until_state(&runner, 0.0).await;
+    runner.until("open circuit", |o| o["event"] == "breaker" && o["to"] == "open").await;
+    until_state(&runner, 1.0).await;
+    std::fs::write(notes.path(), "hang").expect("a file");
+    // The probe that hangs holds it half-open for its limit and grace.
+    until_state(&runner, 2.0).await;
+    runner.until("agent at its limit", |o| o["event"] == "agent" && o["outcome"] == "timed_out").await;
+    let admin = runner.seen()[0]["admin"].as_str().expect("an address").to_owned();
+    let shown = unwedge::Client::new().unwrap().get(format!("{admin}/admin/breakers")).send().await.unwrap();
+    let shown: Value = serde_json::from_str(&shown.text().await.unwrap()).unwrap();
+    let circuit = &shown["breakers"][0];
+    // Limit, grace and one second: the run itself tells how it ended, before its lease would be over.
+    assert_eq!(circuit["expired_leases"], 0, "{shown}");
+    runner.stop().await;
+    server.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn events_that_are_invalid_unknown_too_large_or_too_mild_are_counted_and_left_out() {
     use unwedge::testing::{Peer, Reply};

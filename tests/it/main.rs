@@ -35,6 +35,8 @@ mod checkin_agent;
 mod child;
 mod chromium;
 mod collect;
+#[cfg(unix)]
+mod command_lines;
 mod deadline;
 mod discarded;
 mod downstream;

@@ -65,7 +65,7 @@ impl Broker {
             .on("POST /acquire", control(Shop::acquire))
             .on("DELETE /session/*", reply(Shop::leave))
             .forever(Reply::status(404));
-        let at = peer.listen_on(at).map_err(|error| Stop::usage(format!("--broker: {error}")))?;
+        let at = peer.listen_on(at).map_err(|error| Stop::listen("--broker", at, error))?;
         Ok(Broker { url: format!("http://{at}"), shop, _peer: peer })
     }
 

@@ -23,7 +23,7 @@ impl Daemon {
             Some(at) => {
                 let prometheus = unwedge::admin::prometheus().map_err(Stop::usage)?;
                 let shown = admin.metrics(prometheus).serve(at).await;
-                Some(shown.map_err(|error| Stop::usage(format!("--admin: {error}")))?)
+                Some(shown.map_err(|error| Stop::listen("--admin", at, error))?)
             }
             None => None,
         };
