@@ -98,6 +98,11 @@ const NEIGHBOURS: &[(&str, &str, &str)] = &[
         "series are shared between calls, and a recorder is called where nothing is locked",
     ),
     ("tls", "error", "what TLS cannot be set up with is a Config error"),
+    (
+        "tls",
+        "sync",
+        "what is trusted now is shared between connects, and by the thread that reads files again",
+    ),
     ("testing", "client", "a client has its pipe in place of a network, and bounds that are held against it"),
     ("supervise", "child", "a second signal kills the process groups of all children"),
     ("fuzz", "config", "what stands in a settings file is fuzzed"),

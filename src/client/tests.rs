@@ -9,6 +9,7 @@ mod http2;
 mod local;
 mod pooled;
 mod proxies;
+mod renewal;
 mod requests;
 mod resolving;
 mod responses;

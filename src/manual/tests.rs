@@ -249,6 +249,8 @@ fn the_client() {
     constant(resolve, "WAITING: usize = 256", "names that wait for it", "256");
     let tls = include_str!("../tls.rs");
     constant(tls, "ALPN: &[&[u8]] = &[b\"h2\", b\"http/1.1\"]", "version of HTTP", "h2, http/1.1");
+    let trust = include_str!("../tls/trust.rs");
+    constant(trust, "EVERY: Duration = Duration::from_secs(60)", "look at roots and identity", "1 m");
     let pool = include_str!("../transport/pool.rs");
     constant(pool, "IDLE_PER_ORIGIN: usize = 64", "idle connections per origin", "64");
     constant(pool, "HEAD: u32 = 64 * 1024", "response head", "65536 bytes");

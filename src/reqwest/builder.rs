@@ -6,10 +6,10 @@ use crate::deadline::Limits;
 use crate::error::Error;
 use crate::stack::StackLayer;
 use crate::suspend::Wall;
-use crate::tls;
+use crate::tls::{self, Tls};
 use ::reqwest::retry;
 use reqwest_middleware::ClientWithMiddleware;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::ClientConfig;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,13 +49,14 @@ type EachChange = Arc<dyn Fn(::reqwest::ClientBuilder) -> ::reqwest::ClientBuild
 /// The inner client has a connect timeout (`connect` of [`Limits`](crate::Limits): name, TCP, proxy and TLS), TCP
 /// keep-alive (15 s, 15 s, 3), a TCP user timeout on Linux (30 s), HTTP/2 pings (30 s, 15 s), at most 64 idle
 /// connections per origin for 50 s, no total timeout and no retries of its own; redirects as the
-/// [module](crate::reqwest) says; TLS by rustls with ring and the root certificates of the platform; proxies as reqwest
-/// finds them.
+/// [module](crate::reqwest) says; TLS by rustls with ring and the root certificates of the platform, unless
+/// [`tls`](ClientBuilder::tls) says more; proxies as reqwest finds them.
 #[derive(Default)]
 #[must_use]
 pub struct ClientBuilder {
     stack: Option<StackLayer>,
     name: Option<Arc<str>>,
+    tls: Tls,
     inner: Option<Change>,
     each: Option<EachChange>,
     pub(super) wall: Wall,
@@ -91,9 +92,40 @@ impl ClientBuilder {
         self.name.as_deref()
     }
 
+    /// Root certificates and identity. Default the roots of the platform, and no identity.
+    ///
+    /// What stands in files is read when the inner client is made: by `build`, and again after the machine has slept. What
+    /// has to be renewed meanwhile takes a [`Tls::config`] with a verifier or a `ResolvesClientCert` of its own.
+    ///
+    /// ```
+    /// # fn build(root: &str, certificate: &str, key: &str) -> Result<(), unwedge::Error> {
+    /// use unwedge::reqwest::Tls;
+    ///
+    /// let tls = Tls::default().add_root_certificate(root).identity(certificate, key);
+    /// let client = unwedge::reqwest::builder().tls(tls).build()?;
+    /// # Ok(()) }
+    /// ```
+    pub fn tls(mut self, tls: Tls) -> ClientBuilder {
+        self.tls = tls;
+        self
+    }
+
+    /// Root certificates and identity.
+    ///
+    /// ```
+    /// use unwedge::reqwest::Tls;
+    ///
+    /// let builder = unwedge::reqwest::builder().tls(Tls::default().roots_file("roots.pem"));
+    /// assert_eq!(builder.get_tls().get_roots_file().len(), 1);
+    /// ```
+    pub fn get_tls(&self) -> &Tls {
+        &self.tls
+    }
+
     /// Changes the settings of the inner client, after those of this crate; more than one change is made in turn.
     ///
-    /// Set no `timeout` (it ends long polls and downloads) and no `retry` here: the stack has both.
+    /// Set no `timeout` (it ends long polls and downloads) and no `retry` here: the stack has both. Roots and an identity
+    /// are said by [`tls`](ClientBuilder::tls): reqwest passes over its own settings of TLS beside a config that is whole.
     ///
     /// This is called again for each new inner client, which is made when the machine has slept: see the
     /// [module](crate::reqwest). Clone what the settings take: certificates, an identity, a resolver.
@@ -221,10 +253,11 @@ impl ClientBuilder {
             Some(stack) => stack.connect_limit(),
             None => Limits::default().resolve()?.connect,
         };
-        let ClientBuilder { inner: once, each, wall, .. } = self;
+        let ClientBuilder { inner: once, each, wall, tls, .. } = self;
         let is_once = once.is_some();
-        let inner = made(connect, each.as_ref(), once)?;
-        let renewed = (!is_once).then(|| Renewed::new(wall, move || made(connect, each.as_ref(), None)));
+        let inner = made(connect, &tls, each.as_ref(), once)?;
+        let renewed =
+            (!is_once).then(|| Renewed::new(wall, move || made(connect, &tls, each.as_ref(), None)));
         Ok((inner, renewed))
     }
 }
@@ -232,6 +265,7 @@ impl ClientBuilder {
 #[allow(clippy::disallowed_methods, reason = "the stack around it bounds every call")]
 fn made(
     connect: Duration,
+    tls: &Tls,
     each: Option<&EachChange>,
     once: Option<Change>,
 ) -> Result<::reqwest::Client, Error> {
@@ -250,7 +284,7 @@ fn made(
         .referer(false)
         .redirect(redirects::policy())
         .retry(retry::never())
-        .tls_backend_preconfigured(tls_config()?);
+        .tls_backend_preconfigured(tls_config(tls)?);
     #[cfg(target_os = "linux")]
     let inner = inner.tcp_user_timeout(UNACKNOWLEDGED);
     let inner = match each {
@@ -276,6 +310,7 @@ impl fmt::Debug for ClientBuilder {
         f.debug_struct("ClientBuilder")
             .field("stack", &self.stack)
             .field("name", &self.name)
+            .field("tls", &self.tls)
             .field("each_inner", &self.each.is_some())
             .field("inner", &self.inner.is_some())
             .finish()
@@ -283,12 +318,10 @@ impl fmt::Debug for ClientBuilder {
 }
 
 /// Without any root the client can still be used for http: that is said, and https fails.
-fn tls_config() -> Result<ClientConfig, Error> {
-    let mut roots = RootCertStore::empty();
-    if let Err(why) = tls::add_platform_roots(&mut roots) {
+fn tls_config(tls: &Tls) -> Result<ClientConfig, Error> {
+    let (config, no_roots) = tls::for_good(tls)?;
+    if let Some(why) = no_roots {
         tracing::warn!("{why}: every https call will fail; install them or set SSL_CERT_FILE");
     }
-    let mut config = tls::config(&tls::provider(), roots)?.with_no_client_auth();
-    config.alpn_protocols = tls::ALPN.iter().map(|name| name.to_vec()).collect();
     Ok(config)
 }

@@ -93,6 +93,8 @@ pub use cause::cause;
 pub use middleware::{ResilienceMiddleware, Unwedge};
 pub use service::{Sent, Service};
 
+pub use crate::tls::Tls;
+
 use crate::sync::made;
 use ::reqwest::{IntoUrl, Response};
 use reqwest_middleware::ClientWithMiddleware;

@@ -1,5 +1,7 @@
 //! What needs a certificate: redirects that leave https. What needs a clock of its own: a machine that slept.
 
+mod trusting;
+
 use super::ClientBuilder;
 use crate::suspend::Wall;
 use crate::testing::{Peer, Reply};

@@ -2,13 +2,13 @@
 
 use crate::error::{BoxError, Error};
 use crate::suspend::Wall;
+use crate::tls::{Tls, Trust};
 use crate::transport::Transport;
 use crate::transport::connect::Connector;
 use crate::transport::connect::connector::{self, AnyConnector};
 use crate::transport::connect::https::Https;
 use crate::transport::connect::resolve::{self, AnyResolver, Resolver};
 use crate::transport::connect::tcp::Tcp;
-use crate::transport::connect::tls::Tls;
 use crate::transport::decode::Decoding;
 use crate::transport::network::Network;
 use crate::transport::pool::Pool;
@@ -79,7 +79,7 @@ impl TransportBuilder {
                 "a connector and a proxy were given: a connector finds its way by itself, leave one out",
             ));
         }
-        let (tls, proxies) = (self.tls.prepare(http2_only)?, self.network.proxies()?);
+        let (tls, proxies) = (Trust::prepare(&self.tls, http2_only)?, self.network.proxies()?);
         let connector = match (self.connector, self.resolver) {
             (Some(_), Some(_)) => {
                 return Err(Error::config(

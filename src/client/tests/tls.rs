@@ -18,8 +18,8 @@ use tokio_rustls::TlsAcceptor;
 pub(super) struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 pub(super) struct Signed {
-    certificate: rcgen::Certificate,
-    key: KeyPair,
+    pub(super) certificate: rcgen::Certificate,
+    pub(super) key: KeyPair,
 }
 
 impl Authority {
@@ -33,7 +33,7 @@ impl Authority {
         self.0.pem()
     }
 
-    fn sign(&self, names: &[&str], usage: ExtendedKeyUsagePurpose) -> Signed {
+    pub(super) fn sign(&self, names: &[&str], usage: ExtendedKeyUsagePurpose) -> Signed {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let mut params = CertificateParams::new(names).unwrap();
         params.extended_key_usages = vec![usage];
@@ -45,7 +45,7 @@ impl Authority {
         self.sign(names, ExtendedKeyUsagePurpose::ServerAuth)
     }
 
-    fn roots(&self) -> RootCertStore {
+    pub(super) fn roots(&self) -> RootCertStore {
         let mut roots = RootCertStore::empty();
         roots.add(self.0.der().clone()).unwrap();
         roots
@@ -78,14 +78,14 @@ impl Signed {
 }
 
 /// TLS in front of a peer; it ends with this value.
-struct Front {
-    at: SocketAddr,
+pub(super) struct Front {
+    pub(super) at: SocketAddr,
     accepted: Arc<AtomicU32>,
     _tasks: JoinSet<()>,
 }
 
 impl Front {
-    async fn new(peer: &Peer, host: &str, config: ServerConfig) -> std::io::Result<Front> {
+    pub(super) async fn new(peer: &Peer, host: &str, config: ServerConfig) -> std::io::Result<Front> {
         let listener = TcpListener::bind((host, 0)).await?;
         let (at, accepted) = (listener.local_addr()?, Arc::new(AtomicU32::new(0)));
         let mut tasks = JoinSet::new();
@@ -105,11 +105,11 @@ impl Front {
         Ok(Front { at, accepted, _tasks: tasks })
     }
 
-    fn url(&self, host: &str) -> String {
+    pub(super) fn url(&self, host: &str) -> String {
         format!("https://{host}:{}/jobs", self.at.port())
     }
 
-    fn accepted(&self) -> u32 {
+    pub(super) fn accepted(&self) -> u32 {
         self.accepted.load(Ordering::Relaxed)
     }
 }
@@ -119,7 +119,7 @@ async fn connect(mut pipe: Pipe) -> crate::testing::PipeStream {
     TokioIo::into_inner(stream)
 }
 
-fn peer() -> Peer {
+pub(super) fn peer() -> Peer {
     Peer::new().forever(Reply::ok("secret"))
 }
 
