@@ -269,7 +269,8 @@ impl ClientBuilder {
     /// Resolves host names by this service. Default the resolver of the system, on threads that a dead name server cannot
     /// exhaust.
     ///
-    /// Its addresses are tried in their order; their port is used where the URL has none. The connect limit bounds it, and
+    /// Its addresses are tried 250 ms apart, the families in turn, those that are known to be dead last, and up to 20 for a
+    /// connection; their port is used where the URL has none. The connect limit bounds it, and
     /// what it fails with is an error of kind `Connect` in phase `Resolve`. Addresses in URLs are not looked up.
     ///
     /// ```

@@ -247,7 +247,7 @@ fn the_client() {
     constant(resolve, "MOST_THREADS: usize = 64", "threads of the resolver", "64");
     constant(resolve, "ADDRESSES: usize = 256", "addresses of a name", "256");
     constant(resolve, "WAITING: usize = 256", "names that wait for it", "256");
-    let tls = include_str!("../tls.rs");
+    let tls = include_str!("../tls/base.rs");
     constant(tls, "ALPN: &[&[u8]] = &[b\"h2\", b\"http/1.1\"]", "version of HTTP", "h2, http/1.1");
     let trust = include_str!("../tls/trust.rs");
     constant(trust, "EVERY: Duration = Duration::from_secs(60)", "look at roots and identity", "1 m");

@@ -1,6 +1,7 @@
 //! Certificates and keys as they were given or stand in files, and what they come to.
 
-use super::Tls;
+use super::base::config;
+use super::settings::Tls;
 use crate::error::Error;
 use rustls::RootCertStore;
 use rustls::client::ResolvesClientCert;
@@ -112,7 +113,7 @@ impl Material {
         let certificates = chain.certificates()?;
         let read = PrivateKeyDer::from_pem_slice(&key.bytes)
             .map_err(|e| Error::config(format!("{} is not a PEM private key: {e}", key.what)))?;
-        let config = super::config(provider, RootCertStore::empty())?
+        let config = config(provider, RootCertStore::empty())?
             .with_client_auth_cert(certificates, read)
             .map_err(|e| Error::config(format!("{} cannot be used: {e}", chain.what)))?;
         Ok(Some(config.client_auth_cert_resolver))

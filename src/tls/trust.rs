@@ -1,8 +1,10 @@
 //! What is shaken hands by at the moment, and when files and platform are looked at again.
 
+use super::base::{ALPN, names, provider};
 use super::material::Material;
 use super::platform::Roots;
-use super::{ALPN, Tls, built, given, names, provider};
+use super::settings::Tls;
+use super::whole::{built, given};
 use crate::error::Error;
 use crate::sync::{Mutex, lock};
 use rustls::ClientConfig;

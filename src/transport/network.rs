@@ -11,8 +11,13 @@ use std::fmt;
 /// By default a server with TLS is offered HTTP/2 and HTTP/1.1 and chooses (ALPN); without TLS HTTP/1.1 is spoken,
 /// because there is no way to ask. Connections lead through the proxies that the environment names when the client is
 /// built: `HTTPS_PROXY`, `HTTP_PROXY` and, for what they leave open, `ALL_PROXY` (lower case too; `http`,
-/// `https`, `socks5` and `socks5h` URLs), except to the hosts of `NO_PROXY`. A variable that cannot be used is an error of kind `Config` at the calls
-/// that would need it. A loopback host is never reached through a proxy, whatever is set.
+/// `https`, `socks5` and `socks5h` URLs), except to the hosts of `NO_PROXY`. A variable that cannot be used is an error of
+/// kind `Config` at the calls that would need it. A loopback host is never reached through a proxy, whatever is set.
+///
+/// `NO_PROXY` is a list with commas or blanks between its entries, read as by curl and Go: `*` for every host, addresses
+/// too; `example.com` and `.example.com` for that domain and all beneath it, `*.example.com` for those beneath it alone;
+/// `10.0.0.7`, `10.0.0.0/8`, `2001:db8::1`, `[2001:db8::1]` for hosts that are written as addresses; each with `:8080`
+/// for that port alone. Case and a dot at the end do not count.
 ///
 /// TCP keep-alive, the pings of HTTP/2 and the pool of connections have fixed values: see the
 /// [manual](crate::manual::defaults).

@@ -82,6 +82,8 @@ mod neighbours;
 mod no_evidence;
 #[cfg(target_os = "linux")]
 mod no_threads;
+#[cfg(target_os = "linux")]
+mod of_this_machine;
 mod ordinary_days;
 mod outcomes;
 mod package;

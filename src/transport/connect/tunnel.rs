@@ -1,7 +1,12 @@
 //! Tunnels through a proxy: CONNECT (RFC 9110, 9.3.6) and SOCKS5 (RFC 1928).
 //!
-//! SOCKS5 is hyper-util's. Its CONNECT is not used: it loses the status of a proxy that refuses, what the origin says
-//! right behind the answer, and every answer but 200, of which a 1xx is to be passed over.
+//! SOCKS5 is hyper-util's. Its `Tunnel` for CONNECT (0.1.21) is not used, for what it does not do; the last test here says so
+//! of it, and when that fails it can take the place of this:
+//!
+//! - It takes 200 for the only answer: a 1xx before it, which RFC 9110 (15.2) has a client pass over, and any other 2xx,
+//!   which is success (9.3.6), are "unsuccessful".
+//! - It keeps no status but 407, so that a 403 for good and a 503 that passes look the same to whoever would repeat it.
+//! - It reads on behind the answer and drops what it finds there, which is what an origin that speaks first has said.
 
 use crate::error::{Error, ErrorKind, Phase};
 use crate::transport::connect::io::Stream;
@@ -148,6 +153,7 @@ mod tests {
     use super::*;
     use crate::transport::connect::proxy::Proxies;
     use crate::transport::connect::stream::TokioStream;
+    use hyper_util::rt::TokioIo;
 
     #[test]
     fn only_a_status_line_is_an_answer() {
@@ -193,5 +199,28 @@ mod tests {
         assert!(said.contains("above its cap of 8 KiB"), "{said}");
         let said = opened("http://p:1", b"HTTP/1.1 101 Switching Protocols\r\n\r\n").await.unwrap_err();
         assert!(said.contains("refused: 101"), "{said}");
+    }
+
+    #[tokio::test]
+    async fn the_tunnel_of_hyper_util_lacks_what_this_one_is_there_for() {
+        use hyper_util::client::legacy::connect::proxy::Tunnel;
+        async fn opened(answer: &[u8]) -> Result<String, String> {
+            let (near, mut far) = tokio::io::duplex(16 * 1024);
+            far.write_all(answer).await.unwrap();
+            let mut near = Some(Stream::foreign(TokioStream::new(near)));
+            let inner = service_fn(move |_: Uri| ready(near.take().map(TokioIo::new).ok_or("once")));
+            let mut tunnel = Tunnel::new(Uri::from_static("http://p:1"), inner);
+            let opened = tunnel.call(Uri::from_static("https://api.example/")).await;
+            let mut stream = opened.map_err(|error| error.to_string())?.into_inner();
+            far.write_all(b"|").await.unwrap();
+            let mut first = [0; 64];
+            let n = stream.read(&mut first).await.unwrap();
+            Ok(String::from_utf8_lossy(&first[..n]).into_owned())
+        }
+        let hint = b"HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\n\r\n";
+        for answer in [&hint[..], b"HTTP/1.1 204 No Content\r\n\r\n", b"HTTP/1.1 403 Forbidden\r\n\r\n"] {
+            assert_eq!(opened(answer).await.unwrap_err(), "tunnel error: unsuccessful");
+        }
+        assert_eq!(opened(b"HTTP/1.1 200 OK\r\n\r\nfirst words").await.as_deref(), Ok("|"), "they are lost");
     }
 }
