@@ -208,7 +208,7 @@ const UNREAD: Exceptions = &[
     ("client::ClientBuilder::resolver", "code"),
     ("reqwest::ClientBuilder::each_inner", "code"),
     ("reqwest::ClientBuilder::inner", "code"),
-    ("transport::Tls::add_root_certificate", "get_root_certificates() shows all of them"),
+    ("tls::Tls::add_root_certificate", "get_root_certificates() shows all of them"),
     ("longpoll::LongPoll::unbounded", "is_unbounded()"),
     ("config::Layers::", "sources that are read when they are asked for, and not kept as they were given"),
 ];
