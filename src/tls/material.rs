@@ -85,6 +85,7 @@ impl Material {
     }
 
     /// Another one for other bytes.
+    #[cfg_attr(not(feature = "client"), expect(dead_code, reason = "reqwest gets a config for good"))]
     pub(super) fn stamp(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
         let identity = self.identity.iter().flat_map(|(chain, key)| [chain, key]);

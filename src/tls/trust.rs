@@ -38,7 +38,9 @@ struct Inner {
 
 struct State {
     made: Option<Made>,
-    /// When the last look began.
+    /// What was read when the client was built, until something is made of it.
+    prepared: Option<Material>,
+    /// When the last look at files began.
     looked: Instant,
     /// One is under way, on a thread of its own.
     looking: bool,
@@ -71,12 +73,15 @@ impl Trust {
             }
             Arc::new(config)
         });
+        let mut prepared = None;
         if given.is_none() {
             let material = Material::read(tls)?;
             material.roots()?;
             material.identity(&provider)?;
+            prepared = Some(material);
         }
-        let state = State { made: None, looked: Instant::now(), looking: false, asked: None, wrong: None };
+        let state =
+            State { made: None, prepared, looked: Instant::now(), looking: false, asked: None, wrong: None };
         let (looks, _) = watch::channel(0);
         let (tls, state) = (tls.clone(), Mutex::new(state));
         Ok(Trust(Arc::new(Inner { given, tls, provider, alpn, state, looks })))
@@ -158,7 +163,10 @@ impl Inner {
             if platform {
                 state.asked = Some(now);
             }
-            (state.looked, state.looking) = (now, true);
+            state.looking = true;
+            if state.prepared.is_none() {
+                state.looked = now;
+            }
             platform
         };
         let over = Over(Arc::clone(self));
@@ -167,9 +175,22 @@ impl Inner {
     }
 
     fn read(&self, platform: bool) {
-        let before = lock(&self.state).made.clone();
+        let (before, prepared) = {
+            let mut state = lock(&self.state);
+            (state.made.clone(), state.prepared.take())
+        };
         let had = before.is_some();
-        match self.make(before, platform) {
+        let made = match prepared {
+            None => Material::read(&self.tls).and_then(|read| self.make(before, &read, platform)),
+            Some(prepared) => {
+                let made = self.make(before, &prepared, platform);
+                if made.is_err() {
+                    lock(&self.state).prepared = Some(prepared);
+                }
+                made
+            }
+        };
+        match made {
             Ok(made) => {
                 let renewed = made.is_some();
                 {
@@ -194,8 +215,7 @@ impl Inner {
     }
 
     /// None where it would be the same as before.
-    fn make(&self, before: Option<Made>, platform: bool) -> Result<Option<Made>, Error> {
-        let material = Material::read(&self.tls)?;
+    fn make(&self, before: Option<Made>, material: &Material, platform: bool) -> Result<Option<Made>, Error> {
         let own = material.stamp();
         let platform = match &before {
             Some(before) if !platform => Arc::clone(&before.platform),
@@ -212,7 +232,7 @@ impl Inner {
         platform.add_to(&mut roots).map_err(|why| {
             Error::config(format!("{why}: install them, set SSL_CERT_FILE, or use Tls::add_root_certificate"))
         })?;
-        let config = Arc::new(built(&material, roots, &self.provider, self.alpn)?);
+        let config = Arc::new(built(material, roots, &self.provider, self.alpn)?);
         Ok(Some(Made { config, own, platform }))
     }
 }

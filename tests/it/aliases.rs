@@ -61,7 +61,7 @@ const ALIASES: &[(&str, &[&str])] = &[
     ("testing::FaultServer", &["toxiproxy", "fault_injection", "chaos"]),
     ("testing::Peer", &["MockServer", "wiremock"]),
     ("transport::Network", &["proxy", "keepalive", "connection_pool"]),
-    ("transport::Tls", &["certificate", "mtls"]),
+    ("tls::Tls", &["certificate", "mtls"]),
 ];
 
 /// Every alias of the source with its item.

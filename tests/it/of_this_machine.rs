@@ -82,18 +82,18 @@ async fn checked(who: &str, names: &Names, breakers: Breakers, call: impl AsyncF
     for (lack, words) in
         [(Now::NoDescriptor, "too many open files in this process"), (Now::NoRoute, "this machine")]
     {
+        let counted = || {
+            let seen = breakers.snapshot().into_iter().next();
+            seen.map_or((Phase::Closed, 0, 0), |seen| (seen.phase, seen.calls, seen.consecutive_failures))
+        };
+        let before = counted();
         *names.now.lock().unwrap() = lack;
         for _ in 0..5 {
             let Told { kind, retriable, text } = call().await.unwrap_err();
             assert_eq!((kind, retriable), (ErrorKind::Connect, true), "{who}: {text}");
             assert!(text.contains(words), "{who}: {text}");
         }
-        let seen = breakers.snapshot().remove(0);
-        assert_eq!(
-            (seen.phase, seen.calls, seen.consecutive_failures),
-            (Phase::Closed, 0, 0),
-            "{who}: {lack:?}"
-        );
+        assert_eq!(counted(), before, "{who}: {lack:?}");
         *names.now.lock().unwrap() = Now::Well;
         assert_eq!(call().await.unwrap(), 200, "{who}: at once");
     }

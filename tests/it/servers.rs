@@ -1,4 +1,4 @@
-//! Ordinary days of real servers: nginx and haproxy as Debian has them. The same calls are offered at a fixed rate to both
+//! Ordinary days of real servers: nginx, haproxy and nghttpd as Debian has them. The same calls are offered at a fixed rate to both
 //! of our clients and to two plain ones, and none of ours may be worse off. Most rows are played where
 //! `UNWEDGE_SLOW_TESTS` is set.
 
@@ -10,7 +10,7 @@ mod row;
 
 use clients::Which;
 use load::Load;
-use process::{Server, Site, haproxy, nginx, signal};
+use process::{Server, Site, haproxy, nghttpd, nginx, signal};
 use row::{Front, compare, skipped};
 use std::time::Duration;
 use tokio::time::sleep;
@@ -298,4 +298,42 @@ async fn descriptors_used_up_cost_no_more_than_they_must() {
     };
     let shares = compare("40 descriptors, 64 calls at once", Load::new(64, 250, 4), front).await;
     assert!(shares.of(Which::HyperUtil).share() < 90.0, "there were enough: {shares}");
+}
+
+/// An nghttpd for each client, started so.
+async fn nghttpds(arguments: &[&str]) -> Front {
+    let mut servers = Vec::new();
+    for _ in 0..CLIENTS {
+        servers.push(Server::nghttpd(arguments).await);
+    }
+    Front::of_each(servers, true)
+}
+
+/// Whether rows of nghttpd are played here; else the reason is said.
+fn slow_nghttpd() -> bool {
+    if nghttpd().is_none() {
+        skipped("no nghttpd");
+        return false;
+    }
+    slow(false)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_http2_server_that_takes_one_request_at_a_time_costs_no_call() {
+    if !slow_nghttpd() {
+        return;
+    }
+    let front = async || nghttpds(&["--max-concurrent-streams=1"]).await;
+    compare("nghttpd, one stream, 256 calls at once", Load::new(256, 2000, 6), front).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_http2_server_with_tiny_windows_costs_no_upload() {
+    if !slow_nghttpd() {
+        return;
+    }
+    // 1023 bytes of a stream may be under way: 64 windows for each body.
+    let front = async || nghttpds(&["--window-bits=10"]).await;
+    compare("nghttpd, windows of 1 KiB, POSTs of 64 KiB", Load::new(4, 100, 4).posting(64 * 1024), front)
+        .await;
 }

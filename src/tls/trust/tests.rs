@@ -74,6 +74,17 @@ async fn files_are_looked_at_once_a_minute_and_only_what_has_changed_is_taken() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_was_read_when_the_client_was_built_is_used_where_the_file_breaks_before_the_first_connection() {
+    let file = File::new("early", &root());
+    let trust = file.trusted();
+    file.write("half of it");
+    let first = trust.config().await.unwrap();
+    assert_eq!(later(&trust, 60 * SEC, &first).await, (1, false));
+    file.write(&root());
+    assert_eq!(later(&trust, 60 * SEC, &first).await, (1, true));
+}
+
+#[tokio::test(start_paused = true)]
 async fn without_files_nothing_is_looked_at_once_a_minute() {
     let trust = Trust::prepare(&Tls::default().add_root_certificate(root()), false).unwrap();
     let first = trust.config().await.unwrap();

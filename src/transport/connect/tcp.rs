@@ -166,7 +166,13 @@ fn set(stream: &TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let socket = SockRef::from(stream);
     let probes = TcpKeepalive::new().with_time(KEEP_ALIVE);
-    #[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple", windows))]
+    #[cfg(any(
+        target_os = "linux",
+        target_os = "android",
+        target_os = "freebsd",
+        target_vendor = "apple",
+        windows
+    ))]
     let probes = probes.with_interval(KEEP_ALIVE).with_retries(PROBES);
     socket.set_tcp_keepalive(&probes)?;
     #[cfg(target_os = "linux")]

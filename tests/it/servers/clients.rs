@@ -1,7 +1,7 @@
 //! The clients that are offered the same calls: both of ours with their defaults, and both plain ones with theirs.
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
@@ -46,7 +46,7 @@ pub(crate) enum Caller {
     Client(unwedge::Client),
     Family(ClientWithMiddleware),
     Reqwest(reqwest::Client),
-    HyperUtil(Box<legacy::Client<HttpConnector, Empty<Bytes>>>),
+    HyperUtil(Box<legacy::Client<HttpConnector, Full<Bytes>>>),
 }
 
 impl Caller {
@@ -75,11 +75,14 @@ impl Caller {
         }
     }
 
-    /// One GET with its whole body; in words what became of it, if not a status below 400 in time.
-    pub(crate) async fn get(&self, url: &str) -> Result<(), String> {
+    /// One call with its whole answer, a POST where there is a `body`; in words what became of it, if not a status below
+    /// 400 in time.
+    pub(crate) async fn call(&self, url: &str, body: Option<Bytes>) -> Result<(), String> {
+        let method = if body.is_some() { http::Method::POST } else { http::Method::GET };
+        let body = body.unwrap_or_default();
         let status = match self {
             Caller::Client(client) => within(DEADLINE, async {
-                let response = client.get(url).send().await?;
+                let response = client.request(method, url).body(body).send().await?;
                 let status = response.status();
                 response.bytes().await?;
                 Ok::<_, unwedge::Error>(status)
@@ -88,7 +91,8 @@ impl Caller {
             .and_then(|ended| ended)
             .map_err(|error| said(&error))?,
             Caller::Family(client) => within(DEADLINE, async {
-                let response = client.get(url).send().await.map_err(|error| said(&error))?;
+                let response = client.request(method, url).body(body).send();
+                let response = response.await.map_err(|error| said(&error))?;
                 let status = response.status();
                 response.bytes().await.map_err(|error| said(&error))?;
                 Ok::<_, String>(status)
@@ -97,7 +101,8 @@ impl Caller {
             .map_err(|error| said(&error))??,
             Caller::Reqwest(client) => {
                 plain(async {
-                    let response = client.get(url).send().await.map_err(|error| said(&error))?;
+                    let response = client.request(method, url).body(body).send();
+                    let response = response.await.map_err(|error| said(&error))?;
                     let status = response.status();
                     response.bytes().await.map_err(|error| said(&error))?;
                     Ok(status)
@@ -106,8 +111,9 @@ impl Caller {
             }
             Caller::HyperUtil(client) => {
                 plain(async {
-                    let response =
-                        client.get(url.parse().expect("a URL")).await.map_err(|error| said(&error))?;
+                    let request = http::Request::builder().method(method).uri(url);
+                    let request = request.body(Full::new(body)).expect("a URL");
+                    let response = client.request(request).await.map_err(|error| said(&error))?;
                     let status = response.status();
                     response.into_body().collect().await.map_err(|error| said(&error))?;
                     Ok(status)

@@ -48,6 +48,7 @@ pub(crate) async fn child() {
         burst: number(burst),
         every: Duration::from_millis(number(every).into()),
         rounds: number(rounds),
+        post: None,
     };
     let which = ALL.into_iter().find(|which| which.as_str() == client).expect("a client");
     let tally = offer(Caller::new(which, false), load, url.to_owned()).await;

@@ -1,6 +1,7 @@
 //! Calls that are offered at a fixed rate, whatever becomes of those before, and what becomes of them.
 
 use crate::servers::clients::Caller;
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,6 +15,8 @@ pub(crate) struct Load {
     pub(crate) burst: u32,
     pub(crate) every: Duration,
     pub(crate) rounds: u32,
+    /// So many bytes are sent with each call, which is a POST then.
+    pub(crate) post: Option<usize>,
 }
 
 impl Load {
@@ -21,7 +24,12 @@ impl Load {
     pub(crate) fn new(burst: u32, every_ms: u64, seconds: u32) -> Load {
         let every = Duration::from_millis(every_ms);
         let rounds = u32::try_from(u128::from(seconds) * 1000 / u128::from(every_ms)).expect("a few");
-        Load { burst, every, rounds }
+        Load { burst, every, rounds, post: None }
+    }
+
+    /// The same by POST, with a body of so many bytes.
+    pub(crate) fn posting(self, bytes: usize) -> Load {
+        Load { post: Some(bytes), ..self }
     }
 }
 
@@ -44,6 +52,7 @@ impl Tally {
 /// Offers the calls of this load, and counts.
 pub(crate) async fn offer(caller: Caller, load: Load, url: String) -> Tally {
     let (caller, url) = (Arc::new(caller), Arc::new(url));
+    let body = load.post.map(|bytes| Bytes::from(vec![b'x'; bytes]));
     let mut calls = JoinSet::new();
     let mut tick = interval(load.every);
     // Where the machine itself was away for a moment, the calls of that moment do not all come at once.
@@ -51,8 +60,8 @@ pub(crate) async fn offer(caller: Caller, load: Load, url: String) -> Tally {
     for _ in 0..load.rounds {
         tick.tick().await;
         for _ in 0..load.burst {
-            let (caller, url) = (Arc::clone(&caller), Arc::clone(&url));
-            calls.spawn(async move { caller.get(&url).await });
+            let (caller, url, body) = (Arc::clone(&caller), Arc::clone(&url), body.clone());
+            calls.spawn(async move { caller.call(&url, body).await });
         }
     }
     let mut tally = Tally::default();

@@ -1,4 +1,4 @@
-//! nginx and haproxy as Debian has them, on free ports of loopback, with a configuration in a directory of their own.
+//! nginx, haproxy and nghttpd as Debian has them, on free ports of loopback, with a configuration in a directory of their own.
 
 use std::fs;
 use std::net::TcpListener;
@@ -22,6 +22,11 @@ pub(crate) fn nginx() -> Option<PathBuf> {
 /// Where there is one: `UNWEDGE_HAPROXY`, or where Debian puts it.
 pub(crate) fn haproxy() -> Option<PathBuf> {
     program("UNWEDGE_HAPROXY", "/usr/sbin/haproxy")
+}
+
+/// Where there is one: `UNWEDGE_NGHTTPD`, or where Debian puts it.
+pub(crate) fn nghttpd() -> Option<PathBuf> {
+    program("UNWEDGE_NGHTTPD", "/usr/sbin/nghttpd")
 }
 
 fn program(variable: &str, place: &str) -> Option<PathBuf> {
@@ -104,6 +109,21 @@ impl Server {
                 "-p",
                 &format!("{dir}/pid"),
             ]);
+            command
+        })
+        .await
+    }
+
+    /// One nghttpd, which speaks HTTP/2 alone and has one port. It sends back what is uploaded.
+    pub(crate) async fn nghttpd(arguments: &[&str]) -> Server {
+        let program = nghttpd().expect("asked for before");
+        Server::start("nghttpd", 1, |dir, ports| {
+            fs::write(dir.join("good"), "good").expect("a page is written");
+            // It writes no file with its id, and nobody sends it signals.
+            fs::write(dir.join("pid"), "").expect("a file is written");
+            let mut command = above();
+            command.arg(&program).args(["--no-tls", "--address=127.0.0.1", "--echo-upload", "-d"]);
+            command.arg(dir).args(arguments).arg(ports[0].to_string());
             command
         })
         .await

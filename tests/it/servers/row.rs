@@ -35,6 +35,17 @@ pub(crate) struct Front {
 }
 
 impl Front {
+    /// A server for each client, for those that listen on one port.
+    pub(crate) fn of_each(servers: Vec<Server>, http2: bool) -> Front {
+        let mut fronts = servers.into_iter().map(|server| Front::of(server, http2));
+        let mut first = fronts.next().expect("a server for each client");
+        for front in fronts {
+            first.urls.extend(front.urls);
+            first.servers.extend(front.servers);
+        }
+        first
+    }
+
     /// A server on its own.
     pub(crate) fn of(server: Server, http2: bool) -> Front {
         let urls = server.ports.iter().map(|port| format!("http://127.0.0.1:{port}/good")).collect();
@@ -124,10 +135,12 @@ async fn measure(name: &'static str, load: Load, front: Front) -> Shares {
 pub(crate) fn skipped(why: &'static str) {
     static NGINX: Once = Once::new();
     static HAPROXY: Once = Once::new();
+    static NGHTTPD: Once = Once::new();
     static SLOW: Once = Once::new();
     let once = match why {
         "no nginx" => &NGINX,
         "no haproxy" => &HAPROXY,
+        "no nghttpd" => &NGHTTPD,
         _ => &SLOW,
     };
     once.call_once(|| {
