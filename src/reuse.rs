@@ -1,6 +1,14 @@
-//! What a connection knows about itself: whether it had served before the request that failed on it.
+//! What a connection knows about itself: whether it had served before the request that failed on it, and on HTTP/2 what
+//! its frames tell.
+
+#[cfg(feature = "client")]
+mod streams;
+
+#[cfg(feature = "client")]
+pub(crate) use streams::Streams;
 
 use hyper_util::client::legacy::connect::Connected;
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -11,7 +19,17 @@ use std::sync::atomic::{AtomicU32, Ordering};
 /// TLS). An end of file on a connection that is past its first turn is the ordinary race of keep-alive and says
 /// nothing about the server; on the first turn it does.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Meter(Arc<AtomicU32>);
+pub(crate) struct Meter(Arc<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    turns: AtomicU32,
+    #[cfg(feature = "client")]
+    streams: Option<Streams>,
+    /// Requests that were handed to the connection, where a pool tells.
+    #[cfg(feature = "client")]
+    requests: AtomicU32,
+}
 
 /// The lowest bit says that bytes were read since the last write; the others count turns.
 const READ: u32 = 1;
@@ -22,15 +40,34 @@ impl Meter {
     /// For a connection of HTTP/2.
     #[cfg(feature = "client")]
     pub(crate) fn of_streams() -> Meter {
-        Meter(Arc::new(AtomicU32::new(STREAMS)))
+        let (turns, streams) = (AtomicU32::new(STREAMS), Some(Streams::default()));
+        Meter(Arc::new(Inner { turns, streams, requests: AtomicU32::new(0) }))
+    }
+
+    /// A request is handed over.
+    #[cfg(feature = "client")]
+    pub(crate) fn begins(&self) {
+        self.0.requests.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many were.
+    #[cfg(feature = "client")]
+    pub(crate) fn requests(&self) -> u32 {
+        self.0.requests.load(Ordering::Relaxed)
+    }
+
+    /// What its frames tell, where they are looked at.
+    #[cfg(feature = "client")]
+    pub(crate) fn streams(&self) -> Option<&Streams> {
+        self.0.streams.as_ref()
     }
 
     /// A response head arrived.
     #[cfg(feature = "client")]
     pub(crate) fn served(&self) {
-        let now = self.0.load(Ordering::Relaxed);
+        let now = self.0.turns.load(Ordering::Relaxed);
         if now == STREAMS {
-            self.0.store(STREAMS | (2 * READ), Ordering::Relaxed);
+            self.0.turns.store(STREAMS | (2 * READ), Ordering::Relaxed);
         }
     }
 
@@ -39,8 +76,8 @@ impl Meter {
         expect(dead_code, reason = "connectors count")
     )]
     pub(crate) fn read(&self) {
-        if self.0.load(Ordering::Relaxed) & (READ | STREAMS) == 0 {
-            self.0.fetch_or(READ, Ordering::Relaxed);
+        if self.0.turns.load(Ordering::Relaxed) & (READ | STREAMS) == 0 {
+            self.0.turns.fetch_or(READ, Ordering::Relaxed);
         }
     }
 
@@ -49,14 +86,14 @@ impl Meter {
         expect(dead_code, reason = "connectors count")
     )]
     pub(crate) fn wrote(&self) {
-        if self.0.load(Ordering::Relaxed) & (READ | STREAMS) == READ {
+        if self.0.turns.load(Ordering::Relaxed) & (READ | STREAMS) == READ {
             // Clears the bit and carries into the count in one step.
-            self.0.fetch_add(READ, Ordering::Relaxed);
+            self.0.turns.fetch_add(READ, Ordering::Relaxed);
         }
     }
 
     fn turns(&self) -> u32 {
-        (self.0.load(Ordering::Relaxed) & !STREAMS) >> 1
+        (self.0.turns.load(Ordering::Relaxed) & !STREAMS) >> 1
     }
 
     /// The meter of a connection; none for connectors that attach none.
@@ -73,13 +110,48 @@ impl Meter {
 
     /// Whether requests share the connection (HTTP/2).
     pub(crate) fn is_shared(&self) -> bool {
-        self.0.load(Ordering::Relaxed) & STREAMS != 0
+        self.0.turns.load(Ordering::Relaxed) & STREAMS != 0
     }
 }
 
-/// A request extension: no connection that was idle may carry this one.
+/// A request extension: no connection may carry this one that was idle when the attempt before it failed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Fresh;
+
+/// A request extension: its answer may take long, or never end. It shares no connection with what ends soon.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Parked;
+
+/// What became of a request on its connection.
+#[cfg_attr(not(feature = "client"), expect(dead_code, reason = "the pool of the client tells"))]
+pub(crate) struct Lost {
+    pub(crate) meter: Meter,
+    /// Not a byte of the request was written.
+    pub(crate) unsent: bool,
+    pub(crate) cause: hyper::Error,
+}
+
+impl fmt::Debug for Lost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lost").field("unsent", &self.unsent).field("cause", &self.cause).finish()
+    }
+}
+
+impl fmt::Display for Lost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.unsent {
+            "the connection ended before the request was sent"
+        } else {
+            "the request was lost"
+        })
+    }
+}
+
+impl std::error::Error for Lost {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.cause)
+    }
+}
 
 #[cfg(test)]
 mod tests {

@@ -77,6 +77,7 @@ const NEIGHBOURS: &[(&str, &str, &str)] = &[
     ("inflight", "error", "an entry says in which phase it waits"),
     ("inflight", "longpoll", "an entry shows the reason of a long poll"),
     ("inflight", "target", "an entry names the target of its call"),
+    ("inflight", "origin", "connections are shown by where they lead"),
     ("inflight", "sync", "the table is shared between calls"),
     ("inflight", "telemetry", "ages are published to the metrics when somebody looks"),
     ("longpoll", "duration", "a hold is checked and printed"),
@@ -152,6 +153,10 @@ const PURE: &[&str] = &[
     "transport/connect/memory",
     "transport/connect/no_proxy",
     "transport/connect/race",
+    "transport/pool/entry",
+    "transport/pool/hint",
+    "transport/pool/origin",
+    "transport/pool/origin/waiters",
 ];
 
 /// (file, why) of what may box a future although it is a part or the stack.

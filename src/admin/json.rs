@@ -3,7 +3,7 @@
 use super::expect::NotReady;
 use crate::breaker::Snapshot;
 use crate::duration::written::seconds;
-use crate::inflight::Call;
+use crate::inflight::{Call, OpenConnections};
 use crate::supervise::Subsystem;
 use serde::Serialize;
 use std::time::Duration;
@@ -27,13 +27,16 @@ pub(super) struct Breakers {
 pub(super) struct Calls {
     total: usize,
     calls: Vec<Call>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    connections: Vec<OpenConnections>,
 }
 
 impl Calls {
-    pub(super) fn new(mut calls: Vec<Call>) -> Calls {
+    pub(super) fn new(mut calls: Vec<Call>, mut connections: Vec<OpenConnections>) -> Calls {
         let total = calls.len();
         calls.truncate(MOST);
-        Calls { total, calls }
+        connections.truncate(MOST);
+        Calls { total, calls, connections }
     }
 }
 

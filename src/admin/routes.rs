@@ -36,7 +36,7 @@ pub(super) fn all(state: Arc<State>) -> Router {
             asks(|state| Liveness { subsystems: state.subsystems(), lag: state.liveness.watchdog_lag() }),
         )
         .route("/admin/breakers", asks(|state| Breakers { breakers: state.breakers() }))
-        .route("/admin/calls", asks(|state| Calls::new(state.in_flight())))
+        .route("/admin/calls", asks(|state| Calls::new(state.in_flight(), state.connections())))
         .route("/admin/breakers/{command}", commands())
         .with_state(Arc::clone(&state))
         .layer(CatchPanicLayer::custom(panicked))

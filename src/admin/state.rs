@@ -5,7 +5,7 @@ use super::exposition::Exposition;
 use super::history::{History, Keeper};
 use super::rendered::Rendered;
 use crate::breaker::{Breaker, Snapshot, Transition};
-use crate::inflight::{Call, InFlight};
+use crate::inflight::{Call, InFlight, OpenConnections};
 use crate::options::Group;
 use crate::stack::Breakers;
 use crate::supervise::{Event, Liveness, Readiness, State as Doing, Subsystem, Verdict};
@@ -169,6 +169,11 @@ impl State {
     /// All breakers of this name and group, or that of one client: several may talk to one origin.
     pub(super) fn find(&self, name: &str, group: Option<&str>, client: Option<&str>) -> Vec<Breaker> {
         self.circuits.iter().filter_map(|circuits| circuits.find(name, group, client)).collect()
+    }
+
+    /// The connections of all clients.
+    pub(super) fn connections(&self) -> Vec<OpenConnections> {
+        self.calls.iter().flat_map(InFlight::connections).collect()
     }
 
     /// The calls of all stacks, oldest first.

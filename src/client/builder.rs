@@ -314,7 +314,9 @@ impl ClientBuilder {
         let stack = self.stack.settled()?;
         let transport = self.transport.build(stack.bounds()?.connect, wall)?;
         let background = stack.checks_in_background().then(Background::default);
+        let teller = transport.teller();
         let stack = stack.build()?.layer(self.attempt_layers.over(transport));
+        stack.in_flight().0.over(teller);
         let headers = (!self.headers.is_empty()).then(|| Arc::new(self.headers));
         Ok(Client { stack, headers, redirects: self.redirects, background })
     }

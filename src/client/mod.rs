@@ -18,6 +18,7 @@ pub(crate) mod url;
 pub use crate::transport::connect::stream::TokioStream;
 pub use crate::transport::connect::tls::Tls;
 pub use crate::transport::network::Network;
+pub use crate::transport::pool::Connections;
 pub use crate::transport::versions::{Http1, Http2};
 pub use attempt::{Attempt, AttemptBody, AttemptFuture};
 pub use builder::ClientBuilder;
@@ -50,9 +51,8 @@ use tokio::sync::broadcast;
 /// ```
 ///
 /// It needs a tokio runtime with its clock and I/O drivers enabled, of either flavour; without one a call returns an
-/// error of kind `Config`. It has no task of its own but health checks, where those are asked for in the background:
-/// hyper-util runs one for each connection, and one that closes idle connections, on the runtime that the call was made
-/// on. A client may outlive a runtime: connections that went with it are replaced.
+/// error of kind `Config`. Its tasks are one or two for each connection, one that closes idle connections, and health
+/// checks, where those are asked for in the background; each runs on the runtime of the call that began it. A client may outlive a runtime: connections that went with it are replaced.
 #[derive(Clone)]
 pub struct Client {
     stack: Stack<Attempt>,

@@ -13,6 +13,7 @@ mod renewal;
 mod requests;
 mod resolving;
 mod responses;
+mod slots;
 mod sockets;
 mod socks;
 mod tls;

@@ -5,7 +5,7 @@ mod reqwest;
 
 use super::fault::{Fault, Said};
 use super::{BoxError, Error, ErrorKind, Phase};
-use crate::reuse::Meter;
+use crate::reuse::{Lost, Meter};
 use std::error::Error as StdError;
 use std::io;
 
@@ -27,13 +27,19 @@ fn read(error: BoxError) -> Error {
     let mut told = false;
     let mut own = None;
     let mut said = None;
+    let mut unsent = false;
     let mut next: Option<&(dyn StdError + 'static)> = Some(&*error);
     while let Some(e) = next {
         if let Some(e) = e.downcast_ref::<Error>() {
             own = Some(e);
             break;
         }
-        if let Some(e) = e.downcast_ref::<hyper_util::client::legacy::Error>() {
+        if let Some(lost) = e.downcast_ref::<Lost>() {
+            fault.metered = true;
+            fault.reused |= lost.meter.was_reused();
+            fault.idle |= !lost.meter.is_shared();
+            unsent = lost.unsent;
+        } else if let Some(e) = e.downcast_ref::<hyper_util::client::legacy::Error>() {
             connect |= e.is_connect();
             canceled |= e.is_connect() && e.source().is_some_and(says_the_pool_gave_up);
             if let Some(meter) = e.connect_info().and_then(Meter::of) {
@@ -82,6 +88,7 @@ fn read(error: BoxError) -> Error {
         next = e.source();
     }
     fault.reused &= !told;
+    fault.unprocessed |= unsent;
     fault.idle &= fault.reused;
     fault.ended &= !told && !fault.caller && !fault.timed_out && !head_too_large;
     if let Some(own) = own {

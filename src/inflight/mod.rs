@@ -1,6 +1,7 @@
 //! Who is waiting for what right now: the table of calls in flight.
 
 mod call;
+mod connections;
 mod entry;
 pub(crate) mod owner;
 #[cfg(feature = "metrics")]
@@ -10,6 +11,8 @@ mod supervised;
 mod table;
 
 pub use call::Call;
+pub use connections::OpenConnections;
+pub(crate) use connections::{AskPool, Pooled};
 pub(crate) use entry::Details;
 pub(crate) use table::{Slot, Table};
 
@@ -52,6 +55,21 @@ impl InFlight {
     /// Whether nothing is in flight.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// The connections of the client whose calls these are, by origin and then by protocol. None of a stack over a client
+    /// of others, which tells nobody.
+    ///
+    /// ```
+    /// let client = unwedge::Client::new()?;
+    /// assert!(client.in_flight().connections().is_empty(), "nothing was called yet");
+    /// # Ok::<(), unwedge::Error>(())
+    /// ```
+    pub fn connections(&self) -> Vec<OpenConnections> {
+        let name = self.0.client.name();
+        let mut all: Vec<_> = self.0.pooled().iter().map(|pooled| pooled.of(name)).collect();
+        all.sort_by(|a, b| (&a.origin, a.protocol).cmp(&(&b.origin, b.protocol)));
+        all
     }
 
     /// All calls in flight, oldest first.

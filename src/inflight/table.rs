@@ -1,7 +1,9 @@
 //! The table itself: a slab of calls behind one short lock, and beside it what changes in mid-call.
 
 use crate::error::Phase;
+use crate::inflight::connections::{AskPool, Pooled};
 use crate::inflight::entry::{Details, EntryCopy};
+use crate::origin::Origin;
 use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use crate::sync::{Mutex, MutexGuard, lock};
 use crate::telemetry::ClientName;
@@ -20,6 +22,10 @@ pub(crate) struct Table {
     slab: Mutex<Slab>,
     /// Rows never move, so that they are reached without the lock: chunk n holds 64 << n of them.
     chunks: [OnceLock<Box<[Row]>>; 20],
+    /// The pool of connections beneath, where it is one of ours.
+    pool: OnceLock<AskPool>,
+    /// Origins whose connections were published, until there are none.
+    pub(super) published: Mutex<Vec<Origin>>,
 }
 
 #[derive(Default)]
@@ -105,7 +111,25 @@ const FIRST: usize = if cfg!(all(test, unwedge_loom)) { 1 } else { 64 };
 
 impl Table {
     pub(crate) fn new(client: ClientName) -> Table {
-        Table { client, epoch: Instant::now(), slab: Mutex::default(), chunks: Default::default() }
+        Table {
+            client,
+            epoch: Instant::now(),
+            slab: Mutex::default(),
+            chunks: Default::default(),
+            pool: OnceLock::new(),
+            published: Mutex::default(),
+        }
+    }
+
+    /// These are the connections that its calls go out on.
+    #[cfg(feature = "client")]
+    pub(crate) fn over(&self, pool: AskPool) {
+        let _ = self.pool.set(pool);
+    }
+
+    /// What the pool tells of them.
+    pub(super) fn pooled(&self) -> Vec<Pooled> {
+        self.pool.get().map(|ask| ask()).unwrap_or_default()
     }
 
     pub(crate) fn enter(&self, details: Details) -> Slot {

@@ -221,8 +221,8 @@ fn the_constants_are_those_of_the_code() {
 }
 
 fn the_client() {
-    let transport = include_str!("../transport/mod.rs");
-    constant(transport, "INFORMATIONAL: u32 = 100", "informational responses (1xx)", "100");
+    let heads = include_str!("../transport/connect/heads.rs");
+    constant(heads, "INFORMATIONAL: u32 = 100", "informational responses (1xx)", "100");
     let frames = include_str!("../transport/connect/h2_flood.rs");
     assert!(frames.contains("SPAN: Duration = Duration::from_secs(60)"));
     let in_a_row = "frames of HTTP/2 in a row that get no response on";
@@ -251,18 +251,25 @@ fn the_client() {
     constant(tls, "ALPN: &[&[u8]] = &[b\"h2\", b\"http/1.1\"]", "version of HTTP", "h2, http/1.1");
     let trust = include_str!("../tls/trust.rs");
     constant(trust, "EVERY: Duration = Duration::from_secs(60)", "look at roots and identity", "1 m");
-    let pool = include_str!("../transport/pool.rs");
+    let pool = include_str!("../transport/pool/settings.rs");
+    let dial = include_str!("../transport/pool/dialer.rs");
+    let lease = include_str!("../transport/pool/lease.rs");
+    let entry = include_str!("../transport/pool/entry.rs");
+    let unread = include_str!("../transport/pool/unread.rs");
     constant(pool, "IDLE_PER_ORIGIN: usize = 64", "idle connections per origin", "64");
-    constant(pool, "HEAD: u32 = 64 * 1024", "response head", "65536 bytes");
-    constant(pool, "RESET_HERE: usize = 50", "HTTP/2 streams reset here", "50");
-    constant(pool, "FAULTY: usize = 256", "HTTP/2 faulty streams", "256");
-    constant(pool, "RESET_THERE: usize = 20", "HTTP/2 streams reset by the server", "20");
-    constant(pool, "STREAMS_AT_FIRST: usize = 100", "HTTP/2 streams at first", "100");
+    constant(pool, "PER_ORIGIN: usize = 1024", "connections per origin", "1024");
+    constant(dial, "HEAD: u32 = 64 * 1024", "response head", "65536 bytes");
+    constant(dial, "RESET_HERE: usize = 50", "HTTP/2 streams reset here", "50");
+    constant(dial, "FAULTY: usize = 256", "HTTP/2 faulty streams", "256");
+    constant(dial, "RESET_THERE: usize = 20", "HTTP/2 streams reset by the server", "20");
     for (file, code, seconds, name) in [
         (pool, "IDLE", 50, "idle connection"),
-        (pool, "PING_AFTER", 30, "HTTP/2 ping after"),
-        (pool, "PING_WITHIN", 15, "HTTP/2 ping answered within"),
-        (pool, "RETIRED_AFTER", 1, "HTTP/2 waited in vain"),
+        (pool, "AGE", 300, "connection"),
+        (entry, "SETTINGS_WITHIN", 5, "HTTP/2 settings within"),
+        (unread, "AWAY", 1, "HTTP/2 body unread for"),
+        (dial, "PING_AFTER", 30, "HTTP/2 ping after"),
+        (dial, "PING_WITHIN", 15, "HTTP/2 ping answered within"),
+        (lease, "RETIRED_AFTER", 1, "HTTP/2 waited in vain"),
         (suspend, "ASLEEP", 30, "sleep of the machine"),
         (suspend, "EVERY", 1, "clocks compared"),
     ] {

@@ -151,6 +151,8 @@ fn of_error(error: &Error) -> Class {
         ErrorKind::Transport if fault.unprocessed => class(Repeat::Always, Evidence::Failure),
         ErrorKind::Transport if fault.reused => class(Repeat::AtOnce, Evidence::None),
         ErrorKind::Transport | ErrorKind::Stall => class(Repeat::IfIdempotent, Evidence::Failure),
+        // It waited for a connection of its own pool: nothing was sent, and nobody was asked.
+        ErrorKind::Attempt if error.phase() == Some(Phase::Ready) => class(Repeat::Always, Evidence::None),
         ErrorKind::Attempt => class(Repeat::IfIdempotent, Evidence::Failure),
         // Nothing of the request was sent, so that a POST may follow as well.
         ErrorKind::Unhealthy { .. } if fault.probe && (fault.reused || fault.local) => {
@@ -260,6 +262,8 @@ mod tests {
         ] {
             assert_eq!(of(kind, fault), expected, "{kind}");
         }
+        let unsent = Error::new(ErrorKind::Attempt, "").at(Phase::Ready);
+        assert_eq!(of_error(&unsent), class(Repeat::Always, Evidence::None), "no connection had room for it");
         let body = Error::new(ErrorKind::TooLarge, "").at(Phase::Body);
         assert_eq!(of_error(&body), class(Repeat::Never, Evidence::None), "more than its reader wanted");
         let mut proxy = Error::new(ErrorKind::Connect, "a proxy said no");

@@ -6,7 +6,7 @@ use crate::origin::Origin;
 use crate::sync::shielded;
 use crate::telemetry::facade::origin::OriginSeries;
 use crate::telemetry::labels::{ClientName, LabelSet, Subject};
-use crate::telemetry::names::{IN_FLIGHT, Kind, METRICS, Metric, OLDEST};
+use crate::telemetry::names::{IN_FLIGHT, Kind, METRICS, Metric, OLDEST, OPEN_CONNECTIONS};
 use crate::telemetry::sink::{OriginSink, SINK, Sink, set};
 use ::metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use std::time::Duration;
@@ -54,6 +54,21 @@ impl Sink for Facade {
 
     fn origin(&self, origin: &Origin, of: &Subject) -> Box<dyn OriginSink> {
         Box::new(OriginSeries::new(origin, of))
+    }
+}
+
+/// The connections of a client to one origin, each time that somebody looks.
+pub(crate) fn connections(client: &ClientName, origin: &Origin, active: usize, idle: usize) {
+    for (state, count) in [("active", active), ("idle", idle)] {
+        let labels = || {
+            vec![
+                ("http.connection.state", state.to_owned()),
+                ("server.address", origin.host().to_owned()),
+                ("server.port", origin.port().to_string()),
+                client.label(),
+            ]
+        };
+        set(&OPEN_CONNECTIONS, labels, count as f64);
     }
 }
 

@@ -77,4 +77,5 @@ metrics! {
     WATCHDOG_LAG Gauge "unwedge_watchdog_lag_seconds" [] &[], "By how much the watchdog was late when it last looked.";
     IN_FLIGHT Gauge "unwedge_calls_in_flight" ["client"] &[], "Calls under way when it was last looked.";
     OLDEST Gauge "unwedge_oldest_in_flight_seconds" ["client"] &[], "Age of the oldest call under way when it was last looked.";
+    OPEN_CONNECTIONS Gauge "http.client.open_connections" ["http.connection.state" "server.address" "server.port" "client"] &[], "Connections of a client when it was last looked, active and idle; OpenTelemetry's name and attributes.";
 }

@@ -80,6 +80,7 @@ impl TransportBuilder {
             ));
         }
         let (tls, proxies) = (Trust::prepare(&self.tls, http2_only)?, self.network.proxies()?);
+        let rules = self.network.connections.rules()?;
         let connector = match (self.connector, self.resolver) {
             (Some(_), Some(_)) => {
                 return Err(Error::config(
@@ -93,7 +94,8 @@ impl TransportBuilder {
                 Connector::network(network, proxies, connect, http2_only)
             }
         };
-        let pool = Pool::new(connector, self.network.http1, self.network.http2, wall);
+        let spoken = (self.network.http1, self.network.http2);
+        let pool = Pool::new(connector, spoken, rules, wall);
         let transport = Transport::new(pool, user_agent);
         Ok(Decoding::new(transport, !self.no_gzip))
     }

@@ -5,6 +5,7 @@
 
 use crate::body::Body;
 use crate::error::{Error, ErrorKind, Phase};
+use crate::inflight::AskPool;
 use crate::transport::incoming::Arriving;
 use crate::transport::{Exchange, Transport};
 use bytes::{Buf, Bytes};
@@ -30,6 +31,11 @@ pub(crate) struct Decoding {
 impl Decoding {
     pub(crate) fn new(inner: Transport, on: bool) -> Decoding {
         Decoding { inner, on }
+    }
+
+    /// Tells what connections there are.
+    pub(crate) fn teller(&self) -> AskPool {
+        self.inner.teller()
     }
 }
 

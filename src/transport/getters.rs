@@ -2,6 +2,7 @@
 
 use crate::target::text::redacted;
 use crate::transport::network::{Choice, Network};
+use crate::transport::pool::Connections;
 use crate::transport::versions::{Http1, Http2};
 
 impl Network {
@@ -26,6 +27,11 @@ impl Network {
     /// Windows and frames of HTTP/2.
     pub fn get_http2(&self) -> &Http2 {
         &self.http2
+    }
+
+    /// How many connections there are to one origin, and for how long.
+    pub fn get_connections(&self) -> &Connections {
+        &self.connections
     }
 
     /// The proxy that everything goes through, without user name and password; `None` where the environment is asked, or

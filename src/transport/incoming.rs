@@ -1,25 +1,28 @@
-//! A response body on its connection, which it takes out of use when it was waited for in vain.
+//! A response body on its connection, which goes back to the pool with the end of it.
 
-use crate::transport::pool::Retire;
+use crate::transport::pool::Lease;
 use bytes::Bytes;
-use http_body::{Body as _, Frame, SizeHint};
+use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-/// A body of HTTP/1.1 that is dropped before its end closes its connection anyway. One of HTTP/2 leaves the connection
-/// behind for the next call, which must not be sent into one that died.
+/// A body of HTTP/1.1 that is dropped before its end closes its connection, unless the rest of it is there already. One
+/// of HTTP/2 leaves the connection behind for the next call, which must not be sent into one that died.
 pub(crate) struct Arriving {
     body: Incoming,
-    /// On HTTP/2, until the end of the body.
-    retire: Option<Retire>,
+    /// Until the end of the body.
+    lease: Option<Lease>,
     /// Somebody asked and there was nothing: what nobody asks for is nobody's silence.
     waiting: bool,
 }
 
 impl Arriving {
-    pub(super) fn new(body: Incoming, retire: Option<Retire>) -> Arriving {
-        Arriving { body, retire, waiting: false }
+    pub(super) fn new(body: Incoming, mut lease: Option<Lease>) -> Arriving {
+        if let Some(lease) = &mut lease {
+            lease.body_begins();
+        }
+        Arriving { body, lease, waiting: false }
     }
 }
 
@@ -31,17 +34,23 @@ impl http_body::Body for Arriving {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let polled = Pin::new(&mut self.body).poll_frame(cx);
-        match (&polled, self.waiting) {
-            (Poll::Pending, false) => {
-                self.waiting = true;
-                if let Some(retire) = &mut self.retire {
-                    retire.wait_begins();
+        let this = &mut *self;
+        let polled = Pin::new(&mut this.body).poll_frame(cx);
+        let Some(lease) = &mut this.lease else { return polled };
+        match &polled {
+            Poll::Pending if this.waiting => {}
+            Poll::Pending => {
+                this.waiting = true;
+                lease.wait_begins();
+            }
+            Poll::Ready(Some(Ok(frame))) => {
+                this.waiting = false;
+                lease.took(frame.data_ref().map_or(0, Bytes::len));
+                if this.body.is_end_stream() {
+                    this.end();
                 }
             }
-            (Poll::Pending, true) => {}
-            (Poll::Ready(Some(Ok(_))), _) => self.waiting = false,
-            (Poll::Ready(_), _) => self.retire = None,
+            Poll::Ready(_) => this.end(),
         }
         polled
     }
@@ -55,10 +64,10 @@ impl http_body::Body for Arriving {
     }
 }
 
-impl Drop for Arriving {
-    fn drop(&mut self) {
-        if let (Some(retire), true) = (&self.retire, self.waiting && !self.body.is_end_stream()) {
-            retire.given_up();
+impl Arriving {
+    fn end(&mut self) {
+        if let Some(lease) = self.lease.take() {
+            lease.ended();
         }
     }
 }

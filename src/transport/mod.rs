@@ -1,4 +1,4 @@
-//! The innermost service: one request on a pooled connection, by hyper-util.
+//! The innermost service: one request on a pooled connection, by hyper.
 
 mod builder;
 pub(crate) mod connect;
@@ -7,40 +7,31 @@ pub(crate) mod decode;
 mod getters;
 mod incoming;
 pub(crate) mod network;
-mod pool;
+pub(crate) mod pool;
 pub(crate) mod versions;
 
 pub(crate) use builder::TransportBuilder;
 
 use crate::body::Body;
-use crate::error::{BoxError, Error, ErrorKind};
-use crate::reuse::{Fresh, Meter};
-use crate::sync::{Mutex, lock, wake_all};
-use crate::transport::connect::end_this_connection;
+use crate::error::{Error, ErrorKind};
+use crate::inflight::AskPool;
 use crate::transport::connect::proxy::Proxy;
 use crate::transport::incoming::Arriving;
-use crate::transport::pool::{HEAD, Pool, Retire};
+use crate::transport::pool::{Answering, HEAD, Lease, Pool};
 use http::header::{Entry, PROXY_AUTHORIZATION, USER_AGENT};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
-use hyper::ext::on_informational;
-use hyper_util::client::legacy::ResponseFuture;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use tower_service::Service;
 
-/// More responses of 1xx before the response itself are an error: nothing else would end a server that sends only them.
-const INFORMATIONAL: u32 = 100;
-
-/// hyper-util's client over our connector. Clones share everything.
+/// A pool of connections over our connector. Clones share everything.
 ///
-/// It spawns one task for each connection, one that puts a connection back into the pool when its body is read, one
-/// for a connect that lost its race against a connection that came free, and one per pool that closes idle
-/// connections. All of them end with the connections.
+/// It spawns one task for each connection, from its connect to its end, hyper adds one for the frames of HTTP/2, and one
+/// closes idle connections. All of them end with the connections.
 #[derive(Clone)]
 pub(crate) struct Transport(Arc<Inner>);
 
@@ -52,6 +43,11 @@ struct Inner {
 impl Transport {
     fn new(pool: Pool, user_agent: HeaderValue) -> Transport {
         Transport(Arc::new(Inner { pool, user_agent }))
+    }
+
+    /// Tells what connections there are.
+    pub(super) fn teller(&self) -> AskPool {
+        self.0.pool.teller()
     }
 }
 
@@ -71,13 +67,13 @@ impl Service<Request<Body>> for Transport {
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Exchange {
-        // hyper-util spawns, and a spawn without a runtime is a panic.
+        // A connection is a task.
         if tokio::runtime::Handle::try_current().is_err() {
             return Exchange::refused(Error::config(
                 "no tokio runtime: the client's connections need one, run it inside one",
             ));
         }
-        let http2_only = self.0.pool.connector.http2_only();
+        let http2_only = self.0.pool.connector().http2_only();
         match request.version() {
             Version::HTTP_10 | Version::HTTP_11 => {}
             Version::HTTP_2 if http2_only => {}
@@ -91,17 +87,14 @@ impl Service<Request<Body>> for Transport {
         if let Entry::Vacant(vacant) = request.headers_mut().entry(USER_AGENT) {
             vacant.insert(self.0.user_agent.clone());
         }
-        let count = Arc::new(Count::default());
-        let counting = Arc::clone(&count);
-        on_informational(&mut request, move |_| counting.one_more());
-        let proxy = self.0.pool.connector.forwarder(request.uri());
+        let proxy = self.0.pool.connector().forwarder(request.uri());
         if let Some(value) = proxy.as_ref().and_then(Proxy::authorization) {
             request.headers_mut().entry(PROXY_AUTHORIZATION).or_insert_with(|| value.clone());
         }
-        let maybe_http2 = http2_only || request.uri().scheme_str() == Some("https");
-        let retire = maybe_http2.then(|| Retire::with(&mut request));
-        let fresh = request.extensions_mut().remove::<Fresh>().is_some();
-        Exchange(Doing::Running { response: self.0.pool.request(request, fresh), count, proxy, retire })
+        match self.0.pool.request(request) {
+            Ok(answering) => Exchange(Doing::Running { answering, proxy }),
+            Err(error) => Exchange::refused(error),
+        }
     }
 }
 
@@ -110,7 +103,7 @@ pub(crate) struct Exchange(Doing);
 
 enum Doing {
     Refused(Option<Error>),
-    Running { response: ResponseFuture, count: Arc<Count>, proxy: Option<Proxy>, retire: Option<Retire> },
+    Running { answering: Answering, proxy: Option<Proxy> },
     Ended,
 }
 
@@ -130,39 +123,22 @@ impl Future for Exchange {
                 None => panic!("a request was polled after it had ended"),
             },
             Doing::Ended => panic!("a request was polled after it had ended"),
-            Doing::Running { response, count, proxy, retire } => match Pin::new(response).poll(cx) {
-                // The connection ends with its next read, or with this future.
-                Poll::Ready(_) if count.is_full() => Err(too_many()),
+            Doing::Running { answering, proxy } => match answering.as_mut().poll(cx) {
                 // hyper looks at its cap before it reads again, so that one read can bring a head of nearly twice as much.
-                Poll::Ready(Ok(response)) if head_size(response.headers()) > HEAD as usize => {
+                Poll::Ready(Ok((response, _))) if head_size(response.headers()) > HEAD as usize => {
                     Err(Error::new(ErrorKind::TooLarge, too_large()))
                 }
                 // No origin says this.
-                Poll::Ready(Ok(response))
+                Poll::Ready(Ok((response, lease)))
                     if response.status() == StatusCode::PROXY_AUTHENTICATION_REQUIRED =>
                 {
                     match proxy {
                         Some(proxy) => Err(proxy.refused(response.status())),
-                        None => Ok(arriving(response, retire)),
+                        None => Ok(arriving(response, lease)),
                     }
                 }
-                Poll::Ready(Ok(response)) => {
-                    if let Some(meter) = response.extensions().get::<Meter>() {
-                        meter.served();
-                    }
-                    if response.status() == StatusCode::MISDIRECTED_REQUEST {
-                        leave(retire);
-                    }
-                    Ok(arriving(response, retire))
-                }
-                Poll::Ready(Err(error)) => {
-                    let error = failed(error.into());
-                    if error.inner().fault.unprocessed {
-                        leave(retire);
-                    }
-                    Err(error)
-                }
-                Poll::Pending if count.watch(cx) => Err(too_many()),
+                Poll::Ready(Ok((response, lease))) => Ok(arriving(response, lease)),
+                Poll::Ready(Err(error)) => Err(failed(error)),
                 Poll::Pending => return Poll::Pending,
             },
         };
@@ -171,28 +147,11 @@ impl Future for Exchange {
     }
 }
 
-impl Drop for Exchange {
-    fn drop(&mut self) {
-        if let Doing::Running { retire: Some(retire), .. } = &self.0 {
-            retire.given_up();
-        }
-    }
+fn arriving(response: Response<Incoming>, lease: Option<Lease>) -> Response<Arriving> {
+    response.map(|body| Arriving::new(body, lease))
 }
 
-/// The next call goes out on another connection: this one leads elsewhere, or takes no more.
-fn leave(retire: &Option<Retire>) {
-    if let Some(retire) = retire {
-        retire.now();
-    }
-}
-
-fn arriving(response: Response<Incoming>, retire: &mut Option<Retire>) -> Response<Arriving> {
-    let retire = retire.take().filter(|_| response.version() == Version::HTTP_2);
-    response.map(|body| Arriving::new(body, retire))
-}
-
-fn failed(error: BoxError) -> Error {
-    let mut error = Error::from(error);
+fn failed(mut error: Error) -> Error {
     let inner = error.inner_mut();
     // Of all connections of this client it is known whether they had served before.
     inner.fault.metered = true;
@@ -209,45 +168,4 @@ fn too_large() -> String {
 /// As on the wire, but for the status line: each header has a colon, a space and a line end.
 fn head_size(headers: &HeaderMap) -> usize {
     headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum()
-}
-
-fn too_many() -> Error {
-    Error::new(
-        ErrorKind::TooLarge,
-        format!("more than {INFORMATIONAL} informational responses (1xx) came before the response"),
-    )
-}
-
-/// Counts the informational responses to one request. The task of the connection counts, the call looks.
-#[derive(Debug, Default)]
-struct Count {
-    seen: AtomicU32,
-    call: Mutex<Option<Waker>>,
-}
-
-impl Count {
-    fn one_more(&self) {
-        let seen = self.seen.fetch_add(1, Ordering::SeqCst);
-        if seen >= INFORMATIONAL {
-            end_this_connection();
-        }
-        if seen == INFORMATIONAL {
-            let call = lock(&self.call).take();
-            wake_all(call);
-        }
-    }
-
-    fn is_full(&self) -> bool {
-        self.seen.load(Ordering::SeqCst) > INFORMATIONAL
-    }
-
-    /// Whether there were too many; else the call is woken when there are.
-    fn watch(&self, cx: &Context<'_>) -> bool {
-        // Cloned before the lock is taken, and what it replaces dropped after it is given back.
-        let waker = cx.waker().clone();
-        let before = lock(&self.call).replace(waker);
-        drop(before);
-        // Looked at only now: one that comes after this finds the waker.
-        self.is_full()
-    }
 }

@@ -3,6 +3,7 @@
 use crate::error::Error;
 use crate::target::text::redacted;
 use crate::transport::connect::proxy::Proxies;
+use crate::transport::pool::Connections;
 use crate::transport::versions::{Http1, Http2};
 use std::fmt;
 
@@ -36,6 +37,7 @@ pub struct Network {
     pub(super) http2_only: bool,
     pub(super) http1: Http1,
     pub(super) http2: Http2,
+    pub(super) connections: Connections,
     pub(super) proxy: Choice,
 }
 
@@ -64,6 +66,12 @@ impl Network {
     /// Windows and frames of HTTP/2. Default hyper's.
     pub fn http2(mut self, http2: Http2) -> Network {
         self.http2 = http2;
+        self
+    }
+
+    /// How many connections there are to one origin, and for how long.
+    pub fn connections(mut self, connections: Connections) -> Network {
+        self.connections = connections;
         self
     }
 
@@ -105,6 +113,7 @@ impl fmt::Debug for Network {
             .field("http2_only", &self.http2_only)
             .field("http1", &self.http1)
             .field("http2", &self.http2)
+            .field("connections", &self.connections)
             .field("proxy", &proxy)
             .finish()
     }

@@ -385,6 +385,17 @@ async fn a_full_run_emits_every_metric_of_the_table_and_no_other() {
         assert!(polled_once(poll.as_mut()).await.is_none());
         service.in_flight().publish();
     }
+    let pooled = Peer::new().forever(Reply::ok(""));
+    let pooled = client(&pooled).name("pooled").build().unwrap();
+    pooled.get("http://peer.test/").await.unwrap();
+    pooled.in_flight().publish();
+    let shown = counting.series();
+    for (state, count) in [("active", 0.0), ("idle", 1.0)] {
+        let name = format!(
+            "http.client.open_connections{{http.connection.state={state},server.address=peer.test,server.port=80,client=pooled}}"
+        );
+        assert_eq!(value(&shown, &name), count, "{name}");
+    }
     let told = Peer::new().then(Reply::status(429).retry_after("100")).forever(Reply::ok(""));
     let throttled = stack(&told, &built(StackLayer::builder()));
     call(&throttled, get("/")).await.unwrap();

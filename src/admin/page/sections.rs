@@ -6,7 +6,7 @@ use crate::admin::rendered::Sections;
 use crate::admin::state::State;
 use crate::admin::text::{brief, circuit};
 use crate::breaker::{Phase, Snapshot};
-use crate::inflight::Call;
+use crate::inflight::{Call, OpenConnections};
 use crate::supervise::{State as Doing, Subsystem};
 use std::fmt::Write;
 use std::sync::Arc;
@@ -34,7 +34,7 @@ fn render(state: &State) -> Sections {
         summary(state, &subsystems, &breakers, calls.len(), polls.len()),
         list(&subsystems, subsystem, "No subsystem is known.", "/admin/liveness"),
         list(&breakers, breaker, "No origin was called yet.", "/admin/breakers"),
-        list(&calls, call, "Nothing is in flight.", "/admin/calls"),
+        list(&calls, call, "Nothing is in flight.", "/admin/calls") + &connections(&state.connections()),
         list(&polls, poll, "Nobody waits in a long poll.", "/admin/calls"),
         timeline::render(&state.history.entries()),
     ]
@@ -196,6 +196,26 @@ fn call(shown: &Call) -> String {
     }
     by(&mut text, shown);
     row(tone, &format!("{} {}", shown.method, shown.url), &bar(tone, part, &said), "", &text)
+}
+
+/// What the calls go out on.
+fn connections(all: &[OpenConnections]) -> String {
+    if all.is_empty() { String::new() } else { list(all, connection, "", "/admin/calls") }
+}
+
+fn connection(shown: &OpenConnections) -> String {
+    let tone = if shown.waiting > 0 { "warn" } else { "calm" };
+    let said = format!("{} of {} in use", shown.active, shown.open);
+    let mut text = format!("{}, the oldest {} old", shown.protocol, brief(shown.oldest));
+    if shown.parked > 0 {
+        let _ = write!(text, " \u{b7} {} for parked calls", shown.parked);
+    }
+    if shown.waiting > 0 {
+        let _ = write!(text, " \u{b7} {} calls wait for one", shown.waiting);
+    }
+    let _ = write!(text, " \u{b7} client {}", shown.client);
+    let share = shown.active as f64 / shown.open.max(1) as f64;
+    row(tone, &shown.origin, &bar(tone, Some(share), &said), &badge(tone, "connections"), &text)
 }
 
 fn poll(shown: &Call) -> String {

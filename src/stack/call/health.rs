@@ -91,7 +91,7 @@ impl CallState {
     /// The health check that this call made ended with an error.
     pub(super) fn probe_broke(&mut self, error: BoxError, now: Instant) -> Result<(), Error> {
         let error = Error::from(error);
-        let local = error.is_of_this_machine();
+        let (local, idle) = (error.is_of_this_machine(), error.inner().fault.idle);
         if !error.is_of_the_connection() && !local {
             return self.probed(Err(error.cause()), now);
         }
@@ -99,7 +99,7 @@ impl CallState {
         self.held.leave_probe(self.origin_state.health.as_deref());
         let mut failed = self.unhealthy(error.cause());
         let fault = &mut failed.inner_mut().fault;
-        (fault.reused, fault.local) = (!local, local);
+        (fault.reused, fault.local, fault.idle) = (!local, local, idle);
         Err(failed)
     }
 

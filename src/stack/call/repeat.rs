@@ -60,7 +60,7 @@ impl CallState {
         } else {
             (class, outcome.excuse())
         };
-        self.attempts.fresh = excuse == Excuse::Stale && fault.idle;
+        self.attempts.fresh = fault.idle && (excuse == Excuse::Stale || fault.probe);
         self.attempts.free.judge(class, excuse)
     }
 

@@ -35,6 +35,12 @@ impl CallState {
             let (limit, why) = (human(limit), poll.reason());
             return error(Cow::Owned(format!("the long poll was not answered within {limit:#} ({why})")));
         }
+        if self.record.phase == Phase::Ready {
+            return error(Cow::Owned(format!(
+                "no connection had room for the request within {:#}",
+                human(limit)
+            )));
+        }
         if self.flows(now) {
             let (limit, received) = (human(limit), Bytes(received));
             return error(Cow::Owned(format!(

@@ -1,9 +1,10 @@
 //! The request of a call: what goes out, and what is kept of it for another attempt.
 
 use crate::body::{Replay, empty};
+use crate::collect::Collect;
 use crate::deadline::Deadline;
 use crate::error::Error;
-use crate::reuse::Fresh;
+use crate::reuse::{Fresh, Parked};
 use crate::stack::call::state::CallState;
 use http::{Extensions, HeaderMap, Request, Version};
 use tokio::time::Instant;
@@ -53,6 +54,12 @@ impl<B: 'static> Outgoing<B> {
             if call.attempts.fresh {
                 request.extensions_mut().insert(Fresh);
             }
+            let streams = |request: &Request<B>| {
+                request.extensions().get::<Collect>().is_some_and(|collect| *collect == Collect::never())
+            };
+            if call.limits.long_poll.is_some() || call.limits.endless || streams(request) {
+                request.extensions_mut().insert(Parked);
+            }
             propagate(call, request, now);
         }
     }
@@ -100,6 +107,9 @@ impl<B: 'static> Outgoing<B> {
         let mut probe = Request::new(body);
         *probe.uri_mut() = health.uri(&call.facts.target.uri)?;
         *probe.version_mut() = self.version();
+        if call.attempts.fresh {
+            probe.extensions_mut().insert(Fresh);
+        }
         Ok(probe)
     }
 }

@@ -65,6 +65,15 @@ impl CallState {
         self.poll_sent();
     }
 
+    /// Beneath, it had waited for a connection with room for it. The server has it only now.
+    #[cold]
+    pub(super) fn handed_over(&mut self, now: Instant) {
+        self.attempts.began = now;
+        if let Some(permit) = &mut self.held.permit {
+            permit.sent_at(now);
+        }
+    }
+
     /// As [`inside`](CallState::inside), in the span of the attempt.
     #[inline(always)]
     pub(super) fn inside_attempt<T>(&mut self, span: &MaybeSpan, work: impl FnOnce() -> T) -> T {
@@ -105,6 +114,8 @@ impl Drop for CallState {
         if held.permit.is_some() {
             let left = match record.streaming {
                 _ if owner::is_ending() => GivenUp::Ending,
+                // Nothing was sent: it waited for a connection.
+                _ if record.phase == Phase::Ready => GivenUp::Ending,
                 true => GivenUp::Stream,
                 false => GivenUp::Dropped,
             };

@@ -4,6 +4,7 @@
 //! somebody asks for it, each for a moment of the processor. Nothing in HTTP/2 says how many there may be, and on an
 //! idle connection no call is there whose limits would end them.
 
+use crate::reuse::{Meter, Streams};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -24,9 +25,16 @@ pub(super) const TOO_MANY_HEADS: &str = "more heads than responses were asked fo
 const HEAD: usize = 9;
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
+const SETTINGS: u8 = 4;
+const GOAWAY: u8 = 7;
 const END_STREAM: u8 = 1;
+const ACK: u8 = 1;
+/// One setting: its number and its value.
+const SETTING: usize = 6;
+const MAX_CONCURRENT_STREAMS: u16 = 3;
 
-/// Follows what is read from one connection and counts frames that get nobody on.
+/// Follows what is read from one connection: counts frames that get nobody on, and tells its [`Streams`] what the others
+/// say.
 #[derive(Debug, Default)]
 pub(super) struct Frames {
     head: [u8; HEAD],
@@ -39,9 +47,44 @@ pub(super) struct Frames {
     idle: u32,
     written_before: u64,
     since: Option<Instant>,
+    /// Of the settings that are being read: the one that is not whole, and the limit on streams.
+    setting: Option<Setting>,
+    meter: Option<Meter>,
+}
+
+#[derive(Debug, Default)]
+struct Setting {
+    bytes: [u8; SETTING],
+    have: usize,
+    limit: Option<u32>,
+}
+
+impl Setting {
+    fn read(&mut self, payload: &[u8]) {
+        for byte in payload {
+            self.bytes[self.have] = *byte;
+            self.have += 1;
+            if self.have == SETTING {
+                self.have = 0;
+                let [a, b, value @ ..] = self.bytes;
+                if u16::from_be_bytes([a, b]) == MAX_CONCURRENT_STREAMS {
+                    self.limit = Some(u32::from_be_bytes(value));
+                }
+            }
+        }
+    }
 }
 
 impl Frames {
+    /// Of the connection of this meter.
+    pub(super) fn of(meter: Meter) -> Frames {
+        Frames { meter: Some(meter), ..Frames::default() }
+    }
+
+    fn streams(&self) -> Option<&Streams> {
+        self.meter.as_ref()?.streams()
+    }
+
     pub(super) fn wrote(&mut self, bytes: usize) {
         self.written += bytes as u64;
     }
@@ -51,6 +94,16 @@ impl Frames {
         loop {
             let payload = self.left.min(bytes.len());
             self.left -= payload;
+            if let Some(setting) = &mut self.setting {
+                setting.read(&bytes[..payload]);
+                if self.left == 0 {
+                    let limit = setting.limit;
+                    self.setting = None;
+                    if let Some(streams) = self.streams() {
+                        streams.settings(limit);
+                    }
+                }
+            }
             bytes = &bytes[payload..];
             let head = (HEAD - self.have).min(bytes.len());
             self.head[self.have..self.have + head].copy_from_slice(&bytes[..head]);
@@ -65,8 +118,22 @@ impl Frames {
         }
     }
 
+    fn tell(&mut self, kind: u8, flags: u8) {
+        let Some(streams) = self.streams() else { return };
+        match kind {
+            DATA => streams.heard(self.left),
+            HEADERS => streams.heard(0),
+            GOAWAY => streams.goodbye(),
+            // Where there is no setting, no payload follows.
+            SETTINGS if flags & ACK == 0 && self.left == 0 => streams.settings(None),
+            SETTINGS if flags & ACK == 0 => self.setting = Some(Setting::default()),
+            _ => {}
+        }
+    }
+
     fn frame(&mut self, kind: u8, flags: u8, now: fn() -> Instant) -> Result<(), &'static str> {
         let ends = flags & END_STREAM != 0;
+        self.tell(kind, flags);
         if kind == HEADERS && !ends {
             self.heads += 1;
             if self.heads > HEADS + self.written / WRITTEN_PER_HEAD {
@@ -147,6 +214,33 @@ mod tests {
         assert_eq!(frames.read(&PING, stands), Err(TOO_MANY), "its pings were answered");
         assert!(frames.read(&most, stands).is_ok());
         assert!(frames.read(&PING, later).is_ok(), "a ping now and then");
+    }
+
+    #[test]
+    fn what_the_peer_says_of_its_streams_is_read_however_it_is_cut() {
+        let settings = [0, 0, 12, SETTINGS, 0, 0, 0, 0, 0, 0, 4, 0, 1, 0, 0, 0, 3, 0, 0, 0, 7];
+        let ack = [0, 0, 0, SETTINGS, ACK, 0, 0, 0, 0];
+        let data = [0, 0, 1, DATA, 0, 0, 0, 0, 1, b'x'];
+        let goaway = [0, 0, 8, GOAWAY, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        for size in [1, 2, 5, 9, 13, 4096] {
+            let meter = Meter::of_streams();
+            let mut frames = Frames::of(meter.clone());
+            let streams = meter.streams().unwrap();
+            let mut read =
+                |bytes: &[u8]| bytes.chunks(size).for_each(|part| frames.read(part, stands).unwrap());
+            read(&ack);
+            read(&PING);
+            assert_eq!((streams.limit(), streams.frames()), (None, 0), "{size}");
+            read(&settings);
+            assert_eq!(streams.limit(), Some(7), "{size}");
+            read(&[&EARLY_HINTS[..], &data, &PING].concat());
+            assert_eq!((streams.frames(), streams.arrived(), streams.is_leaving()), (2, 1, false), "{size}");
+            read(&goaway);
+            assert!(streams.is_leaving(), "{size}");
+        }
+        let meter = Meter::of_streams();
+        Frames::of(meter.clone()).read(&[0, 0, 0, SETTINGS, 0, 0, 0, 0, 0], stands).unwrap();
+        assert!(meter.streams().unwrap().limit().is_some_and(|limit| limit > 1_000_000), "none is named");
     }
 
     #[test]

@@ -2,13 +2,12 @@
 
 use crate::reuse::Meter;
 use crate::transport::connect::h2_flood::Frames;
+use crate::transport::connect::heads::Heads;
 use hyper::rt::{Read, Write};
 use hyper_util::client::legacy::connect::{Connected, Connection};
 use hyper_util::rt::TokioIo;
-use std::cell::Cell;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -114,39 +113,26 @@ impl From<Stream> for Made {
 pub(in crate::transport) struct Metered {
     stream: Stream,
     meter: Meter,
-    number: u64,
+    /// Where HTTP/1 is spoken.
+    heads: Heads,
     /// Where HTTP/2 is spoken.
     frames: Option<Box<Frames>>,
     proxied: bool,
 }
 
-thread_local! {
-    // The connection that was read last on this thread, and the one that is to be read no more: hyper calls back for an
-    // informational response from inside the read that brought it, says not of which connection, and offers no other way
-    // to end such a connection. A cap on informational responses in hyper's `client::conn::http1::Builder`, or a callback
-    // that may refuse, would replace both.
-    static READ_LAST: Cell<u64> = const { Cell::new(0) };
-    static ENDED: Cell<u64> = const { Cell::new(0) };
-}
-
-/// Called by code that hyper runs on what it has just read: the next read of that connection is an error.
-///
-/// hyper reads on, in one poll, for as long as there is something to read and nothing to hand over. A server that sends
-/// informational responses as fast as they are read would keep the thread from the call that has had enough of them.
-/// (On HTTP/2 nothing calls this: hyper passes those responses over, and [`Frames`] counts them.)
-pub(in crate::transport) fn end_this_connection() {
-    ENDED.set(READ_LAST.get());
-}
-
 impl Metered {
     /// `h2` where HTTP/2 is spoken without being agreed on.
     pub(super) fn new(made: Made, h2: bool) -> Metered {
-        static NUMBERS: AtomicU64 = AtomicU64::new(1);
-        let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
         let Made { stream, proxied } = made;
         let h2 = h2 || stream.agreed_on_h2();
         let meter = if h2 { Meter::of_streams() } else { Meter::default() };
-        Metered { stream, meter, number, frames: h2.then(Box::default), proxied }
+        let frames = h2.then(|| Box::new(Frames::of(meter.clone())));
+        Metered { stream, meter, heads: Heads::default(), frames, proxied }
+    }
+
+    /// What is known of it, wherever it is.
+    pub(in crate::transport) fn meter(&self) -> &Meter {
+        &self.meter
     }
 
     fn wrote(&mut self, polled: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
@@ -164,8 +150,7 @@ impl Connection for Metered {
     fn connected(&self) -> Connected {
         let connected = self.stream.connected();
         let connected = if self.frames.is_some() { connected.negotiated_h2() } else { connected };
-        let connected = if self.proxied { connected.proxy(true) } else { connected };
-        connected.extra(self.meter.clone())
+        if self.proxied { connected.proxy(true) } else { connected }
     }
 }
 
@@ -175,19 +160,19 @@ impl AsyncRead for Metered {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if ENDED.get() == self.number {
-            return Poll::Ready(Err(io::Error::other("what was read is more than what may come")));
-        }
-        READ_LAST.set(self.number);
+        let this = &mut *self;
         let before = buf.filled().len();
-        let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
+        let polled = Pin::new(&mut this.stream).poll_read(cx, buf);
         if buf.filled().len() > before {
-            self.meter.read();
-            if let Some(frames) = &mut self.frames {
-                if let Err(flood) = frames.read(&buf.filled()[before..], Instant::now) {
-                    buf.set_filled(before);
-                    return Poll::Ready(Err(io::Error::other(flood)));
-                }
+            this.meter.read();
+            let read = &buf.filled()[before..];
+            let flood = match &mut this.frames {
+                Some(frames) => frames.read(read, Instant::now).map_err(io::Error::other),
+                None => this.heads.read(read, this.meter.requests()).map_err(io::Error::other),
+            };
+            if let Err(flood) = flood {
+                buf.set_filled(before);
+                return Poll::Ready(Err(flood));
             }
         }
         polled

@@ -2,6 +2,7 @@
 
 pub(super) mod connector;
 mod h2_flood;
+mod heads;
 pub(super) mod https;
 mod io;
 mod memory;
@@ -24,7 +25,6 @@ use connector::AnyConnector;
 use http::Uri;
 use https::Https;
 use hyper_util::rt::TokioIo;
-pub(super) use io::end_this_connection;
 use io::{Made, Metered};
 use proxy::{Proxies, Proxy};
 use std::future::{Future, poll_fn};

@@ -1,7 +1,7 @@
 //! The wait for a response head, and what is done with it.
 
 use crate::collect::{Buffer, Plan};
-use crate::error::{BoxError, Error};
+use crate::error::{BoxError, Error, Phase};
 use crate::inflight::observe;
 use crate::stack::call::clock::Clock;
 use crate::stack::call::collect::{Read, read};
@@ -35,6 +35,9 @@ where
         clock.stale();
         match polled {
             Poll::Pending => {
+                if call.record.phase == Phase::Ready && doing != Phase::Ready {
+                    call.handed_over(clock.now());
+                }
                 call.idle(doing, clock);
                 Step::Pending(call.timers([Timer::Deadline, Timer::Overdue, Timer::Attempt]).next())
             }

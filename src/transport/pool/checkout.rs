@@ -1,0 +1,86 @@
+//! A call on its way to a connection.
+
+use super::dial::dial;
+use super::entry::Wish;
+use super::lease::Lease;
+use super::link::Hyper;
+use super::origin::Taken;
+use super::site::{Site, Waiting};
+use crate::error::Error;
+use crate::inflight::report;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use tokio::time::Instant;
+
+/// The wait for a connection.
+///
+/// It may be dropped at any moment: what it was given goes to the next, and a connect that was begun for it goes on.
+pub(super) struct Checkout {
+    site: Arc<Site>,
+    wish: Wish,
+    waits: Option<(Arc<Waiting>, u64)>,
+}
+
+impl Checkout {
+    pub(super) fn new(site: &Arc<Site>, wish: Wish) -> Checkout {
+        Checkout { site: Arc::clone(site), wish, waits: None }
+    }
+
+    /// Begins the connects that are needed. Only a call does so: it has a runtime.
+    fn connect(&self, now: Instant) {
+        let kind = self.wish.kind;
+        let (begun, guessed) = self.site.connects(kind, now);
+        for _ in 0..begun {
+            dial(&self.site, kind, guessed);
+        }
+    }
+
+    fn lease(&self, taken: Taken<Hyper>, now: Instant) -> Lease {
+        Lease::new(Arc::clone(&self.site), taken, now)
+    }
+}
+
+impl Future for Checkout {
+    type Output = Result<Lease, Error>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        let now = Instant::now();
+        if this.waits.is_none() {
+            let wish = this.wish;
+            if let Some(taken) = this.site.with(now, |origin| origin.ask(wish, now)) {
+                return Poll::Ready(Ok(this.lease(taken, now)));
+            }
+            let place = Arc::new(Waiting::default());
+            let waits = Arc::clone(&place);
+            match this.site.with(now, |origin| origin.ask(wish, now).ok_or_else(|| origin.wait(wish, waits)))
+            {
+                Ok(taken) => return Poll::Ready(Ok(this.lease(taken, now))),
+                Err(key) => this.waits = Some((place, key)),
+            }
+        }
+        let Some((place, _)) = &this.waits else { unreachable!("it waits") };
+        if let Poll::Ready(outcome) = place.poll(cx) {
+            this.waits = None;
+            return Poll::Ready(outcome.map(|taken| this.lease(taken, now)));
+        }
+        this.connect(now);
+        if let Some(phase) = this.site.waits_for(this.wish.kind) {
+            report(phase);
+        }
+        Poll::Pending
+    }
+}
+
+impl Drop for Checkout {
+    fn drop(&mut self) {
+        let Some((place, key)) = self.waits.take() else { return };
+        let now = Instant::now();
+        self.site.with(now, |origin| origin.leave(key));
+        if let Some(Ok(Taken { id, link })) = place.leave() {
+            self.site.put_back(id, link, true, now);
+        }
+    }
+}

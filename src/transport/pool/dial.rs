@@ -1,0 +1,203 @@
+//! One connection from its connect to its end, in a task of its own: a call that is given up leaves it to the others.
+
+use super::dialer::Connected;
+use super::entry::{Carries, Kind};
+use super::link::{Card, Hyper};
+use super::origin::Id;
+use super::site::{Site, Waiting};
+use crate::error::{BoxError, Error, ErrorKind, Phase};
+use crate::inflight::observe;
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock, Weak};
+use std::task::{Context, Poll};
+use tokio::time::Instant;
+
+/// Begins a connect for calls of this kind, which counts as under way already. `guessed` where it is not known yet what
+/// the origin speaks.
+pub(super) fn dial(site: &Arc<Site>, kind: Kind, guessed: bool) {
+    let pending = Pending { site: Arc::downgrade(site), kind, guessed, over: false };
+    let dialer = Arc::clone(&site.dialer);
+    let (uri, task_of) = (site.uri.clone(), Arc::new(OnceLock::new()));
+    let handle = Arc::clone(&task_of);
+    let task = async move {
+        let made = {
+            let mut connecting = Box::pin(dialer.connect(uri, handle));
+            poll_fn(|cx| {
+                let (polled, doing) = observe(|| connecting.as_mut().poll(cx));
+                if polled.is_pending() && doing != Phase::Headers {
+                    pending.doing(doing);
+                }
+                polled
+            })
+            .await
+        };
+        match made {
+            Ok((link, carries, connection)) => {
+                let dies = Instant::now() + dialer.life();
+                drop(dialer);
+                if let Some(life) = pending.connected(link, carries, dies) {
+                    Driven { connection, life }.await;
+                }
+            }
+            Err(error) => pending.failed(error),
+        }
+    };
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the connect is bounded, and the connection ends with the last handle of it, which the pool holds"
+    )]
+    if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+        let _ = task_of.set(runtime.spawn(task).abort_handle());
+    }
+}
+
+/// A connect under way. One that goes away without a result has its runtime ended.
+struct Pending {
+    site: Weak<Site>,
+    kind: Kind,
+    guessed: bool,
+    over: bool,
+}
+
+impl Pending {
+    fn doing(&self, phase: Phase) {
+        if let Some(site) = self.site.upgrade() {
+            site.doing(phase);
+        }
+    }
+
+    fn connected(mut self, link: Hyper, carries: Carries, dies: Instant) -> Option<Life> {
+        self.over = true;
+        let (site, now) = (self.site.upgrade()?, Instant::now());
+        let carries = match carries {
+            Carries::Many { .. } => Carries::Many { kind: self.kind, limit: None },
+            Carries::One => Carries::One,
+        };
+        let card = Arc::clone(&link.card);
+        let begun = (self.kind, self.guessed);
+        let id = site.with(now, |origin| origin.connected(link, carries, begun, dies, now));
+        if let (Some(id), Some(streams)) = (id, card.streams()) {
+            let weak = Weak::clone(&self.site);
+            streams.watch(move || {
+                if let Some(site) = weak.upgrade() {
+                    site.heard(id);
+                }
+            });
+            // What came before somebody watched.
+            site.heard(id);
+        } else if carries != Carries::One || site.has_more() {
+            // It has room for some of those who wait; others have to be connected for, or to wait for that room.
+            site.stir();
+        }
+        Some(Life { site: Weak::clone(&self.site), id: id?, card, died_of: None })
+    }
+
+    fn failed(mut self, error: Error) {
+        self.over = true;
+        let Some(site) = self.site.upgrade() else { return };
+        let now = Instant::now();
+        let told = site.with(now, |origin| origin.not_connected(self.kind, now));
+        tell(told, error);
+        site.stir();
+    }
+}
+
+/// Tells them all what they died of.
+fn tell(mut places: Vec<Arc<Waiting>>, error: Error) {
+    match places.len() {
+        0 => {}
+        1 => drop(places.remove(0).put(Err(error))),
+        _ => {
+            let cause = Arc::new(error);
+            for place in places {
+                let told: BoxError = Box::new(Told(Arc::clone(&cause)));
+                drop(place.put(Err(Error::from(told))));
+            }
+        }
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        if self.over {
+            return;
+        }
+        if let Some(site) = self.site.upgrade() {
+            site.with(Instant::now(), |origin| origin.given_up(self.kind));
+            site.stir();
+        }
+    }
+}
+
+/// What one connect died of, told to all who waited for it.
+#[derive(Debug)]
+struct Told(Arc<Error>);
+
+impl fmt::Display for Told {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("no connection")
+    }
+}
+
+impl std::error::Error for Told {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&*self.0)
+    }
+}
+
+/// A connection while its task runs.
+struct Life {
+    site: Weak<Site>,
+    id: Id,
+    card: Arc<Card>,
+    died_of: Option<hyper::Error>,
+}
+
+impl Drop for Life {
+    fn drop(&mut self) {
+        let Some(site) = self.site.upgrade() else { return };
+        let now = Instant::now();
+        let told = site.with(now, |origin| origin.gone(self.id, now));
+        if !told.is_empty() {
+            let error = match self.died_of.take() {
+                Some(cause) => Error::from(BoxError::from(self.card.lost(cause, true))),
+                None => Error::new(ErrorKind::Transport, "the connection ended before it could be used"),
+            };
+            tell(told, error);
+        }
+        site.stir();
+    }
+}
+
+/// The connection, and after each of its turns a look at whether it is free again.
+struct Driven {
+    connection: Connected,
+    life: Life,
+}
+
+impl Future for Driven {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let polled = self.connection.as_mut().poll(cx);
+        if let Poll::Ready(Err(error)) = polled {
+            self.life.died_of = Some(error);
+            return Poll::Ready(());
+        }
+        let Life { site, id, card, .. } = &self.life;
+        if polled.is_pending() && card.turning.load(Ordering::SeqCst) {
+            if let Some(site) = site.upgrade() {
+                let now = Instant::now();
+                site.with(now, |origin| {
+                    if origin.turned(*id, now) {
+                        card.turning.store(false, Ordering::SeqCst);
+                    }
+                });
+            }
+        }
+        polled.map(drop)
+    }
+}

@@ -1,0 +1,346 @@
+//! The connections to one origin, and the calls that wait for one: which takes which, when another one is opened, when
+//! one is left. Pure.
+
+mod waiters;
+
+use super::entry::{Carries, Entry, Kind, Link, Rules, Wish};
+use std::collections::VecDeque;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// A place among the connections, and which of those that had it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Id {
+    at: usize,
+    serial: u64,
+}
+
+/// A connection that a call was given: its own until it is given back, or one slot of it.
+#[derive(Debug)]
+pub(super) struct Taken<L> {
+    pub(super) id: Id,
+    pub(super) link: L,
+}
+
+/// What a call that has no connection waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Waits {
+    /// A connect.
+    Connect,
+    /// The first word of a connection of HTTP/2.
+    Settings,
+    /// A slot, or a connection that comes free.
+    Slot,
+}
+
+/// In which state a connection that carries one call at a time comes back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Back {
+    /// It takes the next request.
+    Ready,
+    /// Its task has something to do before: see [`Origin::turned`].
+    Turning,
+    /// It is of no use.
+    Spent,
+}
+
+/// How many connections there are, and what is on them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Counts {
+    pub(super) open: usize,
+    pub(super) active: usize,
+    pub(super) parked: usize,
+    pub(super) calls: usize,
+    pub(super) waiting: usize,
+    pub(super) oldest: Duration,
+}
+
+/// What changed for those who wait, to be carried out when nothing is locked.
+#[derive(Debug)]
+pub(super) struct Changed<P, L> {
+    /// These calls have a connection now.
+    pub(super) given: Vec<(P, Taken<L>)>,
+    /// Connections that nobody uses any more, to be dropped.
+    pub(super) left: Vec<L>,
+}
+
+#[derive(Debug)]
+struct Waiter<P> {
+    key: u64,
+    wish: Wish,
+    place: P,
+}
+
+/// `L` is what a connection is spoken to through, `P` where a call waits.
+#[derive(Debug)]
+pub(super) struct Origin<L, P> {
+    rules: Rules,
+    entries: Vec<Option<Entry<L>>>,
+    free: Vec<usize>,
+    serial: u64,
+    open: usize,
+    /// Of those that carry one call at a time: the one that was used last is at the end.
+    idle: Vec<Id>,
+    /// Those that carry many, and take more.
+    shared: Vec<Id>,
+    /// In the order they came.
+    waiters: VecDeque<Waiter<P>>,
+    keys: u64,
+    /// Connects under way, for calls of each kind.
+    connecting: [usize; 2],
+    /// It has been seen to speak HTTP/2, or it has not. None before the first connection.
+    many: Option<bool>,
+    not_before: Option<Instant>,
+    left: Vec<L>,
+}
+
+impl<L: Link, P: Clone> Origin<L, P> {
+    /// `many` where it is known before that HTTP/2 is spoken, or that it is not.
+    pub(super) fn new(rules: Rules, many: Option<bool>) -> Origin<L, P> {
+        Origin {
+            rules,
+            entries: Vec::new(),
+            free: Vec::new(),
+            serial: 0,
+            open: 0,
+            idle: Vec::new(),
+            shared: Vec::new(),
+            waiters: VecDeque::new(),
+            keys: 0,
+            connecting: [0; 2],
+            many,
+            not_before: None,
+            left: Vec::new(),
+        }
+    }
+
+    pub(super) fn entry(&mut self, id: Id) -> Option<&mut Entry<L>> {
+        self.entries.get_mut(id.at)?.as_mut().filter(|entry| entry.serial == id.serial)
+    }
+
+    /// A connection for this call, if there is one.
+    pub(super) fn ask(&mut self, wish: Wish, now: Instant) -> Option<Taken<L>> {
+        self.slot(wish, now).or_else(|| self.idle_one(wish, now))
+    }
+
+    fn slot(&mut self, wish: Wish, now: Instant) -> Option<Taken<L>> {
+        let mut next = 0;
+        while let Some(id) = self.shared.get(next).copied() {
+            let rules = self.rules;
+            let Some(entry) = self.entry(id) else {
+                self.shared.remove(next);
+                continue;
+            };
+            if entry.is_over(&rules, now) {
+                // It takes itself out of the list.
+                self.retire(id);
+                continue;
+            }
+            if entry.has_slot(wish, now) {
+                entry.calls += 1;
+                entry.idle = None;
+                let link = entry.link.as_ref().map(Link::share);
+                return link.map(|link| Taken { id, link });
+            }
+            next += 1;
+        }
+        None
+    }
+
+    fn idle_one(&mut self, wish: Wish, now: Instant) -> Option<Taken<L>> {
+        let mut next = self.idle.len();
+        while next > 0 {
+            next -= 1;
+            let (id, rules) = (self.idle[next], self.rules);
+            match self.entry(id) {
+                Some(entry) if entry.is_over(&rules, now) => self.retire(id),
+                Some(entry) if wish.fresh && entry.doubtful => {}
+                Some(entry) => {
+                    entry.calls = 1;
+                    entry.idle = None;
+                    let link = entry.link.take();
+                    self.idle.remove(next);
+                    return link.map(|link| Taken { id, link });
+                }
+                None => drop(self.idle.remove(next)),
+            }
+        }
+        None
+    }
+
+    /// The call has done with the connection that was its own.
+    pub(super) fn give_back(&mut self, id: Id, link: L, back: Back, now: Instant) {
+        let rules = self.rules;
+        let Some(entry) = self.entry(id) else { return self.left.push(link) };
+        entry.calls = 0;
+        if back == Back::Spent || entry.retired {
+            entry.retired = true;
+            return self.left.push(link);
+        }
+        entry.link = Some(link);
+        if back == Back::Turning {
+            return;
+        }
+        entry.idle = Some(now);
+        entry.doubtful = false;
+        if entry.is_over(&rules, now) {
+            return self.retire(id);
+        }
+        self.idle.push(id);
+    }
+
+    /// The task of a connection that came back has had its turn. Whether the connection is of use again, or of none.
+    pub(super) fn turned(&mut self, id: Id, now: Instant) -> bool {
+        let Some(entry) = self.entry(id) else { return true };
+        let ready = entry.calls == 0
+            && entry.idle.is_none()
+            && entry.link.as_ref().is_some_and(|link| link.is_ready() || link.is_closed());
+        if ready && entry.carries == Carries::One {
+            if let Some(link) = entry.link.take() {
+                self.give_back(id, link, Back::Ready, now);
+            }
+        }
+        ready
+    }
+
+    /// The call has done with its slot.
+    pub(super) fn release(&mut self, id: Id, now: Instant) {
+        let Some(entry) = self.entry(id) else { return };
+        entry.calls -= 1;
+        if entry.calls > 0 {
+            return;
+        }
+        entry.idle = Some(now);
+        if entry.retired {
+            let link = entry.link.take();
+            self.left.extend(link);
+        }
+    }
+
+    /// The peer takes so many streams from now on.
+    pub(super) fn limited(&mut self, id: Id, now_allows: u32) {
+        if let Some(Carries::Many { limit, .. }) = self.entry(id).map(|entry| &mut entry.carries) {
+            *limit = Some(now_allows);
+        }
+    }
+
+    /// No call begins on it any more, and it is closed once there is none on it.
+    pub(super) fn retire(&mut self, id: Id) {
+        let Some(entry) = self.entry(id) else { return };
+        entry.retired = true;
+        if entry.calls == 0 {
+            let link = entry.link.take();
+            self.left.extend(link);
+        }
+        self.idle.retain(|other| *other != id);
+        self.shared.retain(|other| *other != id);
+    }
+
+    /// As [`retire`](Origin::retire), of all connections.
+    pub(super) fn retire_all(&mut self) {
+        let serials = self.entries.iter().enumerate();
+        let ids = serials.filter_map(|(at, entry)| Some(Id { at, serial: entry.as_ref()?.serial }));
+        for id in ids.collect::<Vec<_>>() {
+            self.retire(id);
+        }
+    }
+
+    /// A connection that had been idle was stale: so may those be that are idle now.
+    pub(super) fn doubt(&mut self) {
+        for id in self.idle.clone() {
+            if let Some(entry) = self.entry(id) {
+                entry.doubtful = true;
+            }
+        }
+    }
+
+    /// The connection has ended. These are told what it died of, since it never came to take a call.
+    pub(super) fn gone(&mut self, id: Id, now: Instant) -> Vec<P> {
+        let Some(entry) = self.entry(id) else { return Vec::new() };
+        let (mute, retired) = (entry.carries, entry.retired);
+        self.retire(id);
+        let link = self.entry(id).and_then(|entry| entry.link.take());
+        self.left.extend(link);
+        self.entries[id.at] = None;
+        self.free.push(id.at);
+        self.open -= 1;
+        match mute {
+            Carries::Many { kind, limit: None } if !retired => self.in_vain(kind, now),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Closes what was idle for too long. When to look again, while there is anything to close.
+    pub(super) fn sweep(&mut self, now: Instant) -> Option<Instant> {
+        let (rules, mut next) = (self.rules, None::<Instant>);
+        for id in [self.idle.as_slice(), self.shared.as_slice()].concat() {
+            let Some(entry) = self.entry(id) else { continue };
+            if entry.calls == 0 && entry.is_over(&rules, now) {
+                self.retire(id);
+            } else if let Some(closes) = entry.closes(&rules) {
+                next = Some(next.map_or(closes, |next| next.min(closes)));
+            }
+        }
+        next
+    }
+
+    /// Hands out what came free, and closes what is too much.
+    pub(super) fn settle(&mut self, now: Instant) -> Changed<P, L> {
+        let mut given = Vec::new();
+        let mut in_vain = [[false; 2]; 2];
+        let mut next = 0;
+        while let Some(waiter) = self.waiters.get(next) {
+            let wish = waiter.wish;
+            let tried = &mut in_vain[wish.kind as usize][usize::from(wish.fresh)];
+            let taken = if *tried { None } else { self.ask(wish, now) };
+            match taken {
+                Some(taken) => {
+                    if let Some(waiter) = self.waiters.remove(next) {
+                        given.push((waiter.place, taken));
+                    }
+                }
+                None => {
+                    *tried = true;
+                    next += 1;
+                }
+            }
+        }
+        // What was used last is kept.
+        while self.idle.len() > self.rules.idle_per_origin {
+            let oldest = self.idle[0];
+            self.retire(oldest);
+        }
+        Changed { given, left: std::mem::take(&mut self.left) }
+    }
+
+    /// What there is, of HTTP/2 or of what carries one call at a time.
+    pub(super) fn counts(&self, many: bool, now: Instant) -> Counts {
+        let mut counts = Counts::default();
+        for entry in self.entries.iter().flatten().filter(|entry| (entry.carries != Carries::One) == many) {
+            counts.open += 1;
+            counts.active += usize::from(entry.calls > 0);
+            counts.calls += entry.calls as usize;
+            counts.parked += usize::from(matches!(entry.carries, Carries::Many { kind: Kind::Parked, .. }));
+            counts.oldest = counts.oldest.max(now.saturating_duration_since(entry.opened));
+        }
+        if self.many == Some(many) {
+            counts.waiting = self.waiters.len();
+        }
+        counts
+    }
+
+    /// Whether it is known which HTTP is spoken.
+    pub(super) fn is_known(&self) -> bool {
+        self.many.is_some()
+    }
+
+    /// Nothing is left of it that anybody would miss.
+    pub(super) fn is_empty(&self) -> bool {
+        self.open == 0 && self.waiters.is_empty() && self.connecting == [0; 2]
+    }
+}
+
+#[cfg(test)]
+mod model;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,185 @@
+//! Calls that wait for a connection, and when one more is opened for them. Pure.
+
+use super::{Id, Origin, Waiter, Waits};
+use crate::transport::pool::entry::{Carries, Entry, Kind, Link, Wish};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// After a connection that took no stream at all the next is opened so much later, doubling.
+const AFTER_A_FULL_ONE: Duration = Duration::from_secs(5);
+/// And no more of them than this.
+const FULL_ONES: usize = 3;
+/// After a connect that failed beside connections that work.
+const AFTER_A_FAILURE: Duration = Duration::from_secs(1);
+
+impl<L: Link, P: Clone> Origin<L, P> {
+    /// Waits behind those who wait already. The key is for [`leave`](Origin::leave).
+    pub(in crate::transport::pool) fn wait(&mut self, wish: Wish, place: P) -> u64 {
+        self.keys += 1;
+        self.waiters.push_back(Waiter { key: self.keys, wish, place });
+        self.keys
+    }
+
+    /// It waits no longer.
+    pub(in crate::transport::pool) fn leave(&mut self, key: u64) {
+        if let Ok(at) = self.waiters.binary_search_by_key(&key, |waiter| waiter.key) {
+            self.waiters.remove(at);
+        }
+    }
+
+    fn waiting(&self, kind: Kind) -> usize {
+        self.waiters.iter().filter(|waiter| waiter.wish.kind == kind).count()
+    }
+
+    /// How many connects are to begin for calls of this kind. They count as under way from now on.
+    pub(in crate::transport::pool) fn connects(&mut self, kind: Kind, now: Instant) -> usize {
+        let room = self.rules.per_origin.saturating_sub(self.open + self.connecting.iter().sum::<usize>());
+        let wanted = match self.many {
+            Some(true) => usize::from(self.wants_another(kind, now)),
+            // Each call may come to need one of its own.
+            _ => self.waiting(kind).saturating_sub(self.connecting[kind as usize]),
+        };
+        let begun = wanted.min(room);
+        self.connecting[kind as usize] += begun;
+        begun
+    }
+
+    /// Whether calls wait for whom no connect is under way.
+    pub(in crate::transport::pool) fn has_more(&self) -> bool {
+        self.waiters.len() > self.connecting.iter().sum()
+    }
+
+    /// Whether one more connection that carries many calls would be of use.
+    fn wants_another(&mut self, kind: Kind, now: Instant) -> bool {
+        if self.connecting[kind as usize] > 0
+            || self.waiting(kind) == 0
+            || self.not_before.is_some_and(|at| now < at)
+        {
+            return false;
+        }
+        let (mut full_ones, mut newest) = (0, None);
+        for id in self.shared.clone() {
+            match self.entry(id) {
+                Some(Entry { carries: Carries::Many { kind: its, limit }, opened, .. }) if *its == kind => {
+                    match limit {
+                        // It may have room for all of them.
+                        None => return false,
+                        Some(0) => (full_ones, newest) = (full_ones + 1, newest.max(Some(*opened))),
+                        Some(_) => {}
+                    }
+                }
+                _ => {}
+            }
+        }
+        let Some(newest) = newest else { return true };
+        full_ones < FULL_ONES && now >= newest + AFTER_A_FULL_ONE * (1 << (full_ones - 1))
+    }
+
+    /// What a call of this kind waits for.
+    pub(in crate::transport::pool) fn waits_for(&mut self, kind: Kind) -> Waits {
+        let mute = |entry: &Entry<L>| entry.carries == Carries::Many { kind, limit: None };
+        let mute = self.shared.clone().into_iter().any(|id| self.entry(id).is_some_and(|entry| mute(entry)));
+        match self.connecting[kind as usize] {
+            _ if mute => Waits::Settings,
+            0 => Waits::Slot,
+            _ => Waits::Connect,
+        }
+    }
+
+    /// A connect ended with this connection, for calls of `kind`; `guessed` where it was begun before it was known
+    /// what the origin speaks. None where it is not needed: it is to be dropped.
+    pub(in crate::transport::pool) fn connected(
+        &mut self,
+        link: L,
+        carries: Carries,
+        (kind, guessed): (Kind, bool),
+        dies: Instant,
+        now: Instant,
+    ) -> Option<Id> {
+        self.connecting[kind as usize] -= 1;
+        let many = carries != Carries::One;
+        self.many = Some(many);
+        self.not_before = None;
+        let same = |entry: &Entry<L>| match entry.carries {
+            Carries::Many { kind: its, limit } => {
+                its == kind && limit.is_none_or(|limit| entry.calls < limit)
+            }
+            Carries::One => false,
+        };
+        if many
+            && guessed
+            && self.shared.clone().into_iter().any(|id| self.entry(id).is_some_and(|e| same(e)))
+        {
+            self.left.push(link);
+            return None;
+        }
+        self.serial += 1;
+        self.open += 1;
+        let at = self.free.pop().unwrap_or_else(|| {
+            self.entries.push(None);
+            self.entries.len() - 1
+        });
+        let id = Id { at, serial: self.serial };
+        self.entries[at] = Some(Entry {
+            serial: self.serial,
+            link: Some(link),
+            carries,
+            calls: 0,
+            opened: now,
+            dies,
+            idle: Some(now),
+            keeps: None,
+            doubtful: false,
+            retired: false,
+        });
+        if many {
+            self.shared.push(id)
+        } else {
+            self.idle.push(id)
+        }
+        Some(id)
+    }
+
+    /// A connect for calls of `kind` has failed. These are told; the others have connections to wait for.
+    pub(in crate::transport::pool) fn not_connected(&mut self, kind: Kind, now: Instant) -> Vec<P> {
+        self.connecting[kind as usize] -= 1;
+        if self.many != Some(true) {
+            let others = self.connecting[kind as usize];
+            let surplus = self.waiting(kind).saturating_sub(others);
+            return self.tell(kind, surplus);
+        }
+        self.in_vain(kind, now)
+    }
+
+    /// No connection that carries many calls came of it.
+    pub(super) fn in_vain(&mut self, kind: Kind, now: Instant) -> Vec<P> {
+        let works = |entry: &Entry<L>| matches!(entry.carries, Carries::Many { kind: its, limit: Some(1..) } if its == kind);
+        if self.shared.clone().into_iter().any(|id| self.entry(id).is_some_and(|e| works(e))) {
+            self.not_before = Some(now + AFTER_A_FAILURE);
+            return Vec::new();
+        }
+        self.tell(kind, usize::MAX)
+    }
+
+    /// A connect for calls of `kind` went away without a result: another one has to be begun.
+    pub(in crate::transport::pool) fn given_up(&mut self, kind: Kind) {
+        self.connecting[kind as usize] -= 1;
+    }
+
+    fn tell(&mut self, kind: Kind, most: usize) -> Vec<P> {
+        let mut told = Vec::new();
+        self.waiters.retain(|waiter| {
+            let tell = waiter.wish.kind == kind && told.len() < most;
+            if tell {
+                told.push(waiter.place.clone());
+            }
+            !tell
+        });
+        told
+    }
+
+    /// Those who wait, to look again.
+    pub(in crate::transport::pool) fn places(&self) -> Vec<P> {
+        self.waiters.iter().map(|waiter| waiter.place.clone()).collect()
+    }
+}

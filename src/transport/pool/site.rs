@@ -1,0 +1,167 @@
+//! The connections to one origin, shared by calls, connects and the tasks of connections.
+
+use super::dialer::Dialer;
+use super::entry::{Kind, Link, Rules};
+use super::link::Hyper;
+use super::origin::{Back, Counts, Id, Origin, Taken, Waits};
+use super::place::Place;
+use crate::error::{Error, Phase};
+use crate::inflight::Pooled;
+use crate::sync::{Mutex, lock};
+use http::{HeaderValue, Uri};
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use tokio::time::Instant;
+
+type Connections = Origin<Hyper, Arc<Waiting>>;
+/// Where a call of this site waits.
+pub(super) type Waiting = Place<Result<Taken<Hyper>, Error>>;
+
+pub(super) struct Site {
+    origin: Mutex<Connections>,
+    pub(super) dialer: Arc<Dialer>,
+    /// Scheme and authority, as connectors are asked for them.
+    pub(super) uri: Uri,
+    /// What HTTP/1 calls it.
+    pub(super) host: HeaderValue,
+    /// What the connect under way waits for.
+    phase: AtomicU8,
+}
+
+impl Site {
+    pub(super) fn new(dialer: Arc<Dialer>, uri: Uri, host: HeaderValue, rules: Rules) -> Site {
+        // Without TLS there is nothing to agree by: what is spoken is known, unless a connector says something else.
+        let many = dialer.http2_only().then_some(true);
+        let origin = Mutex::new(Origin::new(rules, many));
+        Site { origin, dialer, uri, host, phase: AtomicU8::new(0) }
+    }
+
+    /// Changes something, and carries out what follows when nothing is locked any more.
+    pub(super) fn with<T>(self: &Arc<Self>, now: Instant, change: impl FnOnce(&mut Connections) -> T) -> T {
+        let (done, changed) = {
+            let mut origin = lock(&self.origin);
+            let done = change(&mut origin);
+            let changed = origin.settle(now);
+            (done, changed)
+        };
+        for (place, taken) in changed.given {
+            if let Some(Ok(Taken { id, link })) = place.put(Ok(taken)) {
+                self.put_back(id, link, true, now);
+            }
+        }
+        drop(changed.left);
+        done
+    }
+
+    /// Those who wait look again: at what they wait for, and whether another connect is to begin.
+    pub(super) fn stir(&self) {
+        let places = lock(&self.origin).places();
+        places.into_iter().for_each(|place| place.stir());
+    }
+
+    /// What a connect under way waits for, for those who wait for it.
+    pub(super) fn doing(&self, phase: Phase) {
+        let number = match phase {
+            Phase::Resolve => 1,
+            Phase::Tls => 2,
+            _ => 0,
+        };
+        if self.phase.swap(number, Ordering::Relaxed) != number {
+            self.stir();
+        }
+    }
+
+    fn phase(&self) -> Phase {
+        match self.phase.load(Ordering::Relaxed) {
+            1 => Phase::Resolve,
+            2 => Phase::Tls,
+            _ => Phase::Connect,
+        }
+    }
+
+    /// The peer of this connection has said something about its streams.
+    pub(super) fn heard(self: &Arc<Self>, id: Id) {
+        let now = Instant::now();
+        self.with(now, |origin| {
+            let Some(entry) = origin.entry(id) else { return };
+            let Some(streams) = entry.link.as_ref().and_then(|link| link.card.streams()) else { return };
+            let (limit, leaving) = (streams.limit(), streams.is_leaving());
+            if let Some(limit) = limit {
+                origin.limited(id, limit);
+            }
+            if leaving {
+                origin.retire(id);
+            }
+        });
+        self.stir();
+    }
+
+    /// How many connects are to begin for calls of this kind, which count as under way from now on; and whether it is
+    /// not known yet what the origin speaks.
+    pub(super) fn connects(&self, kind: Kind, now: Instant) -> (usize, bool) {
+        let mut origin = lock(&self.origin);
+        (origin.connects(kind, now), !origin.is_known())
+    }
+
+    /// What a call of this kind waits for, as the phase it is in. None where the connection is as silent as a server that
+    /// has the request.
+    pub(super) fn waits_for(&self, kind: Kind) -> Option<Phase> {
+        match lock(&self.origin).waits_for(kind) {
+            Waits::Connect => Some(self.phase()),
+            Waits::Slot => Some(Phase::Ready),
+            Waits::Settings => None,
+        }
+    }
+
+    /// A connection comes back: with an answer or unused (`well`), or from a call that was given up.
+    pub(super) fn put_back(self: &Arc<Self>, id: Id, link: Hyper, well: bool, now: Instant) {
+        if link.is_shared() {
+            self.with(now, |origin| origin.release(id, now));
+            // Here, where nothing is locked.
+            return drop(link);
+        }
+        self.with(now, |origin| {
+            // Before it is asked: the task of the connection looks at this after each turn.
+            link.card.turning.store(well, Ordering::SeqCst);
+            let back = match well {
+                true if link.is_ready() => Back::Ready,
+                true if !link.is_closed() => Back::Turning,
+                _ => Back::Spent,
+            };
+            if back != Back::Turning {
+                link.card.turning.store(false, Ordering::SeqCst);
+            }
+            origin.give_back(id, link, back, now);
+        });
+    }
+
+    pub(super) fn has_more(&self) -> bool {
+        lock(&self.origin).has_more()
+    }
+
+    /// What is shown of it, of each version of HTTP that it speaks.
+    pub(super) fn pooled(&self, now: Instant) -> Vec<Pooled> {
+        let Ok(of) = crate::origin::Origin::of(&self.uri) else { return Vec::new() };
+        let counts = {
+            let origin = lock(&self.origin);
+            [false, true].map(|many| (many, origin.counts(many, now)))
+        };
+        let shown = counts.into_iter().filter(|(_, counts)| counts.open + counts.waiting > 0);
+        let pooled = shown.map(|(http2, counts)| {
+            let Counts { open, active, parked, calls, waiting, oldest } = counts;
+            Pooled { origin: of.clone(), http2, open, active, parked, calls, waiting, oldest }
+        });
+        pooled.collect()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        lock(&self.origin).is_empty()
+    }
+}
+
+impl fmt::Debug for Site {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Site").field(&self.uri).finish()
+    }
+}
