@@ -251,3 +251,38 @@ fn a_client_that_could_follow_a_redirect_pays_nothing_until_one_comes() {
     let follow = of_a_client(once(), Reply::ok("ok"));
     assert!(follow <= none + 4, "a clone of the header map where no retry keeps one: {follow}, {none}");
 }
+
+/// Answers each request of one connection with the same, on a thread that is not measured.
+fn raw_server() -> Uri {
+    use std::io::{Read, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a loopback port");
+    let at = listener.local_addr().expect("an address");
+    std::thread::spawn(move || {
+        let Ok((mut io, _)) = listener.accept() else { return };
+        let mut bytes = [0; 4096];
+        while matches!(io.read(&mut bytes), Ok(1..)) {
+            let _ = io.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
+        }
+    });
+    format!("http://{at}/jobs").parse().expect("an address is a URL")
+}
+
+#[test]
+fn a_call_of_a_client_over_a_socket_allocates_at_most_16_times() {
+    let uri = raw_server();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let client = unwedge::Client::new().expect("the defaults fit together");
+    let call = || {
+        runtime.block_on(async {
+            let mut request = Request::new(unwedge::Body::empty());
+            *request.uri_mut() = uri.clone();
+            client.send(request).await.expect("an answer").bytes().await.expect("a body")
+        })
+    };
+    for _ in 0..20 {
+        call();
+    }
+    let least = (0..20).map(|_| measure(|| drop(call())).count_total).min().unwrap_or_default();
+    println!("{least} allocations");
+    assert!(least <= 16, "{least}");
+}

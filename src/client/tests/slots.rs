@@ -233,3 +233,86 @@ async fn all_who_wait_for_one_connect_are_told_what_it_died_of() {
     }
     assert_eq!(peer.connects(), 1);
 }
+
+/// Answers this stream.
+async fn answer(io: &mut DuplexStream, stream: u32) -> std::io::Result<()> {
+    io.write_all(&frame(1, 0x5, stream, &[0x88])).await
+}
+
+/// The stream of the next request.
+async fn request(io: &mut DuplexStream) -> std::io::Result<u32> {
+    loop {
+        if let (1, stream) = next(io).await? {
+            return Ok(stream);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_says_goodbye_twice_takes_no_further_call_and_none_is_lost() {
+    const GOAWAY: u8 = 7;
+    let goodbye = |last: u32| frame(GOAWAY, 0, 0, &[last.to_be_bytes(), [0; 4]].concat());
+    let play = move |mut io: DuplexStream| async move {
+        io.write_all(&limit(100)).await?;
+        io.read_exact(&mut [0; 24]).await?;
+        let first = request(&mut io).await?;
+        answer(&mut io, first).await?;
+        let second = request(&mut io).await?;
+        io.write_all(&goodbye((1 << 31) - 1)).await?;
+        sleep(SEC).await;
+        io.write_all(&goodbye(second)).await?;
+        answer(&mut io, second).await?;
+        request(&mut io).await
+    };
+    let (client, dials) = dialled(Duration::ZERO, move |number, io| async move {
+        match number {
+            0 => drop(play(io).await),
+            _ => limited(io, 100).await,
+        }
+    });
+    let client = client.build().unwrap();
+    client.post(at("/jobs")).body("job").await.unwrap();
+    let second = Beside::new(client.post(at("/jobs")).body("job").send());
+    sleep(10 * MS).await;
+    for _ in 0..3 {
+        let answer = client.post(at("/jobs")).body("job").await.unwrap();
+        assert_eq!((answer.status().as_u16(), answer.attempts().count), (200, 1));
+    }
+    assert_eq!(second.ended().await.unwrap().attempts().count, 1, "it was on its way before");
+    assert_eq!((dials.load(Ordering::Relaxed), failures(&client)), (2, 0));
+}
+
+/// Takes two streams, then one, and answers late.
+async fn takes_fewer(mut io: DuplexStream) -> std::io::Result<()> {
+    io.write_all(&limit(2)).await?;
+    io.read_exact(&mut [0; 24]).await?;
+    let (one, two) = (request(&mut io).await?, request(&mut io).await?);
+    io.write_all(&limit(1)).await?;
+    sleep(3 * SEC).await;
+    answer(&mut io, one).await?;
+    answer(&mut io, two).await?;
+    loop {
+        let more = request(&mut io).await?;
+        answer(&mut io, more).await?;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_limit_that_falls_below_what_is_in_use_sends_the_next_call_elsewhere() {
+    let (client, dials) = dialled(Duration::ZERO, move |number, io| async move {
+        match number {
+            0 => drop(takes_fewer(io).await),
+            _ => limited(io, 100).await,
+        }
+    });
+    let client = client.build().unwrap();
+    let calls: Vec<_> = (0..2).map(|_| Beside::new(client.get(at("/jobs")).send())).collect();
+    sleep(SEC).await;
+    let start = Instant::now();
+    client.post(at("/jobs")).body("job").await.unwrap();
+    assert_eq!((start.elapsed(), dials.load(Ordering::Relaxed)), (Duration::ZERO, 2));
+    for call in calls {
+        assert_eq!(call.ended().await.unwrap().attempts().count, 1);
+    }
+    assert_eq!(failures(&client), 0);
+}
