@@ -123,7 +123,6 @@ pub(crate) struct Fresh;
 pub(crate) struct Parked;
 
 /// What became of a request on its connection.
-#[cfg_attr(not(feature = "client"), expect(dead_code, reason = "the pool of the client tells"))]
 pub(crate) struct Lost {
     pub(crate) meter: Meter,
     /// Not a byte of the request was written.

@@ -25,7 +25,7 @@ pub(super) fn target(request: &Request<Body>) -> Target {
 
 impl Client {
     /// Sends a request that was built with [`http::Request`]. Options of the call are request extensions:
-    /// [`Deadline`](crate::Deadline), [`LongPoll`](crate::LongPoll), [`Collect`](crate::Collect), [`Label`](crate::Label),
+    /// [`Deadline`](crate::Deadline), [`LongPoll`](crate::LongPoll), [`Collect`](crate::Collect), [`Label`],
     /// [`Idempotent`](crate::retry::Idempotent).
     pub fn send<B: Into<Body>>(&self, request: Request<B>) -> Sending {
         Sending::new(self, request.map(Into::into))

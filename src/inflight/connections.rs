@@ -51,7 +51,6 @@ impl fmt::Display for OpenConnections {
 
 /// What a pool tells of its connections to one origin.
 #[derive(Clone, Debug)]
-#[cfg_attr(not(feature = "client"), expect(dead_code, reason = "the pool of the client tells"))]
 pub(crate) struct Pooled {
     pub(crate) origin: Origin,
     pub(crate) http2: bool,

@@ -12,6 +12,7 @@ mod table;
 
 pub use call::Call;
 pub use connections::OpenConnections;
+#[cfg(feature = "client")]
 pub(crate) use connections::{AskPool, Pooled};
 pub(crate) use entry::Details;
 pub(crate) use table::{Slot, Table};

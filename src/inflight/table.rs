@@ -3,7 +3,6 @@
 use crate::error::Phase;
 use crate::inflight::connections::{AskPool, Pooled};
 use crate::inflight::entry::{Details, EntryCopy};
-use crate::origin::Origin;
 use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use crate::sync::{Mutex, MutexGuard, lock};
 use crate::telemetry::ClientName;
@@ -25,7 +24,8 @@ pub(crate) struct Table {
     /// The pool of connections beneath, where it is one of ours.
     pool: OnceLock<AskPool>,
     /// Origins whose connections were published, until there are none.
-    pub(super) published: Mutex<Vec<Origin>>,
+    #[cfg(feature = "metrics")]
+    pub(super) published: Mutex<Vec<crate::origin::Origin>>,
 }
 
 #[derive(Default)]
@@ -117,6 +117,7 @@ impl Table {
             slab: Mutex::default(),
             chunks: Default::default(),
             pool: OnceLock::new(),
+            #[cfg(feature = "metrics")]
             published: Mutex::default(),
         }
     }
