@@ -117,10 +117,12 @@ assert_eq!(settings.get_backoff().get_base().as_secs(), 5);
 //! | feature | what it adds |
 //! | --- | --- |
 //! | none | all of the above but the client |
-//! | `client` (default) | `Client`: hyper-util with rustls (ring) and the roots of the platform |
+//! | `client` (default) | `Client`: hyper with rustls and the roots of the platform |
+//! | `aws-lc-rs` (default), `ring` | the cryptography of `Client`; one that the process installed goes before both |
 //! | `config` | settings from a file, the environment and flags, in layers |
 //! | `metrics` | counts and durations through the `metrics` facade |
-//! | `reqwest` | the same stack as a middleware of reqwest, ready reqwest clients, and reqwest as a tower service |
+//! | `reqwest` | the same stack as a middleware of reqwest, ready reqwest clients, and reqwest as a tower service; turns on no feature of reqwest |
+//! | `reqwest-rustls` | the same with rustls and HTTP/2 of reqwest |
 //! | `admin` | probes, JSON, metrics and a status page over HTTP; brings `supervise` |
 //! | `serde` | `Serialize` and `Deserialize` for settings, `Serialize` for what is shown of circuits, calls and subsystems |
 //! | `sse` | `sse`: event streams that connect again by themselves, over any of these clients |
@@ -128,7 +130,7 @@ assert_eq!(settings.get_backoff().get_base().as_secs(), 5);
 //! | `testing` | scripted servers that stall, break and lie, in memory and on real sockets, for your own tests |
 //! | `full` | all of these |
 //!
-//! A feature adds API and changes no behaviour.
+//! A feature adds API and changes no behaviour, and none changes a client that is not of this crate.
 //!
 //! # What it needs
 //!
@@ -198,7 +200,7 @@ mod target;
 mod telemetry;
 #[cfg(feature = "testing")]
 pub mod testing;
-#[cfg(any(feature = "client", feature = "reqwest"))]
+#[cfg(any(feature = "client", feature = "reqwest-rustls"))]
 mod tls;
 #[cfg(feature = "client")]
 mod transport;

@@ -1,4 +1,4 @@
-//! What TLS is set up with, whoever speaks it: ring, the root certificates of the platform, and what a program adds.
+//! What TLS is set up with, whoever speaks it: the cryptography, the root certificates of the platform, and what a program adds.
 
 mod base;
 mod material;
@@ -8,10 +8,10 @@ mod settings;
 mod trust;
 mod whole;
 
-#[cfg(all(test, feature = "reqwest"))]
-pub(crate) use base::{config, provider};
+#[cfg(test)]
+pub(crate) use base::provider;
 pub use settings::Tls;
 #[cfg(feature = "client")]
 pub(crate) use trust::Trust;
-#[cfg(feature = "reqwest")]
+#[cfg(feature = "reqwest-rustls")]
 pub(crate) use whole::for_good;

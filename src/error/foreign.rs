@@ -28,6 +28,7 @@ fn read(error: BoxError) -> Error {
     let mut own = None;
     let mut said = None;
     let mut unsent = false;
+    let mut unusable = None;
     let mut next: Option<&(dyn StdError + 'static)> = Some(&*error);
     while let Some(e) = next {
         if let Some(e) = e.downcast_ref::<Error>() {
@@ -84,6 +85,8 @@ fn read(error: BoxError) -> Error {
                 next = Some(inner);
                 continue;
             }
+        } else if connect && e.source().is_none() {
+            unusable = says_the_url_is_unusable(e);
         }
         next = e.source();
     }
@@ -114,7 +117,9 @@ fn read(error: BoxError) -> Error {
     }
     // hyper-util reports a dropped connect leader as a connect error with nothing but a cancellation below it.
     fault.pool = connect && canceled && !root;
-    let kind = if connect {
+    let kind = if unusable.is_some() {
+        ErrorKind::Config
+    } else if connect {
         ErrorKind::Connect
     } else if let Some(kind) = said {
         kind
@@ -123,8 +128,8 @@ fn read(error: BoxError) -> Error {
     } else {
         ErrorKind::Transport
     };
-    let mut read = Error::new(kind, "");
-    read.0.phase = connect.then_some(Phase::Connect);
+    let mut read = Error::new(kind, unusable.unwrap_or_default());
+    read.0.phase = (kind == ErrorKind::Connect).then_some(Phase::Connect);
     read.0.fault = fault;
     read.0.source = Some(error);
     read
@@ -208,6 +213,20 @@ mod lacks {
 fn says_the_pool_gave_up(error: &(dyn StdError + 'static)) -> bool {
     let given_up = ["request was canceled", "checked out connection was closed"];
     error.source().is_none() && given_up.contains(&error.to_string().as_str())
+}
+
+/// A connector of hyper-util's that was not even asked to connect: no server is there to blame, and no attempt helps. By its
+/// words, because hyper-util keeps the type to itself.
+fn says_the_url_is_unusable(error: &(dyn StdError + 'static)) -> Option<&'static str> {
+    match error.to_string().as_str() {
+        "invalid URL, scheme is not http" => Some(
+            "the client beneath speaks no TLS: give it an https connector, or its TLS (reqwest: feature \"reqwest-rustls\" \
+             of unwedge, or one of its own)",
+        ),
+        "invalid URL, scheme is missing" => Some("the URL has no scheme: http:// or https://"),
+        "invalid URL, host is missing" => Some("the URL has no host"),
+        _ => None,
+    }
 }
 
 /// By its words, because the TLS libraries are not dependencies of the core: rustls says "invalid peer certificate",

@@ -2,14 +2,16 @@
 
 use super::renewed::Renewed;
 use super::{ResilienceMiddleware, Service, redirects};
-use crate::deadline::Limits;
+use super::transport::Transport;
+use crate::deadline::{Limits, Resolved};
 use crate::error::Error;
+use crate::longpoll::GRACE;
 use crate::stack::StackLayer;
 use crate::suspend::Wall;
-use crate::tls::{self, Tls};
+#[cfg(feature = "reqwest-rustls")]
+use crate::tls::Tls;
 use ::reqwest::retry;
 use reqwest_middleware::ClientWithMiddleware;
-use rustls::ClientConfig;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,8 +22,6 @@ const PROBES: u32 = 3;
 /// How long sent bytes may stay unacknowledged before the kernel gives the connection up (Linux).
 #[cfg(target_os = "linux")]
 const UNACKNOWLEDGED: Duration = Duration::from_secs(30);
-const PING_AFTER: Duration = Duration::from_secs(30);
-const PING_WITHIN: Duration = Duration::from_secs(15);
 /// Shorter than the idle time-outs of most servers and middleboxes, of which 60 s is the shortest common one.
 const IDLE: Duration = Duration::from_secs(50);
 const IDLE_PER_ORIGIN: usize = 64;
@@ -49,14 +49,15 @@ type EachChange = Arc<dyn Fn(::reqwest::ClientBuilder) -> ::reqwest::ClientBuild
 /// The inner client has a connect timeout (`connect` of [`Limits`](crate::Limits): name, TCP, proxy and TLS), TCP
 /// keep-alive (15 s, 15 s, 3), a TCP user timeout on Linux (30 s), HTTP/2 pings (30 s, 15 s), at most 64 idle
 /// connections per origin for 50 s, no total timeout and no retries of its own; redirects as the
-/// [module](crate::reqwest) says; TLS by rustls with ring and the root certificates of the platform, unless
-/// [`tls`](ClientBuilder::tls) says more; proxies as reqwest finds them.
+/// [module](crate::reqwest) says. TLS, roots, identity and proxies are reqwest's own, with whatever `inner` sets of them:
+/// feature `reqwest-rustls` turns on rustls and HTTP/2 of reqwest, feature `reqwest` no feature at all, and then the
+/// program's own entry for reqwest says what there is. (The pings of HTTP/2 need `reqwest-rustls`.)
 #[derive(Default)]
 #[must_use]
 pub struct ClientBuilder {
     stack: Option<StackLayer>,
     name: Option<Arc<str>>,
-    tls: Tls,
+    transport: Transport,
     inner: Option<Change>,
     each: Option<EachChange>,
     pub(super) wall: Wall,
@@ -92,7 +93,8 @@ impl ClientBuilder {
         self.name.as_deref()
     }
 
-    /// Root certificates and identity. Default the roots of the platform, and no identity.
+    /// Root certificates and identity, in place of whatever `inner` sets of TLS. Default what `inner` sets: the roots of the
+    /// platform, and no identity.
     ///
     /// What stands in files is read when the inner client is made: by `build`, and again after the machine has slept. What
     /// has to be renewed meanwhile takes a [`Tls::config`] with a verifier or a `ResolvesClientCert` of its own.
@@ -105,27 +107,28 @@ impl ClientBuilder {
     /// let client = unwedge::reqwest::builder().tls(tls).build()?;
     /// # Ok(()) }
     /// ```
+    #[cfg(feature = "reqwest-rustls")]
     pub fn tls(mut self, tls: Tls) -> ClientBuilder {
-        self.tls = tls;
+        self.transport.tls = Some(tls);
         self
     }
 
-    /// Root certificates and identity.
+    /// Root certificates and identity, where they were said here.
     ///
     /// ```
     /// use unwedge::reqwest::Tls;
     ///
     /// let builder = unwedge::reqwest::builder().tls(Tls::default().roots_file("roots.pem"));
-    /// assert_eq!(builder.get_tls().get_roots_file().len(), 1);
+    /// assert_eq!(builder.get_tls().map(|tls| tls.get_roots_file().len()), Some(1));
     /// ```
-    pub fn get_tls(&self) -> &Tls {
-        &self.tls
+    #[cfg(feature = "reqwest-rustls")]
+    pub fn get_tls(&self) -> Option<&Tls> {
+        self.transport.tls.as_ref()
     }
 
     /// Changes the settings of the inner client, after those of this crate; more than one change is made in turn.
     ///
-    /// Set no `timeout` (it ends long polls and downloads) and no `retry` here: the stack has both. Roots and an identity
-    /// are said by [`tls`](ClientBuilder::tls): reqwest passes over its own settings of TLS beside a config that is whole.
+    /// Set no `timeout` (it ends long polls and downloads) and no `retry` here: the stack has both.
     ///
     /// This is called again for each new inner client, which is made when the machine has slept: see the
     /// [module](crate::reqwest). Clone what the settings take: certificates, an identity, a resolver.
@@ -230,11 +233,35 @@ impl ClientBuilder {
 
     /// The inner client alone, for a chain of middlewares of your own or for [`Service`](super::Service).
     ///
+    /// No stack bounds its calls, so reqwest's own timeouts do: any silence ends at the ceiling of long polls
+    /// ([`Limits::long_poll`] and 5 s; 10 min 5 s), a whole call with its body at that and
+    /// [`Limits::stream`] (20 min 5 s). Both leave room for whatever a stack above it lets pass, but for
+    /// [`LongPoll::unbounded`](crate::LongPoll::unbounded); `inner` changes them. What it lacks is everything else: attempts,
+    /// a deadline over them, circuit breaker, health check, collected bodies.
+    ///
     /// # Errors
     /// Kind `Config` where reqwest refuses its settings, and for a [`name`](ClientBuilder::name), which is the stack's.
     pub fn inner_client(self) -> Result<::reqwest::Client, Error> {
         self.refuse_name("inner_client()")?;
-        Ok(self.made()?.0)
+        let limits = self.limits_in_force()?;
+        let (silence, whole) = (limits.long_poll + GRACE, limits.long_poll + GRACE + limits.stream);
+        let each = self.each.clone();
+        let bounded = ClientBuilder { each: None, ..self };
+        let bounded = bounded.each_inner(move |inner| {
+            let inner = inner.read_timeout(silence).timeout(whole);
+            match &each {
+                Some(change) => change(inner),
+                None => inner,
+            }
+        });
+        Ok(bounded.made()?.0)
+    }
+
+    fn limits_in_force(&self) -> Result<Resolved, Error> {
+        match &self.stack {
+            Some(stack) => Ok(stack.limits_in_force()),
+            None => Limits::default().resolve(),
+        }
     }
 
     /// A name that nothing would be called by.
@@ -249,15 +276,12 @@ impl ClientBuilder {
 
     /// The inner client, and how it is made anew where it can be.
     fn made(self) -> Result<(::reqwest::Client, Option<Renewed>), Error> {
-        let connect = match &self.stack {
-            Some(stack) => stack.connect_limit(),
-            None => Limits::default().resolve()?.connect,
-        };
-        let ClientBuilder { inner: once, each, wall, tls, .. } = self;
+        let connect = self.limits_in_force()?.connect;
+        let ClientBuilder { inner: once, each, wall, transport, .. } = self;
         let is_once = once.is_some();
-        let inner = made(connect, &tls, each.as_ref(), once)?;
+        let inner = made(connect, &transport, each.as_ref(), once)?;
         let renewed =
-            (!is_once).then(|| Renewed::new(wall, move || made(connect, &tls, each.as_ref(), None)));
+            (!is_once).then(|| Renewed::new(wall, move || made(connect, &transport, each.as_ref(), None)));
         Ok((inner, renewed))
     }
 }
@@ -265,7 +289,7 @@ impl ClientBuilder {
 #[allow(clippy::disallowed_methods, reason = "the stack around it bounds every call")]
 fn made(
     connect: Duration,
-    tls: &Tls,
+    transport: &Transport,
     each: Option<&EachChange>,
     once: Option<Change>,
 ) -> Result<::reqwest::Client, Error> {
@@ -276,15 +300,12 @@ fn made(
         .tcp_keepalive(KEEP_ALIVE)
         .tcp_keepalive_interval(KEEP_ALIVE)
         .tcp_keepalive_retries(PROBES)
-        .http2_keep_alive_interval(PING_AFTER)
-        .http2_keep_alive_timeout(PING_WITHIN)
-        .http2_keep_alive_while_idle(true)
         .pool_idle_timeout(IDLE)
         .pool_max_idle_per_host(IDLE_PER_ORIGIN)
         .referer(false)
         .redirect(redirects::policy())
-        .retry(retry::never())
-        .tls_backend_preconfigured(tls_config(tls)?);
+        .retry(retry::never());
+    let inner = transport.apply(inner)?;
     #[cfg(target_os = "linux")]
     let inner = inner.tcp_user_timeout(UNACKNOWLEDGED);
     let inner = match each {
@@ -310,18 +331,9 @@ impl fmt::Debug for ClientBuilder {
         f.debug_struct("ClientBuilder")
             .field("stack", &self.stack)
             .field("name", &self.name)
-            .field("tls", &self.tls)
+            .field("transport", &self.transport)
             .field("each_inner", &self.each.is_some())
             .field("inner", &self.inner.is_some())
             .finish()
     }
-}
-
-/// Without any root the client can still be used for http: that is said, and https fails.
-fn tls_config(tls: &Tls) -> Result<ClientConfig, Error> {
-    let (config, no_roots) = tls::for_good(tls)?;
-    if let Some(why) = no_roots {
-        tracing::warn!("{why}: every https call will fail; install them or set SSL_CERT_FILE");
-    }
-    Ok(config)
 }

@@ -85,6 +85,7 @@ mod middleware;
 mod redirects;
 mod renewed;
 mod service;
+mod transport;
 #[cfg(test)]
 mod tests;
 
@@ -93,6 +94,7 @@ pub use cause::cause;
 pub use middleware::{ResilienceMiddleware, Unwedge};
 pub use service::{Sent, Service};
 
+#[cfg(feature = "reqwest-rustls")]
 pub use crate::tls::Tls;
 
 use crate::sync::made;

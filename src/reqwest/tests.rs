@@ -9,8 +9,8 @@ use crate::{ErrorKind, StackLayer, tls};
 use http::Extensions;
 use hyper_util::rt::TokioIo;
 use reqwest_middleware::{Extension, Middleware, Next};
+use rustls::ServerConfig;
 use rustls::pki_types::PrivateKeyDer;
-use rustls::{RootCertStore, ServerConfig};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
@@ -21,49 +21,102 @@ use tokio_rustls::TlsAcceptor;
 use tower_layer::Layer;
 use tower_service::Service;
 
+/// What answers over TLS on loopback, with a certificate that no platform knows.
+struct Front {
+    port: u16,
+    root: String,
+    _server: JoinSet<()>,
+}
+
+impl Front {
+    async fn new(peer: &Peer, versions: &[&'static rustls::SupportedProtocolVersion]) -> Front {
+        let signed = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let key = PrivateKeyDer::try_from(signed.signing_key.serialize_der()).unwrap();
+        let shown = ServerConfig::builder_with_provider(tls::provider().unwrap())
+            .with_protocol_versions(versions)
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![signed.cert.der().clone()], key)
+            .unwrap();
+        let listener = TcpListener::bind(("localhost", 0)).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (acceptor, mut pipe) = (TlsAcceptor::from(Arc::new(shown)), peer.pipe());
+        let mut server = JoinSet::new();
+        server.spawn(async move {
+            let mut connections = JoinSet::new();
+            while let Ok((tcp, _)) = listener.accept().await {
+                let Ok(mut front) = acceptor.accept(tcp).await else { continue };
+                let behind = pipe.call(http::Uri::from_static("http://peer/")).await.expect("a connection");
+                let mut behind = TokioIo::into_inner(behind);
+                connections
+                    .spawn(async move { tokio::io::copy_bidirectional(&mut front, &mut behind).await });
+            }
+        });
+        Front { port, root: signed.cert.pem(), _server: server }
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("https://localhost:{}{path}", self.port)
+    }
+
+    fn root(&self) -> ::reqwest::Certificate {
+        ::reqwest::Certificate::from_pem(self.root.as_bytes()).unwrap()
+    }
+}
+
 #[tokio::test]
 async fn from_https_to_http_nothing_is_followed() {
-    let signed = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    let mut roots = RootCertStore::empty();
-    roots.add(signed.cert.der().clone()).unwrap();
-    let trusting = tls::config(&tls::provider(), roots).unwrap().with_no_client_auth();
-    let key = PrivateKeyDer::try_from(signed.signing_key.serialize_der()).unwrap();
-    let shown = ServerConfig::builder_with_provider(tls::provider())
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![signed.cert.der().clone()], key)
-        .unwrap();
-
     let plain = Peer::new().forever(Reply::ok("read by everybody on the way"));
     let down = format!("http://{}/?token=secret", plain.listen().unwrap());
     let peer = Peer::new().on("/down", Reply::redirect(&down)).on("/here", Reply::redirect("/there"));
     let peer = peer.forever(Reply::ok("there"));
-    let listener = TcpListener::bind(("localhost", 0)).await.unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let (acceptor, mut pipe) = (TlsAcceptor::from(Arc::new(shown)), peer.pipe());
-    let mut server = JoinSet::new();
-    server.spawn(async move {
-        let mut connections = JoinSet::new();
-        while let Ok((tcp, _)) = listener.accept().await {
-            let mut front = acceptor.accept(tcp).await.expect("a handshake");
-            let behind = pipe.call(http::Uri::from_static("http://peer/")).await.expect("a connection");
-            let mut behind = TokioIo::into_inner(behind);
-            connections.spawn(async move { tokio::io::copy_bidirectional(&mut front, &mut behind).await });
-        }
-    });
+    let front = Front::new(&peer, rustls::ALL_VERSIONS).await;
 
-    let inner = |inner: ::reqwest::ClientBuilder| inner.no_proxy().tls_backend_preconfigured(trusting);
-    let client = super::builder().inner(inner).build().unwrap();
-    let error = client.get(format!("https://localhost:{port}/down")).send().await.unwrap_err();
+    let root = front.root();
+    let client = super::builder().inner(|inner| inner.no_proxy().tls_certs_only([root])).build().unwrap();
+    let error = client.get(front.url("/down")).send().await.unwrap_err();
     let why = super::cause(&error).expect("it failed under the stack");
     assert_eq!((why.kind(), why.is_retriable()), (ErrorKind::Redirect, false));
     let said = format!("{why} {why:?}");
     assert!(said.contains("not followed: it leads from https to http") && !said.contains("secret"), "{said}");
     assert_eq!((peer.request_count(), plain.connections()), (1, 0));
 
-    let answer = client.get(format!("https://localhost:{port}/here")).send().await.unwrap();
+    let answer = client.get(front.url("/here")).send().await.unwrap();
     assert_eq!(answer.text().await.unwrap(), "there", "it is the way down alone that is refused");
+}
+
+#[tokio::test]
+async fn roots_and_versions_of_tls_that_the_inner_client_is_given_are_heeded() {
+    let peer = Peer::new().forever(Reply::ok("there"));
+    let old = Front::new(&peer, &[&rustls::version::TLS12]).await;
+    let client = |min: Option<::reqwest::tls::Version>, roots: Vec<::reqwest::Certificate>| {
+        let inner = move |inner: ::reqwest::ClientBuilder| {
+            let inner = roots.into_iter().fold(inner.no_proxy(), |inner, root| inner.tls_certs_merge([root]));
+            min.into_iter().fold(inner, ::reqwest::ClientBuilder::tls_version_min)
+        };
+        super::builder().inner(inner).build().unwrap()
+    };
+
+    let answer = client(None, vec![old.root()]).get(old.url("/")).send().await.unwrap();
+    assert_eq!(answer.text().await.unwrap(), "there");
+    let strangers = client(None, vec![]).get(old.url("/")).send().await.unwrap_err();
+    let stranger = super::cause(&strangers).expect("it failed under the stack").to_string();
+    assert!(stranger.contains("ertificate"), "{stranger}");
+    let modern = client(Some(::reqwest::tls::Version::TLS_1_3), vec![old.root()]);
+    let refused = modern.get(old.url("/")).send().await.unwrap_err();
+    let refused = super::cause(&refused).expect("it failed under the stack").to_string();
+    assert!(refused.contains("rotocol"), "{refused}");
+    assert_eq!(peer.request_count(), 1);
+}
+
+#[tokio::test]
+async fn an_inner_client_alone_is_bounded_by_the_ceilings_of_the_stack() {
+    let limits = crate::Limits::default().stream(SEC).long_poll(2 * SEC);
+    let stack = StackLayer::builder().limits(limits).build().unwrap();
+    let inner = super::builder().stack(stack).inner_client().unwrap();
+    let said = format!("{inner:?}");
+    // The grace of a long poll is 5 s.
+    assert!(said.contains("TotalTimeout: 8s") && said.contains("read_timeout: 7s"), "{said}");
 }
 
 const SEC: Duration = Duration::from_secs(1);
@@ -133,8 +186,9 @@ async fn no_idle_connection_is_used_again_after_the_machine_slept_and_no_middlew
         .with_init(Extension(Word("client")))
         .build();
     let mut calls = 0;
-    // A step of 30 s, a sleep of 31 s, nothing new, and a night.
-    for (seconds, connections) in [(0, 1), (30, 1), (31, 2), (0, 2), (8 * 3600, 3)] {
+    // A step of 29 s (a loaded machine may rest between the readings of the two clocks), a sleep of 31 s, nothing new, and
+    // a night.
+    for (seconds, connections) in [(0, 1), (29, 1), (31, 2), (0, 2), (8 * 3600, 3)] {
         slept.sleeps(seconds).await;
         let first = client.get(&url).send().await.unwrap();
         assert_eq!(first.text().await.unwrap(), "ok");

@@ -85,8 +85,8 @@ impl StackLayer {
     }
 
     #[cfg(feature = "reqwest")]
-    pub(crate) fn connect_limit(&self) -> std::time::Duration {
-        self.0.context.bounds.connect
+    pub(crate) fn limits_in_force(&self) -> crate::deadline::Bounds {
+        self.0.context.bounds.clone()
     }
 }
 

@@ -103,7 +103,7 @@ impl Tls {
     /// use std::sync::Arc;
     /// use unwedge::client::{Client, Tls};
     ///
-    /// let provider = Arc::new(rustls::crypto::ring::default_provider());
+    /// let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     /// let config = rustls::ClientConfig::builder_with_provider(provider)
     ///     .with_protocol_versions(&[&rustls::version::TLS13])?
     ///     .with_root_certificates(rustls::RootCertStore::empty())

@@ -8,7 +8,6 @@ use super::whole::{built, given};
 use crate::error::Error;
 use crate::sync::{Mutex, lock};
 use rustls::ClientConfig;
-use rustls::crypto::CryptoProvider;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
@@ -29,7 +28,6 @@ struct Inner {
     /// What was given whole, and is never renewed.
     given: Option<Arc<ClientConfig>>,
     tls: Tls,
-    provider: Arc<CryptoProvider>,
     alpn: &'static [&'static [u8]],
     state: Mutex<State>,
     /// Counts the looks that are over.
@@ -65,7 +63,6 @@ impl Trust {
     /// Kind `Config`: the message names what cannot be used, and its path.
     pub(crate) fn prepare(tls: &Tls, http2_only: bool) -> Result<Trust, Error> {
         let alpn = if http2_only { ALPN_HTTP2 } else { ALPN };
-        let provider = provider();
         let given = given(tls)?.map(|given| {
             let mut config = ClientConfig::clone(given);
             if http2_only || config.alpn_protocols.is_empty() {
@@ -77,14 +74,16 @@ impl Trust {
         if given.is_none() {
             let material = Material::read(tls)?;
             material.roots()?;
-            material.identity(&provider)?;
+            if tls.has_parts() {
+                material.identity(&provider()?)?;
+            }
             prepared = Some(material);
         }
         let state =
             State { made: None, prepared, looked: Instant::now(), looking: false, asked: None, wrong: None };
         let (looks, _) = watch::channel(0);
         let (tls, state) = (tls.clone(), Mutex::new(state));
-        Ok(Trust(Arc::new(Inner { given, tls, provider, alpn, state, looks })))
+        Ok(Trust(Arc::new(Inner { given, tls, alpn, state, looks })))
     }
 
     /// What to shake hands by. The first time it waits for the roots of the platform.
@@ -232,7 +231,7 @@ impl Inner {
         platform.add_to(&mut roots).map_err(|why| {
             Error::config(format!("{why}: install them, set SSL_CERT_FILE, or use Tls::add_root_certificate"))
         })?;
-        let config = Arc::new(built(material, roots, &self.provider, self.alpn)?);
+        let config = Arc::new(built(material, roots, &provider()?, self.alpn)?);
         Ok(Some(Made { config, own, platform }))
     }
 }

@@ -37,7 +37,7 @@ pub(super) fn built(
 }
 
 /// What these settings come to now, for good; and why there is no root certificate, where there is none.
-#[cfg(feature = "reqwest")]
+#[cfg(feature = "reqwest-rustls")]
 pub(crate) fn for_good(tls: &Tls) -> Result<(ClientConfig, Option<String>), Error> {
     if let Some(given) = given(tls)? {
         let mut config = ClientConfig::clone(given);
@@ -49,5 +49,5 @@ pub(crate) fn for_good(tls: &Tls) -> Result<(ClientConfig, Option<String>), Erro
     let material = Material::read(tls)?;
     let mut roots = material.roots()?;
     let none = super::platform::Roots::read().add_to(&mut roots).err();
-    Ok((built(&material, roots, &super::base::provider(), super::base::ALPN)?, none))
+    Ok((built(&material, roots, &super::base::provider()?, super::base::ALPN)?, none))
 }

@@ -131,6 +131,7 @@ mod supervise_shutdown;
 #[cfg(unix)]
 mod supervised_platform;
 mod support;
+mod trees;
 mod waited_out;
 mod waits;
 mod watch;

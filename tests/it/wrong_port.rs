@@ -1,8 +1,12 @@
 //! A port that speaks something else than its URL says, and TLS that ends without a word.
 
+use hyper_util::client::legacy;
+use hyper_util::rt::TokioExecutor;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
-use unwedge::{Client, retry};
+use tower::ServiceExt;
+use tower_layer::Layer;
+use unwedge::{Body, Client, ErrorKind, StackLayer, retry};
 
 /// A server that says this to whoever connects, after it has heard something.
 async fn saying(bytes: &'static [u8]) -> std::net::SocketAddr {
@@ -37,4 +41,17 @@ async fn plain_http_asked_of_a_tls_port_says_which_url_was_meant() {
     let addr = saying(b"\x15\x03\x03\x00\x02\x02\x0a").await;
     let error = refused(format!("http://{addr}/")).await;
     assert!(error.contains("does not speak HTTP/1: is its URL https://?"), "{error}");
+}
+
+#[tokio::test]
+async fn https_of_a_client_without_tls_is_one_error_that_says_so_and_blames_no_server() {
+    let client = legacy::Client::builder(TokioExecutor::new()).build_http::<Body>();
+    let stack = StackLayer::default();
+    let request = http::Request::get("https://127.0.0.1:9/").body(Body::empty()).unwrap();
+    let error = stack.layer(client).oneshot(request).await.map(drop).unwrap_err();
+    assert_eq!((error.kind(), error.is_retriable()), (ErrorKind::Config, false), "{error:?}");
+    let said = error.to_string();
+    assert!(said.contains("the client beneath speaks no TLS") && !said.contains("before:"), "{said}");
+    let breaker = stack.breakers().snapshot().pop().unwrap();
+    assert_eq!(breaker.consecutive_failures, 0, "{breaker:?}");
 }

@@ -5,8 +5,6 @@ use crate::scenarios::Manner;
 use reqwest_middleware::{ClientBuilder, ClientWithMiddleware};
 use reqwest_retry::RetryTransientMiddleware;
 use reqwest_retry::policies::ExponentialBackoff;
-use rustls::{ClientConfig, RootCertStore, crypto};
-use std::sync::Arc;
 use std::time::Duration;
 
 /// Of one try, body included: 10 s outside, as an attempt of unwedge has it.
@@ -63,13 +61,7 @@ impl PlainRetry {
     reason = "the client to compare with: its one timeout is around each try"
 )]
 fn reqwest(http2: bool, timeout: Option<Duration>) -> Result<reqwest::Client, String> {
-    // All is plain text here, and reqwest wants some TLS: its own would be one for the whole process.
-    let tls = ClientConfig::builder_with_provider(Arc::new(crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())?
-        .with_root_certificates(RootCertStore::empty())
-        .with_no_client_auth();
-    let client = reqwest::Client::builder().no_proxy().tls_backend_preconfigured(tls);
+    let client = reqwest::Client::builder().no_proxy();
     let client = client.connect_timeout(outside(5));
     let client = if http2 { client.http2_prior_knowledge() } else { client };
     let client = match timeout {

@@ -169,7 +169,7 @@ impl ResolvesClientCert for Renewing {
 async fn a_resolver_of_certificates_of_the_users_is_asked_at_each_handshake() {
     let authority = Authority::new();
     let (front, peer) = asking(&authority).await;
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let provider = crate::tls::provider().unwrap();
     let resolver = Arc::new(Renewing(Mutex::default()));
     let config = rustls::ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()

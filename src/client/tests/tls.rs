@@ -60,7 +60,7 @@ impl Authority {
 impl Signed {
     /// A server that shows this certificate, and asks for one where `clients` says by whom it has to be signed.
     pub(super) fn config(&self, clients: Option<&Authority>) -> ServerConfig {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let provider = crate::tls::provider().unwrap();
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider));
         let builder = builder.with_safe_default_protocol_versions().unwrap();
         let builder = match clients {
@@ -209,7 +209,7 @@ async fn a_server_that_asks_for_an_identity_gets_it() {
 
 /// A set-up of the user's that trusts this root and offers this.
 fn own(authority: &Authority, alpn: &[&[u8]]) -> Tls {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let provider = crate::tls::provider().unwrap();
     let builder = rustls::ClientConfig::builder_with_provider(provider);
     let builder = builder.with_protocol_versions(&[&rustls::version::TLS13]).unwrap();
     let mut config = builder.with_root_certificates(authority.roots()).with_no_client_auth();

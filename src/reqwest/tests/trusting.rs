@@ -30,7 +30,7 @@ fn signed(by: &Authority, name: &str, usage: ExtendedKeyUsagePurpose) -> (rcgen:
 /// A server that wants to see a certificate of this authority, and says 200.
 async fn server(authority: &Authority) -> (SocketAddr, JoinSet<()>) {
     let (certificate, key) = signed(authority, "localhost", ExtendedKeyUsagePurpose::ServerAuth);
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let provider = crate::tls::provider().unwrap();
     let mut roots = RootCertStore::empty();
     roots.add(authority.der().clone()).unwrap();
     let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider));
@@ -100,7 +100,7 @@ async fn a_private_root_and_an_identity_are_honoured_from_bytes_from_files_and_i
 
     let mut store = RootCertStore::empty();
     store.add(authority.der().clone()).unwrap();
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let provider = crate::tls::provider().unwrap();
     let config = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .unwrap()

@@ -1,0 +1,98 @@
+//! Programs that depend on this crate beside other clients, one for each combination of features: none of our features
+//! changes a client that is not ours. Each is built with its own features alone and run, where `UNWEDGE_SLOW_TESTS` is set.
+
+#![allow(clippy::disallowed_methods, reason = "cargo is waited for, as the test runner waits for this")]
+
+use std::env;
+use std::path::Path;
+use std::process::{Command, Output};
+
+fn cargo(args: &[&str]) -> Output {
+    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/trees"));
+    command.env("CARGO_TARGET_DIR", Path::new(env!("CARGO_TARGET_TMPDIR")).join("trees"));
+    command.env("CARGO_TERM_COLOR", "never").env_remove("RUSTFLAGS");
+    command.args(args).output().expect("cargo runs")
+}
+
+fn said(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+/// Whether these tests are wanted; says so where they are not.
+fn wanted() -> bool {
+    let wanted = env::var_os("UNWEDGE_SLOW_TESTS").is_some_and(|value| !value.is_empty() && value != "0");
+    if !wanted {
+        eprintln!("skipped: programs that take minutes to build: set UNWEDGE_SLOW_TESTS=1");
+    }
+    wanted
+}
+
+fn runs(program: &str) {
+    if wanted() {
+        let output = cargo(&["run", "--locked", "--quiet", "-p", program]);
+        assert!(output.status.success(), "{program}: {}", said(&output));
+    }
+}
+
+/// What stands in the tree of a program: `reqwest feature "http2"` and the like.
+fn tree(program: &str) -> String {
+    let output = cargo(&["tree", "--locked", "-p", program, "-e", "normal,features", "--prefix", "none"]);
+    assert!(output.status.success(), "{program}: {}", said(&output));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[test]
+fn no_feature_but_the_providers_brings_cryptography() {
+    for program in ["hyper_only", "plain_reqwest", "native_tls"] {
+        assert!(!tree(program).contains("rustls v"), "{program}");
+    }
+    let ours = tree("no_provider");
+    assert!(!ours.contains("aws-lc-rs v"), "the program has ring, and nothing else: {ours}");
+}
+
+#[test]
+fn feature_reqwest_turns_on_no_feature_of_reqwest() {
+    for program in ["plain_reqwest", "native_tls"] {
+        let tree = tree(program);
+        let features = ["http2", "rustls", "rustls-no-provider", "default-tls", "charset"];
+        let on: Vec<_> =
+            features.iter().filter(|name| tree.contains(&format!("reqwest feature \"{name}\""))).collect();
+        assert!(on.is_empty(), "{program}: {on:?}");
+    }
+}
+
+#[test]
+fn the_layers_over_hyper_util_need_no_tls() {
+    runs("hyper_only");
+}
+
+#[test]
+fn a_reqwest_without_tls_stays_one() {
+    runs("plain_reqwest");
+}
+
+#[test]
+fn a_reqwest_with_the_tls_of_the_platform_keeps_it() {
+    runs("native_tls");
+}
+
+#[test]
+fn all_defaults_share_one_provider() {
+    runs("rustls_default");
+}
+
+#[test]
+fn a_tree_with_ring_takes_feature_ring_and_has_one_provider() {
+    runs("ring_only");
+}
+
+#[test]
+fn a_client_without_a_provider_says_what_to_do_and_takes_that_of_the_process() {
+    runs("no_provider");
+}
+
+#[test]
+fn in_a_tree_with_two_providers_our_clients_work_and_one_line_mends_bare_builders() {
+    runs("two_providers");
+}
