@@ -85,7 +85,7 @@ impl StackLayer {
     }
 
     #[cfg(feature = "reqwest")]
-    pub(crate) fn limits_in_force(&self) -> crate::deadline::Bounds {
+    pub(crate) fn limits_in_force(&self) -> crate::deadline::Resolved {
         self.0.context.bounds.clone()
     }
 }

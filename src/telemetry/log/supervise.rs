@@ -137,18 +137,22 @@ pub(crate) fn shut_down(signal: Option<&str>, killed: usize, clean: bool, took: 
     say!(info, signal, killed, clean, took = %human(took), "shutdown complete");
 }
 
+#[cfg(unix)]
 pub(crate) fn signal_not_taken(signal: &str) {
     say!(error, signal, "asked to end and nobody waits for a signal, ending at once");
 }
 
+#[cfg(unix)]
 pub(crate) fn reaped(pid: u32) {
     say!(debug, pid, "reaped a process that nobody waited for");
 }
 
+#[cfg(unix)]
 pub(crate) fn no_reaper(error: &dyn Display) {
     say!(warn, "processes that lost their parent stay zombies: {error}");
 }
 
+#[cfg(unix)]
 pub(crate) fn systemd(error: &dyn Display) {
     say!(warn, "systemd could not be told: {error}");
 }
