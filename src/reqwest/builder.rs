@@ -1,8 +1,8 @@
 //! A reqwest client that is fit to stand beneath the stack, and the stack over it.
 
 use super::renewed::Renewed;
-use super::{ResilienceMiddleware, Service, redirects};
 use super::transport::Transport;
+use super::{ResilienceMiddleware, Service, redirects};
 use crate::deadline::{Limits, Resolved};
 use crate::error::Error;
 use crate::longpoll::GRACE;

@@ -85,9 +85,9 @@ mod middleware;
 mod redirects;
 mod renewed;
 mod service;
-mod transport;
 #[cfg(test)]
 mod tests;
+mod transport;
 
 pub use builder::ClientBuilder;
 pub use cause::cause;
