@@ -33,11 +33,13 @@ impl Command {
     /// the grace takes at most half of that.
     ///
     /// # Errors
-    /// Kind `Config` for a limit that cannot work, a program that is not there or may not be run, and outside of a tokio
-    /// runtime; `Transport` where the system could not start or watch a process. A process that fails is no error.
+    /// Kind `Config` for a limit that cannot work, a program that is not there or may not be run, outside of a tokio
+    /// runtime and on one without its timer; `Transport` where the system could not start or watch a process. A process
+    /// that fails is no error. Where this program ignores `SIGCHLD`, or waits for all its children, the status of a process
+    /// is lost and the error says so.
     ///
     /// # Panics
-    /// On a runtime that was built without I/O or timer, as tokio's own processes do.
+    /// On a runtime that was built without I/O, as tokio's own processes do.
     ///
     /// # Cancellation safety
     /// Dropped, it kills the process group at once, without a grace; the runtime reaps the process.
@@ -46,6 +48,8 @@ impl Command {
         if tokio::runtime::Handle::try_current().is_err() {
             return Err(Error::config("no tokio runtime: a child process needs one"));
         }
+        // Before there is a process that nobody could end.
+        sleep_until(Instant::now()).await?;
         let began = Instant::now();
         let mut group = Group::start(self.command()).map_err(|error| self.not_started(&error))?;
         let (stdin, stdout, stderr) = group.pipes();

@@ -11,13 +11,13 @@ use crate::stack::drain::Drain;
 use crate::stack::origin_state::OriginState;
 use crate::telemetry;
 use http::{Request, Response, Uri};
-use std::future::{Future, poll_fn};
+use std::future::{Future, pending, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::Instant;
 use tower_service::Service;
 
 /// How often a check that somebody else makes is looked at again, and a service that cannot be used.
@@ -49,7 +49,7 @@ where
         let mut changed = pin!(origin_state.breaker.changed().notified());
         changed.as_mut().enable();
         if let Some(until) = not_before(&origin_state, flight, Instant::now()) {
-            let _ = timeout_at(until, changed).await;
+            before(until, changed).await?;
             continue;
         }
         // A clone for each check: it holds no place in a pool between two of them, and one that broke is not used again.
@@ -57,14 +57,14 @@ where
         // A full pool of the caller's own says nothing about the server, and takes no place of a probe; whoever needs
         // the verdict meanwhile checks by itself.
         if poll_fn(|cx| outside(|| service.poll_ready(cx))).await.is_err() {
-            sleep(LOOK_AGAIN.max(health.interval)).await;
+            rest(LOOK_AGAIN.max(health.interval)).await?;
             continue;
         }
         let lead = match LeadingCheck::take(&origin_state, flight, Instant::now()) {
             Ok(lead) => lead,
             Err(until) => {
                 drop(service);
-                let _ = timeout_at(until, changed).await;
+                before(until, changed).await?;
                 continue;
             }
         };
@@ -76,13 +76,13 @@ where
                 drop(lead);
                 stale += 1;
                 if stale % STALE == 0 {
-                    sleep(LOOK_AGAIN).await;
+                    rest(LOOK_AGAIN).await?;
                 }
                 continue;
             }
             Some(Err(CheckFailure::Machine)) => {
                 drop(lead);
-                sleep(LOOK_AGAIN).await;
+                rest(LOOK_AGAIN).await?;
                 continue;
             }
             Some(Err(CheckFailure::Server(cause))) => lead.finish(Err((cause, FAILED)), &mut told),
@@ -91,6 +91,10 @@ where
         }
         stale = 0;
     }
+}
+
+async fn rest(duration: Duration) -> Result<(), Error> {
+    before(Instant::now() + duration, pending::<()>()).await.map(drop)
 }
 
 /// When the next check may begin; `None` where that is now.
@@ -141,7 +145,7 @@ where
     let mut rest = Drain::new(answer.into_body(), Instant::now());
     let until = rest.until;
     // Read what there is, so that the connection can be used again; too much of it is left alone.
-    let _ = timeout_at(until, poll_fn(|cx| rest.poll(cx))).await;
+    let _ = before(until, poll_fn(|cx| rest.poll(cx))).await;
     health.judge(status).map_err(CheckFailure::Server)
 }
 

@@ -223,3 +223,10 @@ fn outside_of_a_runtime_it_is_an_error() {
     let std::task::Poll::Ready(Err(error)) = run.poll(&mut context) else { panic!("waits for nobody") };
     assert_eq!(error.kind(), ErrorKind::Config);
 }
+
+#[test]
+fn on_a_runtime_without_its_timer_nothing_is_started() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
+    let error = runtime.block_on(unwedge::child::Command::new("true", SECOND).run()).unwrap_err();
+    assert!(error.is_config() && error.to_string().contains("enable_time"), "{error}");
+}

@@ -79,6 +79,8 @@ mod manual;
 mod metrics;
 mod named_clients;
 mod neighbours;
+#[cfg(target_os = "linux")]
+mod no_descriptors;
 mod no_evidence;
 #[cfg(target_os = "linux")]
 mod no_threads;

@@ -141,6 +141,21 @@ fn a_crew_on_a_runtime_that_ends_is_one_configuration_error_and_no_clean_end() {
 }
 
 #[test]
+fn health_checks_beside_the_calls_on_a_runtime_that_ends_are_one_configuration_error() {
+    for reply in [Reply::ok(""), Reply::hang()] {
+        let ended = waits_on_a_runtime_that_ends(move || async move {
+            let peer = Peer::new().forever(reply);
+            let health = unwedge::health::Settings::new("/health").mode(unwedge::health::Mode::Background);
+            let layer = StackLayer::builder().health(health).build()?;
+            let service = layer.layer(plain(&peer));
+            service.keep_health_fresh("http://peer.test/".parse().unwrap()).await
+        });
+        let error = ended.unwrap_err();
+        assert!(error.is_config() && error.to_string().contains("runtime has ended"), "{error}");
+    }
+}
+
+#[test]
 fn the_sweeps_of_a_queue_on_a_runtime_that_ends_are_one_configuration_error() {
     let ended = waits_on_a_runtime_that_ends(|| async {
         let queue = Queue::<u8, u8>::new(unwedge::queue::Settings::default())?;
