@@ -1,4 +1,4 @@
-//! Endpoint calls these are: the supervised subsystem that the current task belongs to.
+//! Whose calls these are: the supervised subsystem that the current task belongs to.
 //!
 //! A supervised task carries its member as a task-local. A call looks once, when it begins; the member remembers which
 //! tables its calls stand in, so that nobody has to tell the watchdog where to look.

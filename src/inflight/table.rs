@@ -15,7 +15,7 @@ use tokio::time::Instant;
 /// Under the lock entries are moved, counted and copied, and nothing else: no text is made and nothing of the user's is
 /// dropped, since every call that begins or ends would wait for it.
 pub(crate) struct Table {
-    /// Endpoint calls these are.
+    /// Whose calls these are.
     pub(super) client: ClientName,
     epoch: Instant,
     slab: Mutex<Slab>,

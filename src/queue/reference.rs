@@ -16,7 +16,7 @@ pub(super) struct Reference {
     /// Share, window, and how many have to have left.
     pub(super) valve: Option<(f64, u64, usize)>,
     pub(super) list: Vec<Entry>,
-    /// Endpoint turn it is: keys that had something to serve when they were last looked at.
+    /// Whose turn it is: keys that had something to serve when they were last looked at.
     turns: Vec<u8>,
     pub(super) counts: Counts,
     pub(super) closed: bool,

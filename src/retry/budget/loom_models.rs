@@ -76,7 +76,7 @@ fn the_tokens_of_a_second_are_paid_out_once_however_many_ask_at_its_end() {
             let bucket = Arc::clone(&bucket);
             move || bucket.withdraw(4, later)
         });
-        // Endpoint clock was read a second earlier finds too little, or nothing.
+        // A caller whose clock was read a second earlier finds too little, or nothing.
         let early = bucket.withdraw(4, start + Duration::from_secs(3));
         let late = bucket.withdraw(4, later);
         assert!(other.join().unwrap() != late, "four tokens are one retry");
