@@ -43,6 +43,14 @@ impl Origin {
         self.port
     }
 
+    /// This URL with scheme, host and port in front, where it has none.
+    pub(crate) fn completes(&self, uri: &Uri) -> Uri {
+        let mut parts = uri.clone().into_parts();
+        let whole = self.to_string().parse::<Uri>().map(Uri::into_parts).unwrap_or_default();
+        (parts.scheme, parts.authority) = (whole.scheme, whole.authority);
+        Uri::from_parts(parts).unwrap_or_else(|_| uri.clone())
+    }
+
     fn is(&self, (https, host, port): (bool, &str, u16)) -> bool {
         self.port == port && self.https == https && self.host.eq_ignore_ascii_case(host)
     }

@@ -47,7 +47,10 @@ fn no_scheme(uri: &Uri) -> Error {
     let mut shown = String::new();
     // Writing to a String cannot fail.
     let _ = fmt_redacted(uri, None, &mut shown);
-    Error::config(format!("the URL {shown:?} has no scheme and host: it must be absolute"))
+    Error::config(format!(
+        "the URL {shown:?} has no scheme and host: it must be absolute, or the layer must say whom it is for: \
+         stack_layer.origin(\"https://api.example.com\")?"
+    ))
 }
 
 /// What no resolver can look up is no fault of a server, and is known before anything is asked.

@@ -9,11 +9,13 @@ pub(crate) mod free;
 pub(crate) mod gate;
 pub(crate) mod head;
 pub(crate) mod quota;
+mod replay;
 
 pub use backoff::{Backoff, Delays, Jitter};
 pub use budget::Budget;
 pub use classify::{Class, Evidence, Outcome, Repeat};
 pub use head::RequestHead;
+pub use replay::replay_empty;
 
 pub use crate::options::Idempotent;
 
@@ -186,7 +188,8 @@ impl Settings {
         !self.wait_when_refused.is_zero() && retry_in <= self.wait_when_refused
     }
 
-    /// How a request body of your own type is made a second time. Bodies in memory need no help.
+    /// How a request body of your own type is made a second time. Bodies in memory need no help; for the body of another
+    /// client there is [`replay_empty`], by which at least what has no body is repeated.
     ///
     /// ```
     /// # struct Upload(std::path::PathBuf);

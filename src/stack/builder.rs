@@ -12,6 +12,7 @@ use crate::retry::{self, RequestHead};
 use crate::stack::bounds::Bounds;
 use crate::stack::context::{LayerContext, Parts};
 use crate::stack::events::Listeners;
+use crate::stack::handle::Handle;
 use crate::stack::request_options::{RequestHooks, RequestOptions};
 use crate::stack::service::StackLayer;
 use crate::stack::shared::Shared;
@@ -204,7 +205,7 @@ impl StackBuilder {
         if let Some(warning) = worst.warning() {
             tracing::warn!("{warning}");
         }
-        Ok(StackLayer::new(Arc::new(Shared::new(context))))
+        Ok(StackLayer::new(Handle::new(Shared::new(context))))
     }
 
     #[cfg(feature = "client")]
@@ -217,8 +218,8 @@ impl StackBuilder {
         self.limits.resolve()
     }
 
-    pub(super) fn build_parts(self, parts: Parts) -> Result<Arc<Shared>, Error> {
-        Ok(Arc::new(Shared::new(self.context(parts)?)))
+    pub(super) fn build_parts(self, parts: Parts) -> Result<Handle, Error> {
+        Ok(Handle::new(Shared::new(self.context(parts)?)))
     }
 
     /// Settings that were checked, each by itself and against the others.
@@ -268,7 +269,7 @@ impl Default for StackLayer {
     /// All parts on with their defaults; no health check, since that needs a path.
     fn default() -> StackLayer {
         match StackBuilder::default().build_parts(Parts::ALL) {
-            Ok(shared) => StackLayer::new(shared),
+            Ok(handle) => StackLayer::new(handle),
             Err(error) => unreachable!("the defaults fit together: {error}"),
         }
     }

@@ -5,11 +5,12 @@ use crate::error::Error;
 use crate::stack::breakers::Breakers;
 use crate::stack::builder::StackBuilder;
 use crate::stack::context::Parts;
+use crate::stack::handle::Handle;
 use crate::stack::part::Part;
 use crate::stack::service::Stack;
-use crate::stack::shared::Shared;
 use crate::{breaker, health, retry};
-use std::sync::Arc;
+use http::Uri;
+use std::fmt::Display;
 use std::time::Duration;
 use tower_layer::Layer;
 
@@ -19,7 +20,22 @@ macro_rules! layer {
         ///
         /// Clones, and all services one value is applied to, share their state.
         #[derive(Clone, Debug)]
-        pub struct $name(Arc<Shared>);
+        pub struct $name(Handle);
+
+        impl $name {
+            /// Judges requests without an origin of their own by that of this URL: see
+            /// [`StackLayer::origin`](crate::StackLayer::origin).
+            ///
+            /// # Errors
+            /// Kind `Config` where the URL has no host or a scheme other than http and https.
+            pub fn origin<U>(self, url: U) -> Result<$name, Error>
+            where
+                U: TryInto<Uri>,
+                U::Error: Display,
+            {
+                self.0.with_origin(url).map($name)
+            }
+        }
 
         impl<S> Layer<S> for $name {
             type Service = $service<S>;
@@ -115,7 +131,7 @@ impl CircuitBreakerLayer {
 
     /// The circuit breakers of all origins.
     pub fn breakers(&self) -> Breakers {
-        Breakers::new(&self.0)
+        Breakers::new(&self.0.shared)
     }
 }
 

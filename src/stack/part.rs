@@ -7,10 +7,9 @@ use crate::stack::bounds::Bounds;
 use crate::stack::breakers::Breakers;
 use crate::stack::call::ResponseFuture;
 use crate::stack::events::Event;
+use crate::stack::handle::Handle;
 use crate::stack::service::Stack;
-use crate::stack::shared::Shared;
 use http::{Request, Response};
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use tokio::sync::broadcast;
 use tower_service::Service;
@@ -24,8 +23,8 @@ use tower_service::Service;
 pub struct Part<S>(Stack<S>);
 
 impl<S> Part<S> {
-    pub(super) fn new(inner: S, shared: &Arc<Shared>) -> Part<S> {
-        Part(Stack::new(inner, shared))
+    pub(super) fn new(inner: S, handle: &Handle) -> Part<S> {
+        Part(Stack::new(inner, handle))
     }
 
     /// The circuit breakers of all origins.

@@ -9,12 +9,13 @@ use crate::origin::table::Entry;
 use crate::stack::background;
 use crate::stack::bounds::Bounds;
 use crate::stack::breakers::Breakers;
+use crate::stack::buffered::BufferedLayer;
 use crate::stack::call::ResponseFuture;
 use crate::stack::call::hop::Hop;
 use crate::stack::events::Event;
+use crate::stack::handle::Handle;
 use crate::stack::origin_state::OriginState;
-use crate::stack::shared::Shared;
-use http::{Request, Response};
+use http::{Request, Response, Uri};
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
@@ -38,21 +39,21 @@ use tower_service::Service;
 /// ```
 #[derive(Clone)]
 #[doc(alias = "middleware")]
-pub struct StackLayer(Arc<Shared>);
+pub struct StackLayer(Handle);
 
 impl StackLayer {
-    pub(super) fn new(shared: Arc<Shared>) -> StackLayer {
-        StackLayer(shared)
+    pub(super) fn new(handle: Handle) -> StackLayer {
+        StackLayer(handle)
     }
 
     /// The circuit breakers of all origins.
     pub fn breakers(&self) -> Breakers {
-        Breakers::new(&self.0)
+        Breakers::new(&self.0.shared)
     }
 
     /// The calls in flight.
     pub fn in_flight(&self) -> InFlight {
-        InFlight(Arc::clone(&self.0.context.table))
+        InFlight(Arc::clone(&self.0.shared.context.table))
     }
 
     /// Everything that happens to the calls of this stack from now on: attempts, retries, refusals and ends. See [`Event`].
@@ -76,23 +77,69 @@ impl StackLayer {
     /// # }
     /// ```
     pub fn subscribe(&self) -> broadcast::Receiver<Event> {
-        self.0.context.listeners.subscribe()
+        self.0.shared.context.listeners.subscribe()
     }
 
     /// The longest that a call can take.
     pub fn bounds(&self) -> Bounds {
-        Bounds::of(&self.0.context)
+        Bounds::of(&self.0.shared.context)
+    }
+
+    /// The same layer for requests that do not say whom they are for: those of a client whose inner service adds host and
+    /// scheme, as the `base_uri_layer` of kube, octocrab or a tonic channel do. A request whose URL has no host is judged
+    /// by the origin of this one, and passed on as it is. Default none: such a request is an error of kind `Config`.
+    ///
+    /// What follows host and port of the URL is left out. State is shared with the layer that this one was made of, so
+    /// that each of several clients can have an origin of its own above the same breakers.
+    ///
+    /// ```
+    /// use unwedge::StackLayer;
+    ///
+    /// let layer = StackLayer::default().origin("https://api.example.com")?;
+    /// # Ok::<(), unwedge::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Kind `Config` where the URL has no host or a scheme other than http and https.
+    #[doc(alias("base_url", "base_uri"))]
+    pub fn origin<U>(self, url: U) -> Result<StackLayer, Error>
+    where
+        U: TryInto<Uri>,
+        U::Error: fmt::Display,
+    {
+        self.0.with_origin(url).map(StackLayer)
+    }
+
+    /// The same layer for a service that is not [`Clone`], a boxed one for example: all calls share it. See
+    /// [`Buffered`](crate::stack::Buffered).
+    ///
+    /// ```
+    /// use std::convert::Infallible;
+    /// use tower::util::BoxService;
+    /// use tower_layer::Layer;
+    /// use unwedge::{Body, StackLayer};
+    ///
+    /// # type Request = http::Request<Body>;
+    /// # type Response = http::Response<Body>;
+    /// # let service = tower::service_fn(|_: Request| async { Ok::<_, Infallible>(Response::default()) });
+    /// let boxed: BoxService<Request, Response, Infallible> = BoxService::new(service);
+    /// let bounded = StackLayer::default().buffered().layer(boxed);
+    /// let another = bounded.clone();
+    /// ```
+    #[doc(alias("boxed", "BoxService"))]
+    pub fn buffered(self) -> BufferedLayer {
+        BufferedLayer::new(self)
     }
 
     #[cfg(feature = "reqwest")]
     pub(crate) fn limits_in_force(&self) -> crate::deadline::Resolved {
-        self.0.context.bounds.clone()
+        self.0.shared.context.bounds.clone()
     }
 }
 
 impl fmt::Debug for StackLayer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("StackLayer").field(&self.0.context).finish()
+        f.debug_tuple("StackLayer").field(&self.0.shared.context).finish()
     }
 }
 
@@ -109,7 +156,8 @@ impl<S> Layer<S> for StackLayer {
 /// It is always ready: the readiness of the inner service is awaited inside the call, under its deadline and after
 /// admission, so that a refusal never holds a permit of the inner service.
 ///
-/// The inner service must be [`Clone`]; each call polls a clone of its own.
+/// The inner service must be [`Clone`]; each call polls a clone of its own. One that is not is shared by
+/// [`StackLayer::buffered`].
 ///
 /// It needs a tokio runtime with its timer on, of either flavour, as soon as a call has to wait.
 ///
@@ -123,34 +171,34 @@ impl<S> Layer<S> for StackLayer {
 #[derive(Clone)]
 pub struct Stack<S> {
     inner: S,
-    shared: Arc<Shared>,
+    handle: Handle,
     /// The origin of the last call: most clients talk to one.
     last: Option<Arc<Entry<OriginState>>>,
 }
 
 impl<S> Stack<S> {
-    pub(super) fn new(inner: S, shared: &Arc<Shared>) -> Stack<S> {
-        Stack { inner, shared: Arc::clone(shared), last: None }
+    pub(super) fn new(inner: S, handle: &Handle) -> Stack<S> {
+        Stack { inner, handle: handle.clone(), last: None }
     }
 
     /// The circuit breakers of all origins.
     pub fn breakers(&self) -> Breakers {
-        Breakers::new(&self.shared)
+        Breakers::new(&self.handle.shared)
     }
 
     /// The calls in flight.
     pub fn in_flight(&self) -> InFlight {
-        InFlight(Arc::clone(&self.shared.context.table))
+        InFlight(Arc::clone(&self.handle.shared.context.table))
     }
 
     /// Everything that happens to the calls from now on: see [`StackLayer::subscribe`].
     pub fn subscribe(&self) -> broadcast::Receiver<Event> {
-        self.shared.context.listeners.subscribe()
+        self.handle.shared.context.listeners.subscribe()
     }
 
     /// The longest that a call can take.
     pub fn bounds(&self) -> Bounds {
-        Bounds::of(&self.shared.context)
+        Bounds::of(&self.handle.shared.context)
     }
 }
 
@@ -170,7 +218,7 @@ impl<S> Stack<S> {
     /// Dropped in mid-check it leaves the verdict unknown, and the next caller checks.
     pub fn keep_health_fresh<B, R>(
         &self,
-        origin: http::Uri,
+        origin: Uri,
     ) -> impl Future<Output = Result<(), Error>> + use<S, B, R>
     where
         S: Service<Request<B>, Response = Response<R>> + Clone,
@@ -178,7 +226,7 @@ impl<S> Stack<S> {
         B: 'static,
         R: http_body::Body + Unpin,
     {
-        let (service, origin_state) = (self.inner.clone(), self.shared.origin_state(&origin, None));
+        let (service, origin_state) = (self.inner.clone(), self.handle.shared.origin_state(&origin, None));
         async move { background::keep_fresh(service, origin_state?, origin).await }
     }
 }
@@ -190,14 +238,15 @@ impl<S> Bounded for Stack<S> {}
 impl<S: Clone> Stack<S> {
     #[inline]
     fn origin_state<B>(&mut self, request: &mut Request<B>) -> Result<Arc<Entry<OriginState>>, Error> {
-        if !self.shared.context.asked.is_empty() {
-            self.shared.context.asked.ask(request);
+        if !self.handle.shared.context.asked.is_empty() {
+            self.handle.shared.context.asked.ask(request);
         }
-        let (uri, extensions) = (request.uri(), request.extensions());
+        let (uri, extensions) = (self.handle.of(request.uri()), request.extensions());
         let group = if extensions.is_empty() { None } else { extensions.get::<Group>() };
         match &self.last {
             Some(last) if last.serves(uri, group) => Ok(Arc::clone(last)),
             _ => self
+                .handle
                 .shared
                 .origin_state(uri, group)
                 .inspect(|origin_state| self.last = Some(Arc::clone(origin_state))),
@@ -217,7 +266,7 @@ impl<S: Clone> Stack<S> {
 
 impl<S: fmt::Debug> fmt::Debug for Stack<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Stack").field("inner", &self.inner).field("shared", &self.shared.context).finish()
+        f.debug_struct("Stack").field("inner", &self.inner).field("shared", &self.handle.shared.context).finish()
     }
 }
 

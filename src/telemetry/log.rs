@@ -89,7 +89,9 @@ pub(crate) fn unreplayable(body: &str) {
     say!(
         warn,
         body,
-        "requests with a body of this type get one attempt, since it cannot be sent again: see retry::Settings::replay_with"
+        "requests with a body of this type get one attempt, since it cannot be sent again: \
+         retry::Settings::replay_with says how; .replay_with(retry::replay_empty(Body::empty)), with the Body of that \
+         client, repeats those whose body is empty"
     );
 }
 

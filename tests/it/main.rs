@@ -34,6 +34,8 @@ mod callbacks;
 mod checkin_agent;
 mod child;
 mod chromium;
+mod clients;
+mod clients_shared;
 mod collect;
 #[cfg(unix)]
 mod command_lines;

@@ -7,7 +7,7 @@ use crate::stack::builder::StackBuilder;
 const SECOND: Duration = Duration::from_secs(1);
 
 fn worst(stack: StackBuilder, parts: Parts) -> Bounds {
-    Bounds::of(&stack.build_parts(parts).expect("settings that fit together").context)
+    Bounds::of(&stack.build_parts(parts).expect("settings that fit together").shared.context)
 }
 
 fn retries(n: u32, backoff: Backoff) -> StackBuilder {

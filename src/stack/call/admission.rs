@@ -5,12 +5,11 @@ use crate::error::{Error, ErrorKind, Phase};
 use crate::health::Answer;
 use crate::origin::table::Entry;
 use crate::stack::call::events;
+use crate::stack::call::facts::Facts;
 use crate::stack::call::held::Probe;
 use crate::stack::call::limits::CallLimits;
 use crate::stack::call::state::CallState;
 use crate::stack::origin_state::OriginState;
-use crate::target::Label;
-use crate::target::Target;
 use crate::telemetry::{self, End};
 use http::Request;
 use std::sync::Arc;
@@ -54,8 +53,7 @@ pub(super) fn turned_away<B>(
         return None;
     }
     let mut error = Error::new(ErrorKind::Open { retry_in }, "");
-    let (method, uri) = (request.method().clone(), request.uri().clone());
-    let target = Target { method, uri, label: request.extensions().get::<Label>().cloned() };
+    let target = Facts::target(request, Some(request.extensions()), &origin_state.origin);
     let span = telemetry::call(&origin_state.origin, &target.method, || target.url());
     drop(span.map(|span| span.entered()));
     let end = End { status: None, error: Some(error.kind().as_str()) };

@@ -47,7 +47,7 @@ impl CallState {
         // Before anything is taken: a copy of the user's values may panic.
         let head = context.retry.classify.is_some().then(|| KeptHead::of(request));
         let slot = context.table.enter(Details {
-            target: Facts::target(request, wishes),
+            target: Facts::target(request, wishes, &origin_state.origin),
             started: limits.started,
             deadline: limits.deadline,
             attempts_allowed: allowed,
@@ -62,7 +62,7 @@ impl CallState {
             telemetry::unbounded(origin_state.endpoint(), reason);
         }
         Ok(call.insert(CallState {
-            facts: Facts::of(request, wishes, head, hop.follows, context),
+            facts: Facts::of(request, wishes, head, hop.follows, context, &origin_state.origin),
             limits,
             attempts: Attempts::new(allowed, now),
             held: Held::default(),

@@ -1,5 +1,6 @@
 //! What a call knows of its request, which is on its way in the hands of the inner service meanwhile.
 
+use crate::origin::Origin;
 use crate::retry::classify::is_idempotent;
 use crate::retry::head::KeptHead;
 use crate::retry::{Class, Outcome, Remember};
@@ -7,7 +8,7 @@ use crate::stack::context::LayerContext;
 use crate::stack::gates::credential;
 use crate::target::Label;
 use crate::target::Target;
-use http::{Extensions, Request};
+use http::{Extensions, Request, Uri};
 use std::hash::BuildHasher;
 
 /// The facts of a request.
@@ -33,9 +34,10 @@ impl Facts {
         head: Option<Box<KeptHead>>,
         follows: bool,
         context: &LayerContext,
+        origin: &Origin,
     ) -> Facts {
         Facts {
-            target: Facts::target(request, wishes),
+            target: Facts::target(request, wishes, origin),
             idempotent: is_idempotent(request.method(), request.headers(), request.extensions()),
             follows,
             head,
@@ -45,10 +47,11 @@ impl Facts {
 
     /// What may be shown of a request.
     #[inline]
-    pub(super) fn target<B>(request: &Request<B>, wishes: Option<&Extensions>) -> Target {
+    pub(super) fn target<B>(request: &Request<B>, wishes: Option<&Extensions>, origin: &Origin) -> Target {
+        let uri = request.uri();
         Target {
             method: request.method().clone(),
-            uri: request.uri().clone(),
+            uri: if uri.authority().is_some() { uri.clone() } else { completed(origin, uri) },
             label: wishes.and_then(|wishes| wishes.get::<Label>().cloned()),
         }
     }
@@ -76,6 +79,12 @@ impl Facts {
     }
 }
 
+/// What is shown names the origin, whether or not the request does.
+#[cold]
+fn completed(origin: &Origin, uri: &Uri) -> Uri {
+    origin.completes(uri)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -87,7 +96,8 @@ mod tests {
     fn of(url: &str, token: &str, context: &LayerContext) -> Facts {
         let request = Request::get(url).header(AUTHORIZATION, token).body(()).expect("a valid request");
         let head = context.retry.classify.is_some().then(|| KeptHead::of(&request));
-        Facts::of(&request, None, head, false, context)
+        let origin = Origin::of(request.uri()).expect("a URL with an origin");
+        Facts::of(&request, None, head, false, context, &origin)
     }
 
     fn context(stack: StackBuilder) -> LayerContext {

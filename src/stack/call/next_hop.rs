@@ -39,7 +39,7 @@ where
 impl<B> Outgoing<B> {
     /// What a redirect makes the next request of; without the body where that cannot be sent again.
     fn leave(&mut self, method: Method, uri: Uri) -> Option<(request::Parts, Option<B>)> {
-        let Kept { version, headers, extensions, body } = self.kept.take()?;
+        let Kept { version, headers, extensions, body, .. } = self.kept.take()?;
         let mut left = Request::new(());
         (*left.method_mut(), *left.uri_mut(), *left.version_mut()) = (method, uri, version);
         (*left.headers_mut(), *left.extensions_mut()) = (headers, extensions);

@@ -6,7 +6,7 @@ use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::reuse::{Fresh, Parked};
 use crate::stack::call::state::CallState;
-use http::{Extensions, HeaderMap, Request, Version};
+use http::{Extensions, HeaderMap, Request, Uri, Version};
 use tokio::time::Instant;
 
 /// What goes out next; while an attempt is under way, what is needed for the one after it.
@@ -22,6 +22,8 @@ pub(super) struct Outgoing<B> {
 /// Method and URL are known from the [`Facts`](crate::stack::call::facts::Facts) of the call.
 pub(super) struct Kept<B> {
     pub(super) version: Version,
+    /// Its URL was without an origin: somebody beneath adds that.
+    pub(super) relative: bool,
     pub(super) headers: HeaderMap,
     pub(super) extensions: Extensions,
     /// None where it cannot be sent again: the rest is for the place that a redirect names.
@@ -73,10 +75,13 @@ impl<B: 'static> Outgoing<B> {
     /// Makes what was kept a request once more.
     #[cold]
     fn again(&mut self, call: &CallState) -> Option<Request<B>> {
-        let Kept { version, headers, extensions, body } = self.kept.take()?;
+        let Kept { version, relative, headers, extensions, body } = self.kept.take()?;
         let mut request = Request::new(body?);
         *request.method_mut() = call.facts.target.method.clone();
         *request.uri_mut() = call.facts.target.uri.clone();
+        if relative {
+            *request.uri_mut() = without_origin(request.uri());
+        }
         *request.version_mut() = version;
         *request.headers_mut() = headers;
         *request.extensions_mut() = extensions;
@@ -131,7 +136,12 @@ fn keep<B: 'static>(call: &CallState, request: &Request<B>) -> Option<Kept<B>> {
     // A map that is made costs less than an empty one that is cloned.
     let headers = if request.headers().is_empty() { HeaderMap::new() } else { request.headers().clone() };
     let extensions = request.extensions().clone();
-    Some(Kept { version, headers, extensions, body })
+    let relative = request.uri().authority().is_none();
+    Some(Kept { version, relative, headers, extensions, body })
+}
+
+fn without_origin(uri: &Uri) -> Uri {
+    uri.path_and_query().cloned().map(Uri::from).unwrap_or_default()
 }
 
 /// Says in the headers how long this attempt is waited for, where the stack was told to.

@@ -55,7 +55,7 @@ where
 
 impl<S, B, R> RunningProj<'_, S, B>
 where
-    S: Service<Request<B>, Response = Response<R>>,
+    S: Service<Request<B>, Response = Response<R>> + Clone,
     S::Error: Into<BoxError>,
     B: 'static,
     R: http_body::Body + Send + Unpin + 'static,

@@ -14,7 +14,7 @@ use tower_service::Service;
 
 impl<S, B, R> RunningProj<'_, S, B>
 where
-    S: Service<Request<B>, Response = Response<R>>,
+    S: Service<Request<B>, Response = Response<R>> + Clone,
     S::Error: Into<BoxError>,
     B: 'static,
     R: http_body::Body + Send + Unpin + 'static,
@@ -56,6 +56,8 @@ where
             Poll::Ready(Ok(())) => {}
         }
         if !call.may_send(check, clock.now()) {
+            // It is ready for others, who need not wait until this call is admitted again.
+            *self.inner = self.inner.clone();
             self.stage.set(Stage::Start);
             return Step::Next;
         }
@@ -66,7 +68,10 @@ where
         let call = alive(self.call);
         let request = match self.request.health_check(call) {
             Ok(request) => request,
-            Err(error) => return Step::Done(Err(call.finally(error, clock.now()))),
+            Err(error) => {
+                *self.inner = self.inner.clone();
+                return Step::Done(Err(call.finally(error, clock.now())));
+            }
         };
         call.sent(clock.now());
         let future = call.inside(|| outside(|| self.inner.call(request)));

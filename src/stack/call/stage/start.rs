@@ -11,7 +11,7 @@ use tower_service::Service;
 
 impl<S, B, R> RunningProj<'_, S, B>
 where
-    S: Service<Request<B>, Response = Response<R>>,
+    S: Service<Request<B>, Response = Response<R>> + Clone,
     S::Error: Into<BoxError>,
     B: 'static,
     R: http_body::Body + Send + Unpin + 'static,
