@@ -99,7 +99,9 @@ impl<S> Place<S> {
         let mut mine = Some(waker.clone());
         let mut state = lock(&self.state);
         let service = state.service.take();
-        if service.is_none() && !state.missed.iter().any(|waker| mine.as_ref().is_some_and(|m| m.will_wake(waker))) {
+        if service.is_none()
+            && !state.missed.iter().any(|waker| mine.as_ref().is_some_and(|m| m.will_wake(waker)))
+        {
             state.missed.extend(mine.take());
         }
         // A waker is dropped without the lock.

@@ -27,9 +27,8 @@ impl Handle {
         U::Error: Display,
     {
         // The text is not shown: it may hold credentials.
-        let url = url
-            .try_into()
-            .map_err(|e| Error::config(format!("the URL of an origin cannot be read: {e}")))?;
+        let url =
+            url.try_into().map_err(|e| Error::config(format!("the URL of an origin cannot be read: {e}")))?;
         let origin = Origin::of(&url)?;
         Ok(Handle { origin: Some(Arc::new(origin.completes(&Uri::default()))), ..self })
     }

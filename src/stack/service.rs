@@ -266,7 +266,10 @@ impl<S: Clone> Stack<S> {
 
 impl<S: fmt::Debug> fmt::Debug for Stack<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Stack").field("inner", &self.inner).field("shared", &self.handle.shared.context).finish()
+        f.debug_struct("Stack")
+            .field("inner", &self.inner)
+            .field("shared", &self.handle.shared.context)
+            .finish()
     }
 }
 

@@ -128,7 +128,9 @@ async fn an_error_names_the_origin_that_the_request_did_not() {
 #[tokio::test(start_paused = true)]
 async fn without_an_origin_the_error_names_the_line_to_write() {
     let seen = Seen::default();
-    let error = call(&StackLayer::default().layer(beneath(&seen, &[200])), of("/pods?token=s3cret")).await.unwrap_err();
+    let error = call(&StackLayer::default().layer(beneath(&seen, &[200])), of("/pods?token=s3cret"))
+        .await
+        .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Config);
     let text = error.to_string();
     assert!(text.contains(r#".origin("https://api.example.com")?"#), "{text}");
@@ -166,7 +168,8 @@ async fn a_single_part_takes_an_origin_too() {
 #[tokio::test(start_paused = true)]
 async fn the_health_of_the_origin_of_the_layer_is_checked() {
     let seen = Seen::default();
-    let layer = StackLayer::builder().health("/livez").build().unwrap().origin("http://api.test:8080").unwrap();
+    let layer =
+        StackLayer::builder().health("/livez").build().unwrap().origin("http://api.test:8080").unwrap();
     call(&layer.layer(beneath(&seen, &[200])), of("/api/v1/pods")).await.unwrap();
     assert_eq!(uris(&seen), ["http://api.test:8080/livez", "/api/v1/pods"]);
 }

@@ -203,16 +203,18 @@ async fn a_call_that_is_refused_at_the_last_moment_leaves_the_ready_service_to_o
         .build()
         .unwrap();
     let service = layer.clone().buffered().layer(inner);
+    let down = layer.breakers().of(&Uri::from_static("http://down.test/")).unwrap();
+    let fall = || (0..5).for_each(|_| down.acquire().unwrap().failure());
+    fall();
+    sleep(2 * SECOND).await;
+    // It is the probe of a half-open circuit, and loses its place while it waits for the service.
     let refused = tokio::spawn({
         let service = service.clone();
         async move { call(&service, of("http://down.test/")).await }
     });
     tokio::task::yield_now().await;
-    // It was admitted, and while it waits for the service the circuit opens.
-    let down = layer.breakers().of(&Uri::from_static("http://down.test/")).unwrap();
-    for _ in 0..5 {
-        down.acquire().unwrap().failure();
-    }
+    down.reset();
+    fall();
     open(&door);
     tokio::task::yield_now().await;
     let answer = timeout(10 * MS, call(&service, of("http://up.test/"))).await;
