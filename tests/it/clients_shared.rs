@@ -245,7 +245,7 @@ async fn many_threads_share_one_service_and_none_is_forgotten() {
             tokio::spawn(async move {
                 for turn in 0..50 {
                     let one = boxed(&service);
-                    if (task + turn) % 7 == 0 {
+                    if (task + turn).is_multiple_of(7) {
                         // Given up at once, wherever it is.
                         let _ = timeout(Duration::ZERO, one).await;
                     } else {
