@@ -1,32 +1,11 @@
 //! One service for many calls, where it cannot be cloned.
 
-use crate::stack::service::{Stack, StackLayer};
 use crate::sync::{Mutex, lock, wake_all};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
-use tower_layer::Layer;
 use tower_service::Service;
-
-/// A [`StackLayer`] for services that are not [`Clone`], such as the boxed service of kube: what
-/// [`StackLayer::buffered`] gives.
-#[derive(Clone, Debug)]
-pub struct BufferedLayer(StackLayer);
-
-impl BufferedLayer {
-    pub(super) fn new(stack: StackLayer) -> BufferedLayer {
-        BufferedLayer(stack)
-    }
-}
-
-impl<S> Layer<S> for BufferedLayer {
-    type Service = Stack<Buffered<S>>;
-
-    fn layer(&self, inner: S) -> Stack<Buffered<S>> {
-        self.0.layer(Buffered::new(inner))
-    }
-}
 
 /// A handle to one service that all calls share: each has it while it is asked whether it is ready and while the request
 /// is handed to it, and the responses are awaited side by side. Nothing runs in the background and nothing is queued: a
@@ -67,7 +46,7 @@ struct Waiting {
 }
 
 impl<S> Buffered<S> {
-    fn new(service: S) -> Buffered<S> {
+    pub(super) fn new(service: S) -> Buffered<S> {
         let queue = Arc::new(Queue::default());
         let waker = Waker::from(Arc::clone(&queue));
         let state = Mutex::new(State { service: Some(Box::new(service)), missed: Vec::new() });

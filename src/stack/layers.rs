@@ -3,11 +3,12 @@
 use crate::deadline::Limits;
 use crate::error::Error;
 use crate::stack::breakers::Breakers;
+use crate::stack::buffered::Buffered;
 use crate::stack::builder::StackBuilder;
 use crate::stack::context::Parts;
 use crate::stack::handle::Handle;
 use crate::stack::part::Part;
-use crate::stack::service::Stack;
+use crate::stack::service::{Stack, StackLayer};
 use crate::{breaker, health, retry};
 use http::Uri;
 use std::fmt::Display;
@@ -164,5 +165,41 @@ impl StallLayer {
     pub fn new(limits: Limits) -> Result<StallLayer, Error> {
         let stack = StackBuilder::default().limits(limits);
         stack.build_parts(Parts { stall: true, ..Parts::default() }).map(StallLayer)
+    }
+}
+
+impl StackLayer {
+    /// The same layer for a service that is not [`Clone`], a boxed one for example: all calls share it. See
+    /// [`Buffered`](crate::stack::Buffered).
+    ///
+    /// ```
+    /// use std::convert::Infallible;
+    /// use tower::util::BoxService;
+    /// use tower_layer::Layer;
+    /// use unwedge::{Body, StackLayer};
+    ///
+    /// # type Request = http::Request<Body>;
+    /// # type Response = http::Response<Body>;
+    /// # let service = tower::service_fn(|_: Request| async { Ok::<_, Infallible>(Response::default()) });
+    /// let boxed: BoxService<Request, Response, Infallible> = BoxService::new(service);
+    /// let bounded = StackLayer::default().buffered().layer(boxed);
+    /// let another = bounded.clone();
+    /// ```
+    #[doc(alias("boxed", "BoxService"))]
+    pub fn buffered(self) -> BufferedLayer {
+        BufferedLayer(self)
+    }
+}
+
+/// A [`StackLayer`] for services that are not [`Clone`], such as the boxed service of kube: what
+/// [`StackLayer::buffered`] gives.
+#[derive(Clone, Debug)]
+pub struct BufferedLayer(StackLayer);
+
+impl<S> Layer<S> for BufferedLayer {
+    type Service = Stack<Buffered<S>>;
+
+    fn layer(&self, inner: S) -> Stack<Buffered<S>> {
+        self.0.layer(Buffered::new(inner))
     }
 }

@@ -23,12 +23,12 @@ mod shared;
 pub use crate::retry::RequestHead;
 pub use bounds::Bounds;
 pub use breakers::Breakers;
-pub use buffered::{Buffered, BufferedLayer};
+pub use buffered::Buffered;
 pub use builder::StackBuilder;
 pub use call::{HttpResponse, ResponseFuture};
 pub use events::{Event, EventKind};
 pub use layers::{
-    AttemptLayer, CircuitBreakerLayer, DeadlineLayer, HealthCheckLayer, RetryLayer, StallLayer,
+    AttemptLayer, BufferedLayer, CircuitBreakerLayer, DeadlineLayer, HealthCheckLayer, RetryLayer, StallLayer,
 };
 pub use part::Part;
 pub use request_options::RequestOptions;

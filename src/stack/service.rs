@@ -9,7 +9,6 @@ use crate::origin::table::Entry;
 use crate::stack::background;
 use crate::stack::bounds::Bounds;
 use crate::stack::breakers::Breakers;
-use crate::stack::buffered::BufferedLayer;
 use crate::stack::call::ResponseFuture;
 use crate::stack::call::hop::Hop;
 use crate::stack::events::Event;
@@ -108,27 +107,6 @@ impl StackLayer {
         U::Error: fmt::Display,
     {
         self.0.with_origin(url).map(StackLayer)
-    }
-
-    /// The same layer for a service that is not [`Clone`], a boxed one for example: all calls share it. See
-    /// [`Buffered`](crate::stack::Buffered).
-    ///
-    /// ```
-    /// use std::convert::Infallible;
-    /// use tower::util::BoxService;
-    /// use tower_layer::Layer;
-    /// use unwedge::{Body, StackLayer};
-    ///
-    /// # type Request = http::Request<Body>;
-    /// # type Response = http::Response<Body>;
-    /// # let service = tower::service_fn(|_: Request| async { Ok::<_, Infallible>(Response::default()) });
-    /// let boxed: BoxService<Request, Response, Infallible> = BoxService::new(service);
-    /// let bounded = StackLayer::default().buffered().layer(boxed);
-    /// let another = bounded.clone();
-    /// ```
-    #[doc(alias("boxed", "BoxService"))]
-    pub fn buffered(self) -> BufferedLayer {
-        BufferedLayer::new(self)
     }
 
     #[cfg(feature = "reqwest")]
