@@ -223,6 +223,15 @@ async fn a_call_that_is_refused_at_the_last_moment_leaves_the_ready_service_to_o
     assert_eq!(refused.await.unwrap().unwrap().status(), 200);
 }
 
+/// Counts down also where a call is given up.
+struct Ended(Arc<AtomicU32>);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn many_threads_share_one_service_and_none_is_forgotten() {
     let under_way = Arc::new(AtomicU32::new(0));
@@ -231,8 +240,8 @@ async fn many_threads_share_one_service_and_none_is_forgotten() {
             let under_way = Arc::clone(&under_way);
             async move {
                 assert!(under_way.fetch_add(1, Ordering::SeqCst) < 3);
+                let _ended = Ended(under_way);
                 tokio::task::yield_now().await;
-                under_way.fetch_sub(1, Ordering::SeqCst);
                 Ok::<_, BoxError>(answer())
             }
         }),
