@@ -47,6 +47,8 @@ const ALIASES: &[(&str, &[&str])] = &[
     ("sse::Settings::end_at", &["language_model", "streaming_completion"]),
     ("stack::StackBuilder::propagate_deadline", &["deadline_propagation", "grpc_timeout"]),
     ("stack::StackLayer", &["middleware"]),
+    ("stack::StackLayer::buffered", &["boxed", "BoxService"]),
+    ("stack::StackLayer::origin", &["base_url", "base_uri"]),
     ("supervise::Heartbeat", &["heartbeat", "keepalive"]),
     ("supervise::Heartbeat::cancelled", &["CancellationToken", "shutdown"]),
     ("supervise::Policy", &["RestartPolicy"]),
