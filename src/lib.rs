@@ -119,6 +119,7 @@ assert_eq!(settings.get_backoff().get_base().as_secs(), 5);
 //! | none | all of the above but the client |
 //! | `client` (default) | `Client`: hyper with rustls and the roots of the platform |
 //! | `aws-lc-rs` (default), `ring` | the cryptography of `Client`; one that the process installed goes before both |
+//! | `blocking` | `blocking::Client`: the client for programs without a runtime; brings `client` |
 //! | `config` | settings from a file, the environment and flags, in layers |
 //! | `metrics` | counts and durations through the `metrics` facade |
 //! | `reqwest` | the same stack as a middleware of reqwest, ready reqwest clients, and reqwest as a tower service; turns on no feature of reqwest |
@@ -207,6 +208,9 @@ mod transport;
 
 pub use body::{Attempts, Body};
 pub use bounded::{Bounded, Vouched, vouch};
+#[cfg(feature = "blocking")]
+#[doc(inline)]
+pub use client::blocking;
 #[cfg(feature = "client")]
 pub use client::{Client, Response, get};
 pub use collect::Collect;

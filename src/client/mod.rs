@@ -5,6 +5,8 @@
 
 mod attempt;
 mod background;
+#[cfg(feature = "blocking")]
+pub mod blocking;
 mod builder;
 mod methods;
 mod redirect;

@@ -205,29 +205,24 @@ impl Response {
     /// As for [`text`](Response::text), and kind `Transport` where the body is not the JSON that was expected. That
     /// error is not retriable; its message may quote the value that did not fit.
     pub async fn json<T: DeserializeOwned>(self) -> Result<T, Error> {
-        let target = self.target.clone();
-        let status = self.status();
-        let of_type = self.headers().get(CONTENT_TYPE).and_then(|of_type| of_type.to_str().ok());
-        let of_type = of_type.map(|of_type| one_line(&of_type.chars().take(100).collect::<String>()));
-        let bytes = self.decoded().await?;
-        serde_json::from_slice(&bytes).map_err(|e| {
-            let of_type = of_type.filter(|of_type| !of_type.contains("json"));
-            let detail = format!(
-                "the body of the {} response ({} bytes{}) is not the JSON that was expected: {e}",
-                status.as_u16(),
-                bytes.len(),
-                of_type.map_or(String::new(), |of_type| format!(" of type {of_type:?}")),
-            );
-            let mut error = Error::new(ErrorKind::Transport, detail).at(Phase::Body).with_source(e);
-            let inner = error.inner_mut();
-            inner.fault.caller = true;
-            inner.target = Some(target);
-            error
-        })
+        let json = AsJson::of(&self);
+        json.read(&self.decoded().await?)
+    }
+
+    /// The body alone, with all that is told of it in errors; nothing is left of it here.
+    #[cfg(feature = "blocking")]
+    pub(super) fn take(&mut self) -> Response {
+        let body = std::mem::replace(self.inner.body_mut(), Body::empty());
+        Response {
+            inner: http::Response::new(body),
+            target: self.target.clone(),
+            cap: self.cap,
+            trailers: None,
+        }
     }
 
     /// The body, where what was read of it means something: not one in a coding that nobody has undone.
-    async fn decoded(self) -> Result<Bytes, Error> {
+    pub(super) async fn decoded(self) -> Result<Bytes, Error> {
         let coded = coded(self.headers()).map(|mut error| {
             error.inner_mut().target = Some(self.target.clone());
             error
@@ -252,6 +247,38 @@ impl Response {
     /// The same response as the `http` crate has it.
     pub fn into_http(self) -> http::Response<Body> {
         self.inner
+    }
+}
+
+/// What is told of a body that is not the JSON that was expected.
+pub(super) struct AsJson {
+    target: Target,
+    status: StatusCode,
+    of_type: Option<String>,
+}
+
+impl AsJson {
+    pub(super) fn of(response: &Response) -> AsJson {
+        let of_type = response.headers().get(CONTENT_TYPE).and_then(|of_type| of_type.to_str().ok());
+        let of_type = of_type.map(|of_type| one_line(&of_type.chars().take(100).collect::<String>()));
+        AsJson { target: response.target.clone(), status: response.status(), of_type }
+    }
+
+    pub(super) fn read<T: DeserializeOwned>(self, bytes: &[u8]) -> Result<T, Error> {
+        serde_json::from_slice(bytes).map_err(|e| {
+            let of_type = self.of_type.filter(|of_type| !of_type.contains("json"));
+            let detail = format!(
+                "the body of the {} response ({} bytes{}) is not the JSON that was expected: {e}",
+                self.status.as_u16(),
+                bytes.len(),
+                of_type.map_or(String::new(), |of_type| format!(" of type {of_type:?}")),
+            );
+            let mut error = Error::new(ErrorKind::Transport, detail).at(Phase::Body).with_source(e);
+            let inner = error.inner_mut();
+            inner.fault.caller = true;
+            inner.target = Some(self.target);
+            error
+        })
     }
 }
 

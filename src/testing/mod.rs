@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | [`Peer`] | a scripted server, HTTP/1.1 or HTTP/2 as the client begins, one line per behaviour, that records what arrived |
 //! | [`Pipe`] | its in-memory connector for hyper-util's client, exact on a paused tokio clock |
+//! | [`Pipe::serve`] | the same connector to a service of your own, hyper's or axum's, so that its handlers run on the paused clock too |
 //! | [`FaultServer`] | named faults on real loopback sockets, for clients in any language |
 //! | [`assert_bounded`] | the proof that every call of a client ends: all of the faults that hang, one after the other, and two of the program around it |
 //!
@@ -76,6 +77,7 @@ mod reply;
 mod request;
 mod script;
 mod serve;
+mod service;
 mod state;
 mod wire;
 

@@ -203,8 +203,7 @@ impl Pipe {
     /// Addresses with this host lead to another peer, for tests with several origins.
     #[must_use]
     pub fn host(mut self, host: &str, peer: &Peer) -> Pipe {
-        let gate = peer.pipe().main;
-        self.hosts.push((host.into(), gate));
+        self.hosts.push((host.into(), peer.pipe().main));
         self
     }
 }

@@ -15,6 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 use tokio::sync::watch;
 use tower_service::Service;
 
+use super::service::Behind;
 use super::state::{Door, State};
 use super::wire::Wire;
 use crate::reuse::Meter;
@@ -32,13 +33,36 @@ const BUFFER: usize = 64 * 1024;
 /// A connect can be refused ([`Reply::refuse`](super::Reply::refuse)), hang
 /// ([`Reply::connect_hang`](super::Reply::connect_hang)) or take its time ([`connect_takes`](Pipe::connect_takes)).
 /// Dropping a connect that waits leaves nothing behind. A pipe outlives its peer only to refuse. Its connections say
-/// whether they had served before, as those of the crate's own client do.
+/// whether they had served before, as those of the crate's own client do. In place of a peer a service of your own can stand
+/// at the other end: [`serve`](Pipe::serve).
 #[derive(Clone, Debug)]
 pub struct Pipe {
-    pub(super) main: Gate,
-    pub(super) hosts: Vec<(Arc<str>, Gate)>,
+    pub(super) main: End,
+    pub(super) hosts: Vec<(Arc<str>, End)>,
     takes: Duration,
     busy: Option<Duration>,
+}
+
+/// What is at the other end.
+#[derive(Clone, Debug)]
+pub(super) enum End {
+    Peer(Gate),
+    Service(Arc<Behind>),
+}
+
+impl End {
+    async fn connect(self, takes: Duration) -> io::Result<PipeStream> {
+        match self {
+            End::Peer(gate) => gate.connect(takes).await,
+            End::Service(service) => {
+                if !takes.is_zero() {
+                    tokio::time::sleep(takes).await;
+                }
+                let (client, server) = PipeStream::pair();
+                service.connection(server).map(|()| client)
+            }
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -50,7 +74,11 @@ pub(super) struct Gate {
 
 impl Pipe {
     pub(super) fn new(state: Arc<State>, alive: watch::Receiver<()>) -> Pipe {
-        Pipe { main: Gate { state, alive }, hosts: Vec::new(), takes: Duration::ZERO, busy: None }
+        Pipe::to(End::Peer(Gate { state, alive }))
+    }
+
+    pub(super) fn to(main: End) -> Pipe {
+        Pipe { main, hosts: Vec::new(), takes: Duration::ZERO, busy: None }
     }
 
     /// Every connect takes `d` before it is accepted or refused. Zero by default.
@@ -67,10 +95,10 @@ impl Pipe {
         self
     }
 
-    fn gate(&self, uri: &Uri) -> &Gate {
+    fn end(&self, uri: &Uri) -> &End {
         let named =
             uri.host().and_then(|host| self.hosts.iter().find(|(name, _)| name.eq_ignore_ascii_case(host)));
-        named.map_or(&self.main, |(_, gate)| gate)
+        named.map_or(&self.main, |(_, end)| end)
     }
 }
 
@@ -84,13 +112,13 @@ impl Service<Uri> for Pipe {
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
-        let gate = self.gate(&uri).clone();
+        let end = self.end(&uri).clone();
         let (takes, busy) = (self.takes, self.busy);
         Box::pin(async move {
-            if let Some(pace) = busy {
-                return Err(gate.never_idle(pace).await);
+            match (busy, end) {
+                (Some(pace), End::Peer(gate)) => Err(gate.never_idle(pace).await),
+                (_, end) => end.connect(takes).await.map(TokioIo::new),
             }
-            gate.connect(takes).await.map(TokioIo::new)
         })
     }
 }
@@ -132,18 +160,15 @@ impl Gate {
             Door::Silent => true,
             Door::Serve => false,
         };
-        let (client, server) = tokio::io::duplex(BUFFER);
-        let reset = Arc::new(AtomicBool::new(false));
-        let (here, there) = watch::channel(());
-        let half = ServerHalf { io: server, reset: reset.clone(), client: there };
+        let (client, half) = PipeStream::pair();
         if !self.state.serve(half, silent) {
             return Err(refused("the peer was dropped, or has too many connections"));
         }
-        Ok(PipeStream { io: client, reset, meter: Meter::default(), _here: here })
+        Ok(client)
     }
 }
 
-fn refused(why: &'static str) -> io::Error {
+pub(super) fn refused(why: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::ConnectionRefused, why)
 }
 
@@ -161,6 +186,14 @@ pub struct PipeStream {
 }
 
 impl PipeStream {
+    fn pair() -> (PipeStream, ServerHalf) {
+        let (client, server) = tokio::io::duplex(BUFFER);
+        let reset = Arc::new(AtomicBool::new(false));
+        let (here, there) = watch::channel(());
+        let half = ServerHalf { io: server, reset: reset.clone(), client: there };
+        (PipeStream { io: client, reset, meter: Meter::default(), _here: here }, half)
+    }
+
     fn was_reset(&self) -> Option<io::Error> {
         let reset = self.reset.load(Ordering::Acquire);
         reset.then(|| io::Error::new(io::ErrorKind::ConnectionReset, "connection reset by peer"))
@@ -220,7 +253,7 @@ impl AsyncWrite for PipeStream {
 }
 
 pub(super) struct ServerHalf {
-    io: DuplexStream,
+    pub(super) io: DuplexStream,
     reset: Arc<AtomicBool>,
     client: watch::Receiver<()>,
 }

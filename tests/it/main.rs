@@ -16,6 +16,7 @@ mod aliases;
 mod background;
 mod background_circuit;
 mod bad_input;
+mod blocking;
 mod bounded;
 mod breaker;
 mod breaker_half_open;
@@ -94,6 +95,7 @@ mod package;
 mod pages;
 #[cfg(unix)]
 mod patrol_loop;
+mod pipe_serve;
 mod preflight;
 mod preflight_lead;
 mod preflight_modes;
