@@ -29,6 +29,10 @@
     doc = "| [`loops`] | how do I write a loop that survives, and how do I test that it does? |"
 )]
 #![cfg_attr(
+    feature = "full",
+    doc = "| [`testing`] | how do I test a client against servers that stall, on a paused clock, with handlers of my own? |"
+)]
+#![cfg_attr(
     all(feature = "sse", feature = "supervise"),
     doc = "| [`operations`] | how do I run such a program: settings, metrics, probes, alerts, deployment, trouble? |"
 )]
@@ -82,6 +86,11 @@ pub mod loops {}
 #[cfg(all(feature = "sse", feature = "supervise"))]
 #[doc = include_str!("operations.md")]
 pub mod operations {}
+
+/// Its programs use a client and a router.
+#[cfg(feature = "full")]
+#[doc = include_str!("testing.md")]
+pub mod testing {}
 
 #[cfg(test)]
 mod tests;
