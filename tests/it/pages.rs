@@ -15,7 +15,11 @@ const MANUAL: &[(&str, &str, &str)] = &[
     ("migrating", "Migrating", "what to write in place of what you have, and what changes"),
     ("loops", "Loops that survive", "how to write a supervised loop, and how to test it"),
     ("big-bodies", "Large bodies", "what to set for uploads and downloads that take long"),
-    ("testing", "Testing", "how to test against servers that stall, on a paused clock, with handlers of your own"),
+    (
+        "testing",
+        "Testing",
+        "how to test against servers that stall, on a paused clock, with handlers of your own",
+    ),
     ("lints", "Lints", "how to keep new calls that wait forever out of your code"),
     ("metrics", "Metrics", "what is counted, under which names"),
     ("incidents", "Incidents", "how such programs were lost, and what prevents it"),
