@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use http::Uri;
+use http::{Request, Response, Uri};
+use hyper::body::Incoming;
 use hyper_util::client::legacy::connect::{Connected, Connection};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
@@ -18,6 +19,7 @@ use tower_service::Service;
 use super::service::Behind;
 use super::state::{Door, State};
 use super::wire::Wire;
+use crate::error::BoxError;
 use crate::reuse::Meter;
 
 /// What fits into the pipe in each direction before a writer has to wait, as a socket buffer would make it wait.
@@ -59,7 +61,8 @@ impl End {
                     tokio::time::sleep(takes).await;
                 }
                 let (client, server) = PipeStream::pair();
-                service.connection(server).map(|()| client)
+                let served = service.connection(server.io);
+                served.then_some(client).ok_or_else(|| refused("the service has too many connections"))
             }
         }
     }
@@ -77,7 +80,7 @@ impl Pipe {
         Pipe::to(End::Peer(Gate { state, alive }))
     }
 
-    pub(super) fn to(main: End) -> Pipe {
+    fn to(main: End) -> Pipe {
         Pipe { main, hosts: Vec::new(), takes: Duration::ZERO, busy: None }
     }
 
@@ -99,6 +102,54 @@ impl Pipe {
         let named =
             uri.host().and_then(|host| self.hosts.iter().find(|(name, _)| name.eq_ignore_ascii_case(host)));
         named.map_or(&self.main, |(_, end)| end)
+    }
+}
+
+impl Pipe {
+    /// An in-memory connector to a service of your own, served by hyper: an axum router, or whatever hyper can serve. Its
+    /// handlers run on the same paused clock as the client, which a server on a real socket does not: a paused clock jumps to
+    /// the next timer while bytes are on their way through the kernel.
+    ///
+    /// HTTP/1.1 is spoken, and HTTP/2 with a client that begins so. Every connection gets a clone of the service, on the
+    /// runtime that connects. It has no limits, as no server has that a client must be able to bear. Where the service fails,
+    /// or panics, its connection ends. Connections end with the last clone of the pipe, and handlers with the client that
+    /// leaves.
+    ///
+    #[cfg_attr(
+        all(feature = "admin", feature = "client"),
+        doc = r#"
+```
+use axum::{Router, routing::get};
+use std::time::Duration;
+use unwedge::{Client, testing::Pipe};
+
+# async fn checked() {
+# #[allow(dead_code)]
+// #[tokio::test(start_paused = true)]
+async fn a_handler_that_sleeps_is_left_after_ten_seconds_four_times() {
+    let slow = || tokio::time::sleep(Duration::from_secs(60));
+    let pipe = Pipe::serve(Router::new().route("/jobs", get(slow)));
+    let client = Client::builder().pipe(pipe).build().unwrap();
+    let error = client.get("http://broker.test/jobs").send().await.unwrap_err();
+    assert!(error.is_timeout(), "{error}");
+}
+# a_handler_that_sleeps_is_left_after_ten_seconds_four_times().await
+# }
+# tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap().block_on(checked());
+```
+"#
+    )]
+    #[doc(alias("wiremock", "axum", "mock"))]
+    pub fn serve<S, B>(service: S) -> Pipe
+    where
+        S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+        S::Error: Into<BoxError>,
+        S::Future: Send + 'static,
+        B: http_body::Body + Send + 'static,
+        B::Data: Send,
+        B::Error: Into<BoxError>,
+    {
+        Pipe::to(End::Service(Arc::new(Behind::new(service))))
     }
 }
 
@@ -168,7 +219,7 @@ impl Gate {
     }
 }
 
-pub(super) fn refused(why: &'static str) -> io::Error {
+fn refused(why: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::ConnectionRefused, why)
 }
 
@@ -253,7 +304,7 @@ impl AsyncWrite for PipeStream {
 }
 
 pub(super) struct ServerHalf {
-    pub(super) io: DuplexStream,
+    io: DuplexStream,
     reset: Arc<AtomicBool>,
     client: watch::Receiver<()>,
 }
