@@ -94,22 +94,23 @@ impl CallState {
         }
     }
 
-    /// What a `Retry-After` binds this call to. One that asks for too much ends the call, but where such a claim was
-    /// disproved lately: there it is the word of one replica, and another is asked after the usual back-off.
-    #[cold]
+    /// What a `Retry-After` binds this call to, and what the circuit that it opens. One that asks for too much ends the call,
+    /// but where such a claim was disproved lately: there it is the word of one replica, another is asked after the usual
+    /// back-off, and no circuit of all of them is held open by it.
     pub(super) fn binding(
         &self,
         asked: Option<Duration>,
         status: StatusCode,
         now: Instant,
-    ) -> Option<Duration> {
-        let wait = asked.filter(|wait| !wait.is_zero())?;
+    ) -> (Option<Duration>, Option<Duration>) {
+        let Some(wait) = asked.filter(|wait| !wait.is_zero()) else { return (None, asked) };
         if status == StatusCode::TOO_MANY_REQUESTS {
             // A quota is counted for all replicas: that is what gates are for.
-            return asked;
+            return (asked, asked);
         }
         let longest = wait.saturating_add(wait / 10);
         let fits = wait <= self.context().retry.get_retry_after_cap() && !self.limits.is_over(now + longest);
-        (!self.origin_state.claims.claim(wait, now) || fits).then_some(wait)
+        let disproved = self.origin_state.claims.claim(wait, now);
+        ((!disproved || fits).then_some(wait), (!disproved).then_some(wait))
     }
 }

@@ -83,9 +83,9 @@ impl CallState {
         }
         #[expect(clippy::disallowed_methods, reason = "a date in Retry-After is wall-clock time")]
         let asked = retry_after(&head.headers, SystemTime::now());
-        self.count(class.evidence, asked, now);
+        let (binding, open_for) = self.binding(asked, head.status, now);
+        self.count(class.evidence, open_for, now);
         let beneath = head.extensions.get::<Attempts>().and_then(|attempts| attempts.retry_in);
-        let binding = self.binding(asked, head.status, now);
         match self.next(class, price, (binding, beneath), copy, now) {
             Some(until) => {
                 let cause = Cow::Owned(head.status.as_u16().to_string());
