@@ -16,7 +16,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let limits = Limits::default().total(Duration::from_secs(5)).attempt(Duration::from_secs(2));
     let stack = StackLayer::builder().limits(limits).build()?;
-    // unwedge: bounded by the stack around it
+    #[allow(clippy::disallowed_methods, reason = "the stack around it bounds every call")]
     let client = Client::builder(TokioExecutor::new()).build_http::<Body>();
     let mut client = stack.layer(client); // clones share circuit breakers, budgets and the table of calls in flight
 

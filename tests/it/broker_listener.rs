@@ -275,7 +275,7 @@ async fn an_argument_that_cannot_work_ends_with_two_and_nothing_on_standard_outp
         (&["--server", "http://broker", "--jobs", "3"], "--jobs: it is for a broker of its own"),
         (&["--admin", "here"], "\"here\" is neither an address like 127.0.0.1:0 nor none"),
         (&["--broker", "localhost"], "\"localhost\" is no address"),
-        (&["--broker", &taken], &taken),
+        (&["--broker", &taken], "is in use by another program"),
         (&["--journal", "no-such-directory/jobs"], "no-such-directory"),
         (&["--journal", "Cargo.toml"], "line 1: \"[package]\" is no entry"),
         (&["--seed", "-1"], "--seed"),

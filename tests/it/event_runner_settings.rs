@@ -128,5 +128,9 @@ async fn a_port_that_is_taken_is_named_by_its_setting() {
     let args = ["--demo", "--bind", "127.0.0.1", "--metrics-port", &port, "--json"];
     let ran = with(&[], &args).await;
     assert_eq!((ran.code, &*ran.stdout), (Some(2), ""), "{ran:?}");
-    assert!(ran.stderr.contains(&format!("METRICS_PORT: 127.0.0.1:{port} ")), "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains(&format!("METRICS_PORT: port {port} of 127.0.0.1 is in use")),
+        "{}",
+        ran.stderr
+    );
 }

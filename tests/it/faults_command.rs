@@ -72,7 +72,7 @@ async fn an_argument_that_cannot_work_ends_with_two_and_nothing_on_standard_outp
         (&["--serve", "no-such"][..], "unknown fault `no-such`; there are: refused, black-hole"),
         (&["--serve", "drip,,refused"], "unknown fault ``"),
         (&["--serve", "all,no-such"], "no-such"),
-        (&["--control", &taken], &taken),
+        (&["--control", &taken], "is in use by another program"),
         (&["--control", "9000"], "\"9000\" is no address"),
         (&["--for", "3"], "no unit"),
         (&["--server", "http://x"], "--server"),

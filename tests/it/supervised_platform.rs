@@ -123,7 +123,7 @@ async fn a_platform_that_cannot_work_ends_with_two_and_nothing_on_standard_outpu
     let lines = [
         (&["--tick", "0s"][..], "longer than zero"),
         (&["--tick", "1"], "\"1\" has no unit"),
-        (&["--admin", &taken], &taken),
+        (&["--admin", &taken], "is in use by another program"),
         (&["--bogus"], "--bogus"),
     ];
     refused("supervised_platform", &lines).await;

