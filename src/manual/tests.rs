@@ -89,8 +89,8 @@ fn the_settings_of_the_breaker_are_those_of_the_code() {
     let rules = breaker::Settings::default().rules(limits.attempt);
     default_is("`failures`", rules.failures);
     let chance = include_str!("../breaker/chance.rs");
-    constant(chance, "MOST: u32 = 60", "longest run of chance", "60");
-    constant(chance, "MEMORY: Duration = Duration::from_secs(60)", "memory of chance", "1 m");
+    constant(chance, "MOST: u32 = 60", "longest run required", "60");
+    constant(chance, "MEMORY: Duration = Duration::from_secs(60)", "time constant of old results", "1 m");
     let judge = include_str!("../breaker/machine/judge.rs");
     constant(judge, "QUIET: Duration = Duration::from_secs(1)", "quiet before opening", "1 s");
     constant(judge, "EVENT: Duration = Duration::from_millis(100)", "one event", "100 ms");
@@ -225,9 +225,9 @@ fn the_client() {
     constant(heads, "INFORMATIONAL: u32 = 100", "informational responses (1xx)", "100");
     let frames = include_str!("../transport/connect/h2_flood.rs");
     assert!(frames.contains("SPAN: Duration = Duration::from_secs(60)"));
-    let in_a_row = "frames of HTTP/2 in a row that get no response on";
+    let in_a_row = "HTTP/2 frames in a row without progress of a response";
     constant(frames, "MOST: u32 = 100_000", in_a_row, "100000 within 60 s");
-    constant(frames, "HEADS: u64 = 100", "heads on HTTP/2 beyond what requests pay for", "100");
+    constant(frames, "HEADS: u64 = 100", "HTTP/2 response heads beyond those due", "100");
     let words: Vec<_> = frames.split("&str = \"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
     assert_eq!(words.len(), 2);
     for words in words {
@@ -269,7 +269,7 @@ fn the_client() {
         (unread, "AWAY", 1, "HTTP/2 body unread for"),
         (dial, "PING_AFTER", 30, "HTTP/2 ping after"),
         (dial, "PING_WITHIN", 15, "HTTP/2 ping answered within"),
-        (lease, "RETIRED_AFTER", 1, "HTTP/2 waited in vain"),
+        (lease, "RETIRED_AFTER", 1, "HTTP/2 call without an answer"),
         (suspend, "ASLEEP", 30, "sleep of the machine"),
         (suspend, "EVERY", 1, "clocks compared"),
     ] {
@@ -289,7 +289,7 @@ fn growth(backoff: &Backoff) -> f64 {
     backoff.ceiling(1).as_secs_f64() / backoff.ceiling(0).as_secs_f64()
 }
 
-/// "What waits" in the README: the defaults are in its third column.
+/// The limits in the README: the defaults are in the third column of their table.
 #[test]
 fn the_readme_says_the_same() {
     let limits = Limits::default().resolve().unwrap();
