@@ -1,18 +1,18 @@
 //! Resilience for HTTP clients in long-running programs: **nothing waits forever**. Every call and every body has a
 //! deadline, or a written reason why not.
 //!
-//! For agents, controllers, listeners and daemons that talk to a control plane for months with nobody near them. Their
-//! failure is always the same one: the process is up, the probes are green, and one call has been waiting for six hours.
+//! It is for agents, controllers, listeners and daemons that talk to a control plane for months unattended. They all fail
+//! alike: the process is up, the probes are green, and one call has been waiting for six hours.
 //!
 //! ```text
 //!  your call
 //!     |
-//!  deadline        30 s, or less where the request or an enclosing within() says so
+//!  deadline        30 s, or less if the request or an enclosing within() sets it
 //!  retry           4 attempts, growing waits, Retry-After, a budget for each origin
-//!  breaker         an origin that does not answer is left alone; a refusal says until when
-//!  health check    off until it has a path
-//!  attempt limit   10 s, from the request to the last byte that is collected
-//!  collect         bodies up to 1 MiB are read in here: one that breaks is retried
+//!  breaker         calls to an origin that is down are refused, with the time of the next try
+//!  health check    off by default
+//!  attempt limit   10 s, from the request to the last byte of a collected body
+//!  collect         reads bodies up to 1 MiB into memory: a broken one is retried
 //!  stall guard     10 s without a byte
 //!     |
 //!  your client     hyper-util's, or any tower service
@@ -22,7 +22,7 @@
 #![cfg_attr(
     feature = "client",
     doc = r#"
-A client with all of that on:
+A client with all of these parts:
 
 ```no_run
 # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), unwedge::Error> {
@@ -33,7 +33,7 @@ let jobs: Vec<String> = client.get("https://api.example.com/jobs").send().await?
 "#
 )]
 //!
-//! The same over a client that you have already, as a [tower](https://docs.rs/tower) layer:
+//! The same parts over your own client, as a [tower](https://docs.rs/tower) layer:
 //!
 //! ```no_run
 //! use hyper_util::{client::legacy::Client, rt::TokioExecutor};
@@ -50,7 +50,7 @@ let jobs: Vec<String> = client.get("https://api.example.com/jobs").send().await?
 //! # Ok(()) }
 //! ```
 //!
-//! A deadline around more than one call, which every call inside sees and can only shorten:
+//! A deadline around several calls, which every call inside sees and can only shorten:
 //!
 //! ```
 //! use std::time::Duration;
@@ -64,33 +64,33 @@ let jobs: Vec<String> = client.get("https://api.example.com/jobs").send().await?
 //! # }
 //! ```
 //!
-//! One whole program for each task: [`manual::recipes`].
+//! [`manual::recipes`] has a whole program for each of many tasks.
 //!
-//! # The paved path
+//! # The main items
 //!
-//! | name | what it is |
+//! | name | purpose |
 //! | --- | --- |
 #![cfg_attr(
     feature = "client",
-    doc = "| [`Client`], [`get`], [`Response`] | a client that is bounded before you set anything |"
+    doc = "| [`Client`], [`get`], [`Response`] | a client with timeouts by default |"
 )]
 //! | [`StackLayer`], [`Stack`] | the same for any client that is a tower service |
-//! | [`Limits`] | how long a call and its parts may take |
+//! | [`Limits`] | time limits of a call and its parts |
 //! | [`within`], [`Deadline`] | a deadline for everything inside; for one request, as its extension |
-//! | [`Bounded`], [`vouch`] | what an API demands that wants no client without a deadline |
-//! | [`LongPoll`], [`long_poll!`] | the opt-out of a request that may wait, with its reason |
+//! | [`Bounded`], [`vouch`] | a marker trait for APIs that accept only clients with a deadline |
+//! | [`LongPoll`], [`long_poll!`] | the opt-out for a request that may wait for long, with its reason |
 //! | [`CallOptions`], [`Collect`], [`Group`], [`Label`], [`retry::Idempotent`] | options of one request, as its extensions |
-//! | [`Body`], [`Attempts`] | the one body type, and how a response came about |
-//! | [`Error`], [`ErrorKind`], [`Phase`] | what failed, where, and what the attempts before died of |
-//! | [`retry::Settings`], [`breaker::Settings`], [`health::Settings`] | how calls are repeated, when an origin is left alone, how it is asked for its health |
-//! | [`breaker::Breaker`] | a circuit breaker for anything else |
-//! | [`manual`] | why the order, why the defaults, what every error means |
+//! | [`Body`], [`Attempts`] | the body type; number, duration and waits of the attempts of a response |
+//! | [`Error`], [`ErrorKind`], [`Phase`] | cause and place of a failure, with the outcomes of the earlier attempts |
+//! | [`retry::Settings`], [`breaker::Settings`], [`health::Settings`] | settings of retry, circuit breaker and health check |
+//! | [`breaker::Breaker`] | a circuit breaker for other work than HTTP calls |
+//! | [`manual`] | recipes, the order of the parts, the reasons of the defaults, the meaning of every error |
 //!
 //! # Settings
 //!
-//! Every settings type is a builder by value: a setter has the name of what it sets. What `x(..)` sets, `get_x()` reads
-//! back, as with [`std::process::Command`]: what is in force where that follows from the settings alone, otherwise
-//! `None`; a setter of two values gives a pair back. What was given as code has no getter.
+//! Every settings type is a builder by value, and a setter is named after its setting. `get_x()` returns the value of
+//! `x(..)`, as with [`std::process::Command`]: the set value or its default, or `None` if the value depends on more than
+//! these settings. The getter of a setter with two values returns a pair. Closures have no getter.
 //!
 //! ```
 //! use std::time::Duration;
@@ -100,7 +100,7 @@ let jobs: Vec<String> = client.get("https://api.example.com/jobs").send().await?
 //! assert_eq!(settings.get_backoff().get_cap(), Duration::from_secs(10));
 //! ```
 //!
-//! With feature `serde` they are written and read under the same names, durations as `30s`; an unknown name is an error.
+//! With the feature `serde` settings are serialized under the same names, durations as `30s`; an unknown name is an error.
 #![cfg_attr(
     feature = "serde",
     doc = r##"
@@ -116,27 +116,27 @@ assert_eq!(settings.get_backoff().get_base().as_secs(), 5);
 //!
 //! | feature | what it adds |
 //! | --- | --- |
-//! | none | all of the above but the client |
-//! | `client` (default) | `Client`: hyper with rustls and the roots of the platform |
-//! | `aws-lc-rs` (default), `ring` | the cryptography of `Client`; one that the process installed goes before both |
+//! | none | all of the above except the client |
+//! | `client` (default) | `Client`: hyper with rustls and the platform's root certificates |
+//! | `aws-lc-rs` (default), `ring` | the cryptography of `Client`; a provider installed for the process has precedence |
 //! | `blocking` | `blocking::Client`: the client for programs without a runtime; brings `client` |
 //! | `config` | settings from a file, the environment and flags, in layers |
 //! | `metrics` | counts and durations through the `metrics` facade |
 //! | `reqwest` | the same stack as a middleware of reqwest, ready reqwest clients, and reqwest as a tower service; turns on no feature of reqwest |
 //! | `reqwest-rustls` | the same with rustls and HTTP/2 of reqwest |
 //! | `admin` | probes, JSON, metrics and a status page over HTTP; brings `supervise` |
-//! | `serde` | `Serialize` and `Deserialize` for settings, `Serialize` for what is shown of circuits, calls and subsystems |
-//! | `sse` | `sse`: event streams that connect again by themselves, over any of these clients |
-//! | `supervise` | supervision of the loops above the calls: restarts, liveness, a watchdog, an orderly end, queues, child processes |
-//! | `testing` | scripted servers that stall, break and lie, in memory and on real sockets, for your own tests |
+//! | `serde` | `Serialize` and `Deserialize` for settings, `Serialize` for snapshots of circuits, calls and subsystems |
+//! | `sse` | `sse`: event streams that reconnect by themselves, over any of these clients |
+//! | `supervise` | supervision of the loops that make the calls: restarts, liveness, a watchdog, graceful shutdown, queues, child processes |
+//! | `testing` | scripted servers that stall, break and answer wrongly, in memory and on real sockets, for your own tests |
 //! | `full` | all of these |
 //!
-//! A feature adds API and changes no behaviour, and none changes a client that is not of this crate.
+//! A feature adds API. None changes the behaviour of another feature or of another HTTP client.
 //!
-//! # What it needs
+//! # Requirements
 //!
-//! A tokio runtime of either flavour, with its timer on (and its I/O for the client); without a runtime a call that has to wait
-//! returns an error of kind [`Config`](ErrorKind::Config). What happens is logged through `tracing`. Rust 1.87 or newer.
+//! A tokio runtime of either flavour, with its timer enabled (and its I/O for the client); without a runtime a call that has
+//! to wait returns an error of kind [`Config`](ErrorKind::Config). Log events go through `tracing`. Rust 1.87 or newer.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 // The manual is one for all features: where some are off, what it names of them is plain text.
 #![cfg_attr(not(feature = "full"), allow(rustdoc::broken_intra_doc_links))]
@@ -164,10 +164,10 @@ pub mod longpoll;
 pub mod manual;
 #[cfg(feature = "metrics")]
 pub mod metrics {
-    //! What is counted, through the [`metrics`](https://docs.rs/metrics) facade: names, labels and buckets.
+    //! Metrics through the [`metrics`](https://docs.rs/metrics) facade: names, labels and buckets.
     //!
-    //! Install a recorder of your choice, then call [`record`]. Which labels there are is bounded: origins beyond the
-    //! first 200 of a stack share the label `other`, methods that a caller makes up are `_OTHER`.
+    //! Install a recorder of your choice, then call [`record`]. The number of label values is bounded: origins beyond the
+    //! first 200 of a stack share the label `other`, and non-standard methods are `_OTHER`.
     //!
     //! [`manual::metrics`](crate::manual::metrics) lists all of them.
     pub use crate::telemetry::facade::record;

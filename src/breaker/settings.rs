@@ -1,4 +1,4 @@
-//! When a breaker opens, for how long, and how it closes again.
+//! Settings of a circuit breaker: when it opens, for how long, and how it closes again.
 
 mod check;
 mod ratio;
@@ -19,21 +19,21 @@ pub(crate) const OPEN_MAX: Duration = Duration::from_secs(15);
 /// A Retry-After may hold a circuit open for this long even where `open` alone never would.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(300);
 
-/// How a circuit breaker judges, waits and probes.
+/// Settings of a circuit breaker: when it opens, how long it stays open, and how it probes.
 ///
 /// | setting | default | why |
 /// | --- | --- | --- |
-/// | [`failures`](Settings::failures) | 5, or as many more as chance explains, up to 60 | a server of which one replica is dead is not down; one that fails every call is, after five |
-/// | [`ratio`](Settings::ratio) | off | at low traffic a ratio says little; the run of failures is enough to see an outage |
-/// | [`open`](Settings::open) | 1 s, growing by half to 15 s, +-10 % | tried again within a third of the time it was away, some 20 requests in two minutes; clients do not return in step |
-/// | [`half_open`](Settings::half_open) | 1 success; 3 in flight after the first of several | one answer shows that it is back; what is worse than before opens it again |
+/// | [`failures`](Settings::failures) | 5 in a row; up to 60 for an origin that often fails | an origin with one dead replica is not down; one that fails every call opens after five |
+/// | [`ratio`](Settings::ratio) | off | at low traffic a ratio says little; the run of failures is enough to detect an outage |
+/// | [`open`](Settings::open) | 1 s, growing by half to 15 s, +-10 % | a server is tried again within a third of its downtime, with some 20 requests in two minutes; clients do not return in step |
+/// | [`half_open`](Settings::half_open) | 1 success; 3 in flight after the first of several | one success shows that it is back; new failures open it again |
 /// | [`lease`](Settings::lease) | attempt + 1 s (11 s) | a probe that never returns cannot keep its place for ever |
-/// | [`hang_after`](Settings::hang_after) | 1 s | silence shorter than this is latency, not a hang |
-/// | [`overdue_after`](Settings::overdue_after) | off | only the caller knows what is too late before the timeout |
+/// | [`hang_after`](Settings::hang_after) | 1 s | shorter silence is latency, not a hang |
+/// | [`overdue_after`](Settings::overdue_after) | off | only the caller knows the latest time at which an answer is useful |
 /// | [`disabled`](Settings::disabled) | false | |
 ///
-/// Unlike these, two things are fixed: the circuit stays closed for 1 s after each success, and what comes within 100 ms
-/// of a failure is the same event.
+/// Two rules are fixed: the circuit stays closed for 1 s after each success, and failures of concurrent calls within
+/// 100 ms of each other count as one.
 ///
 /// ```
 /// use std::time::Duration;
@@ -104,20 +104,20 @@ impl Settings {
     /// The least number of failures in a row that opens the circuit. Default 5. 429 and 425 are neutral: they neither add
     /// to the run nor end it.
     ///
-    /// The least, never a promise. An origin that fails now and then makes such a run by chance: the circuit opens only
-    /// when chance would make the run less than once in a million, at the share of failures of about the last minute
-    /// (each result weighted by `exp(-age / 60 s)`), and when nothing has succeeded for 1 s. That takes 5 where all was
-    /// well, 11 where every third call fails, and at most 60, or as many as are set here.
+    /// This is a minimum. An origin that fails now and then makes such a run by chance. So the circuit opens only if, at
+    /// the share of failures of about the last minute (each result weighted by `exp(-age / 60 s)`), chance makes such a
+    /// run less than once in a million, and if nothing has succeeded for 1 s. That takes 5 failures for a healthy origin,
+    /// 11 if every third call fails, and at most 60, or the number set here if that is larger.
     ///
-    /// Failures that come within 100 ms of another, of calls that were sent before that one was counted, are the same
-    /// event and count once; time-outs count each.
+    /// Failures within 100 ms of another one, of calls that were sent before it was counted, are the same event and count
+    /// once; timeouts count each.
     #[doc(alias = "failure_threshold")]
     pub fn failures(mut self, in_a_row: u32) -> Settings {
         self.failures = in_a_row;
         self
     }
 
-    /// Opens also on a share of failed or slow calls in a sliding window. Off by default.
+    /// Also opens at a share of failed or slow calls in a sliding window. Off by default.
     pub fn ratio(mut self, ratio: Ratio) -> Settings {
         self.ratio = Some(ratio);
         self
@@ -129,7 +129,7 @@ impl Settings {
     /// shorter at random; [`Backoff::constant`] is exact. A Retry-After on the failure that opens the circuit makes it
     /// longer, up to the greater of the cap and 5 min.
     ///
-    /// A round of probes of which one succeeded before another failed does not make it grow.
+    /// It does not grow after a round in which one probe succeeded before another failed.
     #[doc(alias("reset_timeout", "recovery_timeout"))]
     pub fn open(mut self, wait: impl Into<Backoff>) -> Settings {
         self.open = wait.into();
@@ -137,21 +137,21 @@ impl Settings {
     }
 
     /// How many probes may be in flight at once while half-open, and how many have to succeed to close the circuit.
-    /// Default 3 and 1. The first goes alone, the others after its success. One failure opens it again, and with the
-    /// ratio rule a slow success too.
+    /// Default 3 and 1. The first probe goes alone, the others after its success. A failure opens the circuit again, and
+    /// with the ratio rule a slow success does too.
     ///
-    /// A long poll is no probe: one at a time goes beside them, and the next once that is answered or has been parked for
-    /// 1 s. Its answer counts as a success, its failure only within that first second.
+    /// A long poll is no probe: one at a time goes beside the probes, and the next one when that is answered or has been
+    /// parked for 1 s. Its answer counts as a success, its failure only within that first second.
     pub fn half_open(mut self, max_calls: u32, close_after: u32) -> Settings {
         self.half_open = HalfOpen { max_calls, close_after };
         self
     }
 
-    /// How long a probe may keep its place, from the moment its request is handed to the service beneath. When it runs
-    /// out the probe counts as a hang: the circuit opens again and whatever the probe reports later is ignored. Must be
-    /// longer than the attempt limit. A response that streams has passed once it is handed over.
+    /// How long a probe may keep its place, from the moment its request is passed to the inner service. After that the
+    /// probe counts as a hang: the circuit opens again, and a later result of the probe is ignored. Must be longer than the
+    /// attempt limit. A response that streams counts as a success at its head.
     ///
-    /// A call that cannot be handed over within 1 s, since a pool of the caller's own is full, gives its place back.
+    /// A probe whose request cannot be passed on within 1 s, because your own pool is full, gives its place back.
     ///
     /// Default: attempt limit + 1 s, which is 11 s where that is not changed, and for a breaker used alone.
     pub fn lease(mut self, limit: Duration) -> Settings {
@@ -159,16 +159,15 @@ impl Settings {
         self
     }
 
-    /// A call that is given up by its caller counts as a failure when nothing was heard from the server for this
-    /// long, or for twice the slowest success of the last minute where that is longer. Default 1 s.
+    /// The silence after which a call that its caller drops counts as a failure: no byte from the server for this long,
+    /// or for twice the slowest success of the last minute if that is longer. Default 1 s.
     pub fn hang_after(mut self, silence: Duration) -> Settings {
         self.hang_after = silence;
         self
     }
 
-    /// A call that is still in flight after this long counts as a failure at that moment, before it has ended: its
-    /// later failure does not count again, its later success ends the run of failures. Must be shorter than the
-    /// attempt limit. Off by default.
+    /// The age at which a call in flight counts as a failure, before it has ended. Its later failure does not count
+    /// again; its later success ends the run of failures. Must be shorter than the attempt limit. Off by default.
     ///
     /// A stack has a timer for it; for a breaker used alone see [`Permit::overdue`](crate::breaker::Permit::overdue).
     pub fn overdue_after(mut self, limit: Duration) -> Settings {
@@ -176,7 +175,7 @@ impl Settings {
         self
     }
 
-    /// Starts every breaker disabled: all calls are admitted, nothing is recorded, until
+    /// Starts every breaker disabled: all calls are admitted and nothing is recorded until
     /// [`reset`](crate::breaker::Breaker::reset). Default false.
     pub fn disabled(mut self, disabled: bool) -> Settings {
         self.disabled = disabled;
@@ -188,7 +187,7 @@ impl Settings {
         self.failures
     }
 
-    /// The rule for a share of failed or slow calls, where it is on.
+    /// The rule for a share of failed or slow calls; `None` if it is off.
     pub fn get_ratio(&self) -> Option<&Ratio> {
         self.ratio.as_ref()
     }
@@ -203,17 +202,17 @@ impl Settings {
         (self.half_open.max_calls, self.half_open.close_after)
     }
 
-    /// How long a probe may keep its place; `None` where it follows from the attempt limit.
+    /// How long a probe may keep its place; `None` if that depends on the attempt limit.
     pub fn get_lease(&self) -> Option<Duration> {
         self.lease
     }
 
-    /// From what silence on a call that is given up counts as a failure.
+    /// The silence after which a dropped call counts as a failure.
     pub fn get_hang_after(&self) -> Duration {
         self.hang_after
     }
 
-    /// When a call in flight counts as a failure, where that is on.
+    /// The age at which a call in flight counts as a failure; `None` if that is off.
     pub fn get_overdue_after(&self) -> Option<Duration> {
         self.overdue_after
     }

@@ -1,8 +1,8 @@
-//! What class of failure an error is, and where in its life a call was.
+//! The kinds of errors, and the phases of a call.
 
 use std::time::Duration;
 
-/// What class of failure an [`Error`](super::Error) is.
+/// The class of failure of an [`Error`](super::Error).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ErrorKind {
@@ -10,7 +10,7 @@ pub enum ErrorKind {
     Deadline,
     /// One attempt took longer than the attempt limit; for a long poll, longer than its hold.
     Attempt,
-    /// A body stopped: no byte within the idle limit, or less than the minimum progress.
+    /// A body stalled: no byte within the idle limit, or less than the minimum progress.
     Stall,
     /// No connection could be made: resolution, TCP, proxy or TLS.
     Connect,
@@ -64,7 +64,7 @@ impl ErrorKind {
     }
 }
 
-/// Where in its life a call is, or was when it failed.
+/// The phase of a call: its current one, or the one in which it failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]

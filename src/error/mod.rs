@@ -1,4 +1,4 @@
-//! The one error type: what happened, where, on which attempt, and what the attempts before died of.
+//! The error type of this crate: cause, phase, attempt, and the outcomes of the earlier attempts.
 
 mod disconnect;
 mod display;
@@ -19,16 +19,16 @@ use std::time::Duration;
 /// A boxed error, as tower services use it.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Why a call failed, where it was at that moment, and what each earlier attempt died of.
+/// The error of a call: its kind, the phase in which it failed, and the outcome of each earlier attempt.
 ///
-/// One pointer wide, `Send + Sync + 'static`. [`Display`](std::fmt::Display) writes one line for a person:
+/// It is one pointer wide, `Send + Sync + 'static`. [`Display`](std::fmt::Display) writes one line:
 ///
 /// ```text
 /// GET https://broker/session: no response headers after 10 s (attempt 3 of 4; before: 502 after 12 ms, connection refused)
 /// ```
 ///
-/// User names, passwords and query strings of a URL are never part of it. The predicates (`is_..`) answer for the
-/// whole chain of causes: an `unwedge` error that travelled through other layers comes out as itself.
+/// User names, passwords and query strings of a URL are never part of it. The predicates (`is_..`) examine the whole
+/// chain of sources, so they also find an `unwedge` error that was wrapped by other layers.
 pub struct Error(Box<Inner>);
 
 pub(crate) struct Inner {
@@ -57,17 +57,17 @@ pub(crate) struct Inner {
     pub(crate) source: Option<BoxError>,
 }
 
-/// What became of one attempt: an entry of [`Error::journal`].
+/// The outcome of one attempt: an entry of [`Error::journal`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Attempt {
-    /// The status, where a response head arrived.
+    /// The status, if a response head arrived.
     pub status: Option<StatusCode>,
-    /// The kind of error, where there was one.
+    /// The kind of error, if there was one.
     pub error: Option<ErrorKind>,
-    /// Where the attempt was when it ended.
+    /// The phase in which the attempt ended.
     pub phase: Phase,
-    /// How long it took.
+    /// The duration of the attempt.
     pub took: Duration,
     /// One short phrase for people: `connection refused`.
     pub cause: Cow<'static, str>,
@@ -100,8 +100,8 @@ impl Error {
         Error::new(ErrorKind::Config, detail)
     }
 
-    /// The same error as made by hand: for mocks of a client, and for services of your own that stand in its place. Its
-    /// predicates answer by the kind; `message` replaces the sentence that the kind would give, unless it is empty.
+    /// An error made by hand, for mocks of a client and for your own services. Its predicates follow from the kind;
+    /// `message` replaces the standard sentence of the kind, unless it is empty.
     ///
     /// ```
     /// use std::time::Duration;
@@ -180,18 +180,18 @@ impl Error {
         &mut self.0
     }
 
-    /// What class of failure this is.
+    /// The class of failure.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
     }
 
-    /// Where the call was when it failed, where that is known.
+    /// The phase in which the call failed, if that is known.
     pub fn phase(&self) -> Option<Phase> {
         self.0.phase
     }
 
-    /// When a new call has a chance, where that is known: a refusal by breaker or health check, a `Retry-After` that was
-    /// too long to wait for, or a failure after which the circuit is open.
+    /// The time after which a new call has a chance, if that is known: after a refusal by breaker or health check, after a
+    /// `Retry-After` that was too long to wait for, or after a failure that left the circuit open.
     pub fn retry_in(&self) -> Option<Duration> {
         let told = match self.0.kind {
             ErrorKind::Open { retry_in }
@@ -202,24 +202,24 @@ impl Error {
         told.max(self.0.retry_in)
     }
 
-    /// How many attempts began, this one included; 0 where the call was refused before the first.
+    /// The number of attempts that were started, this one included; 0 if the call was refused before the first.
     pub fn attempts(&self) -> u32 {
         self.0.attempt
     }
 
-    /// What became of the attempts before the one that this error is about, oldest first.
+    /// The outcomes of the attempts before the one that this error is about, oldest first.
     pub fn journal(&self) -> &[Attempt] {
         &self.0.journal
     }
 
-    /// The status of the response, where that is what the error is about: see `Response::error_for_status`; or
-    /// that of a proxy that refused (kind `Connect`).
+    /// The status of the response, if the error is about a status (see `Response::error_for_status`), or the status of a
+    /// proxy that refused (kind `Connect`).
     pub fn status(&self) -> Option<StatusCode> {
         self.0.status
     }
 
-    /// The beginning of the body of the response that ended an event stream, at most 4 KiB; empty where there is none.
-    /// What a server says of its reasons is in no message and no log line, because it may quote what it was sent.
+    /// The beginning of the body of the response that ended an event stream, at most 4 KiB; empty if there is none. It is
+    /// in no message and no log line, because a server may quote what it was sent.
     ///
     /// ```no_run
     /// # async fn ended(stream: &mut unwedge::sse::EventStream) {
@@ -238,8 +238,8 @@ impl Error {
         self.0.kind == ErrorKind::Deadline
     }
 
-    /// Whether a time limit ended it: deadline, attempt limit, stall, a connect that ran into its bound, or a limit of
-    /// the system or of another layer (tokio's and hyper's are known).
+    /// Whether a time limit ended it: deadline, attempt limit, stall, connect limit, or a timeout of the system or of
+    /// another layer (those of tokio and hyper are known).
     pub fn is_timeout(&self) -> bool {
         let timed = matches!(self.0.kind, ErrorKind::Deadline | ErrorKind::Attempt | ErrorKind::Stall);
         timed || self.0.fault.timed_out || (self.is_connect() && self.0.limit.is_some())
@@ -250,7 +250,7 @@ impl Error {
         self.is_timeout() && (self.is_connect() || !self.0.fault.connection_timed_out)
     }
 
-    /// Whether a body stopped flowing.
+    /// Whether a body stalled.
     pub fn is_stall(&self) -> bool {
         self.0.kind == ErrorKind::Stall
     }
@@ -265,12 +265,13 @@ impl Error {
         matches!(self.0.kind, ErrorKind::Open { .. })
     }
 
-    /// Whether the health check stood against the call.
+    /// Whether the origin did not pass its health check.
     pub fn is_unhealthy(&self) -> bool {
         matches!(self.0.kind, ErrorKind::Unhealthy { .. })
     }
 
-    /// Whether this call was turned away because of what was known before, without anything being sent for it.
+    /// Whether the call was refused because of earlier failures (open circuit, failed health check, 429), and nothing was
+    /// sent.
     pub fn is_refused(&self) -> bool {
         self.is_open() || (self.is_unhealthy() && !self.0.fault.probe) || self.0.fault.gate
     }
@@ -295,11 +296,11 @@ impl Error {
         self.0.kind == ErrorKind::Cancelled
     }
 
-    /// Whether a later call may succeed, also where this crate must not repeat it by itself (a POST that timed out).
+    /// Whether a later call may succeed, even if this crate must not repeat it by itself (a POST that timed out).
     ///
-    /// False for what time does not heal: a wrong setting, a redirect that is not followed, a body above its cap, a
-    /// certificate that is refused, a status that says that the request is at fault (4xx but for 408, 425 and 429) or
-    /// will not be served (501, 505, 506, 508, 510, 511), and a program that is shutting down.
+    /// False for lasting failures: a wrong setting, a redirect that is not followed, a body above its cap, a refused
+    /// certificate, a status that blames the request (4xx except 408, 425 and 429) or will not change (501, 505, 506, 508,
+    /// 510, 511), and a program that is shutting down.
     #[doc(alias("is_transient", "is_retryable"))]
     pub fn is_retriable(&self) -> bool {
         match self.0.kind {
@@ -327,7 +328,7 @@ pub(crate) fn may_pass(status: StatusCode) -> bool {
     }
 }
 
-/// A response extension where there was more than one attempt: what became of those before.
+/// A response extension if there was more than one attempt: the outcomes of the earlier ones.
 #[derive(Clone, Debug)]
 #[cfg_attr(not(feature = "client"), expect(dead_code, reason = "the client tells it"))]
 pub(crate) struct Story {

@@ -12,20 +12,20 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How an origin is asked for its health before calls are sent to it.
+/// Settings of the health check: a small request that precedes calls to an origin.
 ///
-/// Off until a path is given, because a server without a health endpoint must not lose its clients.
+/// It is off until a path is given, because a server without a health endpoint must not lose its clients.
 ///
 /// | setting | default | why |
 /// | --- | --- | --- |
 /// | [`interval`](Settings::interval) | 30 s | one small request for all callers in that time |
 /// | [`timeout`](Settings::timeout) | 5 s | a health endpoint that needs longer is not healthy |
-/// | [`accept`](Settings::accept) | any 2xx | what load balancers take as healthy |
+/// | [`accept`](Settings::accept) | any 2xx | the same statuses as in most load balancers |
 /// | [`mode`](Settings::mode) | on demand | an idle client sends nothing |
 ///
-/// A duration is more than zero and at most ten years, and the path begins with a slash; anything else is an error of
-/// kind `Config` when the stack is built. The check is a `GET` through the same client; it never takes longer than an
-/// attempt may, is not repeated, and serves all callers that wait for it.
+/// Durations must be above zero and at most ten years, and the path must begin with a slash; anything else is an error of
+/// kind `Config` when the stack is built. The check is a `GET` through the same client. It has the attempt limit as well,
+/// is not repeated, and serves all callers that wait for it.
 ///
 /// ```
 /// use http::StatusCode;
@@ -71,20 +71,20 @@ fn any_success() -> Accept {
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Mode {
-    /// By the first caller who finds the verdict unknown or too old.
+    /// By the first caller that finds the verdict unknown or too old.
     #[default]
     OnDemand,
     /// The same, but an origin counts as healthy until an attempt fails.
     AfterFailure,
-    /// By a task of the client, one for each origin it was called with, so that no caller waits for a check, and that a
-    /// circuit which nobody calls closes again: while it is half-open the checks are its probes. At most 64 origins; the
-    /// others are checked on demand. Tasks that ended with their runtime begin anew with the next call. A stack
-    /// without a `Client` runs `Stack::keep_health_fresh` for that; until it does, callers check as on demand.
+    /// By a task of the client for each origin, so that no caller waits for a check. While a circuit is half-open the
+    /// checks are its probes, so it closes again without a call. At most 64 origins; the others are checked on demand.
+    /// A task that ended with its runtime starts again with the next call. A stack without a `Client` must run
+    /// `Stack::keep_health_fresh` for this mode; until then checks are made on demand.
     Background,
 }
 
 impl Settings {
-    /// Health checks at this path of every origin that is called: `"/health"`.
+    /// Health checks at this path, for example `"/health"`, of every origin that is called.
     pub fn new(path: impl Into<Arc<str>>) -> Settings {
         Settings {
             path: path.into(),
@@ -95,7 +95,7 @@ impl Settings {
         }
     }
 
-    /// How long "healthy" is believed, and the longest that "down" is. Default 30 s.
+    /// How long a verdict "healthy" lasts, and at most a verdict "down". Default 30 s.
     pub fn interval(mut self, interval: Duration) -> Settings {
         self.interval = interval;
         self
@@ -119,12 +119,12 @@ impl Settings {
         self
     }
 
-    /// What is asked.
+    /// The path of the health check.
     pub fn get_path(&self) -> &str {
         &self.path
     }
 
-    /// How long "healthy" is believed.
+    /// How long a verdict "healthy" lasts.
     pub fn get_interval(&self) -> Duration {
         self.interval
     }
@@ -134,7 +134,7 @@ impl Settings {
         self.timeout
     }
 
-    /// Whether this status is healthy: what [`accept`](Settings::accept) was given says so.
+    /// Whether this status is healthy by the rule of [`accept`](Settings::accept).
     pub fn accepts(&self, status: StatusCode) -> bool {
         (self.accept)(status)
     }

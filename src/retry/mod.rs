@@ -1,4 +1,4 @@
-//! Which outcome is repeated, when, and how often: back-off, budget, `Retry-After`.
+//! Retry: which outcomes are repeated, when, and how often. Back-off, budget, `Retry-After`.
 
 pub(crate) mod after;
 pub(crate) mod backoff;
@@ -25,22 +25,23 @@ use crate::duration::check;
 use head::Classify;
 use std::time::Duration;
 
-/// What is remembered of a server that asks for patience.
+/// Whether other calls wait too after a 429 (rate limit).
 ///
-/// A 429 with `Retry-After`, or where that is missing with the reset of `RateLimit`, closes a gate for calls of the same
-/// origin, [`Group`](crate::Group), path (without query) and credential (`Authorization`, of which a keyed hash is kept)
-/// until then, at most for 5 min, after which one call goes to ask. A call that meets a closed gate waits where that fits
-/// its deadline, in phase `back_off`, without that it costs an attempt or budget; else it is refused at once, with kind
-/// [`RetryAfter`](crate::ErrorKind::RetryAfter) and the time to come back. Those that waited are let through over a
-/// second, or a tenth of the wait if that is longer, the nearest deadline first.
+/// A 429 with `Retry-After`, or without it the reset time of `RateLimit`, closes a gate for calls with the same origin,
+/// [`Group`](crate::Group), path (without query) and credential (`Authorization`, kept as a keyed hash). It stays closed
+/// for that time, but at most 5 min; then one call probes. A call at a closed gate waits in phase `back_off`, at no cost
+/// of an attempt or budget, if the wait fits its deadline. Otherwise it is refused at once, with kind
+/// [`RetryAfter`](crate::ErrorKind::RetryAfter) and the time to come back. When the gate opens, the waiting calls start
+/// spread over 1 s, or a tenth of the wait if that is longer, the nearest deadline first.
 ///
-/// A 503 closes no gate: one replica speaks for itself (see [`retry_after_cap`](Settings::retry_after_cap)). A gate is no failure for the circuit breaker. An origin, or a
-/// group of it, has at most 1 024 gates; of more the soonest to open is dropped.
+/// A 503 closes no gate, because it speaks for one replica (see [`retry_after_cap`](Settings::retry_after_cap)). A gate
+/// does not count as a failure for the circuit breaker. An origin, or a group of it, has at most 1 024 gates; above that
+/// the next one to open is dropped.
 ///
 /// ```
 /// use unwedge::retry::{Remember, Settings};
 ///
-/// // An API that says on each answer what is left of a quota.
+/// // An API whose responses have the rest of the quota in a header.
 /// let settings = Settings::default().remember(Remember::Headers);
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -48,7 +49,7 @@ use std::time::Duration;
 #[non_exhaustive]
 #[doc(alias("rate_limit", "too_many_requests", "quota", "throttle"))]
 pub enum Remember {
-    /// Nothing: each call finds out by itself.
+    /// Nothing: a 429 binds only its own call.
     Off,
     /// What a 429 says, for its path and credential.
     #[default]
@@ -62,16 +63,16 @@ pub enum Remember {
     Headers,
 }
 
-/// How calls are repeated.
+/// Settings of retry: number of attempts, waits between them, and the retry budget.
 ///
 /// | setting | default | why |
 /// | --- | --- | --- |
-/// | [`max_retries`](Settings::max_retries) | 3 | four attempts outlast a short restart; more belong to a longer total |
+/// | [`max_retries`](Settings::max_retries) | 3 | four attempts outlast a short restart; more need a longer total |
 /// | [`backoff`](Settings::backoff) | full jitter over 500 ms, doubling, at most 10 s | spreads the clients of a server that comes back (AWS, "Exponential Backoff and Jitter") |
 /// | [`budget`](Settings::budget) | 500 tokens, a retry costs 4, one token a second comes back | retries cannot multiply the load of an outage |
 /// | [`retry_after_cap`](Settings::retry_after_cap) | 60 s, or the cap of the back-off if that is longer | a longer wait is the caller's decision |
-/// | [`wait_when_refused`](Settings::wait_when_refused) | 3 s | the open waits of a short restart are over by then; a longer outage answers at once |
-/// | [`remember`](Settings::remember) | of a path and credential | who asks again before the time only uses up the quota of others |
+/// | [`wait_when_refused`](Settings::wait_when_refused) | 3 s | the open waits of a short restart are shorter; in a longer outage calls are refused at once |
+/// | [`remember`](Settings::remember) | of a path and credential | an earlier request would only use up the quota of others |
 ///
 /// ```
 /// use std::time::Duration;
@@ -133,37 +134,37 @@ impl Settings {
         self
     }
 
-    /// What retries may cost an origin; `None` switches the budget off. Default 500 tokens.
+    /// The retry budget of an origin; `None` switches it off. Default 500 tokens.
     pub fn budget(mut self, budget: impl Into<Option<Budget>>) -> Settings {
         self.budget = budget.into();
         self
     }
 
-    /// The longest `Retry-After` that is waited for. Above it, or where it would end beyond the deadline, the call returns
-    /// at once, with the wait that the server wanted. Default 60 s, or the cap of the back-off if that is longer.
+    /// The longest `Retry-After` that a call waits for. If the wait is longer, or ends beyond the deadline, the call
+    /// returns at once, with the wait that the server asked for. Default 60 s, or the cap of the back-off if that is longer.
     ///
-    /// An origin that served a request which was sent after such an answer, and before its time was up, has replicas that
-    /// speak each for itself: for 5 min the usual back-off takes the place of a wait that is too long, but of that of a
-    /// 429.
+    /// Exception: if the origin serves another request before a `Retry-After` is over, that header came from one replica
+    /// only. For the next 5 min a `Retry-After` that is too long is ignored, and the usual back-off applies; the
+    /// `Retry-After` of a 429 is never ignored.
     #[doc(alias = "retry_after")]
     pub fn retry_after_cap(mut self, cap: Duration) -> Settings {
         self.retry_after_cap = Some(cap);
         self
     }
 
-    /// The longest refusal that is waited out. Default 3 s; zero for none, a long one (10 years) for all that fit the
-    /// deadline.
+    /// The longest refusal (open circuit, failed health check) that a call waits out. Default 3 s; zero for none, a long
+    /// duration (10 years) for all that end before the deadline.
     ///
-    /// A call that meets an open circuit or a bad health verdict waits until that is over, plus up to 10 %, where that
-    /// is at most this long and ends before its deadline; so does a call that may be repeated and whose own failure has
-    /// opened the circuit, in place of its back-off. It waits as often as that holds, and spends no attempt and no
-    /// budget on it. Any other call ends at once: one that was never admitted with the refusal, one that had an attempt
-    /// with what that came to, and [`Attempts::retry_in`](crate::Attempts::retry_in) or
-    /// [`Error::retry_in`](crate::Error::retry_in) say when to come back.
+    /// A refused call waits until the refusal is over, plus up to 10 %, if that is at most this long and ends before its
+    /// deadline. So does a call that may be repeated and whose own failure has opened the circuit, in place of its
+    /// back-off. It waits as often as necessary, and spends no attempt and no budget on it. Any other call ends at once:
+    /// with the refusal if it has made no attempt, otherwise with the outcome of its last attempt;
+    /// [`Attempts::retry_in`](crate::Attempts::retry_in) or [`Error::retry_in`](crate::Error::retry_in) has the time to
+    /// come back.
     ///
-    /// 3 s is as long as the second open wait of a breaker with its defaults (1 s, then half as much more each time), so
-    /// that a restart of a few seconds costs no call; waiting for longer saves hardly any more calls and keeps callers
-    /// of a dead server waiting.
+    /// 3 s is longer than each of the first three open waits of a breaker with its defaults (1 s, 1.5 s, 2.25 s), so that a
+    /// restart of a few seconds costs no call. A longer wait saves hardly any more calls, and delays the callers of a dead
+    /// server.
     ///
     /// ```
     /// use std::time::Duration;
@@ -177,7 +178,7 @@ impl Settings {
         self
     }
 
-    /// What is remembered of a 429, and for whom. Default for its path and credential; see [`Remember`].
+    /// Which other calls wait after a 429. Default those with the same path and credential; see [`Remember`].
     pub fn remember(mut self, remember: Remember) -> Settings {
         self.remember = remember;
         self
@@ -188,8 +189,8 @@ impl Settings {
         !self.wait_when_refused.is_zero() && retry_in <= self.wait_when_refused
     }
 
-    /// How a request body of your own type is made a second time. Bodies in memory need no help; for the body of another
-    /// client there is [`replay_empty`], by which at least what has no body is repeated.
+    /// How a request body of your own type is copied for another attempt. Bodies in memory need no help; for the body type
+    /// of another client use [`replay_empty`], which repeats at least requests without a body.
     ///
     /// ```
     /// # struct Upload(std::path::PathBuf);
@@ -204,19 +205,19 @@ impl Settings {
         self
     }
 
-    /// What outcomes mean, where you know better: `None` leaves an outcome to the rules of this crate. It sees the
-    /// request too, without its body. What it says counts for retry, circuit breaker and health check alike.
+    /// A classifier of your own for responses and errors: `None` leaves an outcome to the rules of this crate. It also
+    /// gets the request, without its body. Its class counts for retry, circuit breaker and health check alike.
     ///
-    /// What may be the doing of a balancer that ends a parked [`LongPoll`](crate::LongPoll) is no failure of the origin,
-    /// whatever this says of it.
+    /// Exception: the end of a parked [`LongPoll`](crate::LongPoll) that a balancer may have caused is never a failure of
+    /// the origin.
     ///
-    /// It is called outside every lock. Where it panics, the panic reaches the caller and no slot stays taken. With one,
-    /// each call keeps a copy of the head of its request.
+    /// It is called outside every lock. A panic in it reaches the caller, and no slot stays taken. With a classifier each
+    /// call keeps a copy of the head of its request.
     ///
     /// ```
     /// use unwedge::retry::{Outcome, Repeat, Settings};
     ///
-    /// // This API says 404 for a job that is not scheduled yet.
+    /// // This API answers 404 for a job that is not scheduled yet.
     /// let settings = Settings::default().classify(|request, outcome| match outcome {
     ///     Outcome::Head(head) if head.status == 404 && request.uri().path().starts_with("/jobs/") => {
     ///         let mut class = outcome.class();
@@ -245,22 +246,22 @@ impl Settings {
         &self.backoff
     }
 
-    /// What retries may cost an origin; `None` where there is no budget.
+    /// The retry budget of an origin; `None` if it is switched off.
     pub fn get_budget(&self) -> Option<&Budget> {
         self.budget.as_ref()
     }
 
-    /// The longest `Retry-After` that is waited for: what was set, or what follows from the back-off.
+    /// The longest `Retry-After` that a call waits for: as set, or derived from the back-off.
     pub fn get_retry_after_cap(&self) -> Duration {
         self.retry_after_cap.unwrap_or_else(|| Duration::from_secs(60).max(self.backoff.at_most(u32::MAX)))
     }
 
-    /// The longest refusal that is waited out.
+    /// The longest refusal that a call waits out.
     pub fn get_wait_when_refused(&self) -> Duration {
         self.wait_when_refused
     }
 
-    /// What is remembered of a 429, and for whom.
+    /// Which other calls wait after a 429.
     pub fn get_remember(&self) -> Remember {
         self.remember
     }

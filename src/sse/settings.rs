@@ -12,18 +12,18 @@ pub(super) const SIZES: Sizes = Sizes { line: 1 << 20, event: 1 << 20 };
 const IDLE: Duration = Duration::from_secs(60);
 const IDLE_ONCE: Duration = Duration::from_secs(600);
 
-/// How an event stream connects, waits and reads.
+/// Settings of an event stream: reconnects, limits of silence and size, its name.
 ///
 /// | setting | default | why |
 /// | --- | --- | --- |
-/// | [`reconnect`](Settings::reconnect) | requests that may be repeated, after 1 s doubling to 60 s: see [`Reconnect`] | a POST that is sent again asks its question again |
-/// | [`once`](Settings::once) | off | a GET is connected again |
+/// | [`reconnect`](Settings::reconnect) | requests that may be repeated, after 1 s doubling to 60 s: see [`Reconnect`] | a POST that is sent again may do its work twice |
+/// | [`once`](Settings::once) | off | a GET reconnects |
 /// | [`end_at`](Settings::end_at) | none | not every stream has an end |
-/// | [`idle`](Settings::idle) | 60 s; 10 min for a request that is sent once | twice the usual heartbeat of 15 to 30 s, learnt from the server as soon as it has one; nobody comes back from a wrong guess where nothing is repeated |
-/// | [`events_within`](Settings::events_within) | off | nobody but you knows how often something happens |
-/// | [`max_size`](Settings::max_size) | 1 MiB for a line, 1 MiB for an event | memory is bounded whatever comes |
-/// | [`name`](Settings::name) | the origin | says in log and metrics which stream it is |
-/// | [`last_event_id`](Settings::last_event_id) | none | where to go on after a restart of the program |
+/// | [`idle`](Settings::idle) | 60 s; 10 min for a request that is sent once | twice a usual heartbeat of 15 to 30 s, then three times the measured one; a stream that is not repeated would be lost by a limit that is too short |
+/// | [`events_within`](Settings::events_within) | off | only you know how often events occur |
+/// | [`max_size`](Settings::max_size) | 1 MiB for a line, 1 MiB for an event | memory is bounded |
+/// | [`name`](Settings::name) | the origin | name of the stream in log and metrics |
+/// | [`last_event_id`](Settings::last_event_id) | none | the place to resume after a restart of the program |
 ///
 /// ```
 /// use unwedge::sse::Settings;
@@ -67,15 +67,15 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// When and how the stream connects again. `true` and `false` say only whether it does, whatever the request is; a
-    /// [`Backoff`](crate::retry::Backoff) sets the waits; a [`Reconnect`] sets all of it. Default: where the request
-    /// may be repeated, which is GET and the other idempotent methods, an `Idempotency-Key`, and the
-    /// [`Idempotent`](crate::retry::Idempotent) mark.
+    /// When and how the stream reconnects. `true` and `false` set only whether it does, for any request; a
+    /// [`Backoff`](crate::retry::Backoff) sets the waits; a [`Reconnect`] sets everything. Default: it reconnects if the
+    /// request may be repeated: GET and the other idempotent methods, a request with an `Idempotency-Key` or the mark
+    /// [`Idempotent`](crate::retry::Idempotent).
     ///
     /// ```
     /// use unwedge::sse::Settings;
     ///
-    /// // A POST that only subscribes: sending it again does nothing twice.
+    /// // A POST that only subscribes may be sent again.
     /// let settings = Settings::default().reconnect(true);
     /// # let _ = settings;
     /// ```
@@ -89,11 +89,11 @@ impl Settings {
         self
     }
 
-    /// One answer and no more, whatever the method is: the same as `reconnect(false)`, and what a POST gets by default.
+    /// Sends the request once, whatever its method: the same as `reconnect(false)`, and the default for a POST.
     ///
-    /// The end of the response is the end of the stream, its loss and its silence are the last error. Until the response
-    /// head is there, what the server has provably not processed (no connection, 425, 429, a refusal by breaker or
-    /// health check) is sent again up to three times, as long as nobody asks for a wait of more than a minute.
+    /// The stream ends with the response; a lost connection or silence is its last error. Before the response head
+    /// arrives, a request that was provably not processed (no connection, 425, 429, a refusal by breaker or health check)
+    /// is sent again up to three times, unless the server asks for a wait of more than a minute.
     ///
     /// ```
     /// use unwedge::sse::Settings;
@@ -105,10 +105,10 @@ impl Settings {
         self.reconnect(false)
     }
 
-    /// An event with exactly this data is the end of the stream: it is not handed out, and nothing is sent any more.
-    /// Default none. `"[DONE]"` is what language models send.
+    /// The data of an event that ends the stream: the event itself is not returned, and the stream does not reconnect.
+    /// Default none. Language models send `"[DONE]"`.
     ///
-    /// For a request that is sent once, an answer that ends without it was cut off: an error of kind `Transport`.
+    /// For a request that is sent once, a response that ends without this event is an error of kind `Transport`.
     ///
     /// ```no_run
     /// use unwedge::{Body, StackLayer, sse};
@@ -131,15 +131,15 @@ impl Settings {
         self
     }
 
-    /// The longest silence: for the response headers, and between two bytes until the heartbeat of the server is
-    /// learnt. Default 60 s, and 10 min for a request that is sent once, where nothing is learnt.
+    /// The longest silence: before the response headers, and between two bytes until the heartbeat interval of the server
+    /// is known. Default 60 s; for a request that is sent once 10 min, and its heartbeat is not measured.
     pub fn idle(mut self, limit: Duration) -> Settings {
         self.idle = Some(limit);
         self
     }
 
-    /// The longest time without an event; comments do not count. Default none. For servers that are known to have
-    /// something to say: one whose feed died behind a heart that still beats is left when it is reached.
+    /// The longest time without an event; comments do not count. Default none. For servers that are known to send events
+    /// regularly: it detects a server that still sends heartbeats but no events any more.
     pub fn events_within(mut self, limit: Duration) -> Settings {
         self.events_within = Some(limit);
         self
@@ -157,13 +157,14 @@ impl Settings {
         self
     }
 
-    /// The id to begin with: what [`EventStream::last_event_id`](super::EventStream::last_event_id) said before the program ended. Default none.
+    /// The id after which the stream begins: the value of
+    /// [`EventStream::last_event_id`](super::EventStream::last_event_id) before the program ended. Default none.
     pub fn last_event_id(mut self, id: impl Into<String>) -> Settings {
         self.last_id = id.into();
         self
     }
 
-    /// When and how the stream connects again.
+    /// When and how the stream reconnects.
     pub fn get_reconnect(&self) -> &Reconnect {
         &self.reconnect
     }
@@ -173,12 +174,12 @@ impl Settings {
         self.end_at.as_deref()
     }
 
-    /// The longest silence; `None` where it follows from whether the request is repeated.
+    /// The longest silence; `None` if that depends on whether the request is repeated.
     pub fn get_idle(&self) -> Option<Duration> {
         self.idle
     }
 
-    /// The longest time without an event, where that is bounded.
+    /// The longest time without an event; `None` if there is no limit.
     pub fn get_events_within(&self) -> Option<Duration> {
         self.events_within
     }
@@ -193,7 +194,7 @@ impl Settings {
         self.name.as_deref()
     }
 
-    /// The id to begin with, where there is one.
+    /// The id after which the stream begins, if there is one.
     pub fn get_last_event_id(&self) -> Option<&str> {
         Some(&*self.last_id).filter(|id| !id.is_empty())
     }

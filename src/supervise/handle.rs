@@ -1,4 +1,4 @@
-//! What a loop says of itself while it runs.
+//! The handle by which a supervised loop reports its state.
 
 use crate::deadline::sleep_until;
 use crate::supervise::state::SubsystemState;
@@ -10,7 +10,7 @@ use std::future::Future;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// The handle that a supervised loop gets: with it, it shows that it is alive, gets on, or waits. Clones share it.
+/// The handle by which a supervised loop sends heartbeats and reports progress or a wait. Clones share its state.
 #[derive(Clone)]
 #[doc(alias("heartbeat", "keepalive"))]
 pub struct Heartbeat(pub(crate) Arc<SubsystemState>);
@@ -21,21 +21,22 @@ impl Heartbeat {
         &self.0.name
     }
 
-    /// A sign of life. Allocates nothing, takes no lock.
+    /// Sends a heartbeat. Allocates nothing, takes no lock.
     pub fn beat(&self) {
         self.0.beat();
     }
 
-    /// A sign of life, and something got done.
+    /// Sends a heartbeat and reports finished work.
     ///
-    /// From the first time on that a run says so, it is judged by its progress as well: one that goes on beating and
-    /// does nothing else is stale after the same time as one that is silent.
+    /// After the first call a run must also make progress: a loop that sends only heartbeats from then on becomes stale
+    /// after the same time as a silent one.
     pub fn progress(&self) {
         self.0.progress();
     }
 
-    /// It waits for somebody else, and silence is no fault until the guard is dropped. The reason is shown. Of several
-    /// guards the newest is shown, and the subsystem is parked until the last one is gone, or its run has ended.
+    /// Reports a wait for somebody else: until the guard is dropped the subsystem does not become stale. The reason is
+    /// shown on the status page. With several guards the newest reason is shown, and the subsystem is parked until the last
+    /// guard is dropped or its run ends.
     ///
     /// ```
     /// # use unwedge::supervise::Heartbeat;
@@ -51,8 +52,8 @@ impl Heartbeat {
         self.holds(Activity::Parked, reason.into())
     }
 
-    /// A sleep that the watchdog knows about: silence is no fault until it should be over. False where it ended early
-    /// because the program ends, or its runtime has ended.
+    /// Sleeps; the subsystem does not become stale in that time. Returns false if the sleep ended early, because the
+    /// program or its runtime ends.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -69,7 +70,7 @@ impl Heartbeat {
     /// ```
     ///
     /// # Cancellation safety
-    /// Dropped in mid-sleep it counts as awake.
+    /// If the future is dropped, the sleep is over.
     pub async fn rest(&self, duration: Duration) -> bool {
         self.rest_until(Instant::now() + duration.min(crate::duration::LONGEST)).await
     }
@@ -86,19 +87,19 @@ impl Heartbeat {
         Parked { number: self.0.holds(activity, reason), cell: Arc::clone(&self.0) }
     }
 
-    /// Whether the program ends: finish what is under way, and return.
+    /// Whether the program is shutting down: finish the current work and return.
     pub fn is_cancelled(&self) -> bool {
         self.0.member.cancel.is_cancelled()
     }
 
-    /// Ready when the program ends.
+    /// Completes when the program is shutting down.
     #[doc(alias("CancellationToken", "shutdown"))]
     pub async fn cancelled(&self) {
         self.0.member.cancel.cancelled().await;
     }
 
-    /// Carries the subsystem into a task that the loop spawns: its calls are shown as this subsystem's, and its
-    /// back-offs and long polls end with it.
+    /// Makes a future, for example of a spawned task, part of this subsystem: its calls are shown as the subsystem's, and
+    /// its back-offs and long polls end at a shutdown.
     pub fn scope<F: Future>(&self, future: F) -> impl Future<Output = F::Output> + use<F> {
         self.0.member.scope(future)
     }
@@ -110,7 +111,7 @@ impl fmt::Debug for Heartbeat {
     }
 }
 
-/// While it lives the subsystem is parked: see [`Heartbeat::parked`].
+/// A guard: the subsystem is parked until it is dropped. See [`Heartbeat::parked`].
 #[must_use = "the subsystem is parked for as long as this lives"]
 pub struct Parked {
     cell: Arc<SubsystemState>,

@@ -1,4 +1,4 @@
-//! The loops above the calls: restarted when they end, watched while they run, and ended in order.
+//! Supervision of the loops that make the calls: restarts, heartbeats, a watchdog, graceful shutdown.
 //!
 //! ```no_run
 //! use std::time::Duration;
@@ -21,24 +21,25 @@
 //! # }
 //! ```
 //!
-//! A panic, an error and a return that nobody asked for are logged, and the loop is started again: see [`Policy`].
-//! A [`patrol`](Supervisor::patrol) is the same for work that is due every so often.
+//! After a panic, an error or an unexpected return the loop is logged and restarted: see [`Policy`].
+//! A [`patrol`](Supervisor::patrol) is such a loop for periodic work.
 //!
-//! Between loops stand a [`queue`](crate::queue) in which nothing grows old unseen, and [`child`](crate::child) processes that end.
+//! For the work between loops there are a [`queue`](crate::queue) with an age limit, and [`child`](crate::child) processes with a
+//! timeout.
 //!
-//! # Alive, and getting on
-//! Each subsystem says how often it means to show a sign of life. From twice that time on its silence is stale: it is
-//! shown by [`Liveness`], logged together with the call that it waits in, and, with [`Watch::Enforce`], ended and started
-//! again. A loop that waits for somebody else says so with [`Heartbeat::parked`], one that sleeps with [`Heartbeat::rest`].
+//! # Heartbeats and progress
+//! Each subsystem declares the interval of its heartbeats. After twice that interval without one it is stale: [`Liveness`]
+//! shows it, the log names it together with the call in which it hangs, and with [`Watch::Enforce`] it is aborted and
+//! restarted. Before a wait for somebody else a loop calls [`Heartbeat::parked`]; in place of a sleep [`Heartbeat::rest`].
 //!
-//! What no supervisor can do is to end code that blocks its thread without an `.await`. The watchdog looks from a thread
-//! of its own, and reports it although no timer of the runtime can fire. On a runtime of several threads it also wakes
-//! another worker, which takes over the timers and sockets that the blocked one had waited for.
+//! No supervisor can end code that blocks its thread without an `.await`. The watchdog runs on its own thread, so it reports
+//! such code even if no timer of the runtime can fire. On a runtime with several threads it also wakes another worker, which
+//! takes over the timers and sockets of the blocked one.
 //!
-//! # The end
-//! At the signal every subsystem is told to end ([`Heartbeat::cancelled`]). Calls of this crate that wait between two
-//! attempts, and long polls, end with an error of kind [`Cancelled`](crate::ErrorKind::Cancelled) at once; all others have
-//! until the end of the grace. What still runs then is aborted, and named.
+//! # Graceful shutdown
+//! At the signal every subsystem is asked to end ([`Heartbeat::cancelled`]). Back-offs and long polls of this crate end at
+//! once with an error of kind [`Cancelled`](crate::ErrorKind::Cancelled); all other calls may go on until the end of the
+//! grace period. Subsystems that still run then are aborted and named.
 
 mod ending;
 mod handle;
@@ -84,9 +85,9 @@ use std::future::Future;
 use std::time::Duration;
 use tokio::sync::broadcast;
 
-/// Keeps a set of loops alive until it is told to end them.
+/// Runs a set of loops, restarts those that end, and shuts them all down at a signal.
 ///
-/// Nothing runs before [`run_until`](Supervisor::run_until), which also checks all settings.
+/// No loop runs before [`run_until`](Supervisor::run_until), which also checks all settings.
 #[must_use = "nothing runs before run_until"]
 #[doc(alias("supervisor", "daemon", "restart"))]
 pub struct Supervisor {
@@ -108,10 +109,10 @@ impl Default for Supervisor {
 }
 
 impl Supervisor {
-    /// A supervisor of nobody yet.
+    /// A supervisor without loops.
     ///
-    /// As process 1 of a container it listens to [`Signals`] from here on, since a signal without a handler has no effect
-    /// there.
+    /// As process 1 of a container the program handles [`Signals`] from here on, because there a signal without a handler
+    /// has no effect.
     pub fn new() -> Supervisor {
         if std::process::id() == 1 {
             // Without a handler the program is as deaf as it was; run_until says so where it waits for a signal.
@@ -129,10 +130,10 @@ impl Supervisor {
         }
     }
 
-    /// Adds a loop: what makes it, and how often it means to show a sign of life. The closure is called for every start.
+    /// Adds a loop, with the interval of its heartbeats. The closure is called at each start and makes the loop's future.
     ///
-    /// The future may return nothing or a `Result`. What comes back sets the rest: what a return means, when silence is
-    /// stale, whether a stale one is restarted. A name that is blank or taken, and an interval of zero, are errors of
+    /// The future may return nothing or a `Result`. The returned [`Task`] sets the rest: the meaning of a return, the
+    /// stale threshold, the restart of a stale loop. A name that is blank or taken, and an interval of zero, are errors of
     /// [`run_until`](Supervisor::run_until).
     pub fn spawn<F, Fut>(&mut self, name: impl Into<Arc<str>>, every: Duration, factory: F) -> &mut Task
     where
@@ -144,14 +145,14 @@ impl Supervisor {
         self.add(name.into(), settings, every, |run| Box::pin(restart::keep(run, factory)))
     }
 
-    /// Adds a sweep that is due every so often, each one bounded by `limit`: see [`Sweep`].
+    /// Adds periodic work: a sweep at each interval, with a time limit for each sweep: see [`Sweep`].
     ///
-    /// The first is due at once. A sweep runs inside [`within`](crate::within): at the limit it is dropped, whatever it
-    /// waits for, and the next tick runs. Ticks that pass during a sweep are skipped and counted. A panic, an error and a
-    /// timeout end the sweep, never the patrol.
+    /// The first sweep runs at once. A sweep runs inside [`within`](crate::within): at its limit it is dropped, and the next
+    /// tick runs. Ticks that pass during a sweep are skipped and counted. A panic, an error and a timeout end the sweep,
+    /// never the patrol.
     ///
-    /// A sweep that blocks its thread, by a lock, `std::thread::sleep` or a loop without an `.await`, cannot be cut. The
-    /// watchdog reports it when it is a tenth over its limit.
+    /// A sweep that blocks its thread, by a lock, `std::thread::sleep` or a loop without an `.await`, cannot be ended. The
+    /// watchdog reports it when it is 10 % over its limit.
     ///
     /// A limit above the interval is an error of [`run_until`](Supervisor::run_until).
     ///
@@ -202,7 +203,7 @@ impl Supervisor {
         &mut self.tasks[last]
     }
 
-    /// The registry of all subsystems, for probes and pages. It can be had before the crew runs.
+    /// The registry of all subsystems, for probes and pages. It is available before the supervisor runs.
     pub fn liveness(&self) -> Liveness {
         self.liveness.clone()
     }
@@ -212,41 +213,43 @@ impl Supervisor {
         Readiness(Arc::clone(&self.shared))
     }
 
-    /// What happens from now on. A listener that falls more than 1024 events behind loses the oldest.
+    /// Subscribes to events (sweeps, restarts, stale loops) from now on. A receiver that is more than 1024 events behind
+    /// loses the oldest.
     pub fn events(&self) -> broadcast::Receiver<Event> {
         self.liveness.0.recorder.listen()
     }
 
-    /// What is done about a subsystem that is restarted too often. Default: not ready, and one error in the log.
+    /// The reaction to a subsystem that is restarted too often. Default: not ready, and one error in the log.
     pub fn escalate(&mut self, escalation: Escalation) -> &mut Supervisor {
         self.shared.escalate(escalation);
         self
     }
 
-    /// How often the watchdog looks. Default: a quarter of the shortest threshold, between 10 ms and 1 s. Less than 1 ms,
-    /// and more than the shortest threshold, are errors of [`run_until`](Supervisor::run_until).
+    /// The interval of the watchdog's checks. Default: a quarter of the shortest stale threshold, between 10 ms and 1 s. Less
+    /// than 1 ms, and more than the shortest threshold, are errors of [`run_until`](Supervisor::run_until).
     pub fn watch_every(&mut self, period: Duration) -> &mut Supervisor {
         self.period = Some(period);
         self
     }
 
-    /// Looks after the calls of a stack that are made outside of every subsystem too. Those made inside are found by
-    /// themselves.
+    /// Adds the calls of a stack that are made outside of all subsystems. Calls made inside a subsystem are known anyway.
     pub fn calls(&mut self, calls: InFlight) -> &mut Supervisor {
         self.calls.push(calls);
         self
     }
 
-    /// Whether, as process 1 of a container, zombies are reaped that nobody waited for within 10 s and that were not
-    /// started through the library: what lost its parent becomes a child of process 1, and would stay a zombie for as long
-    /// as that lives. Default true. A `std::process::Child` whose status is taken later than that is then lost; an init
-    /// (`tini`, `docker run --init`) as process 1 makes this superfluous. On other systems than Linux nothing is reaped.
+    /// Whether the program, as process 1 of a container, reaps orphaned processes. Default true.
+    ///
+    /// A process that lost its parent becomes a child of process 1 and stays a zombie until that reaps it. Reaped are
+    /// processes that have been zombies for 10 s and were not started through this crate. So the status of a
+    /// `std::process::Child` is lost if you read it more than 10 s after its end. With an init as process 1 (`tini`,
+    /// `docker run --init`) this is not needed. On other systems than Linux nothing is reaped.
     pub fn reap(&mut self, reap: bool) -> &mut Supervisor {
         self.reap = reap;
         self
     }
 
-    /// Fixes all jitter and splay, for tests and replays.
+    /// Makes all jitter and splay reproducible, for tests and replays.
     pub fn seed(&mut self, seed: u64) -> &mut Supervisor {
         self.seed = Some(seed);
         self
