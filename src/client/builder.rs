@@ -28,7 +28,7 @@ impl Client {
     /// A client with all defaults.
     ///
     /// # Errors
-    /// None with today's defaults; see [`ClientBuilder::build`] for what can be wrong with others.
+    /// None with the present defaults; [`ClientBuilder::build`] lists the errors of other settings.
     pub fn new() -> Result<Client, Error> {
         Client::builder().build()
     }
@@ -39,7 +39,7 @@ impl Client {
     }
 }
 
-/// All defaults, and thereby all bounds: what an `Option<Client>` that nobody has set should fall back to.
+/// A client with all defaults, so with all limits: the fallback for an `Option<Client>` that is not set.
 ///
 /// ```
 /// fn with(client: Option<unwedge::Client>) -> unwedge::Client {
@@ -80,19 +80,19 @@ pub struct ClientBuilder {
 }
 
 impl ClientBuilder {
-    /// How long a call and its parts may take.
+    /// The time limits of a call and its parts. Default 30 s in all, 10 s for an attempt; see [`Limits`].
     pub fn limits(mut self, limits: Limits) -> ClientBuilder {
         self.stack.says("limits", |stack| stack.limits(limits));
         self
     }
 
-    /// How calls are repeated.
+    /// The settings of retry. Default up to three retries; see [`retry::Settings`].
     pub fn retry(mut self, retry: retry::Settings) -> ClientBuilder {
         self.stack.says("retry", |stack| stack.retry(retry));
         self
     }
 
-    /// When an origin is left alone.
+    /// The settings of the circuit breaker. Default open after five failures in a row; see [`breaker::Settings`].
     pub fn breaker(mut self, breaker: breaker::Settings) -> ClientBuilder {
         self.stack.says("breaker", |stack| stack.breaker(breaker));
         self
@@ -105,15 +105,14 @@ impl ClientBuilder {
         self
     }
 
-    /// What this client is called where there are several, on the status page, in the log and in metrics: see
-    /// [`StackBuilder::name`]. Default a number.
+    /// The name of this client on the status page, in the log and in metrics: see [`StackBuilder::name`]. Default a number.
     pub fn name(mut self, name: impl Into<Arc<str>>) -> ClientBuilder {
         self.stack.says("name", |stack| stack.name(name));
         self
     }
 
-    /// All settings of the stack at once, for what has no short form here, such as [`StackBuilder::for_requests`]. It has
-    /// limits, retries, circuit breaker, health check and name of its own: to say one of them here as well is an error.
+    /// All settings of the stack at once, also those without a setter here, such as [`StackBuilder::for_requests`]. It
+    /// includes limits, retries, circuit breaker, health check and name: setting one of these here as well is an error.
     ///
     /// ```
     /// use unwedge::{CallOptions, Client, StackLayer, stack::RequestOptions};
@@ -132,7 +131,7 @@ impl ClientBuilder {
         self
     }
 
-    /// Root certificates and identity. Default the roots of the platform, and no identity.
+    /// Root certificates and client certificate. Default the roots of the platform, and no client certificate.
     pub fn tls(mut self, tls: Tls) -> ClientBuilder {
         self.transport.tls = tls;
         self
@@ -144,18 +143,17 @@ impl ClientBuilder {
         self
     }
 
-    /// The `User-Agent` of requests, health checks among them, that bring none. Default `unwedge/` and the version of
-    /// this crate.
+    /// The `User-Agent` of requests without one, health checks included. Default `unwedge/` and the version of this crate.
     pub fn user_agent(mut self, user_agent: impl Into<String>) -> ClientBuilder {
         self.transport.user_agent = Some(user_agent.into());
         self
     }
 
-    /// Headers of every request, where it brings none by that name: an API version, a tenant. Default none.
+    /// Headers for every request that has none of that name: an API version, a tenant. Default none.
     ///
-    /// They are part of the request from its start: a redirect to another origin leaves credentials, and what is marked as
-    /// [sensitive](http::HeaderValue::set_sensitive), behind, and credentials in the URL go before an `Authorization` here.
-    /// Health checks bring none of them; where they must, use an [`attempt_layer`](ClientBuilder::attempt_layer).
+    /// They are added before everything else. So a redirect to another origin drops credentials and values marked as
+    /// [sensitive](http::HeaderValue::set_sensitive), and credentials in the URL replace an `Authorization` set here.
+    /// Health checks do not carry them; if they must, use an [`attempt_layer`](ClientBuilder::attempt_layer).
     ///
     /// ```
     /// use http::{HeaderMap, HeaderValue};
@@ -171,13 +169,13 @@ impl ClientBuilder {
         self
     }
 
-    /// Puts a layer into every attempt, beneath all limits and above the transport: signatures that expire, trace headers,
-    /// a token that is fetched anew. Default none; more than one stand in the order they were given, the first outermost.
+    /// Adds a layer inside every attempt, below all limits and above the transport: for signatures that expire, trace
+    /// headers, fresh tokens. Default none; of several the first is the outermost.
     ///
-    /// It runs once for each attempt, hops of a redirect and health checks among them, with the request as it goes out but
-    /// for what the transport adds (`User-Agent`, `Accept-Encoding`). Its readiness, its waits and what it does with the
-    /// body of the response count as the attempt's: limit, retry, circuit breaker and collect stand around it. What it fails
-    /// with is the failure of the attempt. An [`Error`] of this crate keeps its kind; to refuse for good, return one.
+    /// It runs once for each attempt, hops of a redirect and health checks included. It sees the final request, except for
+    /// the headers of the transport (`User-Agent`, `Accept-Encoding`). Its readiness, its waits and its work on the response
+    /// body are part of the attempt, so limits, retry, circuit breaker and collect apply to them. Its error is the failure
+    /// of the attempt. An [`Error`] of this crate keeps its kind; return one to end the call without a retry.
     ///
     /// ```
     /// use http::{HeaderValue, Request};
@@ -211,31 +209,30 @@ impl ClientBuilder {
         self
     }
 
-    /// Which redirects are followed. Default all, up to 10 for a call: see [`Redirects`].
+    /// The rules for redirects. Default up to 10 for a call: see [`Redirects`].
     pub fn redirects(mut self, redirects: Redirects) -> ClientBuilder {
         self.redirects = redirects;
         self
     }
 
-    /// Whether bodies in gzip are asked for and decoded. Default on: answers of APIs shrink to a fraction.
+    /// Whether gzip is requested and decoded. Default on, because responses of APIs shrink to a fraction.
     ///
-    /// `Accept-Encoding: gzip` is sent with requests that bring neither that header nor a `Range`. A response whose
-    /// `Content-Encoding` is gzip is decoded and loses that header and its `Content-Length`, but not the answer to a
-    /// HEAD, and no 204, 206 or 304. All limits and caps count decoded bytes; a stream that is cut or corrupt is a
-    /// failed attempt.
+    /// `Accept-Encoding: gzip` is sent with requests that have neither that header nor a `Range`. A response with the
+    /// `Content-Encoding` gzip is decoded and loses that header and its `Content-Length`; not decoded are responses to
+    /// HEAD, 204, 206 and 304. All limits and caps count decoded bytes; a truncated or corrupt stream is a failed attempt.
     pub fn gzip(mut self, on: bool) -> ClientBuilder {
         self.transport.no_gzip = !on;
         self
     }
 
-    /// Connects by this service in place of the network: Unix sockets, vsock, fixed addresses, a tunnel of your own, an
-    /// in-memory pipe. Default TCP, with proxies and TLS.
+    /// Makes connections by this service: Unix sockets, vsock, fixed addresses, a tunnel, an in-memory pipe. Default TCP,
+    /// with proxies and TLS.
     ///
-    /// It gets scheme and authority of a URL and makes the whole connection, whatever the scheme: proxies are not asked,
-    /// and TLS is the connector's own, as with every connector of hyper-util. HTTP/2 is spoken where the connection says
-    /// that it was [agreed on](super::TokioStream::http2), or with [`Network::http2_only`]. The connect limit bounds each
-    /// connect from its readiness on, and a connect that fails is an error of kind `Connect`, judged and repeated as any
-    /// other. Connections are pooled as those of the network are.
+    /// The service gets scheme and authority of a URL and makes the whole connection for any scheme: proxies are not used,
+    /// and TLS is up to the connector, as with every connector of hyper-util. HTTP/2 is used if the connection reports that
+    /// it was [negotiated](super::TokioStream::http2), or with [`Network::http2_only`]. The connect limit covers the
+    /// readiness of the service and each connect. A failed connect is an error of kind `Connect`, with the usual retries
+    /// and circuit breaker. Connections are pooled as usual.
     ///
     /// ```
     /// # #[cfg(unix)] {
@@ -252,8 +249,8 @@ impl ClientBuilder {
     /// ```
     ///
     /// # Cancellation safety
-    /// A connect is dropped at the connect limit, and where the runtime ends. One whose call was given up may go on, for
-    /// the next call.
+    /// A connect is dropped at the connect limit, and when the runtime ends. If its call is dropped, it may go on for the
+    /// next call.
     #[doc(alias = "unix_socket")]
     pub fn connector<C>(mut self, connector: C) -> ClientBuilder
     where
@@ -266,12 +263,11 @@ impl ClientBuilder {
         self
     }
 
-    /// Resolves host names by this service. Default the resolver of the system, on threads that a dead name server cannot
-    /// exhaust.
+    /// Resolves host names by this service. Default the resolver of the system, on threads of its own.
     ///
-    /// Its addresses are tried 250 ms apart, the families in turn, those that are known to be dead last, and up to 20 for a
-    /// connection; their port is used where the URL has none. The connect limit bounds it, and
-    /// what it fails with is an error of kind `Connect` in phase `Resolve`. Addresses in URLs are not looked up.
+    /// Its addresses are tried 250 ms apart, IPv6 and IPv4 in turn, known dead ones last, and up to 20 for a connection;
+    /// their port is used if the URL has none. It is covered by the connect limit, and its failure is an error of kind
+    /// `Connect` in phase `Resolve`. Addresses in URLs are not looked up.
     ///
     /// ```
     /// use hyper_util::client::legacy::connect::dns::Name;
@@ -302,9 +298,10 @@ impl ClientBuilder {
     /// Checks all settings and their relations.
     ///
     /// # Errors
-    /// Kind `Config`: what [`StackBuilder::build`] refuses, certificates or keys that cannot be read or do not belong
-    /// together, a proxy that is no URL, a user agent that is no header value, a resolver, TLS or a proxy beside a connector,
-    /// [`stack`](ClientBuilder::stack) beside a setting of it. The message names the values and the rule.
+    /// Kind `Config`: every error of [`StackBuilder::build`]; certificates or keys that cannot be read or do not belong
+    /// together; an invalid URL of a proxy; a user agent that is no header value; a resolver, TLS or a proxy together with a
+    /// connector; [`stack`](ClientBuilder::stack) together with a setting that it includes. The message names the values and
+    /// the rule.
     pub fn build(self) -> Result<Client, Error> {
         self.build_by(Wall::default())
     }

@@ -1,7 +1,7 @@
-//! A client that is bounded without a word about it.
+//! An HTTP client with deadline, retries, circuit breaker and stall guard by default.
 //!
-//! Here stands what a client has. How it is built is in `builder`, how a request is made by it in `methods` and `request`,
-//! and how that is sent in `sending`.
+//! This file has the type itself; `builder` its settings, `methods` and `request` the construction of a request, `sending`
+//! its way out.
 
 mod attempt;
 mod background;
@@ -52,9 +52,10 @@ use tokio::sync::broadcast;
 /// # Ok(()) }
 /// ```
 ///
-/// It needs a tokio runtime with its clock and I/O drivers enabled, of either flavour; without one a call returns an
-/// error of kind `Config`. Its tasks are one or two for each connection, one that closes idle connections, and health
-/// checks, where those are asked for in the background; each runs on the runtime of the call that began it. A client may outlive a runtime: connections that went with it are replaced.
+/// It needs a tokio runtime of either flavour with timer and I/O enabled; without one a call returns an error of kind
+/// `Config`. It spawns one or two tasks for each connection, one that closes idle connections, and one for each background
+/// health check; each runs on the runtime of the call that started it. A client may outlive its runtime: connections that
+/// ended with the runtime are replaced.
 #[derive(Clone)]
 pub struct Client {
     stack: Stack<Attempt>,
@@ -76,7 +77,7 @@ impl Client {
         self.stack.in_flight()
     }
 
-    /// Everything that happens to the calls of this client from now on, each hop of a redirected one a call by itself: see
+    /// Subscribes to the events of this client's calls from now on; each hop of a redirect is a call of its own: see
     /// [`StackLayer::subscribe`](crate::StackLayer::subscribe).
     ///
     /// ```
@@ -106,7 +107,7 @@ impl Client {
         }
     }
 
-    /// The longest that a call can take.
+    /// The longest time that a call can take, computed from the settings.
     pub fn bounds(&self) -> Bounds {
         self.stack.bounds()
     }

@@ -23,8 +23,8 @@ use std::time::Duration;
 
 /// A request under construction.
 ///
-/// What is wrong with it is remembered and comes out of [`send`](RequestBuilder::send) as an error of kind `Config`,
-/// before anything leaves. Awaiting the builder itself is the same as `send().await`.
+/// An invalid part is reported by [`send`](RequestBuilder::send) as an error of kind `Config`, before anything is sent.
+/// Awaiting the builder itself is the same as `send().await`.
 #[must_use = "a request is sent by send()"]
 pub struct RequestBuilder {
     client: Client,
@@ -174,21 +174,21 @@ impl RequestBuilder {
         })
     }
 
-    /// Sets the body. One that streams cannot be sent again, so that its request gets one attempt.
+    /// Sets the body. A streaming body cannot be sent again, so its request gets one attempt.
     pub fn body(mut self, body: impl Into<Body>) -> RequestBuilder {
         *self.request.body_mut() = body.into();
         self
     }
 
-    /// Bounds this one call, from [`send`](RequestBuilder::send) to the last byte of the body, also where it streams.
-    /// More than zero, at most 10 years. It can only shorten what the limits of the client say.
+    /// Sets a deadline for this call, from [`send`](RequestBuilder::send) to the last byte of the body, even if it streams.
+    /// More than zero, at most 10 years. It can only shorten the limits of the client.
     #[doc(alias = "timeout")]
     pub fn deadline(mut self, limit: Duration) -> RequestBuilder {
         self.deadline = Some(limit);
         self.check(|_| duration::check("the deadline of the request", limit))
     }
 
-    /// Adds an `Idempotency-Key`, which makes a POST or PATCH safe to repeat where the server knows the header.
+    /// Adds an `Idempotency-Key`, which makes a POST or PATCH safe to repeat if the server supports the header.
     pub fn idempotency_key(self, key: impl AsRef<str>) -> RequestBuilder {
         self.header("idempotency-key", key.as_ref())
     }
@@ -212,7 +212,7 @@ impl RequestBuilder {
         self.extension(collect)
     }
 
-    /// What is shown in place of the path in errors, spans and tables, where the path carries a secret.
+    /// The text shown in place of the path in errors, spans and tables, for a path that carries a secret.
     pub fn label(self, name: impl Into<Cow<'static, str>>) -> RequestBuilder {
         self.extension(Label::new(name))
     }
@@ -222,7 +222,7 @@ impl RequestBuilder {
         self.extension(options)
     }
 
-    /// The part of its origin that this request talks to, with a circuit breaker of its own: see [`Group`].
+    /// The group of this request (a route or a tenant), with a circuit breaker of its own: see [`Group`].
     pub fn group(self, group: impl Into<Group>) -> RequestBuilder {
         self.extension(group.into())
     }
@@ -281,11 +281,11 @@ impl RequestBuilder {
     /// Sends the request. The time of a [`deadline`](RequestBuilder::deadline) runs from here.
     ///
     /// # Errors
-    /// Kind `Config` for what is wrong with the request, before anything leaves; else what the call died of. Any
-    /// response is `Ok`, whatever its status: see [`Response::error_for_status`].
+    /// Kind `Config` for an invalid request, before anything is sent; otherwise the failure of the call. A response is `Ok`
+    /// whatever its status: see [`Response::error_for_status`].
     ///
     /// # Cancellation safety
-    /// Dropping the future ends the call: no further attempt leaves.
+    /// Dropping the future ends the call: no further attempt is made.
     pub fn send(self) -> Sending {
         let client = self.client.clone();
         match self.build() {

@@ -1,4 +1,4 @@
-//! What came back.
+//! The response of a call.
 
 use crate::body::{Attempts, Body};
 use crate::collect::{coded, declared};
@@ -18,7 +18,7 @@ use std::pin::Pin;
 /// More than any answer of a control plane; what is larger is a download and asks for it by [`Response::cap`].
 const CAP: u64 = 8 << 20;
 
-/// A response: its head, and a body that is in memory already (up to `collect`, 1 MiB) or streams under guard.
+/// A response: its head, and a body that is in memory already (up to `collect`, 1 MiB) or streams under its limits.
 pub struct Response {
     pub(super) inner: http::Response<Body>,
     pub(super) target: Target,
@@ -51,7 +51,7 @@ impl Response {
         self.inner.extensions()
     }
 
-    /// How many bytes the body has yet to give, where that is known.
+    /// The number of bytes left in the body, if that is known.
     ///
     /// ```no_run
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), unwedge::Error> {
@@ -74,14 +74,14 @@ impl Response {
         &self.target.uri
     }
 
-    /// How the response came about: attempts, time, and the wait the server asked for where it was too long. After
+    /// The number of attempts, their total time, and the wait that the server asked for if it was too long. After
     /// redirects the attempts are those of the last hop, and the time is that of the whole call.
     pub fn attempts(&self) -> Attempts {
         self.inner.body().attempts()
     }
 
-    /// The most that [`bytes`](Response::bytes), [`text`](Response::text) and [`json`](Response::json) read. Default
-    /// 8 MiB, because nobody means to hold more of an API answer in memory.
+    /// The most bytes that [`bytes`](Response::bytes), [`text`](Response::text) and [`json`](Response::json) read. Default
+    /// 8 MiB, which is larger than the responses of most APIs.
     #[must_use]
     pub fn cap(mut self, bytes: u64) -> Response {
         self.cap = bytes;
@@ -92,7 +92,7 @@ impl Response {
     /// already. There is no cap: what is done with each piece is up to the caller.
     ///
     /// # Errors
-    /// What a body that streams ends with: a stall, a deadline, a broken connection.
+    /// The failure of a body that streams: a stall, a deadline, a broken connection.
     ///
     /// # Cancellation safety
     /// Nothing is lost when the future is dropped.
@@ -165,7 +165,7 @@ impl Response {
     ///
     /// # Errors
     /// Kind `TooLarge` where it is above the [`cap`](Response::cap), named in the message; the connection is closed.
-    /// Else what a body that streams ends with: a stall, a deadline, a broken connection.
+    /// Otherwise the failure of a body that streams: a stall, a deadline, a broken connection.
     ///
     /// # Cancellation safety
     /// What was read is lost when the future is dropped.

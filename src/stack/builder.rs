@@ -38,19 +38,19 @@ pub struct StackBuilder {
 }
 
 impl StackBuilder {
-    /// How long a call and its parts may take. Default 30 s in all, 10 s for an attempt; see [`Limits`].
+    /// The time limits of a call and its parts. Default 30 s in all, 10 s for an attempt; see [`Limits`].
     pub fn limits(mut self, limits: Limits) -> StackBuilder {
         self.limits = limits;
         self
     }
 
-    /// How calls are repeated. Default up to three times; see [`retry::Settings`].
+    /// The settings of retry. Default up to three retries; see [`retry::Settings`].
     pub fn retry(mut self, retry: retry::Settings) -> StackBuilder {
         self.retry = retry;
         self
     }
 
-    /// When an origin is left alone. Default after five failures in a row; see [`breaker::Settings`].
+    /// The settings of the circuit breaker. Default open after five failures in a row; see [`breaker::Settings`].
     pub fn breaker(mut self, breaker: breaker::Settings) -> StackBuilder {
         self.breaker = breaker;
         self
@@ -63,7 +63,7 @@ impl StackBuilder {
         self
     }
 
-    /// What requests wish that were built by somebody else, an SDK for example. A wish on the request wins. Default none.
+    /// Options for requests that other code builds, an SDK for example. Options on the request itself win. Default none.
     ///
     /// It is called once for a call, and once for each place a redirect leads to, outside every lock, before anything is
     /// taken; a panic in it reaches the caller.
@@ -111,8 +111,8 @@ impl StackBuilder {
         self
     }
 
-    /// Tells the server with each attempt how many milliseconds it is waited for, and which attempt it is. Default off:
-    /// what a header gives away is for you to decide.
+    /// Sends a header with each attempt: the milliseconds left to its deadline, and the number of the attempt. Default off,
+    /// because a header discloses both.
     ///
     /// Written right before an attempt is sent: the least of the attempt limit and what is left of the call, the
     /// request's own [`Deadline`](crate::Deadline) and every enclosing scope; of a long poll its hold. A shorter time
@@ -133,7 +133,7 @@ impl StackBuilder {
         self
     }
 
-    /// What this client is called where there are several: on the status page, in its JSON, in the log, and as the label
+    /// The name of this client: on the status page, in its JSON, in the log, and as the label
     /// `client` of metrics. State belongs to each client, so that one origin may have as many circuits as there are
     /// clients. Default a number, counted up in the process from 1.
     ///
