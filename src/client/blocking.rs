@@ -169,7 +169,7 @@ impl Response {
     pub fn chunk(&mut self) -> Result<Option<Bytes>, Error> {
         self.thread.may_wait()?;
         if self.lost {
-            return Err(Error::config("the body is lost, as an error has said"));
+            return Err(Error::config("the body is gone: an earlier read of it failed"));
         }
         if !self.rest.is_empty() {
             return Ok(Some(mem::take(&mut self.rest)));

@@ -201,7 +201,7 @@ fn root(inner: &Inner, f: &mut Formatter<'_>) -> fmt::Result {
         Some(io::ErrorKind::ConnectionAborted) => f.write_str("connection aborted"),
         Some(io::ErrorKind::BrokenPipe) => f.write_str("connection closed while sending"),
         Some(io::ErrorKind::UnexpectedEof) if cause.to_string().contains("close_notify") => {
-            f.write_str("connection closed in mid-message, without the close_notify of TLS: cut off on its way, or a server that ends its bodies so")
+            f.write_str("connection closed in mid-message, without the close_notify of TLS: cut off on the way, or by a server that never sends one")
         }
         Some(io::ErrorKind::UnexpectedEof) => f.write_str("connection closed in mid-message"),
         Some(io::ErrorKind::TimedOut) => f.write_str("connection timed out"),

@@ -124,18 +124,18 @@ pub(crate) fn gate_closed((origin, client): Endpoint<'_>, group: Option<&Group>,
 
 /// Requests name more groups of an origin than have state of their own. Said once for an origin.
 pub(crate) fn too_many_groups((origin, client): Endpoint<'_>, most: usize) {
-    say!(warn, %origin, client = client.if_given(), "more than {most} groups: the rest share one circuit breaker, are they one of a request?");
+    say!(warn, %origin, client = client.if_given(), "more than {most} groups: further ones share one circuit breaker; is the name unique to each request?");
 }
 
 /// The machine was suspended, so that idle connections are not trusted any more.
 #[cfg(any(feature = "client", feature = "reqwest"))]
 pub(crate) fn slept(gap: Duration) {
     let slept = human(gap);
-    say!(info, %slept, "the machine slept for {slept:#}, leaving its idle connections");
+    say!(info, %slept, "the machine slept for {slept:#}, discarding idle connections");
 }
 
 /// The settings of the inner client were good once, and are not any more.
 #[cfg(feature = "reqwest")]
 pub(crate) fn not_renewed(error: &Error) {
-    say!(warn, %error, "no new inner client after the sleep, its idle connections stay in use");
+    say!(warn, %error, "no new reqwest client after the sleep, idle connections stay in use");
 }

@@ -12,11 +12,11 @@ use std::sync::Arc;
 pub(super) fn given(tls: &Tls) -> Result<Option<&Arc<ClientConfig>>, Error> {
     if tls.config.is_some() && tls.has_parts() {
         return Err(Error::config(
-            "a TLS config was given beside roots or an identity: it has its own, leave the others out",
+            "a TLS config and roots or an identity were given: the config has its own, leave the others out",
         ));
     }
     if tls.identity.is_some() && tls.identity_files.is_some() {
-        return Err(Error::config("an identity was given beside files of one: leave one of them out"));
+        return Err(Error::config("the identity is set twice, as PEM and as files: leave one of them out"));
     }
     Ok(tls.config.as_ref())
 }

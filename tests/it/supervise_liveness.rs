@@ -316,8 +316,8 @@ async fn the_time_to_detection_is_told_at_the_start() {
     assert_eq!(
         log.with("watched:"),
         [
-            "INFO watched: silence is reported in time subsystem=\"relay\" within=2m1s",
-            "INFO watched: silence is reported in time subsystem=\"alerts\" within=1m7s",
+            "INFO watched: a hang is reported within this time subsystem=\"relay\" within=2m1s",
+            "INFO watched: a hang is reported within this time subsystem=\"alerts\" within=1m7s",
         ]
     );
 }

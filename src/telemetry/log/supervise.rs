@@ -77,7 +77,7 @@ pub(crate) fn unblocked(silent: Duration) {
 }
 
 pub(crate) fn watching(subsystem: &str, within: Duration) {
-    say!(info, subsystem, within = %human(within), "watched: silence is reported in time");
+    say!(info, subsystem, within = %human(within), "watched: a hang is reported within this time");
 }
 
 pub(crate) fn started(subsystems: usize, period: Duration) {
@@ -92,7 +92,7 @@ pub(crate) fn short(subsystem: &str, stale_after: Duration, every: Duration) {
     say!(
         warn,
         subsystem,
-        "asked for health with a threshold of {:#}, which is below the interval of {:#}: it flaps",
+        "health was asked with a stale threshold of {:#}, below the heartbeat interval of {:#}: the verdict will flap",
         human(stale_after),
         human(every),
     );
@@ -139,20 +139,20 @@ pub(crate) fn shut_down(signal: Option<&str>, killed: usize, clean: bool, took: 
 
 #[cfg(unix)]
 pub(crate) fn signal_not_taken(signal: &str) {
-    say!(error, signal, "asked to end and nobody waits for a signal, ending at once");
+    say!(error, signal, "signal received, but nothing in the program waits for it: ending at once");
 }
 
 #[cfg(unix)]
 pub(crate) fn reaped(pid: u32) {
-    say!(debug, pid, "reaped a process that nobody waited for");
+    say!(debug, pid, "reaped an orphaned process");
 }
 
 #[cfg(unix)]
 pub(crate) fn no_reaper(error: &dyn Display) {
-    say!(warn, "processes that lost their parent stay zombies: {error}");
+    say!(warn, "orphaned processes are not reaped: {error}");
 }
 
 #[cfg(unix)]
 pub(crate) fn systemd(error: &dyn Display) {
-    say!(warn, "systemd could not be told: {error}");
+    say!(warn, "systemd could not be notified: {error}");
 }
