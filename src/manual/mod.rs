@@ -1,24 +1,24 @@
-//! The manual: pages to read, nothing to call.
+//! The manual: pages to read, without items to call.
 //!
-//! | page | the question it answers |
+//! | page | question |
 //! | --- | --- |
-//! | [`order`] | why does each part of the stack stand where it stands, and where do my own layers go? |
-//! | [`defaults`] | what happens when I set nothing, and why that? |
-//! | [`lints`] | how do I keep new calls that wait forever out of my code? |
+//! | [`order`] | why are the parts of the stack in this order, and where do my own layers go? |
+//! | [`defaults`] | which limits hold if I set nothing, and why? |
+//! | [`lints`] | how do I keep new calls without a timeout out of my code? |
 //! | [`big_bodies`] | my upload or download takes longer than ten seconds: what do I set? |
-//! | `metrics` (with that feature) | what is counted, under which names? |
-//! | [`failure_modes`] | my call hangs or failed here: what bounds it, and what does the error mean? |
+//! | `metrics` (with that feature) | which metrics are there, with which labels? |
+//! | [`failure_modes`] | my call hangs or failed here: which limit ends it, and what does the error mean? |
 #![cfg_attr(
     feature = "full",
-    doc = "| [`recipes`] | how do I do this one task? And where is what I know under another name? |"
+    doc = "| [`recipes`] | how do I solve this task, and what is the item that I know under another name? |"
 )]
 #![cfg_attr(
     all(feature = "config", feature = "supervise"),
-    doc = "| [`config`] | which settings stand in a file, a variable or a flag, and under which keys? |"
+    doc = "| [`config`] | which settings can be in a file, a variable or a flag, and under which keys? |"
 )]
 #![cfg_attr(
     feature = "full",
-    doc = "| [`incidents`] | how are such programs lost, and what of this crate would have prevented it? |"
+    doc = "| [`incidents`] | how did such programs fail, and what would have prevented it? |"
 )]
 #![cfg_attr(
     feature = "reqwest",
@@ -26,7 +26,7 @@
 )]
 #![cfg_attr(
     all(feature = "supervise", feature = "client"),
-    doc = "| [`loops`] | how do I write a loop that survives, and how do I test that it does? |"
+    doc = "| [`loops`] | how do I write a loop that survives, and how do I test it? |"
 )]
 #![cfg_attr(
     feature = "full",

@@ -5,25 +5,25 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The manual in the order in which one reads it: the file, its title, the question that it answers.
+/// The manual in reading order: file, title, content.
 const MANUAL: &[(&str, &str, &str)] = &[
-    ("order", "The order of the parts", "why each part stands where it stands, and where your own layers go"),
-    ("recipes", "Recipes", "how to do one task, each as a whole program; and what it is called elsewhere"),
-    ("config", "Settings", "file, keys, environment variables and flags, with an example file"),
-    ("defaults", "Defaults", "what happens when nothing is set, and why that"),
-    ("failure-modes", "Failure modes", "what bounds a call that hangs here, and what each error means"),
-    ("migrating", "Migrating", "what to write in place of what you have, and what changes"),
-    ("loops", "Loops that survive", "how to write a supervised loop, and how to test it"),
-    ("big-bodies", "Large bodies", "what to set for uploads and downloads that take long"),
     (
-        "testing",
-        "Testing",
-        "how to test against servers that stall, on a paused clock, with handlers of your own",
+        "order",
+        "The order of the parts",
+        "the place of each part with its reason, and places for your own layers",
     ),
-    ("lints", "Lints", "how to keep new calls that wait forever out of your code"),
-    ("metrics", "Metrics", "what is counted, under which names"),
-    ("incidents", "Incidents", "how such programs were lost, and what prevents it"),
-    ("operations", "Operations", "settings, metrics, probes, alerts, deployment, trouble"),
+    ("recipes", "Recipes", "a whole program for each task, and terms of other libraries"),
+    ("config", "Settings", "file, keys, environment variables and flags, with an example file"),
+    ("defaults", "Defaults", "every default with its reason"),
+    ("failure-modes", "Failure modes", "the limit of each phase of a call, and the meaning of each error"),
+    ("migrating", "Migrating", "the new code in place of the old, and the differences"),
+    ("loops", "Loops that survive", "rules for a supervised loop, and its test"),
+    ("big-bodies", "Large bodies", "limits and settings of long uploads and downloads"),
+    ("testing", "Testing", "tests against servers that stall, on a paused clock, with your own handlers"),
+    ("lints", "Lints", "tools against new calls without a timeout"),
+    ("metrics", "Metrics", "names, labels and meaning of all metrics"),
+    ("incidents", "Incidents", "five incidents with cause and prevention"),
+    ("operations", "Operations", "settings, metrics, probes, alerts, deployment, troubleshooting"),
 ];
 
 /// The search of the documentation finds an item whatever kind it is.
@@ -86,7 +86,7 @@ fn linked(line: &str) -> String {
 
 fn contents() -> String {
     let mut page = "# The manual\n\nMade from `src/manual`, which is part of the documentation: \
-                    `cargo doc --open --all-features`, module `manual`.\n\n| page | what it says |\n| --- | --- |\n"
+                    `cargo doc --open --all-features`, module `manual`.\n\n| page | content |\n| --- | --- |\n"
         .to_owned();
     for (file, title, question) in MANUAL {
         writeln!(page, "| [{title}]({file}.md) | {question} |").expect("a string");
