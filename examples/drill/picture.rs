@@ -204,7 +204,7 @@ fn words(run: &Run) -> String {
         Outcome::Hung => "hung, without a word".to_owned(),
         Outcome::Lost => format!("{failed} of {} calls lost", run.work().count()),
         Outcome::FailedFast => format!("an error in {} at first", seconds(run.first_error())),
-        Outcome::Recovered if in_vain => format!("{} requests in vain", run.in_vain()),
+        Outcome::Recovered if in_vain => format!("{} wasted requests", run.in_vain()),
         Outcome::Recovered => match (run.first_error(), run.back()) {
             (None, None) => "no call lost".to_owned(),
             (None, back) => format!("no call lost, back in {}", seconds(back)),

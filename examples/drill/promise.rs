@@ -33,7 +33,7 @@ impl fmt::Display for Clause {
             Clause::BackWithin(time) => {
                 write!(f, "served again within {} of the server's return", seconds(*time))
             }
-            Clause::InVain(n) => write!(f, "at most {n} requests in vain"),
+            Clause::InVain(n) => write!(f, "at most {n} wasted requests"),
             Clause::PerCall(n) => write!(f, "at most {n} requests a call"),
             Clause::NoPollCut => f.write_str("no long poll is cut"),
             Clause::StaysClosed => f.write_str("the circuit stays closed"),

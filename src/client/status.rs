@@ -20,7 +20,7 @@ impl Response {
     /// The response itself where its status is below 400, else an error that tells the whole story: the status, the
     /// first KiB of the body, and what became of the attempts before.
     ///
-    /// The body is read for at most 1 s, so that a server which drips its excuses holds nobody up.
+    /// The body is read for at most 1 s, so that a server which drips an error body delays no call for long.
     ///
     /// # Errors
     /// Kind `RetryAfter` where the server said when to come back, else `Transport`; see
