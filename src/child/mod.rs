@@ -1,4 +1,4 @@
-//! Child processes that end: within their limit, with everything they started.
+//! Child processes with a timeout, which end together with their whole process group.
 
 mod capture;
 mod group;
@@ -18,19 +18,18 @@ use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::Duration;
 
-/// A command with a limit: `SIGTERM` to its process group at the limit, `SIGKILL` after the grace.
+/// A command with a timeout: `SIGTERM` to its process group at the limit, `SIGKILL` after the grace period.
 ///
-/// The environment is empty and the working directory is this process's, unless said otherwise. What the command
-/// started is killed with it, also when it ends by itself or when the future is dropped. Two things no library can end:
-/// a grandchild that has made a session of its own (`setsid`), and any child when this process itself is killed by
-/// `SIGKILL`.
+/// By default the environment is empty, and the working directory is that of this process. Processes that the command
+/// started are killed with it, also when it ends by itself or when the future is dropped. Not killed are a grandchild in a
+/// session of its own (`setsid`), and any child if this process itself is killed by `SIGKILL`.
 ///
 /// | setting | default | why |
 /// | --- | --- | --- |
-/// | limit | none: [`new`](Command::new) takes it | nothing waits forever |
-/// | [`grace`](Command::grace) | 5 s | time to write down what was done |
-/// | [`inherit_env`](Command::inherit_env) | nothing | secrets of this process are not the child's |
-/// | [`keep_output`](Command::keep_output) | 64 KiB of each stream | why it failed stands at the end |
+/// | limit | none: an argument of [`new`](Command::new) | nothing waits forever |
+/// | [`grace`](Command::grace) | 5 s | time for the command to save its state |
+/// | [`inherit_env`](Command::inherit_env) | nothing | the child does not get the secrets of this process |
+/// | [`keep_output`](Command::keep_output) | 64 KiB of each stream | the cause of a failure is at the end |
 ///
 /// ```
 /// use std::time::Duration;
@@ -61,7 +60,7 @@ pub struct Command {
 }
 
 impl Command {
-    /// A program, by path or found in the `PATH` of this process, and how long it may run.
+    /// A program, by path or found in the `PATH` of this process, and its timeout.
     pub fn new(program: impl Into<OsString>, limit: Duration) -> Command {
         Command {
             program: program.into(),
@@ -82,13 +81,13 @@ impl Command {
         self
     }
 
-    /// Sets a variable of its environment; wins over an inherited one.
+    /// Sets a variable of its environment, in place of an inherited one.
     pub fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Command {
         self.env.push((name.into(), value.into()));
         self
     }
 
-    /// Adds variables that it gets from the environment of this process, by name: `["PATH", "HOME"]`. Default none.
+    /// Inherits these variables from the environment of this process: `["PATH", "HOME"]`. Default none.
     pub fn inherit_env<N: Into<OsString>>(mut self, names: impl IntoIterator<Item = N>) -> Command {
         self.inherited.extend(names.into_iter().map(Into::into));
         self
@@ -100,20 +99,20 @@ impl Command {
         self
     }
 
-    /// What it finds on its standard input, which then ends. Default nothing. It need not be read.
+    /// The content of its standard input. Default none. The command need not read it.
     pub fn stdin(mut self, bytes: impl Into<Bytes>) -> Command {
         self.stdin = bytes.into();
         self
     }
 
-    /// How long it may take to end after it was asked to. Default 5 s; zero kills at once.
+    /// The grace period between `SIGTERM` and `SIGKILL`. Default 5 s; zero kills at once.
     pub fn grace(mut self, grace: Duration) -> Command {
         self.grace = grace;
         self
     }
 
-    /// How many bytes of each output stream are kept, counted from its end. Default 64 KiB. All of it is read and shown
-    /// by `tracing` at debug level, line by line.
+    /// The number of bytes kept from the end of each output stream. Default 64 KiB. The whole output is logged by `tracing` at
+    /// debug level, line by line.
     pub fn keep_output(mut self, bytes: usize) -> Command {
         self.keep = bytes;
         self
@@ -129,12 +128,12 @@ impl Command {
         self.args.iter().map(OsString::as_os_str)
     }
 
-    /// The variables that were set for it, in the order in which they were.
+    /// The variables set for it, in the order of the calls.
     pub fn get_env(&self) -> impl Iterator<Item = (&OsStr, &OsStr)> {
         self.env.iter().map(|(name, value)| (name.as_os_str(), value.as_os_str()))
     }
 
-    /// The names of the variables that it gets from this process.
+    /// The names of the variables that it inherits.
     pub fn get_inherit_env(&self) -> impl Iterator<Item = &OsStr> {
         self.inherited.iter().map(OsString::as_os_str)
     }
@@ -144,22 +143,22 @@ impl Command {
         self.dir.as_deref()
     }
 
-    /// What it finds on its standard input.
+    /// The content of its standard input.
     pub fn get_stdin(&self) -> &Bytes {
         &self.stdin
     }
 
-    /// How long it may run.
+    /// Its timeout.
     pub fn get_limit(&self) -> Duration {
         self.limit
     }
 
-    /// How long it may take to end after it was asked to.
+    /// The grace period between `SIGTERM` and `SIGKILL`.
     pub fn get_grace(&self) -> Duration {
         self.grace
     }
 
-    /// How many bytes of each output stream are kept.
+    /// The number of bytes kept of each output stream.
     pub fn get_keep_output(&self) -> usize {
         self.keep
     }
@@ -194,16 +193,16 @@ impl fmt::Debug for Command {
     }
 }
 
-/// How a child process came to its end.
+/// How a child process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Outcome {
-    /// By itself, with status 0.
+    /// By itself, with exit status 0.
     Completed,
     /// By itself, with another status or by a signal that was not ours.
     Failed,
-    /// Its limit ran out, or that of the scope it was run in.
+    /// It reached its timeout, or the deadline of the enclosing scope.
     TimedOut,
     /// It was stopped before its limit.
     Killed,
@@ -221,21 +220,21 @@ impl Outcome {
     }
 }
 
-/// A child process that is gone.
+/// The result of a child process that has ended.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Ended {
-    /// How it came to its end.
+    /// How it ended.
     pub outcome: Outcome,
-    /// Its exit status; `None` for one that was killed and is still held up in the kernel.
+    /// Its exit status; `None` for one that was killed and that the kernel has not released yet.
     pub status: Option<ExitStatus>,
-    /// How long it ran.
+    /// Its run time.
     pub took: Duration,
-    /// Whether it had to be killed because it did not end within the grace.
+    /// Whether it got `SIGKILL`, because it did not end within the grace period.
     pub forced: bool,
-    /// What it wrote to its standard output.
+    /// The end of its standard output.
     pub stdout: Output,
-    /// What it wrote to its standard error.
+    /// The end of its standard error.
     pub stderr: Output,
 }
 

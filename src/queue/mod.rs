@@ -1,5 +1,4 @@
-//! A queue in which nothing grows old unseen: keyed, bounded per key and in all, fair between keys, and every item ends
-//! in exactly one way.
+//! A bounded queue with an age limit for its items: fair between keys, and with a count for every outcome of an item.
 
 mod fifo;
 #[cfg(all(test, unwedge_loom))]
@@ -30,13 +29,13 @@ use tokio::time::Instant;
 
 /// A queue of items that belong to keys, for instance the events of each cluster.
 ///
-/// Keys take turns, so that one noisy key cannot starve the rest; within a key the oldest comes first. An item older
-/// than [`max_age`](Settings::max_age) is never served, also before a sweep has found it; [`sweep`](Queue::sweep)
-/// counts, logs (`event expired`) and hands back what is too old. Clones share the queue.
+/// Keys take turns, so that one noisy key cannot starve the others; within a key the oldest item comes first. An item
+/// older than [`max_age`](Settings::max_age) is never served, even before a sweep has removed it; [`sweep`](Queue::sweep)
+/// counts, logs (`event expired`) and returns expired items. Clones share the queue.
 ///
-/// `Clone`, `Drop` and `Display` of keys and values are called where no lock is held, and may use the queue. `Eq` of a key
-/// runs under the lock of its queue and must not call it; the same is asked of `Hash`. Where one of them panics nothing is
-/// lost that waits, and every count stays true. A key is cloned once, when it is pushed.
+/// `Clone`, `Drop` and `Display` of keys and values are called without a lock, and may use the queue. `Eq` and `Hash` of a
+/// key may run under the queue's lock and must not use the queue. If one of them panics, no queued item is lost and all
+/// counts stay correct. A key is cloned once, when it is pushed.
 ///
 /// ```
 /// use std::time::Duration;
@@ -102,7 +101,7 @@ impl<K: Hash + Eq + Clone + Display, V> Queue<K, V> {
         Queue::create(settings, None)
     }
 
-    /// The same, with what an item is called in the log (`event_id`). Default its number.
+    /// The same, with a function for the name of an item in the log (`event_id`). Default its number.
     ///
     /// # Errors
     /// As [`new`](Queue::new).
@@ -121,11 +120,11 @@ impl<K: Hash + Eq + Clone + Display, V> Queue<K, V> {
         Ok(Queue(Arc::new(Shared { store, hasher, metric, has_valve, pushed, name })))
     }
 
-    /// Puts an item at the end of its key, and tells its number. Never waits.
+    /// Adds an item behind those of its key, and returns its number. Never waits.
     ///
     /// # Errors
-    /// The item itself where the queue or the key is full, or the queue is closed. What is too old has its place until a
-    /// sweep takes it out.
+    /// The item itself, if the queue or the key is full or the queue is closed. An expired item keeps its place until a
+    /// sweep removes it.
     pub fn push(&self, key: K, value: V) -> Result<u64, Refused<K, V>> {
         let hash = self.0.hasher.hash_one(&key);
         let mut offer = Offer::new(key, value);
@@ -145,9 +144,9 @@ impl<K: Hash + Eq + Clone + Display, V> Queue<K, V> {
         self.settled(|store, now| store.pop(now))
     }
 
-    /// Waits for the next item. `None` once the queue is closed and has nothing more to serve.
+    /// Waits for the next item. `None` once the queue is closed and empty.
     ///
-    /// It waits as long as the queue is open: bound it with [`within`](crate::within), or close the queue.
+    /// It waits as long as the queue is open: limit it by [`within`](crate::within), or close the queue.
     ///
     /// # Cancellation safety
     /// An item is taken at the moment it is returned, so a future that is dropped has taken none.
@@ -169,10 +168,10 @@ impl<K: Hash + Eq + Clone + Display, V> Queue<K, V> {
         }
     }
 
-    /// Takes out what is too old, counts and logs it and hands it back; or raises an alarm, where there is a
-    /// [`valve`](Settings::valve) and too much would expire.
+    /// Removes, counts, logs and returns expired items; with a [`valve`](Settings::valve) it raises an alarm instead if too
+    /// many would expire.
     ///
-    /// Call it at an interval, as one sweep of a patrol or by [`keep_swept`](Queue::keep_swept).
+    /// Call it at an interval, in a patrol or by [`keep_swept`](Queue::keep_swept).
     pub fn sweep(&self) -> Swept<K, V> {
         let swept = self.settled(|store, now| store.sweep(now));
         for expired in &swept.expired {
@@ -195,8 +194,8 @@ impl<K: Hash + Eq + Clone + Display, V> Queue<K, V> {
         swept
     }
 
-    /// Sweeps at once and then every so often, and gives what each sweep found to `found`; ends when the queue is closed
-    /// and empty. For a supervised task of its own.
+    /// Sweeps at once and then at this interval, and passes the result of each sweep to `found`; ends when the queue is
+    /// closed and empty. For a supervised task of its own.
     ///
     /// # Errors
     /// Kind `Config` for an interval of zero or above 10 years, on a runtime without its timer, and once, where the runtime
@@ -222,31 +221,31 @@ impl<K: Hash + Eq + Clone + Display, V> Queue<K, V> {
         }
     }
 
-    /// Takes out everything, also what is too old, in the order of arrival.
+    /// Removes and returns all items, expired ones included, in the order of arrival.
     pub fn drain(&self) -> Vec<Item<K, V>> {
         let all = self.settled(Store::drain);
         self.0.holds(0);
         all
     }
 
-    /// Takes out everything of one key, and counts it as dropped.
+    /// Removes all items of one key, and counts them as dropped.
     pub fn discard(&self, key: &K) -> Vec<Item<K, V>> {
         let hash = self.0.hasher.hash_one(key);
         self.settled(|store, now| store.discard(hash, key, now))
     }
 
-    /// Accepts nothing more. What waits is served still; then every [`pop`](Queue::pop) ends.
+    /// Closes the queue: it accepts no more items, queued ones are still served, then every [`pop`](Queue::pop) ends.
     pub fn close(&self) {
         self.settled(|store, _| store.close());
         self.0.pushed.notify_waiters();
     }
 
-    /// What became of everything that was pushed.
+    /// The counts of all outcomes.
     pub fn counts(&self) -> Counts {
         self.settled(|store, _| store.counts())
     }
 
-    /// How many items of this key wait, also those that are too old and not yet swept.
+    /// The number of queued items of this key, including expired ones before the next sweep.
     pub fn waiting(&self, key: &K) -> usize {
         let hash = self.0.hasher.hash_one(key);
         self.settled(|store, _| store.waiting(hash, key))

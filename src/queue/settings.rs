@@ -1,15 +1,15 @@
-//! How much a queue holds, and for how long.
+//! Settings of a queue: size and age limits.
 
 use crate::Error;
 use crate::duration::check;
 use std::time::Duration;
 
-/// How much a [`Queue`](crate::queue::Queue) holds, and for how long.
+/// Settings of a [`Queue`](crate::queue::Queue): size and age limits, and its name.
 ///
 /// | setting | default | why |
 /// | --- | --- | --- |
-/// | [`max_age`](Settings::max_age) | 10 min | an answer to what happened longer ago helps nobody |
-/// | [`capacity`](Settings::capacity) | 10 000 | memory has an end |
+/// | [`max_age`](Settings::max_age) | 10 min | an answer to an older event is useless |
+/// | [`capacity`](Settings::capacity) | 10 000 | memory is limited |
 /// | [`per_key`](Settings::per_key) | 1 000 | one noisy key leaves room for others |
 /// | [`valve`](Settings::valve) | off | only the application knows what share is an accident |
 /// | [`name`](Settings::name) | `queue` | most programs have one |
@@ -70,62 +70,62 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// How old an item may become. One that is older is never served. Default 10 min.
+    /// The age limit of an item. An older one is never served. Default 10 min.
     #[doc(alias("ttl", "expiry"))]
     pub fn max_age(mut self, max_age: Duration) -> Settings {
         self.max_age = max_age;
         self
     }
 
-    /// How many items wait at most, of all keys together. Default 10 000.
+    /// The maximum number of queued items of all keys together. Default 10 000.
     pub fn capacity(mut self, items: usize) -> Settings {
         self.capacity = items;
         self
     }
 
-    /// How many items of one key wait at most. Default 1 000.
+    /// The maximum number of queued items of one key. Default 1 000.
     pub fn per_key(mut self, items: usize) -> Settings {
         self.per_key = items;
         self
     }
 
-    /// Raises an [`Alarm`](crate::queue::Alarm) in place of expiring anything when more than `share` of what left the queue
-    /// in the last `window` would have expired, out of at least ten. Default off.
+    /// Guards against expiring too many items at once: raises an [`Alarm`](crate::queue::Alarm) instead, if more than `share`
+    /// of at least ten items that left the queue in the last `window` would have expired. Default off.
     ///
     /// Items held back are not served and keep their place: [`drain`](crate::queue::Queue::drain) saves them. After one window
-    /// without a drain the valve gives way and they expire.
+    /// without a drain they expire.
     pub fn valve(mut self, share: f64, window: Duration) -> Settings {
         self.valve = Some(Valve { share, window, at_least: at_least() });
         self
     }
 
-    /// What it is called in metrics. Default `queue`.
+    /// The name of the queue in metrics. Default `queue`.
     pub fn name(mut self, name: &'static str) -> Settings {
         self.name = name;
         self
     }
 
-    /// How old an item may become.
+    /// The age limit of an item.
     pub fn get_max_age(&self) -> Duration {
         self.max_age
     }
 
-    /// How many items wait at most, of all keys together.
+    /// The maximum number of queued items of all keys together.
     pub fn get_capacity(&self) -> usize {
         self.capacity
     }
 
-    /// How many items of one key wait at most.
+    /// The maximum number of queued items of one key.
     pub fn get_per_key(&self) -> usize {
         self.per_key
     }
 
-    /// The share that may expire within which window, where there is a valve.
+    /// Share and window of the valve; `None` if there is no valve.
     pub fn get_valve(&self) -> Option<(f64, Duration)> {
         self.valve.map(|valve| (valve.share, valve.window))
     }
 
-    /// What it is called in metrics.
+    /// The name of the queue in metrics.
     pub fn get_name(&self) -> &'static str {
         self.name
     }

@@ -1,4 +1,4 @@
-//! Who was last seen when, and doing what.
+//! The registry of subsystems: heartbeats, progress and state of each.
 
 use crate::Error;
 use crate::duration::check;
@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 /// No program has more loops than this; one that makes up names without end is not followed.
 const MOST: usize = 65_536;
 
-/// The registry of all subsystems: who was last seen when, and doing what. Clones share it.
+/// The registry of all subsystems: the last heartbeat and the state of each. Clones share it.
 ///
 /// A supervisor has one, see [`Supervisor::liveness`](crate::supervise::Supervisor::liveness). It also works alone, for loops that
 /// something else runs:
@@ -63,7 +63,7 @@ impl Default for Liveness {
 }
 
 impl Liveness {
-    /// A registry that knows nobody yet.
+    /// An empty registry.
     pub fn new() -> Liveness {
         Liveness(Arc::new(Registry {
             epoch: Instant::now(),
@@ -75,7 +75,7 @@ impl Liveness {
         }))
     }
 
-    /// Notes a sign of life. An unknown name is a new subsystem.
+    /// Records a heartbeat. An unknown name is added as a new subsystem.
     ///
     /// The handle of a supervised loop ([`Heartbeat::beat`](crate::supervise::Heartbeat::beat)) does the same without looking for the name.
     pub fn beat(&self, name: &str) {
@@ -84,7 +84,7 @@ impl Liveness {
         }
     }
 
-    /// Names a subsystem that is to beat this often, so that it is stale when it was never seen.
+    /// Adds a subsystem with the interval of its heartbeats, so that it becomes stale even if it never sends one.
     ///
     /// # Errors
     /// Kind `Config` for an interval of zero or above 10 years, and for a name that is blank or there already.
@@ -93,28 +93,26 @@ impl Liveness {
         self.0.add(name.into(), Some(every)).map(drop)
     }
 
-    /// When this subsystem last showed a sign of life; `None` if it never did.
+    /// The time of the subsystem's last heartbeat; `None` if there was none.
     pub fn last_tick(&self, name: &str) -> Option<Instant> {
         self.0.get(name)?.seen().beat
     }
 
-    /// All subsystems, in the order in which they became known.
+    /// All subsystems, in the order in which they were added.
     pub fn snapshot(&self) -> Vec<Subsystem> {
         self.0.show(Instant::now(), |_| true).into_iter().map(|(_, shown)| shown).collect()
     }
 
-    /// By how much the watchdog was late when it last looked: a machine that is short of time cannot tell who is
-    /// stale. Zero without a watchdog.
+    /// The delay of the watchdog's last check: on an overloaded machine staleness means little. Zero without a watchdog.
     pub fn watchdog_lag(&self) -> Duration {
         self.0.lag()
     }
 
-    /// Whether all of these are alive and get on, and the names of those that are not.
+    /// Whether none of these subsystems is stale, and the names of the stale ones.
     ///
-    /// Stale is one that was never seen, one that works and was silent or did not progress for longer than
-    /// `stale_after`, one that is still resting after its rest was over, and one whose restart takes longer than that.
-    /// One that is parked or rests as announced is not. An expectation of nobody is not healthy: a list that came out
-    /// empty must not switch a probe to green.
+    /// A subsystem is stale if it was never seen, if it had no heartbeat or no progress for longer than `stale_after`, if
+    /// its rest is overdue, or if its restart takes longer than `stale_after`. It is not stale while it is parked or rests
+    /// as announced. An empty list of expected names is not healthy, so that a wrong list does not turn a probe green.
     pub fn is_healthy<N: AsRef<str>>(&self, expected: &[N], stale_after: Duration) -> (bool, Vec<String>) {
         if expected.is_empty() {
             return (false, vec!["no subsystem is expected: name at least one".to_owned()]);

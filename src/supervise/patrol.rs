@@ -24,13 +24,12 @@ pub struct Sweep {
 }
 
 impl Sweep {
-    /// The how-manieth sweep this is, from 1.
+    /// The number of this sweep, from 1.
     pub fn number(&self) -> u64 {
         self.n
     }
 
-    /// Names what the sweep does from now on, and counts as progress. A sweep that runs into its limit says in which
-    /// phase it was.
+    /// Names the phase that begins now, and counts as progress. The error of a sweep that reaches its limit has the phase.
     pub fn phase(&self, name: &'static str) {
         *lock(&self.phase) = Some(name);
         self.heart.progress();

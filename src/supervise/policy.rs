@@ -12,28 +12,28 @@ use tokio::time::Instant;
 /// How far a wait is drawn from what was set, to both sides: loops that lost one database do not come back in step.
 const JITTER: f64 = 0.1;
 
-/// What a loop's return means, when nobody asked for it.
+/// The meaning of an unexpected return of a loop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum OnReturn {
-    /// It is started again after this wait, because a loop that fell silent is the failure to guard against. +-10 %,
-    /// unless the back-off of the [`Policy`] is without jitter.
+    /// It is restarted after this wait, because a loop that no longer runs must not go unnoticed. +-10 %, unless the
+    /// back-off of the [`Policy`] is without jitter.
     Restart(#[cfg_attr(feature = "serde", serde(with = "crate::duration::written"))] Duration),
-    /// It may end: logged, and not started again.
+    /// It may end: its return is logged, and it is not restarted.
     Stop,
 }
 
-/// When a loop that panicked, failed or returned is started again.
+/// When a loop is restarted after a panic, an error or a return.
 ///
 /// | setting | default | why |
 /// | --- | --- | --- |
 /// | `backoff` | 1 s doubling to 30 s, +-10 % but never above 30 s | loops that share a dependency lose it together, and must not come back in step |
-/// | `on_return` | restart after 5 s | silence is the disease |
-/// | `healthy_after` | 30 s | a run of that length is a new start for the back-off |
-/// | `intensity` | 5 in 2 min | what is more than that does not heal by itself, and a person has to know |
+/// | `on_return` | restart after 5 s | a loop that no longer runs must not go unnoticed |
+/// | `healthy_after` | 30 s | a run of this length resets the back-off |
+/// | `intensity` | 5 in 2 min | more restarts do not help, and a person has to know |
 ///
-/// A back-off without jitter makes every wait exact, that after a return as well:
+/// A back-off without jitter makes every wait exact, also the one after a return:
 ///
 /// ```
 /// use std::time::Duration;
@@ -97,19 +97,19 @@ impl Policy {
         self
     }
 
-    /// What a return means. Default: started again after 5 s.
+    /// The meaning of an unexpected return. Default: restarted after 5 s.
     pub fn on_return(mut self, on_return: OnReturn) -> Policy {
         self.on_return = on_return;
         self
     }
 
-    /// A run of this length makes the next wait the first again. Default 30 s.
+    /// The length of a run that resets the back-off to its first wait. Default 30 s.
     pub fn healthy_after(mut self, healthy: Duration) -> Policy {
         self.healthy_after = healthy;
         self
     }
 
-    /// One restart more than `most` inside the sliding window `within` escalates. Default 5 in 2 min.
+    /// More than `most` restarts inside the sliding window `within` escalate. Default 5 in 2 min.
     #[doc(alias = "max_restarts")]
     pub fn intensity(mut self, most: u32, within: Duration) -> Policy {
         self.intensity = Intensity { most, within };
@@ -125,17 +125,17 @@ impl Policy {
         &self.backoff
     }
 
-    /// What a return means.
+    /// The meaning of an unexpected return.
     pub fn get_on_return(&self) -> OnReturn {
         self.on_return
     }
 
-    /// The length of a run that makes the next wait the first again.
+    /// The length of a run that resets the back-off.
     pub fn get_healthy_after(&self) -> Duration {
         self.healthy_after
     }
 
-    /// How many restarts there may be, and in which time, before it escalates.
+    /// The number of restarts, and their window, that are allowed before it escalates.
     pub fn get_intensity(&self) -> (u32, Duration) {
         (self.intensity.most, self.intensity.within)
     }
@@ -175,18 +175,18 @@ impl Policy {
     }
 }
 
-/// How a run came to its end.
+/// How a run of a loop ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Reason {
-    /// It panicked, or the closure that makes it did.
+    /// It panicked, or the closure that makes its future did.
     Panic,
     /// It returned an error.
     Error,
-    /// It returned, although nobody had asked it to end.
+    /// It returned, although no shutdown had begun.
     Return,
-    /// It was silent for too long, and was ended: [`Watch::Enforce`](crate::supervise::Watch::Enforce).
+    /// It was stale, and the watchdog aborted it: [`Watch::Enforce`](crate::supervise::Watch::Enforce).
     Stale,
 }
 

@@ -1,4 +1,4 @@
-//! Whether the program is ready, and what is done when it cannot be.
+//! Readiness of the program, and escalation after too many restarts.
 
 use crate::sync::{Arc, Mutex, lock};
 use std::fmt;
@@ -6,14 +6,14 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-/// What is done about a subsystem that is restarted more often than its [`Policy`](crate::supervise::Policy) allows.
+/// The reaction to a subsystem that is restarted more often than its [`Policy`](crate::supervise::Policy) allows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Escalation {
-    /// One error in the log; not ready until it was healthy again. Restarts go on at the longest wait.
+    /// One error in the log; the program is not ready until the subsystem is healthy again. Restarts go on at the longest wait.
     #[default]
     Report,
-    /// The same, and then the crew is ended as by a signal and the process exits with this code.
+    /// The same, and then a graceful shutdown as after a signal; the process exits with this code.
     Exit(i32),
 }
 
@@ -66,14 +66,14 @@ impl Shared {
 pub struct Readiness(pub(crate) Arc<Shared>);
 
 impl Readiness {
-    /// Whether the crew runs, is not being ended, and no subsystem is restarted too often.
+    /// Whether the supervisor runs, no shutdown has begun, and no subsystem is restarted too often.
     pub fn is_ready(&self) -> bool {
         let shared = &self.0;
         let running = shared.started.load(Ordering::Acquire) && !shared.cancel.is_cancelled();
         running && shared.escalated.load(Ordering::Acquire) == 0
     }
 
-    /// Whether the crew was told to end.
+    /// Whether a shutdown has begun.
     pub fn is_shutting_down(&self) -> bool {
         self.0.cancel.is_cancelled()
     }

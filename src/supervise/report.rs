@@ -1,4 +1,4 @@
-//! What happens to a crew: events as they happen, and what is to be said at the end.
+//! The events of a supervisor, and its report at the end.
 
 #[cfg(feature = "serde")]
 use crate::duration::written;
@@ -16,34 +16,34 @@ pub enum Event {
     Panicked {
         /// The subsystem.
         name: Arc<str>,
-        /// What it said, and where in the source.
+        /// The message of the panic, and its place in the source.
         message: String,
     },
-    /// A loop ended, and is started again.
+    /// A loop ended, and is restarted.
     Restart {
         /// The subsystem.
         name: Arc<str>,
         /// How it ended.
         reason: Reason,
-        /// When it is started again.
+        /// The wait before the restart.
         #[cfg_attr(feature = "serde", serde(rename = "in_seconds", serialize_with = "written::seconds"))]
         wait: Duration,
-        /// How often it was started again, this time included.
+        /// The number of restarts, this one included.
         restarts: u64,
     },
-    /// The first sign of life after a subsystem was down or stale.
+    /// The first heartbeat after a subsystem was down or stale.
     Recovered {
         /// The subsystem.
         name: Arc<str>,
-        /// Since it went down.
+        /// The time since it went down.
         #[cfg_attr(feature = "serde", serde(rename = "after_seconds", serialize_with = "written::seconds"))]
         after: Duration,
     },
-    /// A subsystem that is to show signs of life shows none. Told once, until it recovers.
+    /// A subsystem became stale. Reported once, until it recovers.
     Stale {
         /// The subsystem.
         name: Arc<str>,
-        /// For how long; since it was started, where it was never seen.
+        /// The time since its last heartbeat, or since its start if there was none.
         #[cfg_attr(feature = "serde", serde(rename = "silent_seconds", serialize_with = "written::seconds"))]
         silent_for: Duration,
         /// Its oldest call in flight.
@@ -53,38 +53,38 @@ pub enum Event {
     Escalated {
         /// The subsystem.
         name: Arc<str>,
-        /// How often it was started again in all.
+        /// The total number of restarts.
         restarts: u64,
     },
-    /// A loop returned, and may.
+    /// A loop returned, which its settings allow.
     Stopped {
         /// The subsystem.
         name: Arc<str>,
     },
-    /// A sweep of a patrol came to its end.
+    /// A sweep of a patrol ended.
     Sweep {
         /// The patrol.
         name: Arc<str>,
-        /// The how-manieth sweep it was, from 1.
+        /// The number of the sweep, from 1.
         n: u64,
         /// How it ended.
         outcome: Outcome,
-        /// The phase it was in, if it names its phases.
+        /// Its last phase, if it names its phases.
         phase: Option<&'static str>,
         /// How long it took.
         #[cfg_attr(feature = "serde", serde(rename = "took_seconds", serialize_with = "written::seconds"))]
         took: Duration,
     },
-    /// Ticks of a patrol that passed during a sweep, and are not made up for.
+    /// Ticks of a patrol that passed during a sweep and were skipped.
     Skipped {
         /// The patrol.
         name: Arc<str>,
-        /// How many.
+        /// The number of skipped ticks.
         ticks: u64,
     },
-    /// The crew was told to end.
+    /// A graceful shutdown began.
     ShuttingDown {
-        /// By whom: `SIGTERM`, or what the future that ended it said.
+        /// Its cause: `SIGTERM`, or the text that the awaited future returned.
         signal: &'static str,
     },
 }
@@ -94,9 +94,9 @@ pub enum Event {
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Outcome {
-    /// It did what it had to.
+    /// It succeeded.
     Ok,
-    /// It ran into its limit.
+    /// It reached its limit.
     Timeout,
     /// It panicked.
     Panic,
@@ -137,31 +137,31 @@ impl Recorder {
     }
 }
 
-/// How a crew came to its end.
+/// How the supervised program ended.
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Report {
-    /// What ended it; `None` where every subsystem had ended by itself.
+    /// The cause of the end; `None` if every subsystem had ended by itself.
     pub signal: Option<&'static str>,
     /// Whether every subsystem ended by itself within the grace.
     pub clean: bool,
-    /// Those that did not, by name. They were aborted; one that blocks its thread runs on until the process ends.
+    /// The names of the others. They were aborted; one that blocks its thread runs on until the process ends.
     pub stragglers: Vec<String>,
     /// How many subsystems had not ended yet when the signal came.
     pub running: usize,
-    /// From the signal to the end.
+    /// The time from the signal to the end.
     #[cfg_attr(feature = "serde", serde(rename = "took_seconds", serialize_with = "written::seconds"))]
     pub took: Duration,
-    /// How often subsystems were started again, in all.
+    /// The number of restarts of all subsystems.
     pub restarts: u64,
 }
 
 impl Report {
-    /// 0 after a clean end, 1 where somebody had to be aborted.
+    /// 0 after a clean end, 1 if a subsystem had to be aborted.
     ///
-    /// Give it to `std::process::exit`: a return from `main` waits for ever for a straggler that blocks its thread. What
-    /// is left to be written, to a log or a file, is written before.
+    /// Pass it to `std::process::exit`: a return from `main` waits for ever for a subsystem that blocks its thread. Flush
+    /// logs and files before.
     ///
     /// ```
     /// use std::time::Duration;

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 pub(crate) type Running = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// One subsystem of a [`Supervisor`](crate::supervise::Supervisor) before it runs, to be set up further.
+/// The settings of one subsystem of a [`Supervisor`](crate::supervise::Supervisor), before it runs.
 ///
 /// ```
 /// # use std::time::Duration;
@@ -47,59 +47,59 @@ impl Task {
         Task { cell, policy: Policy::default(), splay: 0.0, least, start: Box::new(start) }
     }
 
-    /// What a return means that nobody asked for. Default: started again after 5 s.
+    /// The meaning of an unexpected return. Default: restarted after 5 s.
     pub fn on_return(&mut self, on_return: OnReturn) -> &mut Task {
         *self.policy.on_return_mut() = on_return;
         self
     }
 
-    /// When it is started again. Default: see [`Policy`].
+    /// The restart policy. Default: see [`Policy`].
     pub fn policy(&mut self, policy: Policy) -> &mut Task {
         self.policy = policy;
         self
     }
 
-    /// From what age of its last sign of life on it is stale. Default twice the interval; for a patrol, counted while
-    /// it sweeps, a tenth more than the limit.
+    /// The stale threshold: the age of the last heartbeat from which the subsystem is stale. Default twice the interval;
+    /// for a patrol, counted during a sweep, 10 % more than the limit.
     pub fn stale_after(&mut self, threshold: Duration) -> &mut Task {
         self.set(|settings| settings.stale_after = Some(threshold));
         self
     }
 
-    /// What the watchdog does about it. Default [`Watch::Warn`].
+    /// The reaction of the watchdog. Default [`Watch::Warn`].
     pub fn watch(&mut self, watch: Watch) -> &mut Task {
         self.set(|settings| settings.watch = watch);
         self
     }
 
-    /// Spreads the ticks of a patrol: each comes up to this share of the interval later, drawn anew each time. Between 0
-    /// and 1, default 0. Means nothing for a loop that is no patrol.
+    /// Spreads the ticks of a patrol: each comes later by up to this share of the interval, drawn anew each time. Between 0
+    /// and 1, default 0. It has no effect on a loop that is no patrol.
     pub fn splay(&mut self, share: f64) -> &mut Task {
         self.splay = share;
         self
     }
 
-    /// What a return means.
+    /// The meaning of an unexpected return.
     pub fn get_on_return(&self) -> OnReturn {
         self.policy.get_on_return()
     }
 
-    /// When it is started again.
+    /// The restart policy.
     pub fn get_policy(&self) -> &Policy {
         &self.policy
     }
 
-    /// From what age of its last sign of life on it is stale; `None` where it could not be added.
+    /// The stale threshold; `None` if the subsystem could not be added.
     pub fn get_stale_after(&self) -> Option<Duration> {
         self.cell.as_ref().ok()?.settings().threshold()
     }
 
-    /// What the watchdog does about it.
+    /// The reaction of the watchdog.
     pub fn get_watch(&self) -> Watch {
         self.cell.as_ref().map_or_else(|_| Watch::default(), |cell| cell.settings().watch)
     }
 
-    /// How far the ticks of a patrol are spread.
+    /// The spread of a patrol's ticks.
     pub fn get_splay(&self) -> f64 {
         self.splay
     }

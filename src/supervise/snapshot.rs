@@ -1,4 +1,4 @@
-//! A subsystem as an operator sees it.
+//! The snapshot of a subsystem.
 
 use crate::inflight::Call;
 use crate::supervise::state::SubsystemState;
@@ -14,27 +14,27 @@ use tokio::time::Instant;
 pub struct Subsystem {
     /// Its name.
     pub name: String,
-    /// Its last sign of life, by the wall clock; `None` where there was none.
+    /// Its last heartbeat, by the wall clock; `None` if there was none.
     pub last_tick_at: Option<SystemTime>,
-    /// How long ago that was.
+    /// The age of that heartbeat.
     pub last_tick_ago: Option<Duration>,
-    /// How often it means to show one; `None` where nobody said.
+    /// The declared interval of its heartbeats; `None` if none was declared.
     pub expected_every: Option<Duration>,
-    /// From what age of the last sign of life on it is stale: twice the interval unless it was set.
+    /// Its stale threshold: twice the interval unless it was set.
     pub stale_after: Option<Duration>,
     /// Whether it is stale now.
     pub stale: bool,
     /// Why it is stale.
     pub verdict: Verdict,
-    /// What it says it does.
+    /// Its state, as it reported it.
     pub state: State,
-    /// How often it was started again.
+    /// The number of restarts.
     pub restarts: u64,
     /// Its oldest call in flight, in the words of [`inflight::Call`](crate::inflight::Call).
     pub waits_for: Option<String>,
 }
 
-/// What a subsystem says it does.
+/// The state of a subsystem, as it reported it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum State {
@@ -42,11 +42,11 @@ pub enum State {
     Working,
     /// It waits for somebody else, for this reason.
     Parked(String),
-    /// It sleeps for so much longer.
+    /// It sleeps, for this remaining time.
     Resting(Duration),
-    /// It ended, and is started again in this time.
+    /// It ended, and is restarted after this time.
     BackOff(Duration),
-    /// It ended, and is not started again.
+    /// It ended, and is not restarted.
     Stopped,
 }
 

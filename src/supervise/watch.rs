@@ -1,16 +1,16 @@
-//! What silence is answered with.
+//! The reactions of the watchdog.
 
-/// What the watchdog does about a subsystem that is stale.
+/// The reaction of the watchdog to a stale subsystem.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 #[doc(alias = "watchdog")]
 pub enum Watch {
-    /// Nothing: it is shown as stale, and no more.
+    /// None: the subsystem is only shown as stale.
     Off,
-    /// It says so, once, with what the subsystem waits for.
+    /// One log line, with the call in which the subsystem hangs.
     #[default]
     Warn,
-    /// It says so, drops the run under way at its next `.await`, and starts another by the policy.
+    /// The same log line; then the run is dropped at its next `.await`, and restarted by the policy.
     Enforce,
 }

@@ -1,4 +1,4 @@
-//! Who ends the crew: a signal to the process, or whatever the program waits for.
+//! Signals that end a program or make it reload its settings.
 
 mod asked;
 #[cfg(unix)]
@@ -14,9 +14,9 @@ use std::io;
 
 /// Waits for SIGINT, and on Unix for SIGTERM and SIGHUP too: [`Signals::install`] and [`Signals::asked`] in one.
 ///
-/// From the first poll on the signals are this process's own: they do not end it by themselves any more. What a second
-/// one does stands with [`Signals`]. A signal that comes before the first poll has its default effect; install
-/// [`Signals`] in the first line of `main` where the start takes long.
+/// From the first poll on these signals no longer end the process by themselves. [`Signals`] describes the effect of a second
+/// one. A signal before the first poll has its default effect: if the start takes long, install [`Signals`] in the first
+/// line of `main`.
 #[doc(alias("sigterm", "sigint"))]
 pub async fn ctrl_c() -> Asked {
     match Signals::install() {
@@ -25,20 +25,20 @@ pub async fn ctrl_c() -> Asked {
     }
 }
 
-/// The signals that end a program, from the first line of `main` on.
+/// Handles the signals that end a program, from the first line of `main` on.
 ///
-/// | signal | what it does |
+/// | signal | effect |
 /// | --- | --- |
-/// | the first of SIGTERM, SIGINT, SIGHUP | asks for an orderly end: whoever waits in [`asked`](Signals::asked) is told, also one who comes later |
-/// | the same, and nobody waits within 1 s | its default effect: the program ends at once, since its start or its end hangs |
+/// | the first of SIGTERM, SIGINT, SIGHUP | a graceful shutdown: [`asked`](Signals::asked) completes, also if it is called later |
+/// | the same, and nothing calls `asked` within 1 s | its default effect: the program ends at once, because its start or its end hangs |
 /// | a second one | the process groups of all [children](crate::child) are killed; the grace of a [`Supervisor`](crate::supervise::Supervisor) is over, and a program that is still there after 1 s ends with 128 and the number of the signal |
-/// | a third one | the same without the second |
-/// | SIGHUP, after [`hangups`](Signals::hangups) | told to whoever asked for it, for a program that reads its settings again |
+/// | a third one | the same, without that 1 s |
+/// | SIGHUP, after [`hangups`](Signals::hangups) | [`Hangups::recv`] completes, for a program that reloads its settings |
 /// | SIGHUP that was ignored when the program was started (`nohup`; seen on Linux) | stays ignored |
 ///
-/// [`Supervisor::new`](crate::supervise::Supervisor::new) installs them where the program is process 1 (of a container): there a
-/// signal without a handler has no effect at all. Elsewhere than on Unix only Ctrl-C is listened for, from the first poll
-/// of [`asked`](Signals::asked) on.
+/// [`Supervisor::new`](crate::supervise::Supervisor::new) installs them if the program is process 1 (of a container), because there
+/// a signal without a handler has no effect at all. On other systems than Unix only Ctrl-C is handled, from the first poll of
+/// [`asked`](Signals::asked) on.
 ///
 /// ```no_run
 /// use std::time::Duration;
@@ -60,24 +60,23 @@ pub async fn ctrl_c() -> Asked {
 pub struct Signals(system::Handle);
 
 impl Signals {
-    /// Listens to the signals from here on. Called again it gives another handle to the same.
+    /// Installs the handlers. A second call returns another handle to the same ones.
     ///
     /// # Errors
-    /// Where the system gives no handler or no thread.
+    /// If the system refuses a handler or a thread.
     pub fn install() -> io::Result<Signals> {
         system::install().map(Signals)
     }
 
-    /// Waits until the program is asked to end; ready at once where it was asked already.
+    /// Waits for the first signal; completes at once if it has come already.
     ///
     /// # Cancellation safety
-    /// Nothing is lost: the next one who waits is told.
+    /// No signal is lost: the next call completes.
     pub fn asked(&self) -> impl Future<Output = Asked> + Send + use<> {
         system::asked(self.0.clone())
     }
 
-    /// Waits until the program is asked a second time, when its children have been killed and 1 s is left: for a last
-    /// word.
+    /// Waits for the second signal, after which the children have been killed and 1 s is left: for a last log line.
     ///
     /// # Cancellation safety
     /// Nothing is lost.
@@ -85,8 +84,8 @@ impl Signals {
         system::asked_again(self.0.clone())
     }
 
-    /// Takes SIGHUP out of what ends the program: from this call on each one is told here. On other systems than Unix
-    /// there is none.
+    /// From this call on SIGHUP no longer ends the program: [`Hangups::recv`] completes for each one. On other systems than
+    /// Unix there is none.
     ///
     /// ```no_run
     /// # use unwedge::supervise::Signals;
@@ -104,12 +103,12 @@ impl Signals {
     }
 }
 
-/// SIGHUP as a wish: see [`Signals::hangups`].
+/// A receiver of SIGHUP: see [`Signals::hangups`].
 #[derive(Debug)]
 pub struct Hangups(system::Hangups);
 
 impl Hangups {
-    /// Waits for the next one. Several that came since the last look are one.
+    /// Waits for the next SIGHUP. Several since the last call count as one.
     ///
     /// # Cancellation safety
     /// Nothing is lost.
