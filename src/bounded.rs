@@ -4,14 +4,14 @@ use crate::longpoll::macros::says_something;
 use std::task::{Context, Poll};
 use tower_service::Service;
 
-/// A service whose every call ends, because a call deadline stands around all of it.
+/// A marker trait: a service whose every call ends, because a deadline covers the whole call.
 ///
-/// A marker to demand in an API, so that nobody hands in a client that waits forever. Implemented by
-/// [`Client`](crate::client::Client), and by what [`StackLayer`](crate::StackLayer) and
-/// [`DeadlineLayer`](crate::stack::DeadlineLayer) make; not by a [`Part`](crate::stack::Part) such as retry alone. Nobody
-/// else can implement it: a service that is bounded by other means comes in through [`vouch`].
+/// Require it in an API that must not accept a client without a deadline. [`Client`](crate::client::Client) implements it,
+/// and so do the services of [`StackLayer`](crate::StackLayer) and [`DeadlineLayer`](crate::stack::DeadlineLayer), but not
+/// a [`Part`](crate::stack::Part) such as retry alone. It is sealed: for a service that is bounded by other means use
+/// [`vouch`].
 ///
-/// What comes back may be a body that streams. It is under the limits of [`Limits`](crate::Limits), not under this.
+/// It covers a call up to its response. A body that streams has the limits of [`Limits`](crate::Limits).
 ///
 /// ```
 /// use http::{Request, Response};
@@ -53,9 +53,9 @@ impl<S: Bounded + ?Sized> Sealed for Box<S> {}
 #[diagnostic::do_not_recommend]
 impl<S: Bounded + ?Sized> Bounded for Box<S> {}
 
-/// Takes a service of somebody else for [`Bounded`], for this reason.
+/// Declares another service as [`Bounded`], with a reason.
 ///
-/// Nothing checks it: the lint lists each place with its reason, so that a person can.
+/// Nothing verifies the reason; the lint lists each place with it for review.
 ///
 /// ```
 /// # #[derive(Clone)] struct Metrics;
@@ -77,7 +77,7 @@ pub const fn vouch<S>(service: S, reason: &'static str) -> Vouched<S> {
     Vouched { service, reason }
 }
 
-/// A service that somebody vouches for: see [`vouch`]. Calls, responses and errors go through it as they are.
+/// A service declared as bounded by [`vouch`]. Calls, responses and errors pass through unchanged.
 #[derive(Clone, Debug)]
 pub struct Vouched<S> {
     service: S,
@@ -85,7 +85,7 @@ pub struct Vouched<S> {
 }
 
 impl<S> Vouched<S> {
-    /// Why every call ends.
+    /// The reason why every call ends.
     pub const fn reason(&self) -> &'static str {
         self.reason
     }

@@ -5,17 +5,16 @@ use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, Method, StatusCode, response};
 
-/// A request extension: how much of this response belongs to the attempt, in place of `Limits::collect`.
+/// A request extension: the size up to which this response is read inside the attempt, in place of `Limits::collect`.
 ///
-/// Never collected are the answers to `HEAD` and `CONNECT`, those with status 101, 204 and 304, those to a
+/// Never collected are responses to `HEAD` and `CONNECT`, responses with status 101, 204 and 304, those to a
 /// [`LongPoll`](crate::LongPoll), and bodies of a streaming type: `text/event-stream`, lines of JSON (`*ndjson`,
 /// `*jsonl`, `*jsonlines`, `*json-seq`, `*stream+json`), `application/grpc*`, `application/connect+*`,
 /// `application/vnd.amazon.eventstream`, `application/vnd.docker.*-stream`, `multipart/*`, and every type with a
 /// parameter `stream` or `boundary`.
 ///
-/// A collected body that still flows when the attempt is over is handed over as it comes, where the request could not
-/// be repeated anyway (a `POST`, a last attempt); it then ends with the total of its call. [`Collect::never`] lifts
-/// that.
+/// If a body still arrives at the attempt limit, and its request cannot be repeated (a `POST`, a last attempt), it is
+/// handed over as a stream, which ends with the total of its call. [`Collect::never`] avoids that limit.
 ///
 /// ```
 /// // A download: handed over at the head, under the idle and stream limits.

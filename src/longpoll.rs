@@ -8,22 +8,22 @@ use std::time::Duration;
 /// How much longer than its hold a long poll may take: a client whose limit equals the server's hold loses the race.
 pub(crate) const GRACE: Duration = Duration::from_secs(5);
 
-/// Marks a request as a long poll: the server parks it until there is something to say.
+/// Marks a request as a long poll: the server parks it until it has data.
 ///
-/// Put it into the request's extensions, or use `RequestBuilder::long_poll`. Exempt are the total deadline, the
-/// attempt limit, and what looks for hangs; connect, health check, circuit breaker, keep-alive, an enclosing
-/// [`within`](crate::within) and a per-request [`Deadline`](crate::Deadline) still bind. While it runs it is listed
-/// in the in-flight table with its reason.
+/// Put it into the request's extensions, or use `RequestBuilder::long_poll`. A long poll is exempt from the total, from
+/// the attempt limit, and from the detection of hangs (`hang_after`, `overdue_after`). The connect limit, health check,
+/// circuit breaker, keep-alive, an enclosing [`within`](crate::within) and a per-request [`Deadline`](crate::Deadline)
+/// still apply. While it runs it is listed in the in-flight table with its reason.
 ///
-/// The wait for the response head is bounded by [`up_to`](LongPoll::up_to) plus 5 s, or without it by
-/// `Limits::long_poll` (10 min). Only [`unbounded`](LongPoll::unbounded) lifts that. The body is handed over at the head
-/// and waits in the same way: each silence has that bound, and `Limits::stream` does not apply, so that a watch which is
-/// quiet for minutes is a long poll.
+/// The wait for the response head is limited to [`up_to`](LongPoll::up_to) plus 5 s, or without it to
+/// `Limits::long_poll` (10 min). Only [`unbounded`](LongPoll::unbounded) removes that limit. The body is handed over at
+/// the head; each silence in it has the same limit, and `Limits::stream` does not apply, so a watch that is quiet for
+/// minutes can be a long poll.
 ///
-/// A balancer that ends a poll after 1 s or more (408, 502, 503 or 504 without `Retry-After`, or an end of the
-/// connection) has said nothing about the origin: that comes back as it is and is not repeated. A loop of polls is kept
-/// from spinning: at least 100 ms lie between one that was over within 100 ms without bringing anything and the next one
-/// of its path, and the first step of the back-off (100 ms to 1 s) after an error or a status of 400 and above.
+/// If a balancer ends a poll after 1 s or more (408, 502, 503 or 504 without `Retry-After`, or the end of the connection),
+/// that says nothing about the origin: it is returned as it is and not repeated. There is a minimum gap between polls of
+/// the same path: 100 ms after one that ended within 100 ms without data, and the first step of the back-off (100 ms to
+/// 1 s) after an error or a status of 400 and above.
 ///
 /// ```
 /// use std::time::Duration;
@@ -52,8 +52,8 @@ enum Reason {
 impl LongPoll {
     /// A long poll for this reason.
     ///
-    /// Write it as [`long_poll!`](crate::long_poll), where a blank reason does not compile. A blank one that gets here
-    /// is remembered, and the call returns an error of kind `Config` before anything is sent.
+    /// Prefer [`long_poll!`](crate::long_poll), with which a blank reason does not compile. Here a blank reason makes the call
+    /// return an error of kind `Config` before anything is sent.
     pub const fn because(reason: &'static str) -> LongPoll {
         LongPoll { reason: Reason::Static(reason), hold: None, unbounded: false }
     }
@@ -69,14 +69,14 @@ impl LongPoll {
         Ok(LongPoll { reason: Reason::Owned(reason.into()), hold: None, unbounded: false })
     }
 
-    /// The longest that the server holds the request. The head, and each next byte of the body, is awaited for 5 s more,
-    /// so that the client never loses the race against the server's own limit.
+    /// The longest time for which the server holds the request. The head, and each next byte of the body, may take 5 s more,
+    /// so that the client never times out just when the server answers.
     pub const fn up_to(mut self, hold: Duration) -> LongPoll {
         self.hold = Some(hold);
         self
     }
 
-    /// No bound of its own at all; an enclosing [`within`](crate::within) still ends it.
+    /// Removes the limit; an enclosing [`within`](crate::within) still ends the poll.
     pub const fn unbounded(mut self) -> LongPoll {
         self.unbounded = true;
         self
@@ -90,12 +90,12 @@ impl LongPoll {
         }
     }
 
-    /// The longest that the server holds the request, where it is said.
+    /// The longest time for which the server holds the request, if it is set.
     pub const fn get_up_to(&self) -> Option<Duration> {
         self.hold
     }
 
-    /// Whether no bound of its own is left.
+    /// Whether the limit was removed.
     pub fn is_unbounded(&self) -> bool {
         self.unbounded
     }

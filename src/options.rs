@@ -1,4 +1,4 @@
-//! What one request wishes for itself, as its typed extensions.
+//! Options of one request, as its typed extensions.
 
 use crate::duration::{check, human};
 use crate::error::Error;
@@ -14,14 +14,13 @@ use std::time::Duration;
 #[doc(alias = "Idempotency-Key")]
 pub struct Idempotent;
 
-/// A request extension: which part of its origin this request talks to.
+/// A request extension: the group of this request within its origin, for example a route or a tenant.
 ///
-/// Circuit breaker, retry budget and what is remembered of a 429 belong to an origin, or to an origin and a group
-/// where the request has one: a broken route, or a tenant that used up its quota, does not refuse the others. The
-/// verdict of the health check is the origin's, shared by its groups.
+/// Each group has a circuit breaker, a retry budget and 429 gates of its own. So a broken route, or a tenant that used up
+/// its quota, does not stop calls of the others. The verdict of the health check is shared by all groups of an origin.
 ///
-/// Take few and lasting names: a route, a shard, a tenant; never an identifier of one request. An origin has at most
-/// 1 024 groups, the rest share one that is shown as `(others)`.
+/// Use few and lasting names: a route, a shard, a tenant; never an identifier of one request. An origin has at most
+/// 1 024 groups; further ones share one that is shown as `(others)`.
 ///
 /// ```
 /// let request = http::Request::get("https://api.example/billing/invoices")
@@ -140,15 +139,15 @@ impl fmt::Debug for Group {
 
 /// A request extension: limits of this one call, in place of those of the stack.
 ///
-/// What is not set stays as the stack has it. Where only a shorter total is given, the attempt is at most two thirds of
-/// it, and the idle limit at most the attempt, as in [`Limits`](crate::Limits). Each part heeds what is its own: a
-/// `RetryLayer` alone takes the number of retries and no limit.
+/// Limits that are not set stay those of the stack. If only a shorter total is set, the attempt is at most two thirds of
+/// it, and the idle limit at most the attempt, as in [`Limits`](crate::Limits). Each part uses only its own options: a
+/// `RetryLayer` alone uses the number of retries and no limit.
 ///
 /// ```
 /// use std::time::Duration;
 /// use unwedge::CallOptions;
 ///
-/// // A report that takes its time, and that is not asked for twice.
+/// // A report that takes up to 2 min, and that is not requested twice.
 /// let request = http::Request::get("https://api.example/report")
 ///     .extension(
 ///         CallOptions::new()
@@ -179,7 +178,7 @@ impl CallOptions {
         CallOptions { attempt: None, total: None, idle: None, stream: None, retries: None }
     }
 
-    /// One attempt, from the moment the request goes out to the last byte that is collected. Must not exceed the total.
+    /// One attempt, from the moment its request is sent to the last byte of a collected body. Must not exceed the total.
     pub const fn attempt(mut self, limit: Duration) -> CallOptions {
         self.attempt = Some(limit);
         self
@@ -192,26 +191,26 @@ impl CallOptions {
         self
     }
 
-    /// The longest silence inside the body while somebody waits for it.
+    /// The longest silence inside the body while its reader waits.
     pub const fn idle(mut self, limit: Duration) -> CallOptions {
         self.idle = Some(limit);
         self
     }
 
-    /// The body, where it streams, from the response head to its last byte. It goes before the total where a body that was
-    /// to be collected flows on after its attempt: see [`Collect`](crate::Collect).
+    /// A body that streams, from the response head to its last byte. It replaces the total for a body that is handed over at
+    /// the end of its attempt: see [`Collect`](crate::Collect).
     pub const fn stream(mut self, limit: Duration) -> CallOptions {
         self.stream = Some(limit);
         self
     }
 
-    /// How many attempts may follow the first; 0 means that the request is sent once.
+    /// The number of retries after the first attempt; 0 sends the request once.
     pub const fn retries(mut self, retries: u32) -> CallOptions {
         self.retries = Some(retries);
         self
     }
 
-    /// The limit of one attempt, where this call has one of its own.
+    /// The limit of one attempt, if it is set for this call.
     ///
     /// ```
     /// let once = unwedge::CallOptions::new().retries(0);
@@ -221,22 +220,22 @@ impl CallOptions {
         self.attempt
     }
 
-    /// The limit of the whole call, where it has one of its own.
+    /// The limit of the whole call, if it is set for this call.
     pub const fn get_total(&self) -> Option<Duration> {
         self.total
     }
 
-    /// The longest silence inside the body, where this call has a limit of its own.
+    /// The longest silence inside the body, if it is set for this call.
     pub const fn get_idle(&self) -> Option<Duration> {
         self.idle
     }
 
-    /// The limit of a body that streams, where this call has one of its own.
+    /// The limit of a body that streams, if it is set for this call.
     pub const fn get_stream(&self) -> Option<Duration> {
         self.stream
     }
 
-    /// How many attempts may follow the first, where this call says so itself.
+    /// The number of retries, if it is set for this call.
     pub const fn get_retries(&self) -> Option<u32> {
         self.retries
     }

@@ -21,9 +21,9 @@ use sync_wrapper::SyncWrapper;
 
 /// A request or response body.
 ///
-/// A response body up to the `collect` limit is in memory already when the call returns, so reading it neither waits
-/// nor fails. A larger one streams, under the idle limit, the `stream` limit and the eye of the circuit breaker; it
-/// is the only kind that is boxed.
+/// A response body up to the `collect` limit is in memory when the call returns, so reading it neither waits nor fails. A
+/// larger one streams, under the idle limit and the `stream` limit, and its failure counts for the circuit breaker; only
+/// this kind is boxed.
 #[derive(Default)]
 pub struct Body {
     kind: Kind,
@@ -43,23 +43,23 @@ enum Kind {
     },
 }
 
-/// How a response came about: carried by its [`Body`], and a response extension where there was more than one attempt or
-/// it is known when to come back.
+/// The attempts that led to a response: carried by its [`Body`], and a response extension if there was more than one attempt
+/// or the time to come back is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Attempts {
-    /// How many attempts began.
+    /// The number of attempts that were started.
     pub count: u32,
-    /// From the start of the call to its result.
+    /// The time from the start of the call to its result.
     pub elapsed: Duration,
-    /// What the server asked to wait, in full, where the call did not wait for it: because it was too long, or because
-    /// the request was not to be sent again.
+    /// The full wait that the server asked for, if the call did not wait for it: because it was too long, or because the
+    /// request must not be sent again.
     pub retry_after: Option<Duration>,
-    /// When a new call has a chance, where that is known: the circuit of the origin is open or its health check stands
-    /// against it until then. At least `retry_after`.
+    /// The time after which a new call has a chance, if that is known: until then the circuit of the origin is open, or its
+    /// health check has failed. At least `retry_after`.
     pub retry_in: Option<Duration>,
-    /// Whether the body is only the beginning of what the server sent: the call was turned away after this response,
-    /// when no more of it than its first 4 KiB, or what came within 100 ms, had been kept.
+    /// Whether the body is only the beginning of the response: the call was refused after this response, of which only the
+    /// first 4 KiB, or the bytes of the first 100 ms, had been kept.
     pub cut: bool,
 }
 
@@ -82,7 +82,7 @@ impl Body {
         Body { kind, attempts: Attempts::default() }
     }
 
-    /// A body that streams. As a request body it cannot be sent again, so that the request gets one attempt.
+    /// A body that streams. As a request body it cannot be sent again, so the request gets one attempt.
     pub fn streaming<B>(body: B) -> Body
     where
         B: http_body::Body + Send + 'static,
@@ -125,7 +125,7 @@ impl Body {
         }
     }
 
-    /// How the response came about.
+    /// The attempts that led to the response.
     pub fn attempts(&self) -> Attempts {
         self.attempts
     }
@@ -143,7 +143,7 @@ impl Body {
     /// Reads the body to its end, at most `cap` bytes.
     ///
     /// # Errors
-    /// Kind `TooLarge` where there is more; the connection is then closed. Else what the body itself ends with.
+    /// Kind `TooLarge` if there is more; the connection is then closed. Otherwise the failure of the body itself.
     ///
     /// # Cancellation safety
     /// What was read is lost when the future is dropped.
@@ -169,7 +169,7 @@ impl Body {
         Ok(buffer.freeze())
     }
 
-    /// The bytes, where they are in memory and all that there is.
+    /// The bytes, if the whole body is in memory.
     #[cfg(feature = "reqwest")]
     pub(crate) fn into_memory(self) -> Result<Bytes, Body> {
         match self.kind {

@@ -1,4 +1,4 @@
-//! What a caller asks a breaker, and what an operator sees of it and may tell it.
+//! The handle of a breaker: admission, snapshots and commands.
 
 use crate::breaker::admitted::Admitted;
 use crate::breaker::machine::Machine;
@@ -18,7 +18,7 @@ use tokio::time::Instant;
 impl Breaker {
     /// A breaker of its own, not part of any stack.
     ///
-    /// The settings mean what they mean in a stack; where a default hangs on the attempt limit, that is taken as 10 s.
+    /// The settings mean the same as in a stack; defaults that depend on the attempt limit assume 10 s.
     ///
     /// # Errors
     /// Kind `Config` for a setting of zero, a duration above 10 years, a ratio outside (0, 1].
@@ -28,8 +28,8 @@ impl Breaker {
         Ok(Breaker::make(Subject::named(name.into()), &rules, None))
     }
 
-    /// Asks to make one call. Tell the permit how it went; dropping it without a word is judged by how long the
-    /// server was silent.
+    /// Asks for a permit for one call. Report its outcome to the permit; without a report, dropping it counts as a hang if the
+    /// server was silent for long.
     ///
     /// # Errors
     /// Kind `Open` while the circuit is open or all probes are taken; [`Error::retry_in`] says when to come back.
@@ -70,7 +70,7 @@ impl Breaker {
         self.0.of.client.as_ref().map(ClientName::name)
     }
 
-    /// All there is to know at this moment. To look changes nothing: see [`phase`](Breaker::phase).
+    /// The present state. Reading it changes nothing: see [`phase`](Breaker::phase).
     pub fn snapshot(&self) -> Snapshot {
         let now = Instant::now();
         let state = self.ask(|machine, _| {
@@ -103,10 +103,10 @@ impl Breaker {
         self.word().is_closed()
     }
 
-    /// What happens to the next call.
+    /// The phase, which decides about the next call.
     ///
-    /// To look is no event: `HalfOpen` is said as soon as the open wait is over, and the transition is made, logged and
-    /// told to [subscribers](Breaker::subscribe) by the call that comes then.
+    /// Reading it makes no transition: it is `HalfOpen` as soon as the open wait is over, but the transition is made, logged
+    /// and sent to [subscribers](Breaker::subscribe) by the next call.
     ///
     /// ```
     /// use unwedge::breaker::{Breaker, Phase, Settings};
@@ -130,7 +130,7 @@ impl Breaker {
         self.lock().state(now).phase
     }
 
-    /// Every transition from now on. A receiver that falls 64 behind is told how many it missed.
+    /// Subscribes to transitions from now on. A receiver that is more than 64 behind gets the number that it missed.
     ///
     /// A breaker has no timer: the end of an open wait and of a lease are noticed by the next call.
     pub fn subscribe(&self) -> broadcast::Receiver<Transition> {
@@ -142,7 +142,7 @@ impl Breaker {
         self.command(|machine, now, out| machine.force(Phase::ForcedOpen, now, out));
     }
 
-    /// Closes the circuit now, as if the probes had passed. Nothing happens where it is closed already.
+    /// Closes the circuit now, as if the probes had succeeded. Has no effect if it is closed already.
     pub fn force_closed(&self) {
         self.command(|machine, now, out| machine.force(Phase::Closed, now, out));
     }
@@ -152,7 +152,7 @@ impl Breaker {
         self.command(|machine, now, out| machine.force(Phase::Disabled, now, out));
     }
 
-    /// Closed, with all counts at zero and nothing remembered of earlier failures, whatever it was before. Results of calls that are in flight are dropped.
+    /// Closes the circuit, with all counts at zero and no memory of earlier failures. Results of calls in flight are ignored.
     pub fn reset(&self) {
         self.command(|machine, now, out| machine.reset(now, out));
     }

@@ -1,4 +1,4 @@
-//! The circuit breaker: stops calling a server that does not answer, and finds out by itself when it does again.
+//! The circuit breaker: stops calls to a server that does not answer, and probes by itself whether it is back.
 //!
 //! ```text
 //!            a run of failures that is no chance, and no success
@@ -10,16 +10,15 @@
 //!     '---------------------------------------------------- HalfOpen-'
 //! ```
 //!
-//! * A run of 5 opens the circuit of an origin that is usually well. The more calls of the last minutes failed by chance,
-//!   the longer it has to be, up to 60: of five replicas one may be dead, and four calls of five are answered.
-//! * A run counts events: what comes within 100 ms of a failure, of a call that was under way before it, is the same
-//!   fault once more. Time-outs count each.
-//! * A call that its caller gives up counts too: a [`Permit`] dropped after a long silence is a hang.
-//! * A probe holds a lease. One that never returns cannot keep the circuit from closing.
-//! * Every transition begins a new generation, and the results of calls that were admitted before it are dropped.
-//! * A refusal says when to come back.
+//! * 5 failures in a row open the circuit of an origin that is usually healthy. If calls failed now and then in the last
+//!   minutes, the run has to be longer, up to 60: with one dead replica of five, four calls of five are still answered.
+//! * Concurrent failures within 100 ms count as one event; timeouts count each.
+//! * A dropped call counts too: a [`Permit`] dropped after a long silence is a hang.
+//! * A probe holds a lease, so a probe that never returns cannot keep the circuit from closing.
+//! * Every transition begins a new generation, and results of calls admitted before it are ignored.
+//! * A refusal has the time to come back.
 //!
-//! In a stack the breakers are per origin and work by themselves. [`Breaker`] is the same thing for anything else:
+//! In a stack the breakers are per origin and work by themselves. [`Breaker`] is the same for other work:
 //!
 //! ```
 //! use unwedge::breaker::{Breaker, Phase, Settings};
@@ -72,7 +71,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What a breaker does with the next call.
+/// The phase of a circuit breaker, which decides about the next call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
@@ -83,7 +82,7 @@ pub enum Phase {
     Open,
     /// Admits a few calls as probes.
     HalfOpen,
-    /// Refuses all calls until somebody says otherwise.
+    /// Refuses all calls until another command.
     ForcedOpen,
     /// Admits all calls and records nothing.
     Disabled,
@@ -108,7 +107,7 @@ impl fmt::Display for Phase {
     }
 }
 
-/// Why a breaker changed its phase.
+/// The cause of a change of phase.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]

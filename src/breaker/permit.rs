@@ -1,4 +1,4 @@
-//! The right to make one call, which reports itself.
+//! The permit for one call, which reports its outcome even if it is dropped.
 
 use crate::breaker::Breaker;
 use crate::breaker::admitted::Admitted;
@@ -8,13 +8,13 @@ use std::fmt;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// The right to make one call, given by [`Breaker::acquire`].
+/// The permit for one call, returned by [`Breaker::acquire`].
 ///
-/// Say how the call went with [`success`](Permit::success), [`failure`](Permit::failure),
-/// [`timed_out`](Permit::timed_out) or [`neutral`](Permit::neutral). A permit that is dropped without a word, because the future that held it was given
-/// up by its caller, reports itself: when nothing was [`heard`](Permit::heard) for
-/// [`hang_after`](crate::breaker::Settings::hang_after) (or twice the slowest success of the last minute) the server hung and
-/// that counts towards the run of failures, otherwise nothing is recorded. Dropped by a panic, it is a failure. In
+/// Report the outcome with [`success`](Permit::success), [`failure`](Permit::failure),
+/// [`timed_out`](Permit::timed_out) or [`neutral`](Permit::neutral). A permit that is dropped without a report, because its
+/// caller dropped the future, reports itself: if nothing was [`heard`](Permit::heard) for
+/// [`hang_after`](crate::breaker::Settings::hang_after) (or twice the slowest success of the last minute), the call counts
+/// as a hang towards the run of failures; otherwise nothing is recorded. Dropped by a panic, it counts as a failure. In
 /// every case a half-open circuit gets its place back.
 ///
 /// It borrows the breaker, or owns a handle of its own if it has to live longer
@@ -32,41 +32,41 @@ impl<B: Borrow<Breaker>> Permit<B> {
         Permit { breaker, call: Some(Admitted::new(ticket)) }
     }
 
-    /// The call went well: the server answered, if only to say no.
+    /// The call succeeded: the server answered, even if with a refusal.
     #[inline]
     pub fn success(self) {
         self.record(Outcome::Success, Instant::now());
     }
 
-    /// The call failed, and the server is the likely cause. Failures that come within 100 ms of another, of calls that were
-    /// sent before that one was told, are one event and count once.
+    /// The call failed, and the server is the likely cause. Failures within 100 ms of another one, of calls that were sent
+    /// before it was reported, are one event and count once.
     pub fn failure(self) {
         self.record(Outcome::Failure { retry_after: None }, Instant::now());
     }
 
-    /// The call ran out of time, and the server is the likely cause. Time-outs count each, however close they are.
+    /// The call timed out, and the server is the likely cause. Each timeout counts, however close they are.
     pub fn timed_out(self) {
         self.record(Outcome::TimedOut, Instant::now());
     }
 
-    /// The call failed, and the server asked to be left alone for that long. If this opens the circuit, it stays open
-    /// for at least that time, up to the greater of the longest open wait and 5 min.
+    /// The call failed, and the server asked for this wait (`Retry-After`). If this opens the circuit, it stays open for at
+    /// least that time, up to the greater of the longest open wait and 5 min.
     pub fn failure_retry_after(self, wait: Duration) {
         self.record(Outcome::Failure { retry_after: Some(wait) }, Instant::now());
     }
 
-    /// The server turned the call away but is well (429, 425): neither adds to the run of failures nor ends it, and
+    /// The server refused the call but is healthy (429, 425): this neither adds to the run of failures nor ends it, and
     /// counts as a failure for the ratio.
     pub fn neutral(self) {
         self.record(Outcome::Neutral { retry_after: None }, Instant::now());
     }
 
-    /// The call was given up for reasons that have nothing to do with the server: nothing is recorded.
+    /// The call ended for reasons that have nothing to do with the server: nothing is recorded.
     pub fn cancel(self) {
         self.record(Outcome::Nothing, Instant::now());
     }
 
-    /// A sign of life: the server's silence is counted from here on.
+    /// Something came from the server: its silence is counted from here on.
     pub fn heard(&mut self) {
         if let Some(call) = &mut self.call {
             call.heard_at(Instant::now());

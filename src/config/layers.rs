@@ -12,7 +12,7 @@ use std::path::Path;
 /// The most that is read of a file.
 const LONGEST_FILE: u64 = 1 << 20;
 
-/// Where settings come from. Each layer wins over those added before it: defaults of the type, file, environment, flags.
+/// The sources of settings: defaults of the type, files, environment, flags. A later layer overrides an earlier one.
 ///
 /// ```
 /// use unwedge::config::{Layers, Resilience};
@@ -46,8 +46,8 @@ impl Layers {
 
     /// Adds a file, `.toml`, `.yaml` or `.yml`.
     ///
-    /// Both are read alike: a key that stands there twice is an error, a section without content is as if it were not
-    /// there, a byte order mark is skipped. YAML is that of the core schema of 1.2, in one document.
+    /// The same rules hold for both: a duplicate key is an error, an empty section counts as absent, a byte order mark is
+    /// skipped. YAML is read by the core schema of version 1.2, as a single document.
     ///
     /// # Errors
     /// Kind `Config` for a file that cannot be read, is larger than 1 MiB or of another extension, or breaks the rules
@@ -70,7 +70,7 @@ impl Layers {
     }
 
     /// Adds the variables with this prefix: `UNWEDGE_RETRY__MAX_DELAY` is `retry.max_delay` for `UNWEDGE_`. A list is
-    /// written `a, b`. Variables that are no UTF-8 are passed over.
+    /// written `a, b`. Variables that are not UTF-8 are ignored.
     pub fn env(mut self, prefix: &str) -> Layers {
         let mut found: Vec<(String, String)> = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
@@ -89,8 +89,8 @@ impl Layers {
         self
     }
 
-    /// Adds a flag of the command line by its name, the key it sets and its value. A text is read as whatever type the
-    /// setting has.
+    /// Adds a flag of the command line: its name, the key that it sets, and its value. Text is converted to the type of the
+    /// setting.
     ///
     /// ```
     /// use unwedge::config::{Layers, Resilience};
@@ -113,8 +113,8 @@ impl Layers {
     /// The settings of all layers together.
     ///
     /// # Errors
-    /// Kind `Config` for an unknown key, a wrong type or a value that is none; the message names where it stands (file
-    /// and line, variable or flag) and the key.
+    /// Kind `Config` for an unknown key, a wrong type or an invalid value; the message names its place (file and line,
+    /// variable or flag) and the key.
     pub fn load<T: DeserializeOwned>(&self) -> Result<T, Error> {
         T::deserialize(Reader(&self.tree)).map_err(|fault| {
             let (mut path, mut message) = (fault.path, fault.message.as_str());
@@ -137,11 +137,10 @@ impl Layers {
         })
     }
 
-    /// Every value that is in force, with where it came from: what `--print-config` shows. `settings` is what
-    /// [`load`](Layers::load) gave.
+    /// Every effective value with its source, as for `--print-config`. `settings` is the result of [`load`](Layers::load).
     ///
     /// # Errors
-    /// Kind `Config` for settings that cannot be written down.
+    /// Kind `Config` for settings that cannot be serialized.
     pub fn effective<T: Serialize>(&self, settings: &T) -> Result<Vec<Effective>, Error> {
         let tree = serde_json::to_value(settings)
             .map_err(|error| Error::config(format!("settings that cannot be shown: {error}")))?;
@@ -216,7 +215,7 @@ impl<T: Into<Flag>> From<Vec<T>> for Flag {
     }
 }
 
-/// One value that is in force.
+/// One effective value with its source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Effective {

@@ -1,4 +1,4 @@
-//! The server side: a scope from the time that the caller says is left.
+//! The server side of deadline propagation: a scope from the remaining time that the caller sent.
 
 mod settings;
 
@@ -22,35 +22,35 @@ use tokio::time::Instant;
 use tower_layer::Layer;
 use tower_service::Service;
 
-/// Gives every request the [`Deadline`] that its caller sent along, and refuses what comes too late.
+/// A layer for servers: gives every request the [`Deadline`] that its caller sent, and refuses late requests.
 ///
-/// A `tower` layer for servers (axum's `Router::layer`, a hyper service), the other end of
-/// `StackBuilder::propagate_deadline`. The inner service runs in a scope: [`Deadline::current`] is the caller's
-/// deadline, every call of this crate made in there can only shorten it, and hands what is left on. It is also a
-/// request extension, for handlers that spawn: `deadline.scope(work)`.
+/// It works with axum's `Router::layer` or a hyper service, and is the counterpart of `StackBuilder::propagate_deadline`.
+/// The inner service runs in a scope: [`Deadline::current`] is the caller's deadline, and calls of this crate inside can
+/// only shorten it and pass the remaining time on. It is also a request extension, for handlers that spawn:
+/// `deadline.scope(work)`.
 ///
-/// A caller can only shorten. No header, garbage, a negative or an endless number leave the request as it is, under
-/// [`at_most`](Incoming::at_most) if there is one; ten years are the most that anybody gets.
+/// A caller can only shorten the limit. Without a header, or with an invalid number, the request keeps its limit, which is
+/// [`at_most`](Incoming::at_most) if set; the maximum is ten years.
 ///
 /// | answer | when | `x-request-late` |
 /// | --- | --- | --- |
 /// | 504, the inner service is not called | no time was left, or less than [`refuse_below`](Incoming::refuse_below), on arrival or when its turn came | `refused; left-ms=3; least-ms=20` |
-/// | 504 of a handler that asked for its [`turn`](super::turn()) | the same, behind the handler's own wait | `refused; left-ms=3; least-ms=20` |
-/// | 504, the inner future is dropped where it stands | the time ran out before there was a response head | `cut-off; limit-ms=500` |
-/// | 500 | the time had to be kept outside of a tokio runtime | |
+/// | 504 of a handler that asked for its [`turn`](super::turn()) | the same, after the handler's own wait | `refused; left-ms=3; least-ms=20` |
+/// | 504, the inner future is dropped | the time was over before there was a response head | `cut-off; limit-ms=500` |
+/// | 500 | no tokio runtime | |
 ///
 /// The body of these answers is the default of its type, an empty one; the error type stays that of the inner service,
 /// so that the layer fits where only [`Infallible`](std::convert::Infallible) does. A body that streams after its head
 /// was given is not cut off.
 ///
 /// # Queues
-/// The time counts from the moment this layer sees the request: put it outside of what queues, or the wait is not
-/// counted. In an overload it must be asked again when the turn of the request comes, or most work is done for callers
-/// that have gone: the layer asks when an inner service that was busy becomes ready, a second layer placed behind a
-/// queue asks when it is called, and a handler that waits by itself asks with [`turn`](super::turn()).
+/// The time starts when this layer sees the request: put it outside of any queue, or the wait in the queue does not count.
+/// In an overload check again when it is the request's turn, or most work is done for callers that have given up: the layer
+/// checks when a busy inner service becomes ready, a second layer behind a queue checks when it is called, and a handler
+/// that waits by itself checks with [`turn`](super::turn()).
 ///
-/// A client of this crate takes `refused` for what it is: nothing is held against the server, and nothing is repeated,
-/// since the next attempt has no more time.
+/// A client of this crate does not count `refused` as a failure of the server, and does not retry, because the next attempt
+/// would have no more time.
 ///
 /// ```
 /// use http::{Request, Response};
@@ -111,7 +111,7 @@ impl Shared {
 struct Arrived(Instant);
 
 impl IncomingLayer {
-    /// A layer by these settings.
+    /// A layer with these settings.
     ///
     /// # Errors
     /// Kind `Config`: impossible durations, a request refused below more than it may take at most, two headers of one
@@ -130,8 +130,8 @@ impl<S> Layer<S> for IncomingLayer {
     }
 }
 
-/// The service of [`IncomingLayer`]: always ready, so that a refusal holds no place in the inner service. That one is
-/// waited for inside the call, under the deadline.
+/// The service of [`IncomingLayer`]. It is always ready, so that a refusal takes no place in the inner service; the call waits
+/// for the inner service under the deadline.
 #[derive(Clone, Debug)]
 pub struct IncomingService<S> {
     inner: S,
@@ -185,7 +185,7 @@ where
     }
 }
 
-/// The future of [`IncomingService`]. Dropping it drops the work inside where it stands.
+/// The future of [`IncomingService`]. Dropping it drops the work inside.
 #[pin_project]
 #[must_use = "futures do nothing unless polled"]
 pub struct IncomingFuture<S, B, R>

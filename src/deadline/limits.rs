@@ -4,25 +4,25 @@ use crate::Error;
 use crate::duration::{check, human};
 use std::time::Duration;
 
-/// How long a call and its parts may take, and how much of a body belongs to the attempt.
+/// The time limits of a call and its parts, and the size of the bodies that are read inside the attempt.
 ///
 /// | limit | default | why |
 /// | --- | --- | --- |
-/// | [`total`](Limits::total) | 30 s | a control-plane call that takes longer is not coming back |
-/// | [`attempt`](Limits::attempt) | 10 s, at most 2/3 of the total | one hung attempt leaves room for another |
-/// | [`connect`](Limits::connect) | 5 s, at most the attempt | a SYN lost twice still gets through |
-/// | [`idle`](Limits::idle) | 10 s, at most the attempt | a live body shows a byte well before that |
-/// | [`stream`](Limits::stream) | 10 min | a body too big to collect still ends |
-/// | [`long_poll`](Limits::long_poll) | 10 min | for a long poll that names no hold |
-/// | [`collect`](Limits::collect) | 1 MiB | API answers fit; downloads stream |
-/// | [`min_progress`](Limits::min_progress) | off | slow links are not hung ones |
+/// | [`total`](Limits::total) | 30 s | a control-plane call that takes longer will not be answered |
+/// | [`attempt`](Limits::attempt) | 10 s, at most 2/3 of the total | a second attempt fits after a hung one |
+/// | [`connect`](Limits::connect) | 5 s, at most the attempt | time for the first packet to be lost twice and sent a third time |
+/// | [`idle`](Limits::idle) | 10 s, at most the attempt | a healthy server sends a byte well before that |
+/// | [`stream`](Limits::stream) | 10 min | a body that is too large to collect has a limit too |
+/// | [`long_poll`](Limits::long_poll) | 10 min | for a long poll without a hold of its own |
+/// | [`collect`](Limits::collect) | 1 MiB | responses of an API fit; downloads stream |
+/// | [`min_progress`](Limits::min_progress) | off | a slow link is not a hung one |
 ///
-/// A *limit* is what is set here, by [`CallOptions`](crate::CallOptions), or by a part for what is its own. What follows from
-/// all of them for a call are its *bounds*: `bounds()` of a stack shows them. A *deadline* is a moment, and a *cap* the most
-/// of something that is drawn, read or asked for: a back-off, the bytes of a body, a `Retry-After`.
+/// A *limit* is a setting: here, in [`CallOptions`](crate::CallOptions), or of a part. The *bounds* of a call are the longest
+/// times that follow from all limits: `bounds()` of a stack shows them. A *deadline* is a moment. A *cap* is the maximum of a
+/// single value: of a back-off, of the bytes of a body, of a `Retry-After`.
 ///
-/// A duration is more than zero and at most ten years; anything else is an error of kind `Config` when the stack is
-/// built. A connect limit above the attempt limit is taken as the attempt limit.
+/// Durations must be above zero and at most ten years; anything else is an error of kind `Config` when the stack is
+/// built. A connect limit above the attempt limit is lowered to it.
 ///
 /// ```
 /// use std::time::Duration;
@@ -57,7 +57,7 @@ pub struct Limits {
     min_progress: Option<Progress>,
 }
 
-/// The least that a body must deliver.
+/// The minimum rate of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(deny_unknown_fields))]
 struct Progress {
@@ -82,9 +82,9 @@ impl Limits {
         self
     }
 
-    /// One attempt, from the moment the request goes out to the last byte that is collected. Default the lesser of
-    /// 10 s and two thirds of the total. Must not exceed the total. A body that still flows then is handed over as it
-    /// comes, under the total, where the request cannot be repeated; see [`Collect`](crate::Collect).
+    /// One attempt, from the moment its request is sent to the last byte of a collected body. Default the lesser of 10 s and
+    /// two thirds of the total. Must not exceed the total. A body that still arrives then is handed over as a stream, under
+    /// the total, if the request cannot be repeated; see [`Collect`](crate::Collect).
     #[doc(alias("per_try_timeout", "response_timeout", "first_byte_timeout"))]
     pub fn attempt(mut self, limit: Duration) -> Limits {
         self.attempt = Some(limit);
@@ -98,33 +98,33 @@ impl Limits {
         self
     }
 
-    /// The longest silence inside a body while somebody waits for it. Default the lesser of 10 s and the attempt.
+    /// The longest silence inside a body while its reader waits. Default the lesser of 10 s and the attempt.
     #[doc(alias("read_timeout", "idle_timeout", "body_timeout"))]
     pub fn idle(mut self, limit: Duration) -> Limits {
         self.idle = Some(limit);
         self
     }
 
-    /// A body that streams, from the response head to its last byte; that of a long poll excepted. Default 10 min.
+    /// A body that streams, from the response head to its last byte, except that of a long poll. Default 10 min.
     pub fn stream(mut self, limit: Duration) -> Limits {
         self.stream = Some(limit);
         self
     }
 
-    /// The wait for the head of a long poll that names no hold, and each silence in its body. Default 10 min.
+    /// The wait for the head of a long poll without a hold, and each silence in its body. Default 10 min.
     pub fn long_poll(mut self, limit: Duration) -> Limits {
         self.long_poll = Some(limit);
         self
     }
 
-    /// How many bytes of a body are read inside the attempt, so that a broken body is retried. Default 1 MiB;
-    /// 0 collects nothing.
+    /// The largest body that is read inside the attempt, in bytes, so that it is retried if it breaks. Default 1 MiB; 0
+    /// collects nothing.
     pub fn collect(mut self, bytes: u64) -> Limits {
         self.collect = Some(bytes);
         self
     }
 
-    /// The least that a body must deliver: `bytes` in every span of `per` while somebody waits for it. Default off.
+    /// The minimum rate of a body: `bytes` in every period of `per`, while its reader waits. Default off.
     pub fn min_progress(mut self, bytes: u64, per: Duration) -> Limits {
         self.min_progress = Some(Progress { bytes, per });
         self
@@ -135,7 +135,7 @@ impl Limits {
         self.total.unwrap_or(TOTAL)
     }
 
-    /// One attempt: what was set, or what follows from the total.
+    /// One attempt: as set, or derived from the total.
     pub fn get_attempt(&self) -> Duration {
         self.attempt.unwrap_or_else(|| ATTEMPT.min(self.get_total().saturating_mul(2) / 3))
     }
@@ -145,7 +145,7 @@ impl Limits {
         self.connect.unwrap_or(CONNECT).min(self.get_attempt())
     }
 
-    /// The longest silence inside a body: what was set, or what follows from the attempt.
+    /// The longest silence inside a body: as set, or derived from the attempt.
     pub fn get_idle(&self) -> Duration {
         self.idle.unwrap_or_else(|| IDLE.min(self.get_attempt()))
     }
@@ -155,17 +155,17 @@ impl Limits {
         self.stream.unwrap_or(STREAM)
     }
 
-    /// A long poll that names no hold.
+    /// A long poll without a hold.
     pub fn get_long_poll(&self) -> Duration {
         self.long_poll.unwrap_or(LONG_POLL)
     }
 
-    /// How many bytes of a body are read inside the attempt.
+    /// The largest body that is read inside the attempt.
     pub fn get_collect(&self) -> u64 {
         self.collect.unwrap_or(COLLECT)
     }
 
-    /// The least that a body must deliver, in bytes and in which span; `None` where nothing is asked.
+    /// The minimum rate of a body, in bytes and period; `None` if there is none.
     pub fn get_min_progress(&self) -> Option<(u64, Duration)> {
         self.min_progress.map(|least| (least.bytes, least.per))
     }

@@ -1,5 +1,5 @@
-//! How long anything may take: [`Limits`] of a stack, the ambient [`Deadline`] of a scope, and the same deadline on its
-//! way to the next server ([`Headers`], [`IncomingLayer`]).
+//! Time limits: the [`Limits`] of a stack, the [`Deadline`] of a scope, and its propagation to the next server
+//! ([`Headers`], [`IncomingLayer`]).
 
 mod header;
 mod incoming;

@@ -31,9 +31,9 @@ impl Scope {
     }
 }
 
-/// The moment by which work has to be done, on tokio's monotonic clock.
+/// A deadline: the moment by which work must end, on tokio's monotonic clock.
 ///
-/// As a request extension it bounds that one call, up to the last byte of the body:
+/// As a request extension it limits that one call, up to the last byte of the body:
 ///
 /// ```
 /// use std::time::Duration;
@@ -55,12 +55,12 @@ impl Deadline {
         Deadline(at)
     }
 
-    /// A deadline this far from now. More than 10 years are taken as 10 years.
+    /// A deadline after this time from now, at most 10 years.
     pub fn after(duration: Duration) -> Deadline {
         Deadline(Instant::now() + duration.min(LONGEST))
     }
 
-    /// The deadline of the innermost scope that the current task is in, if it is in one.
+    /// The deadline of the innermost scope of the current task, if there is one.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -80,14 +80,14 @@ impl Deadline {
         self.0
     }
 
-    /// What is left; zero when it has passed.
+    /// The remaining time; zero after the deadline.
     pub fn remaining(self) -> Duration {
         self.0.saturating_duration_since(Instant::now())
     }
 
-    /// Runs a future under this deadline: hand a scope on to a spawned task with it.
+    /// Runs a future under this deadline, for example to pass a scope on to a spawned task.
     ///
-    /// The same as [`within`], for a deadline that exists already.
+    /// The same as [`within`], for an existing deadline.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -107,10 +107,10 @@ impl Deadline {
         Within::new(self, None, future)
     }
 
-    /// Runs a future that belongs to nobody's scope: inside it, [`Deadline::current`] is `None`.
+    /// Runs a future outside of every scope: inside it, [`Deadline::current`] is `None`.
     ///
-    /// For background work that is polled by whoever happens to be there. An enclosing scope still ends the future
-    /// that polls it.
+    /// For shared background work that some caller's task happens to poll. An enclosing scope still ends the future that
+    /// polls it.
     pub fn detached<F: Future>(future: F) -> impl Future<Output = F::Output> {
         AMBIENT.scope(Scope::default(), future)
     }
@@ -142,23 +142,22 @@ pub(crate) fn under<T>(total: Deadline, work: impl FnOnce() -> T) -> T {
     AMBIENT.sync_scope(scope, work)
 }
 
-/// Runs a future under a deadline. Every call, sleep and nested scope inside sees what is left and can only shorten
-/// it; the future itself ends at the deadline, also where the code inside ignores it.
+/// Runs a future under a deadline. Every call, sleep and nested scope inside sees the remaining time and can only shorten
+/// it; the future is dropped at the deadline, even if the code inside ignores it.
 ///
-/// The time runs from this call on. The limit must be more than zero and at most 10 years.
+/// The time starts with this call. The limit must be above zero and at most 10 years.
 ///
 /// # Errors
-/// Kind `Deadline` when the time is up. Kind `Config` where the limit cannot work, where there is no tokio runtime or
-/// one without its timer, and once, where the runtime ends while somebody waits on its handle: tokio's timers panic
-/// then, and the panic hook sees up to two of those panics. Under `panic = "abort"` they end the process, as tokio's own
-/// timers do.
+/// Kind `Deadline` at the deadline. Kind `Config` for an invalid limit, without a tokio runtime or with one without a timer,
+/// and once if the runtime ends while another thread polls this future by its handle: tokio's timers panic then, and the
+/// panic hook sees up to two of those panics. Under `panic = "abort"` they end the process, as tokio's own timers do.
 ///
-/// It also ends work that always has something ready, as long as that work asks tokio (a channel that is never empty, a
-/// socket that is flooded): at the latest where the task has used up its cooperative budget the clock is looked at. Code
-/// that never returns from a poll cannot be ended by anybody.
+/// It also ends work that is always ready, if that work uses tokio's resources (a channel that is never empty, a flooded
+/// socket): the clock is read at the latest when the task has used up its cooperative budget. Code that never returns from a
+/// poll cannot be ended.
 ///
 /// # Cancellation safety
-/// The future inside is dropped where it stands when the time is up, and when the returned future is dropped.
+/// The future inside is dropped at the deadline, and when the returned future is dropped.
 ///
 /// ```
 /// use std::time::Duration;

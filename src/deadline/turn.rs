@@ -8,20 +8,20 @@ use std::cell::Cell;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Asks, in a handler that had to wait for its turn, whether there is still time to do the work.
+/// Checks, in a handler that had to wait for its turn, whether there is still enough time for the work.
 ///
-/// A request that waited in a queue, for a permit or for a lock, may be too late by the time it is its turn. To begin
-/// it would be work for nobody, and in an overload, where all of them wait, most of the work would be of that kind. Call
-/// this right behind the wait, and answer 504 where it says no: the [`IncomingLayer`](super::IncomingLayer) above then
-/// marks the answer, so that the client does not repeat it and holds nothing against the server.
+/// A request that waited in a queue, for a permit or for a lock, may be late when its turn comes. Its caller has given up, so
+/// the work would be wasted; in an overload most work would be wasted that way. Call this function right after the wait, and
+/// answer 504 if it returns an error: the [`IncomingLayer`](super::IncomingLayer) above then marks the response, so that the
+/// client does not repeat the request and does not count a failure.
 ///
-/// It says no where the [`Deadline`] of the scope has passed, or where less is left than
-/// [`refuse_below`](super::Incoming::refuse_below) demands. Under an [`IncomingLayer`](super::IncomingLayer) it also says
-/// no to a request that waited longer than the fastest answer of the last minute took, and has less than that left:
-/// nobody has been that fast. Outside of every scope it says yes.
+/// It returns an error if the [`Deadline`] of the scope has passed, or if less time is left than
+/// [`refuse_below`](super::Incoming::refuse_below). Under an [`IncomingLayer`](super::IncomingLayer) it also refuses a request
+/// that has waited longer than the fastest response of the last minute took, if less than that time is left. Outside of every
+/// scope it returns `Ok`.
 ///
-/// A layer that is called when the turn has come needs no such line: one placed behind the queue, or one above a service
-/// whose readiness is the queue (`tower::limit::ConcurrencyLimit`), asks by itself.
+/// A layer that is called when the turn has come makes this call unnecessary: one behind the queue, or one above a service
+/// whose readiness is the queue (`tower::limit::ConcurrencyLimit`).
 ///
 /// # Errors
 /// Kind `Deadline`, with what is left and what is needed.

@@ -25,20 +25,20 @@ const DEFAULT_CAP: Duration = Duration::from_secs(10);
 /// What jitter is drawn from: small, and the same series for the same seed on every platform.
 pub(crate) type Rng = rand::rngs::Xoshiro256PlusPlus;
 
-/// How long to wait before each further try.
+/// The waits between attempts: exponential back-off with jitter.
 ///
 /// The n-th wait (n = 0 is the first) has the ceiling min(cap, base x multiplier^n); [`Jitter`] then draws the wait
 /// itself. The cap comes before the jitter, so that waits of many clients do not pile up at the cap.
 ///
 /// | setting | default | why |
 /// | --- | --- | --- |
-/// | base | 500 ms | long enough for a short restart or a lost packet to be over, short enough not to be felt |
-/// | [`multiplier`](Backoff::multiplier) | 2.0 | the usual doubling: a server that stays down is asked half as often each time |
-/// | [`cap`](Backoff::cap) | 10 s, or the base where that is longer | a third of the default total, so that one more wait still fits |
+/// | base | 500 ms | unnoticed by a user, and enough after a lost packet |
+/// | [`multiplier`](Backoff::multiplier) | 2.0 | the usual doubling: a server that stays down gets half as many retries after each step |
+/// | [`cap`](Backoff::cap) | 10 s, or the base if that is longer | a third of the default total, so that one more wait still fits |
 /// | [`jitter`](Backoff::jitter) | [`Jitter::Full`] | spreads clients that failed together over the whole wait |
-/// | [`seed`](Backoff::seed) | none | every series is a different one |
+/// | [`seed`](Backoff::seed) | none | every series is different |
 ///
-/// A base of zero means no waiting at all, whatever the other settings say.
+/// A base of zero means no waits at all, whatever the other settings are.
 ///
 /// ```
 /// use std::time::Duration;
@@ -76,7 +76,7 @@ pub enum Jitter {
     Equal,
     /// Anywhere in `[base, 3 x previous]`, the upper end capped; the first wait in `[base, 3 x base]`.
     ///
-    /// Grows by what was drawn, so the multiplier plays no part.
+    /// It grows from the previous draw, so the multiplier has no effect.
     Decorrelated,
     /// Anywhere in `[(1 - p) d, (1 + p) d]`, the upper end capped, so that the cap is never exceeded. `p` is between 0
     /// and 1: 0.25 is +-25 %.
@@ -90,7 +90,7 @@ impl Default for Backoff {
     }
 }
 
-/// The same wait every time, +-10 %: whoever failed together does not come back together.
+/// The same wait every time, +-10 %, so that clients that failed together do not retry together.
 /// [`Backoff::constant`] is exact.
 impl From<Duration> for Backoff {
     fn from(wait: Duration) -> Self {
@@ -99,7 +99,7 @@ impl From<Duration> for Backoff {
 }
 
 impl Backoff {
-    /// Waits that start at `base` and double up to 10 s, or stay at `base` where that is longer, with full jitter.
+    /// Waits that start at `base` and double up to 10 s, or stay at `base` if that is longer, with full jitter.
     pub fn exponential(base: Duration) -> Self {
         Backoff { base, multiplier: 2.0, cap: base.max(DEFAULT_CAP), jitter: Jitter::Full, seed: None }
     }
@@ -116,7 +116,7 @@ impl Backoff {
         Backoff::constant(Duration::ZERO)
     }
 
-    /// By how much each ceiling is longer than the one before: a finite number, at least 1.
+    /// The factor between one ceiling and the next: a finite number, at least 1.
     pub fn multiplier(mut self, multiplier: f64) -> Self {
         self.multiplier = multiplier;
         self
@@ -134,10 +134,10 @@ impl Backoff {
         self
     }
 
-    /// Makes every series of waits the same one, for tests and replays. The seed of a stack's retries fixes the open
-    /// waits of its breakers too, unless they have one of their own.
+    /// Makes the waits reproducible, for tests and replays. The seed of a stack's retries also fixes the open waits of its
+    /// breakers, unless they have a seed of their own.
     ///
-    /// Never share a seed between clients in production: they would all come back together.
+    /// Never share a seed between clients in production: they would all retry at the same time.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = Some(seed);
         self
@@ -148,7 +148,7 @@ impl Backoff {
         self.base
     }
 
-    /// By how much each ceiling is longer than the one before.
+    /// The factor between one ceiling and the next.
     pub fn get_multiplier(&self) -> f64 {
         self.multiplier
     }
@@ -163,7 +163,7 @@ impl Backoff {
         self.jitter
     }
 
-    /// What makes every series the same one, where that was asked for.
+    /// The seed, if one is set.
     pub fn get_seed(&self) -> Option<u64> {
         self.seed
     }

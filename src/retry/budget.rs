@@ -12,22 +12,22 @@ pub(crate) mod maybe;
 #[cfg(test)]
 mod tests;
 
-/// Bounds the retries to one origin, so that an outage is not answered with a multiple of the usual load.
+/// Limits the retries to one origin, so that retries do not multiply the load of an outage.
 ///
-/// Each origin has a bucket of tokens, full at first. A retry takes its cost out before it is made, and is not made when
-/// the bucket holds less; then the last outcome is returned as it is. A success at the first try puts the refund back,
-/// a success after a retry puts back what that retry cost, and one token comes back with every second, so that a
-/// program that seldom calls is not without retries for hours. A retry that was sent and did not succeed has spent its
-/// cost, also where its caller gave it up; one that was never sent has not.
+/// Each origin has a bucket of tokens, full at first. A retry takes its cost from the bucket before it is made. If the
+/// bucket holds less, no retry is made, and the last outcome is returned as it is. A success at the first attempt puts the
+/// refund back, a success after a retry puts back the cost of that retry, and one token comes back each second, so that a
+/// program with few calls does not stay without retries for hours. A retry that was sent and did not succeed has spent its
+/// cost, even if its caller dropped it; a retry that was never sent has not.
 ///
 /// | setting | default | why |
 /// | --- | --- | --- |
 /// | [`tokens`](Budget::tokens) | 500 | 125 retries in a row to an origin that answers nothing |
-/// | [`retry_cost`](Budget::retry_cost) | 4 | the most that lets calls outlive one failure in three; an origin that is down gets a quarter more requests in the long run |
-/// | [`refund`](Budget::refund) | 1 | what a success at the first try earns |
+/// | [`retry_cost`](Budget::retry_cost) | 4 | the highest cost at which nearly all calls survive one failure in three; an origin that is down gets at most a quarter more requests in the long run |
+/// | [`refund`](Budget::refund) | 1 | the tokens that a success at the first attempt gives back |
 ///
-/// A cost of 0 makes retries free; a cost above the tokens means that none is ever made. What is repeated at once
-/// because a connection was stale or the server had not looked at the request moves no token.
+/// A cost of 0 makes retries free; a cost above the tokens forbids them. An immediate repetition, because a connection was
+/// stale or the server had not processed the request, costs nothing.
 ///
 /// ```
 /// use unwedge::retry::Budget;
@@ -58,36 +58,35 @@ impl Default for Budget {
 }
 
 impl Budget {
-    /// How many tokens the bucket of an origin holds at the start and at most. Default 500; 0 forbids every retry that
-    /// costs anything.
+    /// The size of the bucket of an origin, which is full at the start. Default 500; 0 forbids every retry with a cost.
     pub fn tokens(mut self, tokens: u32) -> Self {
         self.tokens = tokens;
         self
     }
 
-    /// What a retry costs. Default 4.
+    /// The cost of a retry, in tokens. Default 4.
     pub fn retry_cost(mut self, cost: u32) -> Self {
         self.retry_cost = cost;
         self
     }
 
-    /// What a success at the first try gives back. Default 1.
+    /// The tokens that a success at the first attempt gives back. Default 1.
     pub fn refund(mut self, tokens: u32) -> Self {
         self.refund = tokens;
         self
     }
 
-    /// How many tokens the bucket of an origin holds at the start and at most.
+    /// The size of the bucket of an origin.
     pub fn get_tokens(&self) -> u32 {
         self.tokens
     }
 
-    /// What a retry costs.
+    /// The cost of a retry, in tokens.
     pub fn get_retry_cost(&self) -> u32 {
         self.retry_cost
     }
 
-    /// What a success at the first try gives back.
+    /// The tokens that a success at the first attempt gives back.
     pub fn get_refund(&self) -> u32 {
         self.refund
     }

@@ -4,7 +4,7 @@ use crate::deadline::Late;
 use crate::error::{Error, ErrorKind, Phase, may_pass};
 use http::{Extensions, HeaderMap, Method, StatusCode};
 
-/// What one attempt means for retry and circuit breaker.
+/// The class of an outcome: whether to repeat the request, and what the outcome says about the origin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Class {
@@ -15,12 +15,12 @@ pub struct Class {
 }
 
 impl Class {
-    /// That an outcome is to be repeated so, and says so much about the origin.
+    /// A class with this rule of repetition and this evidence about the origin.
     ///
     /// ```
     /// use unwedge::retry::{Class, Evidence, Outcome, Repeat};
     ///
-    /// // This API says 404 for a job that is not scheduled yet.
+    /// // This API answers 404 for a job that is not scheduled yet.
     /// let settings = unwedge::retry::Settings::default().classify(|_, outcome| match outcome {
     ///     Outcome::Head(head) if head.status == 404 => Some(Class::new(Repeat::IfIdempotent, Evidence::Success)),
     ///     _ => None,
@@ -46,17 +46,17 @@ pub enum Repeat {
     AtOnce,
 }
 
-/// What an attempt says about the health of the origin.
+/// The evidence of an attempt about the health of the origin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Evidence {
     /// The server is alive.
     Success,
-    /// It is not well.
+    /// The server is not healthy.
     Failure,
-    /// It asks for less: counted in the failure ratio, neutral to the consecutive run.
+    /// The server is throttling: counted in the failure ratio, neutral to the run of failures.
     Throttled,
-    /// Nothing.
+    /// No evidence.
     None,
 }
 
@@ -75,7 +75,7 @@ pub(crate) enum Excuse {
     Pool,
 }
 
-/// What is to be classified: see [`Settings::classify`](super::Settings::classify).
+/// The outcome of an attempt, to be classified: see [`Settings::classify`](super::Settings::classify).
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Outcome<'a> {
@@ -90,7 +90,7 @@ pub(crate) const fn class(repeat: Repeat, evidence: Evidence) -> Class {
 }
 
 impl Outcome<'_> {
-    /// What the rules of this crate say, without a classifier of the user's.
+    /// The class by the rules of this crate.
     pub fn class(&self) -> Class {
         match self {
             // The caller gave it too little time, and has none to give to another attempt.

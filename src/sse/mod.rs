@@ -1,9 +1,8 @@
-//! Event streams (`text/event-stream`, WHATWG HTML section 9.2) that connect again by themselves.
+//! Event streams (`text/event-stream`, WHATWG HTML section 9.2) that reconnect by themselves.
 //!
-//! [`Settings::connect`] makes an [`EventStream`] over any client of this crate. It reads events until the server says
-//! that there will be no more; between them it does what a person would do: notices silence, connects again with
-//! growing waits, says where it was (`Last-Event-ID`), and tells what happened in the log and by
-//! [`subscribe`](EventStream::subscribe).
+//! [`Settings::connect`] makes an [`EventStream`] over any client of this crate. It returns events until the server ends
+//! the stream for good. It detects silence, reconnects with growing waits, resumes by `Last-Event-ID`, and reports its
+//! state in the log and by [`subscribe`](EventStream::subscribe).
 //!
 //! ```no_run
 //! use std::time::Duration;
@@ -27,52 +26,52 @@
 //!
 //! # What bounds it
 //!
-//! | wait | bound |
+//! | wait | limit |
 //! | --- | --- |
-//! | for the response headers | the limits of the stack beneath for one attempt, and [`idle`](Settings::idle) whatever is beneath |
-//! | between two bytes | [`idle`](Settings::idle), 60 s, until the server's heartbeat is learnt: from two comments on three times its longest interval, between 3 s and 10 min |
-//! | between two events | [`events_within`](Settings::events_within), off by default: comments do not count for it |
-//! | before a reconnect | the back-off: 1 s, doubling to 60 s, +-25 % but never above 60 s |
-//! | after a refusal or `Retry-After` | that wait where it is longer, at most 5 min |
+//! | response headers | the limits of the client for one attempt, and [`idle`](Settings::idle) |
+//! | silence between two bytes | [`idle`](Settings::idle), 60 s; after two heartbeat comments three times their longest interval, between 3 s and 10 min |
+//! | time between two events | [`events_within`](Settings::events_within), off by default; comments are not events |
+//! | reconnect | the back-off: 1 s, doubling to 60 s, +-25 % but never above 60 s |
+//! | reconnect after a refusal or `Retry-After` | that wait if it is longer, at most 5 min |
 //!
-//! Only time in which somebody waits for an event counts: a reader that comes back late finds its events, not an error.
-//! The stream as a whole has no limit: an enclosing [`within`](crate::within) or dropping it ends it, and a
-//! [`Deadline`](crate::Deadline) among the extensions of the request. A `within` around a single
-//! [`next`](EventStream::next) ends that wait and leaves the connection as it is.
+//! Only time in which the reader waits for an event counts: a slow reader gets its events, not an error. The stream as a
+//! whole has no limit. It ends when it is dropped, with an enclosing [`within`](crate::within), or at a
+//! [`Deadline`](crate::Deadline) in the extensions of the request. A `within` around a single [`next`](EventStream::next) ends
+//! that wait only, and keeps the connection.
 //!
 //! # What is sent again
 //!
-//! A request that may be repeated: GET and the other idempotent methods, one with an `Idempotency-Key` or the
-//! [`Idempotent`](crate::retry::Idempotent) mark, and whatever [`reconnect(true)`](Settings::reconnect) says. Any other,
-//! such as the POST that asks a language model, is sent once, and so is a GET with [`once`](Settings::once): the end of
-//! its answer is the end of the stream, its loss and its silence are the last error. Until its response head is there,
-//! what the server has provably not processed is sent again, up to three times.
+//! A request that may be repeated: GET and the other idempotent methods, a request with an `Idempotency-Key` or the
+//! [`Idempotent`](crate::retry::Idempotent) mark, and any request with [`reconnect(true)`](Settings::reconnect). Any other,
+//! such as a POST to a language model, is sent once, and so is a GET with [`once`](Settings::once): the stream ends with its
+//! response, and a lost connection or silence is its last error. Before the response head arrives, a request that was
+//! provably not processed is sent again, up to three times.
 //!
 //! # What ends it
 //!
-//! For a stream that connects again:
+//! For a stream that reconnects:
 //!
 //! | answer | [`Mode::Agent`] | [`Mode::Spec`] |
 //! | --- | --- | --- |
 //! | 200 and `text/event-stream` | read | read |
-//! | 200 and another type, or a coding that nobody here can undo | error | error |
+//! | 200 and another type, or an unknown `Content-Encoding` | error | error |
 //! | 204 | the end, without an error | the end |
-//! | what a call repeats: 408, 425, 429, 5xx but for 501, 505 and their like | connect again | error |
+//! | 408, 425, 429, and 5xx except 501, 505, 506, 508, 510 and 511 | reconnect | error |
 //! | any other status | error | error |
-//! | end or loss of the connection, silence, a refusal by breaker or health check | connect again | connect again |
-//! | a certificate that is refused | connect again: certificates are renewed | error |
+//! | end or loss of the connection, silence, a refusal by breaker or health check | reconnect | reconnect |
+//! | a refused certificate | reconnect: certificates are renewed | error |
 //! | an event with the data of [`end_at`](Settings::end_at) | the end, without an error | the end |
-//! | a setting, a redirect that is not followed, a head above its cap, shutdown | error | error |
+//! | an invalid setting, a redirect that is not followed, a head above its cap, shutdown | error | error |
 //!
-//! What [`on_refusal`](Reconnect::on_refusal) is for: an answer that would be an error is shown to the caller first, who
-//! may renew a token and say when to come back. The error has the status and the beginning of the body
-//! ([`Error::body`](crate::Error::body)), which no log shows. [`is_retriable`](crate::Error::is_retriable) of a status
-//! is true exactly where [`Mode::Agent`] connects again.
+//! Before a response ends the stream with an error, [`on_refusal`](Reconnect::on_refusal) gets it: the hook may renew a token
+//! and return the time of the next try. The error has the status and the beginning of the body
+//! ([`Error::body`](crate::Error::body)), which is not logged. For a status [`is_retriable`](crate::Error::is_retriable) is
+//! true exactly if [`Mode::Agent`] reconnects.
 //!
-//! An event above its size limit is skipped and said by an error of kind `TooLarge`; the stream goes on after it.
+//! An event above its size limit is skipped, with an error of kind `TooLarge`; the stream goes on after it.
 //!
-//! Each connect is one attempt for the stack beneath, without retries of its own and without the `idle` and `stream`
-//! limits, and counts for its circuit breaker like any other call: a success at the response headers.
+//! Each connect is one attempt of the client, without retries and without the `idle` and `stream` limits. Its circuit
+//! breaker counts it like any other call: a success at the response headers.
 
 mod cadence;
 mod open;

@@ -1,4 +1,4 @@
-//! When and how an event stream connects again.
+//! Reconnects of an event stream: when, after which wait, from which responses.
 
 use super::refusal::{ComeBack, Hook, Refusal};
 use crate::duration::{LONGEST, human};
@@ -7,16 +7,16 @@ use crate::retry::{Backoff, Jitter};
 use std::future::Future;
 use std::time::Duration;
 
-/// Which answers a stream comes back from.
+/// The responses after which a stream reconnects.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Mode {
-    /// What a program wants that runs for months: the statuses that a call repeats (408, 425, 429, 5xx but for 501, 505
-    /// and their like) and refused certificates are tried again.
+    /// For programs that run for months: it also reconnects after 408, 425, 429, 5xx (except 501, 505, 506, 508, 510 and
+    /// 511) and refused certificates.
     #[default]
     Agent,
-    /// What the WHATWG standard says: every status but 200 and 204 is an error.
+    /// By the WHATWG standard: every status except 200 and 204 is an error.
     Spec,
 }
 
@@ -25,16 +25,16 @@ const SHORTEST_BASE: Duration = Duration::from_millis(10);
 /// More ids than anybody has use for.
 const MOST_IDS: usize = 1_000_000;
 
-/// When and how an event stream connects again: for [`Settings::reconnect`](super::Settings::reconnect).
+/// Settings of the reconnects of an event stream, for [`Settings::reconnect`](super::Settings::reconnect).
 ///
 /// | setting | default | why |
 /// | --- | --- | --- |
-/// | whether (`true`, `false`) | where the request may be repeated: GET, an `Idempotency-Key`, [`Idempotent`](crate::retry::Idempotent) | a POST that is sent again asks its question again |
-/// | [`mode`](Reconnect::mode) | [`Mode::Agent`] | a 502 while the server is rebuilt is no reason to need a human |
+/// | reconnect (`true`, `false`) | if the request may be repeated: GET, an `Idempotency-Key`, [`Idempotent`](crate::retry::Idempotent) | a POST that is sent again may do its work twice |
+/// | [`mode`](Reconnect::mode) | [`Mode::Agent`] | no person is needed after a 502 during a deployment |
 /// | [`backoff`](Reconnect::backoff) | 1 s, doubling to 60 s, +-25 % | a restart costs seconds, an outage one request a minute |
-/// | [`spread`](Reconnect::spread) | 3 s | ten thousand streams of a server that restarts do not come back within half a second |
-/// | [`skip_duplicates`](Reconnect::skip_duplicates) | off | not every server's ids are unique |
-/// | [`on_refusal`](Reconnect::on_refusal) | the stream ends | only you know how a token is renewed |
+/// | [`spread`](Reconnect::spread) | 3 s | the streams of a restarted server do not all return within half a second |
+/// | [`skip_duplicates`](Reconnect::skip_duplicates) | off | not every server has unique ids |
+/// | [`on_refusal`](Reconnect::on_refusal) | the stream ends | only you know how to renew a token |
 ///
 /// ```
 /// use std::time::Duration;
@@ -103,22 +103,22 @@ impl From<Backoff> for Reconnect {
 }
 
 impl Reconnect {
-    /// Which answers the stream comes back from. Default [`Mode::Agent`].
+    /// The responses after which the stream reconnects. Default [`Mode::Agent`].
     pub fn mode(self, mode: Mode) -> Reconnect {
         Reconnect { mode, only_whether: false, ..self }
     }
 
-    /// The waits between two connects; the first again after every success. Default 1 s, doubling to 60 s, +-25 % and
-    /// never above 60 s. The base is at least 10 ms.
+    /// The waits between two connects; a success resets them. Default 1 s, doubling to 60 s, +-25 % but never above 60 s.
+    /// The base is at least 10 ms.
     ///
-    /// A `retry:` of the server replaces the base, but is never taken below this base or above the cap.
+    /// A `retry:` field of the server replaces the base, within this base and the cap.
     pub fn backoff(self, backoff: impl Into<Backoff>) -> Reconnect {
         Reconnect { backoff: backoff.into(), only_whether: false, ..self }
     }
 
-    /// How far the first wait after a stream that was connected is spread: it is drawn from the base to the base and
-    /// this, in place of the jitter of the back-off. Default 3 s, because a server that restarts loses all its streams
-    /// in one moment; zero for none. It comes on top of the cap.
+    /// Spreads the first wait after a connected stream is lost: it is drawn between the base and the base plus this, in place
+    /// of the jitter of the back-off. Default 3 s, because a server that restarts loses all its streams at once; zero for
+    /// none. The cap does not limit it.
     ///
     /// ```
     /// use std::time::Duration;
@@ -133,22 +133,23 @@ impl Reconnect {
         Reconnect { spread, only_whether: false, ..self }
     }
 
-    /// Remembers the ids of this many events, and does not hand out again after a reconnect what was handed out before
-    /// it. Default 0: off. For servers whose ids are unique and that send too much rather than too little. Events
-    /// without an id of their own, and ids above 1 KiB, always pass.
+    /// Remembers the ids of this many events, and skips events after a reconnect that were returned before it. Default 0:
+    /// off. For servers with unique ids that replay more than necessary. Events without an id of their own, and ids above
+    /// 1 KiB, are never skipped.
     pub fn skip_duplicates(self, ids: usize) -> Reconnect {
         Reconnect { duplicates: ids, only_whether: false, ..self }
     }
 
-    /// Asked before a response ends the stream for good: a status such as 401, 403, 404, 409 or 421, another content
-    /// type (a login page), a coding that cannot be undone. It may renew what has run out, and say when to come back
-    /// and with which headers; `None` lets the stream end with its error.
+    /// A hook that is called before a response ends the stream for good: a status such as 401, 403, 404, 409 or 421, another
+    /// content type (a login page), an unknown `Content-Encoding`. It may renew a token, and return the time of the next
+    /// try and its headers; with `None` the stream ends with its error.
     ///
-    /// From the second refusal in a row on, the wait is at least that of the back-off, so that a hook which always says
-    /// "now" makes no hot loop. Calls that the hook makes have 10 s, the default limit of an attempt; one that has not
-    /// answered by then, or that panics, has said nothing, which is logged.
+    /// From the second refusal in a row the wait is at least that of the back-off, so a hook that always returns zero makes no
+    /// hot loop. The hook has 10 s, the default limit of an attempt. If it takes longer or panics, this is logged, and the
+    /// stream ends.
     ///
-    /// It binds requests that are sent once as well: whoever says "come back" says that it may be sent again.
+    /// It also applies to requests that are sent once: by its return value the hook declares that the request may be sent
+    /// again.
     ///
     /// ```
     /// use http::{HeaderValue, StatusCode, header::AUTHORIZATION};
@@ -178,12 +179,12 @@ impl Reconnect {
         Reconnect { hook: Some(Hook::new(hook)), only_whether: false, ..self }
     }
 
-    /// Whether it connects again; `None` where that follows from the request.
+    /// Whether it reconnects; `None` if that depends on the request.
     pub fn get_again(&self) -> Option<bool> {
         self.repeat
     }
 
-    /// Which answers the stream comes back from.
+    /// The responses after which the stream reconnects.
     pub fn get_mode(&self) -> Mode {
         self.mode
     }
@@ -193,12 +194,12 @@ impl Reconnect {
         &self.backoff
     }
 
-    /// How far the first wait after a stream that was connected is spread.
+    /// The spread of the first wait after a connected stream is lost.
     pub fn get_spread(&self) -> Duration {
         self.spread
     }
 
-    /// How many ids are remembered.
+    /// The number of remembered ids.
     pub fn get_skip_duplicates(&self) -> usize {
         self.duplicates
     }

@@ -1,16 +1,16 @@
-//! What an event stream tells about itself.
+//! The status of an event stream.
 
 use std::time::Duration;
 
-/// Where an event stream is.
+/// The phase of an event stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Phase {
-    /// Nobody has asked for an event yet.
+    /// No event was requested yet.
     Idle,
     /// A request is on its way.
     Connecting,
-    /// Events can come.
+    /// Connected: events can arrive.
     Connected,
     /// Waiting before the next connect.
     Waiting,
@@ -18,13 +18,13 @@ pub enum Phase {
     Ended,
 }
 
-/// Why a connection was lost, or not made.
+/// The cause of a lost or failed connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Cause {
     /// No connection, or it broke.
     Network,
-    /// The server said so: by a status, by ending the stream, or by what it did before (an open circuit).
+    /// The server: a status, the end of the stream, or earlier failures (an open circuit).
     Server,
     /// Silence.
     Timeout,
@@ -54,31 +54,31 @@ impl Cause {
     }
 }
 
-/// The state of an event stream, and what it has been through.
+/// The state of an event stream, with its history in counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Status {
-    /// Where it is.
+    /// Its phase.
     pub phase: Phase,
-    /// Why the last connection was lost or not made; none before that happened.
+    /// The cause of the last lost or failed connection; `None` before the first.
     pub cause: Option<Cause>,
     /// The last error as a message for people.
     pub error: Option<String>,
-    /// Which attempt to connect this is since the last success, from 1.
+    /// The number of the present attempt since the last success, from 1.
     pub attempt: u32,
-    /// How long the wait under way is, or the last one was.
+    /// The length of the current wait, or of the last one.
     pub wait: Duration,
-    /// How many connections were made.
+    /// The number of connections.
     pub connected: u64,
-    /// How many were lost or not made because of the network.
+    /// The number of lost or failed connections because of the network.
     pub network: u64,
     /// The same because of the server.
     pub server: u64,
     /// The same because of silence.
     pub timeout: u64,
-    /// How many events were not handed out because they were duplicates.
+    /// The number of events skipped as duplicates.
     pub duplicates: u64,
-    /// How many events were not handed out because of their size.
+    /// The number of events skipped because of their size.
     pub too_large: u64,
 }
 

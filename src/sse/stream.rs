@@ -37,10 +37,10 @@ use tower_service::Service;
 /// Frames without an event before others get their turn.
 const FRAMES: u32 = 64;
 
-/// Events from a server, over as many connections as it takes. See the [module](super) for what bounds and ends it.
+/// A stream of events from a server, over as many connections as necessary. The [module](super) lists its limits.
 ///
-/// It is a [`Stream`](futures_core::Stream) as well. It has no task of its own: nothing happens while nobody polls it,
-/// and what the server sends meanwhile waits in the connection.
+/// It also implements [`Stream`](futures_core::Stream). It has no task of its own: without a poll nothing happens, and data
+/// from the server waits in the connection.
 ///
 /// # Cancellation safety
 /// [`next`](EventStream::next) loses nothing when it is dropped; the following one goes on where it was. Dropping the
@@ -136,9 +136,9 @@ impl EventStream {
     /// The next event; `None` once the stream is over for good.
     ///
     /// # Errors
-    /// Kind `TooLarge` for an event that was skipped; the stream goes on. Any other error is its last word: see
-    /// [what ends it](super#what-ends-it). What a reconnect may heal is no error here but in
-    /// [`status`](EventStream::status).
+    /// Kind `TooLarge` for an event that was skipped; the stream goes on. Any other error ends the stream: see
+    /// [what ends it](super#what-ends-it). A loss that leads to a reconnect is no error; [`status`](EventStream::status)
+    /// shows it.
     ///
     /// # Cancellation safety
     /// Nothing is lost when it is dropped.
@@ -146,17 +146,17 @@ impl EventStream {
         poll_fn(|cx| self.poll_event(cx)).await
     }
 
-    /// The last id that the server has sent with or before an event that is complete; empty where there is none. What a
-    /// reconnect sends, and what [`Settings::last_event_id`] takes.
+    /// The last id that the server sent with or before a complete event; empty if there is none. A reconnect sends it, and
+    /// [`Settings::last_event_id`] accepts it.
     pub fn last_event_id(&self) -> &str {
         self.parser.last_id()
     }
 
-    /// Makes a stream that has ended connect again at its next event. What it knows stays: the last id, the ids that
-    /// [`skip_duplicates`](super::Reconnect::skip_duplicates) remembers, and its counts. Any other stream is left as it
-    /// is.
+    /// Reopens a stream that has ended: its next call of [`next`](EventStream::next) reconnects. It keeps the last id, the ids
+    /// remembered by [`skip_duplicates`](super::Reconnect::skip_duplicates), and its counts. It has no effect on a stream
+    /// that has not ended.
     ///
-    /// For a loop that is started again after an error: a new stream could hand out an event twice.
+    /// For a loop that is restarted after an error: a new stream could return an event twice.
     ///
     /// ```no_run
     /// # async fn run(stream: &mut unwedge::sse::EventStream) -> Result<(), unwedge::Error> {
@@ -179,12 +179,12 @@ impl EventStream {
         }
     }
 
-    /// Where the stream is.
+    /// The present state of the stream.
     pub fn status(&self) -> Status {
         self.status.borrow().clone()
     }
 
-    /// Where the stream is, each time it changes. The last one is [`Phase::Ended`], also when the stream is dropped.
+    /// Subscribes to changes of the state. The last one is [`Phase::Ended`], also when the stream is dropped.
     pub fn subscribe(&self) -> watch::Receiver<Status> {
         self.status.subscribe()
     }

@@ -1,15 +1,15 @@
-//! Whom a client trusts, and who it says it is.
+//! TLS settings of a client: root certificates and client certificate.
 
 use rustls::ClientConfig;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Whom a client trusts, and who it says it is.
+/// TLS settings of a client: trusted root certificates, and its own certificate.
 ///
-/// The root certificates of the platform are trusted (the variables `SSL_CERT_FILE` and `SSL_CERT_DIR` name others).
-/// They are read at the first https connection of a client: that takes some milliseconds, costs nothing where only http is
-/// spoken, and lets a machine without any root use http and certificates of its own.
+/// By default the root certificates of the platform are trusted (the variables `SSL_CERT_FILE` and `SSL_CERT_DIR` name
+/// others). They are read at the first https connection of a client, which takes some milliseconds. So a client that only
+/// uses http reads none, and a machine without root certificates can use http and certificates of its own.
 ///
 /// ```
 /// # fn main() -> Result<(), unwedge::Error> {
@@ -23,17 +23,17 @@ use std::sync::Arc;
 ///
 /// # What is read anew
 ///
-/// A [`Client`](crate::Client) looks at files of [`roots_file`](Tls::roots_file) and
-/// [`identity_files`](Tls::identity_files) once a minute while it connects, and at once when a certificate is refused; at
-/// the roots of the platform when a certificate is refused, once a minute at most. Where one that was refused is good now,
-/// the connection is made again within the same connect limit, so that no call is lost. Connections that are open stay
-/// as they are until they end. What is read is read off the threads of the runtime.
+/// A [`Client`](crate::Client) checks the files of [`roots_file`](Tls::roots_file) and
+/// [`identity_files`](Tls::identity_files) once a minute while it connects, and at once after a refused certificate. The
+/// roots of the platform are read again only after a refused certificate, at most once a minute. If the certificate is
+/// trusted then, the connection is made again within the same connect limit, so that no call is lost. Open connections
+/// do not change. Files are not read on the threads of the runtime.
 ///
-/// A file that is half written, is gone or does not fit to its other half changes nothing: what was read before stays in
-/// use, one warning is logged, and it is looked at again. Whoever replaces files should write them anew and rename them.
+/// If a file is incomplete or missing, or certificate and key do not match, the previous content stays in use, one warning
+/// is logged, and the file is checked again. To replace a file, write a new one and rename it.
 ///
-/// What has to be renewed otherwise takes a [`config`](Tls::config) with a verifier or a `ResolvesClientCert` of its own,
-/// which rustls asks at each handshake.
+/// For other ways of renewal pass a [`config`](Tls::config) with your own verifier or `ResolvesClientCert`, which rustls
+/// calls at each handshake.
 #[derive(Clone, Default)]
 #[must_use]
 #[doc(alias("certificate", "mtls"))]
@@ -52,10 +52,10 @@ impl Tls {
         self
     }
 
-    /// Trusts the certificates in this file as well, one or more in PEM, and those that will be in it. More than one file is
-    /// a call for each. Default none.
+    /// Trusts the certificates in this file as well, one or more in PEM, and reads it again when it changes. Call it once for
+    /// each file. Default none.
     ///
-    /// It has to be a file that can be read when the client is built, of 8 MiB at most.
+    /// The file must be readable when the client is built, and have at most 8 MiB.
     ///
     /// ```
     /// use unwedge::client::{Client, Tls};
@@ -69,17 +69,17 @@ impl Tls {
         self
     }
 
-    /// Shows this certificate (with those between it and its root, in PEM) to servers that ask for one, and signs with
-    /// this key (PKCS #8, PKCS #1 or SEC 1, in PEM).
+    /// The client certificate (with the chain up to its root, in PEM) for servers that ask for one, and its key (PKCS #8,
+    /// PKCS #1 or SEC 1, in PEM).
     pub fn identity(mut self, certificates: impl Into<Vec<u8>>, key: impl Into<Vec<u8>>) -> Tls {
         self.identity = Some((certificates.into(), key.into()));
         self
     }
 
-    /// The same from files, and from what will be in them; one path twice where both are in one file. Default none.
+    /// The same from files, which are read again when they change; pass one path twice if both are in one file. Default none.
     ///
-    /// With TLS 1.3 a client does not see in the handshake that its certificate was refused: it is the look once a minute
-    /// that finds a new one. Certificate and key are taken together or not at all.
+    /// With TLS 1.3 a client does not see in the handshake that its certificate was refused, so only the check once a minute
+    /// finds a new one. Certificate and key are replaced together or not at all.
     ///
     /// ```
     /// use unwedge::client::{Client, Tls};
@@ -93,10 +93,10 @@ impl Tls {
         self
     }
 
-    /// Shakes hands as this says, in place of roots and identity: verifiers, resolvers of certificates, key logs, versions of
-    /// TLS, a crypto provider of your own. The type is that of rustls 0.23.
+    /// A whole rustls configuration, in place of roots and identity: for your own verifiers, resolvers of certificates, key
+    /// logs, versions of TLS, or crypto provider. The type is that of rustls 0.23.
     ///
-    /// `h2` and `http/1.1` are offered (ALPN) where it offers nothing itself, `h2` alone with
+    /// If it offers no protocol (ALPN), `h2` and `http/1.1` are offered, `h2` alone with
     /// [`Network::http2_only`](crate::client::Network::http2_only), and `http/1.1` alone to a proxy.
     ///
     /// ```
@@ -116,12 +116,12 @@ impl Tls {
         self
     }
 
-    /// The certificates that are trusted as well, in PEM, as they were given.
+    /// The additional root certificates, in PEM.
     pub fn get_root_certificates(&self) -> &[Vec<u8>] {
         &self.roots
     }
 
-    /// The files whose certificates are trusted as well.
+    /// The files of additional root certificates.
     ///
     /// ```
     /// use std::path::Path;
@@ -135,17 +135,17 @@ impl Tls {
         &self.roots_files
     }
 
-    /// The certificates that are shown to servers, in PEM, as they were given. Their key is not handed out.
+    /// The client certificate, in PEM. There is no getter for its key.
     pub fn get_identity(&self) -> Option<&[u8]> {
         self.identity.as_ref().map(|(certificates, _)| certificates.as_slice())
     }
 
-    /// The files with the certificates that are shown to servers, and with their key.
+    /// The files of the client certificate and its key.
     pub fn get_identity_files(&self) -> Option<(&Path, &Path)> {
         self.identity_files.as_ref().map(|(certificates, key)| (certificates.as_path(), key.as_path()))
     }
 
-    /// What is shaken hands by, where it was given whole.
+    /// The whole rustls configuration, if one is set.
     pub fn get_config(&self) -> Option<&Arc<ClientConfig>> {
         self.config.as_ref()
     }

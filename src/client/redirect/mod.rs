@@ -6,22 +6,22 @@ mod next;
 
 pub(super) use follow::Following;
 
-/// Which redirects a [`Client`](crate::Client) follows: [`ClientBuilder::redirects`](crate::client::ClientBuilder::redirects).
+/// The redirect rules of a [`Client`](crate::Client), for
+/// [`ClientBuilder::redirects`](crate::client::ClientBuilder::redirects).
 ///
-/// Followed are 301, 302, 303, 307 and 308 that name a `Location`; without one the response is returned as it is, and
-/// so is every other 3xx. What is followed is one call for you and one call each for the stack: every hop is judged by
-/// the circuit breaker, the budget and the health check of its own origin, and tried again by itself. The total limit,
-/// the deadline of the request and the scope bind all hops together.
+/// Followed are 301, 302, 303, 307 and 308 with a `Location`; every other 3xx is returned as it is. A redirected call is one
+/// call for you, and one call per hop for the stack: each hop has the circuit breaker, the budget and the health check of
+/// its own origin, and its own retries. The total limit, the deadline of the request and the scope cover all hops together.
 ///
-/// * 303 asks for the result by GET (HEAD stays HEAD), and so do 301 and 302 after a POST; the body and its headers go.
-///   Else method and body stay.
+/// * After 303, and after 301 or 302 to a POST, the next request is a GET (HEAD stays HEAD), without the body and its headers.
+///   Otherwise method and body stay.
 /// * To another origin (scheme, host, port) no `Authorization`, `Cookie`, `Proxy-Authorization`, `Host` and no header
 ///   marked as sensitive is sent, and no body.
-/// * From https to http nothing is followed.
+/// * A redirect from https to http is not followed.
 /// * Credentials in a `Location` are not used, a fragment is not sent.
 /// * A redirect that is not followed, for one of these reasons or because of the limit, is an error of kind
 ///   [`Redirect`](crate::ErrorKind::Redirect). It is never repeated.
-/// * The answer to a long poll is returned as it is: its reason was given for one place.
+/// * A redirect of a long poll is returned as it is, because its reason holds for one place only.
 ///
 /// Nothing stops a server from redirecting to an address inside your network: see the
 /// [manual](crate::manual::failure_modes).
@@ -62,7 +62,7 @@ impl Redirects {
         Redirects { follows: false, same_origin: false, limit: LIMIT }
     }
 
-    /// The most that are followed for one call; one more is an error, so that with 0 every redirect is.
+    /// The maximum number of redirects for one call; one more is an error, so with 0 every redirect is an error.
     pub const fn limit(mut self, hops: u32) -> Redirects {
         self.limit = hops;
         self
