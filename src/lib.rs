@@ -122,6 +122,7 @@ assert_eq!(settings.get_backoff().get_base().as_secs(), 5);
 //! | `blocking` | `blocking::Client`: the client for programs without a runtime; brings `client` |
 //! | `config` | settings from a file, the environment and flags, in layers |
 //! | `metrics` | counts and durations through the `metrics` facade |
+//! | `otel` | `otel`: the trace context of OpenTelemetry in the headers of each attempt |
 //! | `reqwest` | the same stack as a middleware of reqwest, ready reqwest clients, and reqwest as a tower service; turns on no feature of reqwest |
 //! | `reqwest-rustls` | the same with rustls and HTTP/2 of reqwest |
 //! | `admin` | probes, JSON, metrics and a status page over HTTP; brings `supervise` |
@@ -178,6 +179,8 @@ pub mod child;
 pub mod health;
 mod options;
 mod origin;
+#[cfg(feature = "otel")]
+pub mod otel;
 #[cfg(feature = "supervise")]
 mod panics;
 #[cfg(feature = "supervise")]

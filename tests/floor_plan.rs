@@ -57,7 +57,19 @@ const FLOORS: &[Floor] = &[
     ("composition", &["stack"]),
     (
         "edges",
-        &["admin", "child", "client", "config", "fuzz", "queue", "reqwest", "sse", "supervise", "testing"],
+        &[
+            "admin",
+            "child",
+            "client",
+            "config",
+            "fuzz",
+            "otel",
+            "queue",
+            "reqwest",
+            "sse",
+            "supervise",
+            "testing",
+        ],
     ),
 ];
 
@@ -93,6 +105,7 @@ const NEIGHBOURS: &[(&str, &str, &str)] = &[
     ("telemetry", "error", "the last error of a call is logged"),
     ("telemetry", "options", "lines and series name the group"),
     ("telemetry", "origin", "every line names the origin"),
+    ("telemetry", "target", "spans show what may be shown of a URL"),
     (
         "telemetry",
         "sync",

@@ -20,6 +20,9 @@ const UPKEEP: Duration = Duration::from_secs(5);
 
 /// Makes a Prometheus recorder with the buckets of this crate, installs it for the whole program, and begins to count.
 ///
+/// Names are those that Prometheus recommends: units and `_total` are added where a name lacks them, also to metrics of
+/// the program's own, so that `http.client.request.duration` is `http_client_request_duration_seconds`.
+///
 /// For more than that, global labels or buckets of your own, take [`prometheus_builder`].
 ///
 /// ```
@@ -41,11 +44,11 @@ pub fn prometheus() -> Result<PrometheusHandle, Error> {
     Ok(handle)
 }
 
-/// A Prometheus recorder with the buckets of this crate, to add to. When it is installed call
+/// A Prometheus recorder with the buckets of this crate and recommended names, to add to. When it is installed call
 /// [`metrics::record`](crate::metrics::record), and give the handle to [`Admin::metrics`](super::Admin::metrics).
 pub fn prometheus_builder() -> PrometheusBuilder {
     METRICS.iter().filter(|metric| metric.kind == Kind::Histogram).fold(
-        PrometheusBuilder::new(),
+        PrometheusBuilder::new().with_recommended_naming(true),
         |builder, metric| {
             builder
                 .set_buckets_for_metric(Matcher::Full(metric.name.to_owned()), metric.buckets)

@@ -35,6 +35,11 @@ pub(super) struct Parts {
 impl Parts {
     pub(super) const ALL: Parts =
         Parts { total: true, attempt: true, retry: true, breaker: true, health: true, stall: true };
+
+    /// Whether what goes through it is one attempt at a time: a deadline is of the call.
+    pub(super) fn make_attempts(self) -> bool {
+        self.attempt || self.retry || self.breaker || self.health || self.stall
+    }
 }
 
 /// What is the same for all origins: settings and shared tools. Each [`OriginState`](crate::stack::origin_state::OriginState)

@@ -8,6 +8,7 @@ use crate::telemetry::facade::origin::OriginSeries;
 use crate::telemetry::labels::{ClientName, LabelSet, Subject};
 use crate::telemetry::names::{IN_FLIGHT, Kind, METRICS, Metric, OLDEST, OPEN_CONNECTIONS};
 use crate::telemetry::sink::{OriginSink, SINK, Sink, set};
+use crate::telemetry::spans::address;
 use ::metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use std::time::Duration;
 
@@ -63,7 +64,7 @@ pub(crate) fn connections(client: &ClientName, origin: &Origin, active: usize, i
         let labels = || {
             vec![
                 ("http.connection.state", state.to_owned()),
-                ("server.address", origin.host().to_owned()),
+                ("server.address", address(origin).to_owned()),
                 ("server.port", origin.port().to_string()),
                 client.label(),
             ]

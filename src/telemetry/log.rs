@@ -1,4 +1,4 @@
-//! The words of calls: spans, and lines for the log.
+//! The words of calls: lines for the log.
 
 #[cfg(feature = "supervise")]
 pub(crate) mod child;
@@ -17,42 +17,9 @@ use crate::telemetry::labels::{ClientName, Subject};
 use crate::telemetry::record;
 use std::fmt::Display;
 use std::time::Duration;
-use tracing::Span;
 
 /// An origin, as one client knows it: what most lines are about.
 pub(crate) type Endpoint<'a> = (&'a Origin, &'a ClientName);
-
-/// A span, or none and no room for one: most calls are not traced, and thousands of them wait at a time.
-pub(crate) type MaybeSpan = Option<Box<Span>>;
-
-/// The span of a call: from its first poll to its result.
-#[inline]
-pub(crate) fn call(origin: &Origin, method: &http::Method, url: impl FnOnce() -> String) -> MaybeSpan {
-    if !tracing::enabled!(tracing::Level::DEBUG) {
-        return None;
-    }
-    let span = tracing::debug_span!(
-        "call",
-        http.request.method = %method,
-        server.address = origin.host(),
-        server.port = origin.port(),
-        url.full = url(),
-    );
-    Some(Box::new(span))
-}
-
-/// The span of one attempt. The first has no resend count, as OpenTelemetry wants it.
-#[inline]
-pub(crate) fn attempt(number: u32) -> MaybeSpan {
-    if !tracing::enabled!(tracing::Level::DEBUG) {
-        return None;
-    }
-    let span = tracing::debug_span!("attempt", http.request.resend_count = tracing::field::Empty);
-    if number > 1 {
-        span.record("http.request.resend_count", number - 1);
-    }
-    Some(Box::new(span))
-}
 
 /// An attempt that will be repeated.
 pub(crate) fn retry((origin, client): Endpoint<'_>, attempt: u32, of: u32, wait: Duration, cause: &str) {

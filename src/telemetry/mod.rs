@@ -1,6 +1,6 @@
 //! The words, levels and names of everything that is logged, traced and measured.
 //!
-//! `log` has the words, `names` the table of metrics, `record` what is counted and when, `sink` where it goes. The recorder
+//! `log` has the words, `spans` those of traces, `names` the table of metrics, `record` what is counted and when, `sink` where it goes. The recorder
 //! of the `metrics` facade is one such place; without it, or before it is asked for, there is none.
 
 /// One line for the log. What the subscriber does with it must cost nobody anything else: where it panics, as where a
@@ -25,11 +25,11 @@ pub(crate) mod log;
 pub(crate) mod names;
 mod record;
 mod sink;
+pub(crate) mod spans;
 
 pub(crate) use labels::{ClientName, Labels, Subject};
 pub(crate) use log::{
-    Endpoint, MaybeSpan, attempt, breaker, call, failed, gate_closed, recovered, retry, too_many_groups,
-    unbounded, unreplayable,
+    Endpoint, breaker, failed, gate_closed, recovered, retry, too_many_groups, unbounded, unreplayable,
 };
 pub(crate) use record::{Meter, leases_expired};
 pub(crate) use sink::End;

@@ -16,7 +16,8 @@ pub enum Kind {
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Metric {
-    /// As it is given to the `metrics` facade. Exporters write a dot as they must, Prometheus as an underscore.
+    /// As it is given to the `metrics` facade. Exporters write a dot as they must, Prometheus as an underscore, and add the
+    /// unit, seconds for histograms, where the name lacks it.
     pub name: &'static str,
     /// What kind of series it is.
     pub kind: Kind,

@@ -130,7 +130,7 @@ async fn a_scrape_is_the_text_of_the_recorder_with_the_gauges_set_anew() {
         "unwedge_oldest_in_flight_seconds{client=\"relay\"} 3",
         "queue_depth 7",
         "unwedge_attempts_total{origin=\"http://api.example\",client=\"jobs\",outcome=\"2xx\"} 1",
-        "# TYPE http_client_request_duration histogram",
+        "# TYPE http_client_request_duration_seconds histogram",
     ] {
         assert!(text.lines().any(|shown| shown == line), "no {line} in\n{text}");
     }

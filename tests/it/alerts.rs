@@ -47,7 +47,11 @@ pub(crate) type Known = BTreeMap<String, BTreeSet<String>>;
 fn library() -> Known {
     let mut known = Known::new();
     for metric in METRICS {
-        let name = metric.name.replace('.', "_");
+        let mut name = metric.name.replace('.', "_");
+        // The exporter adds the unit where a name lacks it.
+        if metric.kind == Kind::Histogram && !name.ends_with("_seconds") {
+            name += "_seconds";
+        }
         let labels: BTreeSet<String> = metric.labels.iter().map(|label| label.replace('.', "_")).collect();
         match metric.kind {
             Kind::Histogram => ["_bucket", "_sum", "_count"]

@@ -90,6 +90,7 @@ mod no_threads;
 #[cfg(target_os = "linux")]
 mod of_this_machine;
 mod ordinary_days;
+mod otel;
 mod outcomes;
 mod package;
 mod pages;

@@ -10,7 +10,7 @@ use crate::stack::call::held::Probe;
 use crate::stack::call::limits::CallLimits;
 use crate::stack::call::state::CallState;
 use crate::stack::origin_state::OriginState;
-use crate::telemetry::{self, End};
+use crate::telemetry::{End, spans};
 use http::Request;
 use std::sync::Arc;
 use std::time::Duration;
@@ -54,8 +54,10 @@ pub(super) fn turned_away<B>(
     }
     let mut error = Error::new(ErrorKind::Open { retry_in }, "");
     let target = Facts::target(request, Some(request.extensions()), &origin_state.origin);
-    let span = telemetry::call(&origin_state.origin, &target.method, || target.url());
-    drop(span.map(|span| span.entered()));
+    let span = spans::call(&origin_state.origin, &target, request.extensions());
+    if let Some(span) = span {
+        spans::failed(&span, &error);
+    }
     let end = End { status: None, error: Some(error.kind().as_str()) };
     events::turned_away(origin_state, &target, error.kind(), now - limits.started);
     origin_state.meter.called(&target.method, end, false, || now - limits.started);

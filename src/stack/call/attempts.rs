@@ -9,6 +9,7 @@ use crate::retry::free::{FreeRetries, Price};
 use crate::retry::{Backoff, Repeat};
 use crate::stack::context::LayerContext;
 use crate::stack::origin_state::Recovery;
+use crate::telemetry::spans::MaybeSpan;
 use http::response;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -32,6 +33,10 @@ pub(super) struct Attempts {
     /// What comes next is to go out on a connection that was not idle.
     pub(super) fresh: bool,
     pub(super) free: FreeRetries,
+    /// Attempts have no spans: the call has none, or does not make them.
+    pub(super) untraced: bool,
+    /// That of the attempt under way.
+    pub(super) span: MaybeSpan,
     /// Of calls that were not answered at once, and well.
     past: Option<Box<Past>>,
 }
@@ -75,6 +80,8 @@ impl Attempts {
             left: false,
             fresh: false,
             free: FreeRetries::default(),
+            untraced: true,
+            span: None,
             past: None,
         }
     }

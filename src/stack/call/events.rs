@@ -6,6 +6,7 @@ use crate::stack::call::state::CallState;
 use crate::stack::events::{Event, EventKind};
 use crate::stack::origin_state::OriginState;
 use crate::target::Target;
+use crate::telemetry::spans;
 use http::StatusCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,12 +16,21 @@ impl CallState {
     /// An attempt ended with this status, or with this error.
     pub(super) fn attempted(&mut self, status: Option<StatusCode>, error: Option<&Error>, now: Instant) {
         self.origin_state.meter.attempted(status, error);
+        self.end_span(error);
         let took = now.saturating_duration_since(self.attempts.began);
         let phase = match error {
             Some(error) => error.phase().unwrap_or(self.record.phase),
             None => Phase::Body,
         };
         self.tell_of(now, || EventKind::Attempt { status, error: error.map(Error::kind), phase, took });
+    }
+
+    /// The attempt is over, and so is its span. What its head said of it was recorded before.
+    #[inline]
+    pub(super) fn end_span(&mut self, error: Option<&Error>) {
+        if let (Some(span), Some(error)) = (self.attempts.span.take(), error) {
+            spans::failed(&span, error);
+        }
     }
 
     /// The attempt is repeated.

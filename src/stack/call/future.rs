@@ -12,7 +12,7 @@ use crate::stack::call::running::Running;
 use crate::stack::call::stage::Stage;
 use crate::stack::call::state::CallState;
 use crate::stack::origin_state::OriginState;
-use crate::telemetry::{self, MaybeSpan};
+use crate::telemetry::spans::{self, MaybeSpan};
 use http::{Request, Response};
 use pin_project::pin_project;
 use std::future::Future;
@@ -129,8 +129,9 @@ where
             match begun {
                 Ok(call) => {
                     clock = Clock::at(call.attempts.began);
-                    let target = &call.facts.target;
-                    *this.span = telemetry::call(&call.origin_state.origin, &target.method, || target.url());
+                    *this.span =
+                        spans::call(&call.origin_state.origin, &call.facts.target, request.extensions());
+                    call.attempts.untraced = this.span.is_none() || !call.context().parts.make_attempts();
                 }
                 Err(error) => {
                     running.stage.set(Stage::Done);
@@ -141,7 +142,10 @@ where
         let span = this.span.as_deref().map(Span::enter);
         let polled = running.poll(&mut clock, cx);
         drop(span);
-        if polled.is_ready() {
+        if let Poll::Ready(result) = &polled {
+            if let Some(span) = this.span.take() {
+                spans::ended(&span, result);
+            }
             running.stage.set(Stage::Done);
             *running.call = None;
         }

@@ -12,6 +12,7 @@ use crate::stack::call::state::CallState;
 use crate::stack::context::Parts;
 use crate::stack::pacing::polls::End;
 use crate::stall::Flow;
+use crate::telemetry::spans;
 use http::response;
 use std::borrow::Cow;
 use std::time::{Duration, SystemTime};
@@ -53,6 +54,9 @@ impl CallState {
     /// A response head: kept and read further, kept as a stream, or `Err(until)` to be repeated at that moment.
     pub(super) fn head(&mut self, head: &response::Parts, copy: bool, now: Instant) -> Result<Plan, Instant> {
         self.origin_state.heard.note(now);
+        if let Some(span) = &self.attempts.span {
+            spans::head(span, head);
+        }
         let mut class = self.facts.class(&Outcome::Head(head), self.context());
         let mut price = Price::Full;
         if class.repeat != Repeat::Never {
@@ -108,12 +112,14 @@ impl CallState {
             // A service beneath refused it, and nothing was sent.
             if let Some(until) = self.sit_out(&error, now).filter(|_| copy) {
                 self.settle(breaker::Outcome::Nothing, now);
+                self.end_span(Some(&error));
                 self.attempts.refused_beneath();
                 self.turned_down(error.kind(), Some(until), now);
                 return Ok(until);
             }
             if self.attempts.has_last() {
                 self.settle(breaker::Outcome::Nothing, now);
+                self.end_span(Some(&error));
                 self.attempts.refused_beneath();
                 self.turned_down(error.kind(), None, now);
                 return Err(error);

@@ -107,6 +107,7 @@ impl CallState {
         if attempting && !error.is_refused() && !error.is_config() {
             self.attempted(None, Some(&error), now);
         }
+        self.end_span(Some(&error));
         self.origin_state.meter.ended(&error);
         self.ended(Some(error.kind()), || now);
         if !error.is_refused() && !error.is_config() {

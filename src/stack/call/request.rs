@@ -6,6 +6,7 @@ use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::reuse::{Fresh, Parked};
 use crate::stack::call::state::CallState;
+use crate::telemetry::spans::Traced;
 use http::{Extensions, HeaderMap, Request, Uri, Version};
 use tokio::time::Instant;
 
@@ -61,6 +62,9 @@ impl<B: 'static> Outgoing<B> {
             };
             if call.limits.long_poll.is_some() || call.limits.endless || streams(request) {
                 request.extensions_mut().insert(Parked);
+            }
+            if call.attempts.span.is_some() {
+                request.extensions_mut().insert(Traced);
             }
             propagate(call, request, now);
         }

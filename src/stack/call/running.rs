@@ -8,7 +8,6 @@ use crate::stack::call::request::Outgoing;
 use crate::stack::call::response::HttpResponse;
 use crate::stack::call::stage::{Stage, Step};
 use crate::stack::call::state::CallState;
-use crate::telemetry::MaybeSpan;
 use http::{Method, Request, Response, Uri};
 use pin_project::pin_project;
 use std::task::{Context, Poll};
@@ -27,7 +26,6 @@ where
     pub(super) redirected: Option<Box<(Method, Uri)>>,
     // None before the first poll, and once the call has ended or its body was handed over.
     pub(super) call: Option<CallState>,
-    pub(super) attempt_span: MaybeSpan,
     #[pin]
     pub(super) timer: deadline::Timer,
     #[pin]
@@ -46,7 +44,6 @@ where
             request: Outgoing::new(request),
             redirected: None,
             call: None,
-            attempt_span: None,
             timer: deadline::Timer::default(),
             stage: Stage::Start,
         }

@@ -14,7 +14,7 @@ use crate::stack::call::record::Record;
 use crate::stack::context::LayerContext;
 use crate::stack::origin_state::OriginState;
 use crate::stack::pacing::polls;
-use crate::telemetry::MaybeSpan;
+use crate::telemetry::spans;
 use std::sync::Arc;
 use tokio::time::Instant;
 use tracing::Span;
@@ -76,9 +76,21 @@ impl CallState {
 
     /// As [`inside`](CallState::inside), in the span of the attempt.
     #[inline(always)]
-    pub(super) fn inside_attempt<T>(&mut self, span: &MaybeSpan, work: impl FnOnce() -> T) -> T {
-        let _entered = span.as_deref().map(Span::enter);
-        self.inside(work)
+    pub(super) fn inside_attempt<T>(&mut self, work: impl FnOnce() -> T) -> T {
+        if self.attempts.span.is_none() {
+            return self.inside(work);
+        }
+        self.in_span(work)
+    }
+
+    #[cold]
+    fn in_span<T>(&mut self, work: impl FnOnce() -> T) -> T {
+        let span = self.attempts.span.take();
+        let entered = span.as_deref().map(Span::enter);
+        let done = self.inside(work);
+        drop(entered);
+        self.attempts.span = span;
+        done
     }
 
     /// Runs code of the inner service: only there a panic is its own.
@@ -107,6 +119,9 @@ impl Drop for CallState {
         origin_state.meter.called(&facts.target.method, record.end, limits.long_poll.is_some(), took);
         if self.record.end.error.is_none() {
             self.ended(None, Instant::now);
+        }
+        if let Some(span) = self.attempts.span.take() {
+            spans::dropped(&span);
         }
         self.give_back();
         let CallState { held, record, origin_state, .. } = self;

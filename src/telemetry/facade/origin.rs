@@ -5,6 +5,7 @@ use crate::sync::{Mutex, lock, made, shielded};
 use crate::telemetry::labels::{ClientName, LabelSet, OTHER, Subject};
 use crate::telemetry::names::{ATTEMPTS, BUDGET, CALL_DURATION, LONG_POLL_DURATION};
 use crate::telemetry::sink::{End, OriginSink};
+use crate::telemetry::spans::{self, address, known};
 use ::metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 use http::{Method, StatusCode};
 use std::sync::OnceLock;
@@ -79,15 +80,12 @@ impl OriginSeries {
             let outcome = error.unwrap_or(if failed.is_some() { "status" } else { "ok" });
             return histogram!(LONG_POLL_DURATION.name, &self.of.and("outcome", outcome));
         }
-        let (address, port) = match &*self.of.label {
+        let (host, port) = match &*self.of.label {
             OTHER => (OTHER.to_owned(), String::from("0")),
-            _ => (self.origin.host().to_owned(), self.origin.port().to_string()),
+            _ => (address(&self.origin).to_owned(), self.origin.port().to_string()),
         };
-        let mut labels: LabelSet = vec![
-            ("http.request.method", method.to_owned()),
-            ("server.address", address),
-            ("server.port", port),
-        ];
+        let mut labels: LabelSet =
+            vec![("http.request.method", method.to_owned()), ("server.address", host), ("server.port", port)];
         // An attribute is left out where there is nothing to say, as OpenTelemetry wants it.
         if let Some(status) = status {
             labels.push(("http.response.status_code", status.as_str().to_owned()));
@@ -107,7 +105,7 @@ impl OriginSink for OriginSeries {
         // Neither: its caller dropped it.
         let error = end.error.or(end.status.is_none().then_some("dropped"));
         let key = (known(method), end.status, error, long_poll);
-        let rest = ("_OTHER", None, Some(OTHER), long_poll);
+        let rest = (spans::OTHER, None, Some(OTHER), long_poll);
         shielded(|| self.durations.get(key, rest, |key| self.duration(key)).record(took.as_secs_f64()));
     }
 
@@ -118,21 +116,4 @@ impl OriginSink for OriginSeries {
     fn budget(&self, left: u32) {
         shielded(|| made(&self.budget, || gauge!(BUDGET.name, &self.of.labels())).set(left));
     }
-}
-
-/// Methods that a caller makes up are one.
-fn known(method: &Method) -> &'static str {
-    const KNOWN: [Method; 9] = [
-        Method::GET,
-        Method::HEAD,
-        Method::POST,
-        Method::PUT,
-        Method::PATCH,
-        Method::DELETE,
-        Method::OPTIONS,
-        Method::CONNECT,
-        Method::TRACE,
-    ];
-    const NAMES: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE"];
-    KNOWN.iter().position(|known| known == method).map_or("_OTHER", |at| NAMES[at])
 }

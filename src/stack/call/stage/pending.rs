@@ -103,6 +103,7 @@ impl CallState {
         self.record.polled = Polled::Idle;
         self.record.end.error = Some(error.kind().as_str());
         self.tell(&mut error);
+        self.end_span(Some(&error));
         Some(error)
     }
 }

@@ -6,7 +6,7 @@ use crate::stack::call::clock::Clock;
 use crate::stack::call::running::{RunningProj, alive};
 use crate::stack::call::stage::{Stage, StageProj, Step};
 use crate::stack::call::timers::Timer;
-use crate::telemetry;
+use crate::telemetry::spans;
 use http::{Request, Response};
 use std::task::{Context, Poll};
 use tokio::time::Instant;
@@ -84,10 +84,13 @@ where
     fn send(&mut self, clock: &mut Clock) -> Step {
         let (call, now) = (alive(self.call), clock.now());
         call.sent(now);
+        if !call.attempts.untraced {
+            let target = &call.facts.target;
+            call.attempts.span = spans::attempt(&call.origin_state.origin, target, call.attempts.number);
+        }
         self.request.prepare(call, now);
-        *self.attempt_span = telemetry::attempt(call.attempts.number);
         let request = &mut self.request;
-        let future = call.inside_attempt(self.attempt_span, || self.inner.call(request.take()));
+        let future = call.inside_attempt(|| self.inner.call(request.take()));
         clock.stale();
         self.stage.set(Stage::Sent { future });
         Step::Next

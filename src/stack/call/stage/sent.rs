@@ -31,7 +31,7 @@ where
         };
         let call = alive(self.call);
         let poll = || observe(|| future.poll(cx));
-        let (polled, doing) = call.inside_attempt(self.attempt_span, poll);
+        let (polled, doing) = call.inside_attempt(poll);
         clock.stale();
         match polled {
             Poll::Pending => {

@@ -1,0 +1,238 @@
+//! The spans of calls and attempts, with the names that the OpenTelemetry conventions give to HTTP clients.
+//!
+//! A call is an internal span, each of its attempts a client span within: an attempt is what goes over the wire, and has its
+//! own identity there. What is known only later is declared empty and recorded then.
+
+use crate::error::Error;
+use crate::origin::Origin;
+use crate::sync::shielded;
+use crate::target::Target;
+use http::{Extensions, Method, StatusCode, Version, response};
+use std::fmt;
+use tracing::field::{Empty, display};
+use tracing::{Level, Span};
+
+/// A filter tells spans from lines of the log by this target.
+const TARGET: &str = "unwedge::spans";
+
+/// A span, or none and no room for one: most calls are not traced, and thousands of them wait at a time.
+pub(crate) type MaybeSpan = Option<Box<Span>>;
+
+/// In the extensions of a request whose attempt has a span: other layers of this crate beneath make no second one of it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Traced;
+
+/// The span of a call: from its first poll to its result. None where the request is an attempt of a call that has one.
+#[inline]
+pub(crate) fn call(origin: &Origin, target: &Target, extensions: &Extensions) -> MaybeSpan {
+    if !tracing::enabled!(target: TARGET, Level::INFO) {
+        return None;
+    }
+    made(|| {
+        if extensions.get::<Traced>().is_some() {
+            return Span::none();
+        }
+        tracing::info_span!(
+            target: TARGET,
+            "call",
+            http.request.method = %known(&target.method),
+            server.address = address(origin),
+            server.port = i64::from(origin.port()),
+            url.full = target.url(),
+            http.response.status_code = Empty,
+            "error.type" = Empty,
+            otel.status_code = Empty,
+            otel.status_description = Empty,
+        )
+    })
+}
+
+/// The span of one attempt, from its first byte to the last of a body that is collected, or to the head of one that
+/// streams. The first has no resend count, as OpenTelemetry wants it.
+#[inline]
+pub(crate) fn attempt(origin: &Origin, target: &Target, number: u32) -> MaybeSpan {
+    if !tracing::enabled!(target: TARGET, Level::INFO) {
+        return None;
+    }
+    made(|| {
+        let method = known(&target.method);
+        let span = tracing::info_span!(
+            target: TARGET,
+            "attempt",
+            otel.kind = "client",
+            otel.name = %Name(target),
+            http.request.method = %method,
+            http.request.method_original = Empty,
+            http.request.resend_count = Empty,
+            server.address = address(origin),
+            server.port = i64::from(origin.port()),
+            url.full = target.url(),
+            url.template = Empty,
+            network.protocol.version = Empty,
+            http.response.status_code = Empty,
+            "error.type" = Empty,
+            otel.status_code = Empty,
+            otel.status_description = Empty,
+        );
+        if method == OTHER {
+            span.record("http.request.method_original", target.method.as_str());
+        }
+        if let Some(template) = template(target) {
+            span.record("url.template", template);
+        }
+        if number > 1 {
+            span.record("http.request.resend_count", i64::from(number - 1));
+        }
+        span
+    })
+}
+
+/// A subscriber that panics costs its span, and no call.
+#[cold]
+fn made(make: impl FnOnce() -> Span) -> MaybeSpan {
+    let mut span = None;
+    shielded(|| span = Some(make()).filter(|span| !span.is_disabled()).map(Box::new));
+    span
+}
+
+/// The head of a response is there.
+#[cold]
+pub(crate) fn head(span: &Span, head: &response::Parts) {
+    shielded(|| {
+        status(span, head.status);
+        if let Some(version) = version(head.version) {
+            span.record("network.protocol.version", version);
+        }
+    });
+}
+
+/// What a call came to.
+#[cold]
+pub(crate) fn ended<T>(span: &Span, result: &Result<http::Response<T>, Error>) {
+    match result {
+        Ok(response) => shielded(|| status(span, response.status())),
+        Err(error) => fails(span, error, error),
+    }
+}
+
+/// An attempt failed, also behind a head that was good.
+#[cold]
+pub(crate) fn failed(span: &Span, error: &Error) {
+    fails(span, error, &error.cause());
+}
+
+fn fails(span: &Span, error: &Error, told: &dyn fmt::Display) {
+    shielded(|| {
+        span.record("error.type", error.kind().as_str());
+        span.record("otel.status_code", "ERROR");
+        span.record("otel.status_description", display(told));
+    });
+}
+
+/// Its caller waits for it no more.
+#[cold]
+pub(crate) fn dropped(span: &Span) {
+    shielded(|| {
+        span.record("error.type", "dropped");
+        span.record("otel.status_code", "ERROR");
+    });
+}
+
+fn status(span: &Span, status: StatusCode) {
+    span.record("http.response.status_code", i64::from(status.as_u16()));
+    if status.is_client_error() || status.is_server_error() {
+        span.record("error.type", status.as_str());
+        span.record("otel.status_code", "ERROR");
+    }
+}
+
+/// The method, and what the request is called in place of its path: few by construction.
+struct Name<'a>(&'a Target);
+
+impl fmt::Display for Name<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let method = known(&self.0.method);
+        f.write_str(if method == OTHER { "HTTP" } else { method })?;
+        match &self.0.label {
+            Some(label) => write!(f, " {}", label.as_str()),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A label that looks like a path is the template of one.
+fn template(target: &Target) -> Option<&str> {
+    target.label.as_ref().map(|label| label.as_str()).filter(|label| label.starts_with('/'))
+}
+
+/// What stands for methods that a caller makes up: they are one.
+pub(super) const OTHER: &str = "_OTHER";
+
+/// The method, as far as it is one of those that everybody knows.
+pub(super) fn known(method: &Method) -> &'static str {
+    const KNOWN: [Method; 9] = [
+        Method::GET,
+        Method::HEAD,
+        Method::POST,
+        Method::PUT,
+        Method::PATCH,
+        Method::DELETE,
+        Method::OPTIONS,
+        Method::CONNECT,
+        Method::TRACE,
+    ];
+    const NAMES: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE"];
+    KNOWN.iter().position(|known| known == method).map_or(OTHER, |at| NAMES[at])
+}
+
+/// The host: an IPv6 address without the brackets that it has in a URL.
+pub(super) fn address(origin: &Origin) -> &str {
+    let host = origin.host();
+    host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
+}
+
+fn version(version: Version) -> Option<&'static str> {
+    Some(match version {
+        Version::HTTP_09 => "0.9",
+        Version::HTTP_10 => "1.0",
+        Version::HTTP_11 => "1.1",
+        Version::HTTP_2 => "2",
+        Version::HTTP_3 => "3",
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::target::Label;
+    use http::Uri;
+
+    fn target(method: &str, label: Option<&'static str>) -> Target {
+        let method = method.parse().expect("a method");
+        Target { method, uri: Uri::from_static("http://a/jobs/7"), label: label.map(Label::new) }
+    }
+
+    #[test]
+    fn a_client_span_is_called_by_its_method_and_what_stands_for_the_path() {
+        for (method, label, name, path) in [
+            ("GET", None, "GET", None),
+            ("POST", Some("jobs"), "POST jobs", None),
+            ("GET", Some("/jobs/{id}"), "GET /jobs/{id}", Some("/jobs/{id}")),
+            ("FROBNICATE", None, "HTTP", None),
+        ] {
+            let target = target(method, label);
+            assert_eq!((Name(&target).to_string().as_str(), template(&target)), (name, path));
+        }
+    }
+
+    #[test]
+    fn an_address_has_no_brackets_and_a_version_no_name() {
+        for (url, shown) in [("http://[::1]:8080/", "::1"), ("http://A.Example/", "a.example")] {
+            let origin = Origin::of(&url.parse().expect("a URL")).expect("an origin");
+            assert_eq!(address(&origin), shown);
+        }
+        let versions = [Version::HTTP_10, Version::HTTP_11, Version::HTTP_2, Version::HTTP_3].map(version);
+        assert_eq!(versions, [Some("1.0"), Some("1.1"), Some("2"), Some("3")]);
+    }
+}
