@@ -224,6 +224,7 @@ const UNREAD: Exceptions = &[
     ("client::ClientBuilder::attempt_layer", "code"),
     ("client::ClientBuilder::connector", "code"),
     ("client::ClientBuilder::resolver", "code"),
+    ("otel::TraceContextLayer::propagator", "code"),
     ("reqwest::ClientBuilder::each_inner", "code"),
     ("reqwest::ClientBuilder::inner", "code"),
     ("tls::Tls::add_root_certificate", "get_root_certificates() shows all of them"),
