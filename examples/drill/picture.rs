@@ -1,4 +1,6 @@
-//! The picture: every call of both clients on one time axis.
+//! The picture: every call of all clients on one time axis.
+
+mod shapes;
 
 use crate::clients::Which;
 use crate::promise::Clause;
@@ -6,104 +8,124 @@ use crate::record::{Call, End, Outcome, Run};
 use crate::report::seconds;
 use crate::scenarios::{FACTOR, LENGTH};
 use plotters::prelude::*;
-use plotters::style::text_anchor::{HPos, Pos, VPos};
+use shapes::{
+    Area, BAD, Bar, Drawn, GOOD, GREY, GRID, GROUND, INK, Label, Shape, WARN, Weight, centred, full, heading,
+    label, line, shape,
+};
 use std::error::Error;
 use std::time::Duration;
 use unwedge::breaker::Phase;
 
-type Area<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
-type Drawn = Result<(), Box<dyn Error>>;
+/// What is drawn where all was played: three incidents, two ordinary days. All others are rows of a table.
+const PICTURED: [&str; 5] =
+    ["headers-stall", "restart-502", "reset-mid-body", "rolling-restart", "dead-replica"];
 
-const WIDTH: i32 = 1080;
-const LEFT: i32 = 110;
-const RIGHT: i32 = 840;
-const TOP: i32 = 148;
+/// As wide as a page of text is on the web, so that nothing is scaled down.
+const WIDTH: i32 = 830;
+const LEFT: i32 = 112;
+const RIGHT: i32 = 548;
+const TOP: i32 = 106;
 /// One scenario: its title, a lane for each client, air.
-const ROW: i32 = 120;
-const TITLE: i32 = 26;
-const LANE: i32 = 22;
+const ROW: i32 = 110;
+const TITLE: i32 = 24;
+const LANE: i32 = 18;
 /// Between the lanes, and below the last one for its circuit.
-const GAP: i32 = 5;
-const STRIP: i32 = 5;
-
-const INK: RGBColor = RGBColor(31, 41, 55);
-const GREY: RGBColor = RGBColor(107, 114, 128);
-const LINE: RGBColor = RGBColor(229, 231, 235);
-const LANE_GROUND: RGBColor = RGBColor(246, 247, 249);
-const OUT: RGBColor = RGBColor(253, 226, 221);
-const ANSWERED: RGBColor = RGBColor(22, 138, 92);
-const WAITED: RGBColor = RGBColor(158, 214, 188);
-const FAILED: RGBColor = RGBColor(232, 145, 27);
-const BROKEN: RGBColor = RGBColor(180, 95, 6);
-const REFUSED: RGBColor = RGBColor(250, 204, 128);
-const HUNG: RGBColor = RGBColor(200, 38, 44);
-const CUT: RGBColor = RGBColor(156, 163, 175);
-const POLL: RGBColor = RGBColor(59, 110, 205);
-const OPEN: RGBColor = RGBColor(109, 62, 168);
-const HALF_OPEN: RGBColor = RGBColor(190, 160, 225);
+const GAP: i32 = 7;
+const STRIP: i32 = 4;
+/// From here on a later return is told.
+const SLOWER: Duration = Duration::from_millis(200);
 
 /// Draws the runs, which come in threes, as SVG.
 pub(crate) fn draw(runs: &[Run]) -> Result<String, Box<dyn Error>> {
-    let rows = i32::try_from(runs.len() / Which::ALL.len())?;
-    let bottom = TOP + rows * ROW;
-    let height = bottom + 60;
+    let all: Vec<&[Run]> = runs.chunks(Which::ALL.len()).collect();
+    let is_pictured = |of: &&[Run]| of.first().is_some_and(|run| PICTURED.contains(&run.scenario.name));
+    let mut drawn: Vec<&[Run]> = all.iter().copied().filter(is_pictured).collect();
+    if drawn.len() < PICTURED.len() {
+        drawn = all; // somebody chose
+    }
+    let bottom = TOP + i32::try_from(drawn.len())? * ROW;
     let mut svg = String::new();
     {
-        let area = SVGBackend::with_string(&mut svg, (WIDTH as u32, height as u32)).into_drawing_area();
+        let size = (WIDTH as u32, (bottom + 46) as u32);
+        let area = SVGBackend::with_string(&mut svg, size).into_drawing_area();
         area.fill(&WHITE)?;
-        head(&area, runs)?;
+        head(&area, &drawn)?;
         axis(&area, bottom)?;
-        for (all, row) in runs.chunks(Which::ALL.len()).zip(0..) {
+        for (all, row) in drawn.iter().zip(0..) {
             scenario(&area, all, TOP + row * ROW)?;
         }
         area.present()?;
     }
-    Ok(svg)
+    Ok(described(&svg, &drawn))
 }
 
-fn head(area: &Area<'_>, runs: &[Run]) -> Drawn {
-    bold(area, "The same agent, the same faults, three clients", (24, 32), 27, &INK)?;
+/// With what a screen reader says.
+fn described(svg: &str, drawn: &[&[Run]]) -> String {
+    let mut desc = String::new();
+    for run in drawn.iter().copied().flatten() {
+        desc += &format!("{}, {}: {}. ", run.scenario.name, name(run.client), words(run, drawn));
+    }
+    let (open, rest) = svg.split_once('>').unwrap_or((svg, ""));
+    format!("{open} role=\"img\">\n<title>{}</title>\n<desc>{}</desc>{rest}", message(drawn), desc.trim_end())
+}
+
+/// What the picture says, in figures of these runs.
+fn message(drawn: &[&[Run]]) -> String {
+    let told = |client: &Which| {
+        let of = || drawn.iter().copied().flatten().filter(|run: &&Run| run.client == *client);
+        let failed: usize = of().map(Run::failed).sum();
+        match of().filter(|run| run.hung()).count() {
+            0 => format!("{} {failed}", name(*client)),
+            1 => format!("{} {failed} and one that hangs", name(*client)),
+            n => format!("{} {failed} and {n} that hang", name(*client)),
+        }
+    };
+    let all: Vec<String> = Which::ALL.iter().rev().map(told).collect();
+    format!("Failed calls: {}", all.join(", "))
+}
+
+/// What a reader calls it.
+const fn name(client: Which) -> &'static str {
+    match client {
+        Which::Plain => "careful hyper",
+        Which::PlainRetry => "reqwest-retry",
+        Which::Unwedge => "unwedge",
+    }
+}
+
+fn head(area: &Area<'_>, drawn: &[&[Run]]) -> Drawn {
+    let bold = |text, at| Label { text, at, colour: INK, weight: Weight::Bold };
+    heading(area, &bold(&message(drawn), (16, 22)))?;
     let told = format!(
-        "plain: hyper-util, a limit on the wait for the response head, three tries. plain_retry: reqwest, a timeout, \
-         reqwest-retry. Scaled 1:{FACTOR}."
+        "careful hyper: hyper-util with a timeout of the response head and three tries. reqwest-retry: with reqwest's \
+         timeout. Clock 1:{FACTOR}."
     );
-    text(area, &told, (24, 62), 15, &GREY)?;
-    let calls = || runs.iter().flat_map(|run| run.calls.iter().map(move |call| (run, call)));
-    let refused = calls().any(|(_, call)| call.end == End::Failed { refused: true });
-    let cut = calls().any(|(run, call)| !call.poll && call.end == End::Running && !run.is_hung(call));
-    legend(
-        area,
-        90,
-        &[
-            ("a call, answered", ANSWERED, true),
-            ("tried again, then answered", WAITED, true),
-            ("error", FAILED, true),
-            ("refused at once", REFUSED, refused),
-            ("hung", HUNG, true),
-            ("in flight at the end", CUT, cut),
-        ],
-    )?;
-    legend(
-        area,
-        116,
-        &[
-            ("long poll", POLL, true),
-            ("circuit open", OPEN, true),
-            ("half-open", HALF_OPEN, true),
-            ("out of order", OUT, true),
-        ],
-    )
-}
-
-/// A row of colours and their words, as far as they are `there`.
-fn legend(area: &Area<'_>, y: i32, words: &[(&str, RGBColor, bool)]) -> Drawn {
-    let mut x = 24;
-    for (word, colour, _) in words.iter().filter(|(.., there)| *there) {
-        let thin = [POLL, OPEN, HALF_OPEN].contains(colour);
-        let half = if thin { 3 } else { 7 };
-        rectangle(area, (x, y - half), (x + 18, y + half), colour)?;
-        text(area, word, (x + 25, y), 15, &INK)?;
-        x += 25 + 24 + 7 * i32::try_from(word.len())?;
+    label(area, &usual(&told, (16, 46), GREY))?;
+    let runs = || drawn.iter().copied().flatten();
+    let seen = |wanted| runs().any(|run: &Run| run.calls.iter().any(|call| look(run, call) == wanted));
+    let open = runs().any(|run| !run.breaker.is_empty());
+    let words = [
+        ("answered", Shape::Answered, true),
+        ("answered late", Shape::Late, true),
+        ("error", Shape::Failed, true),
+        ("refused", Shape::Refused, seen(Shape::Refused)),
+        ("hung", Shape::Hung, seen(Shape::Hung)),
+        ("in flight at the end", Shape::InFlight, seen(Shape::InFlight)),
+        ("long poll", Shape::Poll, seen(Shape::Poll)),
+        ("server out", Shape::Outage, true),
+        ("circuit open", Shape::Open, open),
+        ("half-open", Shape::HalfOpen, open),
+    ];
+    let (mut x, mut y) = (16, 70);
+    for (word, looks, _) in words.iter().filter(|(.., there)| *there) {
+        let wide = 28 + 18 + 7 * i32::try_from(word.len())?;
+        if x + wide > WIDTH {
+            (x, y) = (16, y + 20);
+        }
+        let half = if matches!(looks, Shape::Poll | Shape::Open | Shape::HalfOpen) { STRIP / 2 } else { 6 };
+        shape(area, *looks, Bar { left: x, right: x + 22, top: y - half, bottom: y + half })?;
+        label(area, &usual(word, (x + 28, y), INK))?;
+        x += wide;
     }
     Ok(())
 }
@@ -111,106 +133,127 @@ fn legend(area: &Area<'_>, y: i32, words: &[(&str, RGBColor, bool)]) -> Drawn {
 fn axis(area: &Area<'_>, bottom: i32) -> Drawn {
     for second in 0..=LENGTH.as_secs() {
         let x = at(Duration::from_secs(second));
-        area.draw(&PathElement::new(vec![(x, TOP + 4), (x, bottom)], LINE))?;
+        line(area, &[(x, TOP + 4), (x, bottom - 4)], &GRID, 1)?;
         let outside = second * u64::from(FACTOR);
-        let outside = if outside < 60 { format!("{outside} s") } else { minutes(outside) };
-        middle(area, &format!("{second} s"), (x, bottom + 15), 15, &INK)?;
-        middle(area, &outside, (x, bottom + 35), 14, &GREY)?;
+        centred(area, &usual(&format!("{second} s"), (x, bottom + 8), INK))?;
+        centred(area, &usual(&format!("{}:{:02}", outside / 60, outside % 60), (x, bottom + 26), GREY))?;
     }
-    text(area, "here", (24, bottom + 15), 15, &INK)?;
-    text(area, "outside", (24, bottom + 35), 14, &GREY)
-}
-
-fn minutes(seconds: u64) -> String {
-    format!("{}:{:02} min", seconds / 60, seconds % 60)
+    label(area, &usual("here", (16, bottom + 8), INK))?;
+    label(area, &usual("outside, min", (16, bottom + 26), GREY))
 }
 
 fn scenario(area: &Area<'_>, all: &[Run], top: i32) -> Drawn {
     let Some(first) = all.first() else { return Ok(()) };
     let scenario = first.scenario;
-    bold(area, scenario.name, (24, top + TITLE / 2 + 2), 17, &INK)?;
-    let indent = 24 + 16 + 9 * i32::try_from(scenario.name.len())?;
-    text(area, scenario.about, (indent, top + TITLE / 2 + 2), 15, &GREY)?;
+    let title = format!("{}: {}", scenario.name, scenario.about);
+    let y = top + TITLE / 2;
+    label(area, &Label { text: &title, at: (16, y), colour: INK, weight: Weight::Bold })?;
     for (run, lane) in all.iter().zip(0..) {
-        let ours = run.client == Which::Unwedge;
         let y = top + TITLE + lane * (LANE + GAP);
-        text(area, run.client.as_str(), (24, y + LANE / 2), 15, if ours { &INK } else { &GREY })?;
-        rectangle(area, (LEFT, y), (RIGHT, y + LANE), &LANE_GROUND)?;
+        let ours = run.client == Which::Unwedge;
+        let (colour, weight) = if ours { (INK, Weight::Bold) } else { (GREY, Weight::Usual) };
+        label(area, &Label { text: name(run.client), at: (16, y + LANE / 2), colour, weight })?;
+        full(area, Bar { left: LEFT, right: RIGHT, top: y, bottom: y + LANE }, &GROUND)?;
         for (from, to) in scenario.outages() {
-            rectangle(area, (at(from), y), (at(to), y + LANE), &OUT)?;
+            let out = Bar { left: at(from), right: at(to), top: y - 2, bottom: y };
+            shape(area, Shape::Outage, out)?;
         }
-        let half = if scenario.polls || scenario.watches > 0 { LANE - 7 } else { LANE };
+        let half = if scenario.polls || scenario.watches > 0 { LANE - 6 } else { LANE };
         for call in &run.calls {
-            let (from, to) = if call.poll { (y + half, y + LANE - 1) } else { (y + 2, y + half - 2) };
+            let (from, to) = if call.poll { (y + half, y + LANE - 1) } else { (y + 3, y + half - 2) };
             bar(area, run, call, from, to)?;
         }
         circuit(area, run, y + LANE + 1)?;
         let colour = match run.outcome() {
-            Outcome::Hung | Outcome::Lost => &HUNG,
-            Outcome::Recovered | Outcome::FailedFast if run.broken().is_empty() => &ANSWERED,
-            Outcome::Recovered | Outcome::FailedFast => &BROKEN,
+            Outcome::Hung | Outcome::Lost => BAD,
+            Outcome::Recovered | Outcome::FailedFast if run.broken().is_empty() => GOOD,
+            Outcome::Recovered | Outcome::FailedFast => WARN,
         };
-        bold(area, &words(run), (RIGHT + 12, y + LANE / 2), 15, colour)?;
+        let told = words(run, &[all]);
+        label(area, &Label { text: &told, at: (RIGHT + 10, y + LANE / 2), colour, weight: Weight::Bold })?;
     }
     Ok(())
 }
 
+fn look(run: &Run, call: &Call) -> Shape {
+    match call.end {
+        End::Running if run.is_hung(call) => Shape::Hung,
+        _ if call.poll => Shape::Poll,
+        End::Answered if width(run, call) > 8 => Shape::Late,
+        End::Answered => Shape::Answered,
+        End::Failed { refused: false } => Shape::Failed,
+        End::Failed { refused: true } => Shape::Refused,
+        End::Running => Shape::InFlight,
+    }
+}
+
+fn width(run: &Run, call: &Call) -> i32 {
+    at(call.ended.unwrap_or(run.length)) - at(call.began)
+}
+
 fn bar(area: &Area<'_>, run: &Run, call: &Call, top: i32, bottom: i32) -> Drawn {
-    let hung = run.is_hung(call);
-    let (colour, least) = match call.end {
-        _ if call.poll && !hung => (POLL, 3),
-        End::Answered => (ANSWERED, 4),
-        End::Failed { refused: false } => (FAILED, 4),
-        End::Failed { refused: true } => (REFUSED, 4),
-        End::Running if hung => (HUNG, 4),
-        End::Running => (CUT, 3),
-    };
+    let looks = look(run, call);
     let from = at(call.began);
-    let to = at(call.ended.unwrap_or(run.length)).max(from + least).min(RIGHT);
+    let to = (from + width(run, call).max(3)).min(RIGHT);
     // One pixel of air, so that calls that follow each other at once can be told apart.
     let to = if to - from > 8 { to - 1 } else { to };
-    if call.end == End::Answered && !call.poll && to - from > 8 {
-        rectangle(area, (from, top), (to, bottom), &WAITED)?;
-        rectangle(area, (to - least, top), (to, bottom), &colour)?;
-    } else {
-        rectangle(area, (from, top), (to, bottom), &colour)?;
-    }
-    if hung {
+    shape(area, looks, Bar { left: from, right: to, top, bottom })?;
+    if looks == Shape::Hung && to - from > 200 {
         let word = format!("hung until it was cut, {:.1} s", run.age(call).as_secs_f64());
-        bold(area, &word, (from + 8, (top + bottom) / 2), (bottom - top).min(14), &WHITE)?;
+        let (left, right) = (from + 10, from + 20 + 7 * i32::try_from(word.len())?);
+        full(area, Bar { left, right, top: top + 1, bottom: bottom - 1 }, &WHITE)?;
+        let at = (left + 5, (top + bottom) / 2);
+        label(area, &Label { text: &word, at, colour: BAD, weight: Weight::Bold })?;
     }
     Ok(())
 }
 
 fn circuit(area: &Area<'_>, run: &Run, top: i32) -> Drawn {
     for (i, (from, phase)) in run.breaker.iter().enumerate() {
-        let colour = match phase {
-            Phase::Open => OPEN,
-            Phase::HalfOpen => HALF_OPEN,
+        let looks = match phase {
+            Phase::Open => Shape::Open,
+            Phase::HalfOpen => Shape::HalfOpen,
             _ => continue,
         };
         let to = run.breaker.get(i + 1).map_or(run.length, |(next, _)| *next);
-        rectangle(area, (at(*from), top), (at(to).max(at(*from) + 2), top + STRIP), &colour)?;
+        let (left, right) = (at(*from), at(to).max(at(*from) + 2));
+        shape(area, looks, Bar { left, right, top, bottom: top + STRIP })?;
     }
     Ok(())
 }
 
-/// What became of it, in a few words.
-fn words(run: &Run) -> String {
-    let in_vain =
-        run.scenario.promise.iter().any(|clause| matches!(clause, Clause::InVain(_)) && !clause.kept(run));
-    let failed = run.work().filter(|call| call.failed()).count();
+const fn usual(text: &str, at: (i32, i32), colour: RGBColor) -> Label<'_> {
+    Label { text, at, colour, weight: Weight::Usual }
+}
+
+/// What became of it, in a few words; `drawn` holds the other clients of the same scenario.
+fn words(run: &Run, drawn: &[&[Run]]) -> String {
+    let wasted =
+        run.scenario.promise.iter().any(|clause| matches!(clause, Clause::Wasted(_)) && !clause.kept(run));
     match run.outcome() {
-        Outcome::Hung => "hung, without a word".to_owned(),
-        Outcome::Lost => format!("{failed} of {} calls lost", run.work().count()),
+        Outcome::Hung => "hung, no error".to_owned(),
+        Outcome::Lost => format!("{} of {} calls failed", run.failed(), run.work().count()),
         Outcome::FailedFast => format!("an error in {} at first", seconds(run.first_error())),
-        Outcome::Recovered if in_vain => format!("{} wasted requests", run.in_vain()),
-        Outcome::Recovered => match (run.first_error(), run.back()) {
-            (None, None) => "no call lost".to_owned(),
-            (None, back) => format!("no call lost, back in {}", seconds(back)),
-            (Some(error), back) => format!("error {}, back in {}", soon(error), seconds(back)),
-        },
+        Outcome::Recovered if wasted => format!("{} wasted requests", run.wasted()),
+        Outcome::Recovered => {
+            let slower = if slower(run, drawn) { ", slowest" } else { "" };
+            match (run.first_error(), run.back()) {
+                (None, None) => "no call failed".to_owned(),
+                (None, back) => format!("none failed, back in {}{slower}", seconds(back)),
+                (Some(error), back) => format!("error {}, back in {}{slower}", soon(error), seconds(back)),
+            }
+        }
     }
+}
+
+/// Whether every other client that recovered did so clearly sooner.
+fn slower(run: &Run, drawn: &[&[Run]]) -> bool {
+    let others = drawn.iter().copied().flatten().filter(|other| {
+        let same = other.scenario.name == run.scenario.name && other.client != run.client;
+        same && other.outcome() == Outcome::Recovered
+    });
+    let latest = others.filter_map(Run::back).max();
+    latest.zip(run.back()).is_some_and(|(latest, back)| back > latest + SLOWER)
 }
 
 fn soon(time: Duration) -> String {
@@ -224,25 +267,4 @@ fn soon(time: Duration) -> String {
 fn at(time: Duration) -> i32 {
     let part = time.as_secs_f64() / LENGTH.as_secs_f64();
     LEFT + (f64::from(RIGHT - LEFT) * part.min(1.0)).round() as i32
-}
-
-fn rectangle(area: &Area<'_>, from: (i32, i32), to: (i32, i32), colour: &RGBColor) -> Drawn {
-    Ok(area.draw(&Rectangle::new([from, to], colour.filled()))?)
-}
-
-fn text(area: &Area<'_>, text: &str, at: (i32, i32), size: i32, colour: &RGBColor) -> Drawn {
-    write(area, text, at, HPos::Left, ("sans-serif", size).into_font().color(colour))
-}
-
-fn middle(area: &Area<'_>, text: &str, at: (i32, i32), size: i32, colour: &RGBColor) -> Drawn {
-    write(area, text, at, HPos::Center, ("sans-serif", size).into_font().color(colour))
-}
-
-fn bold(area: &Area<'_>, text: &str, at: (i32, i32), size: i32, colour: &RGBColor) -> Drawn {
-    let font = ("sans-serif", size).into_font().style(FontStyle::Bold);
-    write(area, text, at, HPos::Left, font.color(colour))
-}
-
-fn write(area: &Area<'_>, text: &str, at: (i32, i32), anchor: HPos, style: TextStyle<'_>) -> Drawn {
-    Ok(area.draw(&Text::new(text, at, style.pos(Pos::new(anchor, VPos::Center))))?)
 }

@@ -14,7 +14,7 @@ pub(crate) enum Clause {
     /// From each moment at which the server serves again to the first answer.
     BackWithin(u64),
     /// So many requests on the wire that bring no answer, health checks included.
-    InVain(u64),
+    Wasted(u64),
     /// So many requests on the wire for each call, on the average.
     PerCall(u64),
     /// No long poll ends before the server ends it.
@@ -33,7 +33,7 @@ impl fmt::Display for Clause {
             Clause::BackWithin(time) => {
                 write!(f, "served again within {} of the server's return", seconds(*time))
             }
-            Clause::InVain(n) => write!(f, "at most {n} wasted requests"),
+            Clause::Wasted(n) => write!(f, "at most {n} wasted requests"),
             Clause::PerCall(n) => write!(f, "at most {n} requests a call"),
             Clause::NoPollCut => f.write_str("no long poll is cut"),
             Clause::StaysClosed => f.write_str("the circuit stays closed"),
@@ -55,7 +55,7 @@ impl Clause {
                 End::Failed { .. } | End::Running => run.age(call) <= ms(time),
             }),
             Clause::BackWithin(time) => run.back().is_some_and(|back| back <= ms(time)),
-            Clause::InVain(n) => run.in_vain() <= n,
+            Clause::Wasted(n) => run.wasted() <= n,
             Clause::PerCall(n) => run.requests <= n * run.calls.len() as u64,
             Clause::StaysClosed => run.breaker.is_empty(),
             Clause::NoPollCut => {

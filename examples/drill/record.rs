@@ -194,8 +194,13 @@ impl Run {
         backs?.into_iter().max()
     }
 
+    /// How many calls ended without an answer, the long polls aside.
+    pub(crate) fn failed(&self) -> usize {
+        self.work().filter(|call| call.failed()).count()
+    }
+
     /// Requests on the wire that brought nothing.
-    pub(crate) fn in_vain(&self) -> u64 {
+    pub(crate) fn wasted(&self) -> u64 {
         let answered = self.calls.iter().filter(|call| call.end == End::Answered).count();
         self.requests.saturating_sub(answered as u64)
     }

@@ -28,7 +28,7 @@ pub(crate) fn objects(output: Output, runs: &[Run]) -> Result<(), Stop> {
                 .with("breaker", phases)
                 .with("promise", run.scenario.promise())
                 .with("kept", broken.is_empty())
-                .with("in_vain", run.in_vain())
+                .with("wasted", run.wasted())
                 .with("broken", broken),
         )?;
     }
@@ -85,7 +85,7 @@ fn figures(run: &Run, paint: Paint) -> String {
         None if outcome == Outcome::Hung => "never".to_owned(),
         back => seconds(back),
     };
-    let lost = run.work().filter(|call| call.failed()).count();
+    let lost = run.failed();
     format!("{word} {error:>8} {back:>8} {lost:>7} {:>8}", run.requests)
 }
 

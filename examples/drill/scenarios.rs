@@ -3,7 +3,7 @@
 //! All times are milliseconds of the drill's own clock, on which one second outside takes 50 ms.
 
 use crate::promise::Clause::{
-    self, BackWithin, ErrorWithin, InVain, NoCallLost, NoPollCut, PerCall, StaysClosed,
+    self, BackWithin, ErrorWithin, NoCallLost, NoPollCut, PerCall, StaysClosed, Wasted,
 };
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -95,14 +95,14 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
         name: "accept-silence", about: "connections are accepted, nothing is ever answered",
         every: 250, manner: Manner::Prompt, stake: Stake::Service, polls: false,
         acts: &[Act { from: 600, to: 4600, play: Reply::silent }],
-        promise: &[ErrorWithin(1600), BackWithin(3000), InVain(10)],
+        promise: &[ErrorWithin(1600), BackWithin(3000), Wasted(10)],
         ..USUAL
     },
     Scenario {
         name: "headers-stall", about: "the response head arrives, its body never",
         every: 250, manner: Manner::Prompt, stake: Stake::Service, polls: false,
         acts: &[Act { from: 600, to: 4600, play: Reply::headers_then_hang }],
-        promise: &[ErrorWithin(1600), BackWithin(3000), InVain(10)],
+        promise: &[ErrorWithin(1600), BackWithin(3000), Wasted(10)],
         ..USUAL
     },
     Scenario {
@@ -113,7 +113,7 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
             Act { from: 2000, to: 3500, play: Reply::refuse },
             Act { from: 3500, to: 4600, play: bad_gateway },
         ],
-        promise: &[NoCallLost, BackWithin(2000), InVain(10)],
+        promise: &[NoCallLost, BackWithin(2000), Wasted(10)],
         ..USUAL
     },
     Scenario {
@@ -127,7 +127,7 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
         name: "drip", about: "a body of a day, one byte at a time; it never comes back",
         every: 250, manner: Manner::Prompt, stake: Stake::Error, polls: false,
         acts: &[Act { from: 600, to: 8000, play: drip }],
-        promise: &[ErrorWithin(1600), InVain(14)],
+        promise: &[ErrorWithin(1600), Wasted(14)],
         ..USUAL
     },
     Scenario {
@@ -145,7 +145,7 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
             Act { from: 3350, to: 4100, play: Reply::refuse },
             Act { from: 5600, to: 6350, play: Reply::refuse },
         ],
-        promise: &[NoCallLost, BackWithin(1000), InVain(8)],
+        promise: &[NoCallLost, BackWithin(1000), Wasted(8)],
         ..USUAL
     },
     Scenario {
@@ -155,7 +155,7 @@ pub(crate) static SCENARIOS: &[Scenario] = &[
             Act { from: 1100, to: 2100, play: in_one_second },
             Act { from: 3600, to: 6600, play: in_three_seconds },
         ],
-        promise: &[ErrorWithin(200), BackWithin(600), InVain(2)],
+        promise: &[ErrorWithin(200), BackWithin(600), Wasted(2)],
         ..USUAL
     },
     Scenario {
