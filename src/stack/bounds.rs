@@ -9,9 +9,9 @@ use crate::{health, retry};
 use std::fmt;
 use std::time::Duration;
 
-/// The worst case of a call: how long it can take, what that is made of, and how much of the retry schedule fits in.
+/// The longest time of a call, computed from the settings: its parts, and the retries that fit into it.
 ///
-/// Printed, it shows how it adds up:
+/// Its text shows the sum:
 ///
 /// ```
 /// let layer = unwedge::StackLayer::builder().health("/health").build()?;
@@ -73,8 +73,8 @@ impl Bounds {
         Some(each.saturating_mul(self.attempts()).saturating_add(self.waits))
     }
 
-    /// What has no bound, and why. Empty for every [`StackLayer`](crate::StackLayer), which is not built otherwise; a
-    /// layer with only one part on leaves the rest to those around it.
+    /// The parts of a call without a limit, with the reason. Empty for every [`StackLayer`](crate::StackLayer), which is not
+    /// built otherwise; a layer with a single part leaves the other limits to the layers around it.
     pub fn unbounded(&self) -> Vec<&'static str> {
         let mut open = Vec::new();
         if self.total.is_none() {
@@ -91,8 +91,8 @@ impl Bounds {
         open
     }
 
-    /// What is wrong with the schedule, if anything: `10 retries configured, about 2 fit into the total of 30 s`. It is
-    /// printed with the rest, and said once at warn when a stack is built.
+    /// The problem of the retry schedule, if any: `10 retries configured, about 2 fit into the total of 30 s`. It is part of
+    /// the text, and logged once at warn when a stack is built.
     pub fn warning(&self) -> Option<String> {
         let total = self.total?;
         if self.retries_that_fit >= self.retries {

@@ -68,8 +68,8 @@ impl Breakers {
         Ok(self.0.origin_state(uri, Some(&group.into()))?.breaker.clone())
     }
 
-    /// Every change of phase from now on, of all origins. A receiver that falls behind by more than 256 changes
-    /// misses the oldest.
+    /// Subscribes to changes of phase of all origins from now on. A receiver that is more than 256 changes behind misses the
+    /// oldest.
     pub fn subscribe(&self) -> broadcast::Receiver<Transition> {
         self.0.context.events.subscribe()
     }

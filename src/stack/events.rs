@@ -1,4 +1,4 @@
-//! What happens to the calls of a stack, as it is told to whoever listens.
+//! Events of the calls of a stack, for subscribers.
 
 use crate::error::{ErrorKind, Phase};
 use crate::options::{Group, Label};
@@ -13,14 +13,13 @@ use tokio::sync::broadcast;
 /// A receiver that falls this far behind is told how many it missed.
 const BACKLOG: usize = 1024;
 
-/// Something that happened to a call, as [`Stack::subscribe`](crate::Stack::subscribe) delivers it.
+/// An event of a call, as delivered by [`Stack::subscribe`](crate::Stack::subscribe).
 ///
-/// It names no path, no query, no header and no body: only origin, method and what the request calls itself by its
-/// [`Group`] and [`Label`].
+/// It contains no path, query, header or body: only origin, method, and the [`Group`] and [`Label`] of the request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Event {
-    /// Which call of this stack: all events of one call have the same number. Counted from 1, where somebody listens.
+    /// The number of the call: all events of one call have the same number. Counted from 1 while there is a subscriber.
     pub call: u64,
     /// The client that makes the call: its name, or its number. See [`StackBuilder::name`](crate::stack::StackBuilder::name).
     pub client: Arc<str>,
@@ -30,20 +29,20 @@ pub struct Event {
     pub group: Option<Group>,
     /// The method of the request.
     pub method: Method,
-    /// What the request is called in place of its path, where it says so.
+    /// The label of the request, if it has one.
     pub label: Option<Label>,
-    /// How many attempts have begun, the one that this is about among them.
+    /// The number of attempts started, the one of this event included.
     pub attempt: u32,
-    /// From the start of the call.
+    /// The time since the start of the call.
     pub elapsed: Duration,
     /// What happened.
     pub kind: EventKind,
 }
 
-/// What happened to a call.
+/// The kind of an event.
 ///
-/// An attempt that is over is told of with [`Attempt`](EventKind::Attempt), and where another follows with
-/// [`Retry`](EventKind::Retry) right after it. The last event of a call is its [`End`](EventKind::End).
+/// The end of an attempt is an [`Attempt`](EventKind::Attempt), followed by a [`Retry`](EventKind::Retry) if another attempt
+/// follows. The last event of a call is its [`End`](EventKind::End).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EventKind {
@@ -53,7 +52,7 @@ pub enum EventKind {
     Attempt {
         /// The status of its response, where there was one.
         status: Option<StatusCode>,
-        /// What it failed with, where it did.
+        /// The kind of its error, if it failed.
         error: Option<ErrorKind>,
         /// Where it was when it failed; `Body` for one that was answered.
         phase: Phase,
@@ -63,9 +62,9 @@ pub enum EventKind {
     /// It is repeated.
     #[non_exhaustive]
     Retry {
-        /// What the attempt died of: a status, or the cause of its error in short.
+        /// The cause: a status, or a short form of the error of the attempt.
         cause: Arc<str>,
-        /// When the next one leaves.
+        /// The wait before the next attempt.
         delay: Duration,
     },
     /// Nothing was sent: the circuit is open, the origin unhealthy, or a 429 closed the gate for such calls.

@@ -49,7 +49,7 @@ macro_rules! layer {
 }
 
 layer! {
-    /// The deadline of the whole call, up to the end of the collected body; one that streams ends 10 min after its head.
+    /// A layer with a deadline for the whole call, up to the end of the collected body; a body that streams has 10 min.
     DeadlineLayer -> Stack
 }
 
@@ -83,7 +83,7 @@ impl DeadlineLayer {
 }
 
 layer! {
-    /// The limit of one attempt, the collected body included.
+    /// A layer with a limit for one attempt, including the collected body.
     AttemptLayer -> Part
 }
 
@@ -99,8 +99,8 @@ impl AttemptLayer {
 }
 
 layer! {
-    /// Retry with back-off, budget and `Retry-After`. Bodies up to 1 MiB are read inside the attempt, so that a
-    /// broken body is retried. An attempt that hangs has no limit here: see [`AttemptLayer`].
+    /// A layer for retries with back-off, budget and `Retry-After`. Bodies up to 1 MiB are read inside the attempt, so that a
+    /// broken body is retried. It sets no limit on an attempt that hangs: see [`AttemptLayer`].
     RetryLayer -> Part
 }
 
@@ -116,12 +116,12 @@ impl RetryLayer {
 }
 
 layer! {
-    /// A circuit breaker per origin.
+    /// A layer with a circuit breaker per origin.
     CircuitBreakerLayer -> Part
 }
 
 impl CircuitBreakerLayer {
-    /// Breakers by these settings. Where a default hangs on the attempt limit, that is taken as 10 s.
+    /// Breakers with these settings. Defaults that depend on the attempt limit assume 10 s.
     ///
     /// # Errors
     /// Kind `Config` where the settings do not fit together.
@@ -137,7 +137,7 @@ impl CircuitBreakerLayer {
 }
 
 layer! {
-    /// A health check before the call, one for all callers of an origin. It is sent through the inner service.
+    /// A layer with a health check before the call, one for all callers of an origin. It is sent through the inner service.
     HealthCheckLayer -> Part
 }
 
@@ -153,7 +153,7 @@ impl HealthCheckLayer {
 }
 
 layer! {
-    /// The idle bound, and the least progress if one is set, of response bodies.
+    /// A layer with limits for response bodies: `idle`, `stream`, and `min_progress` if it is set.
     StallLayer -> Part
 }
 

@@ -8,10 +8,10 @@ use crate::retry::RequestHead;
 use http::{Extensions, Request};
 use std::sync::Arc;
 
-/// What a request is to be treated as, said by somebody who cannot reach its extensions: see
+/// Options for a request whose extensions you cannot set, because other code builds it: see
 /// [`StackBuilder::for_requests`](crate::stack::StackBuilder::for_requests).
 ///
-/// What is not set stays as it is, and so does what the request says itself.
+/// Extensions of the request itself have precedence.
 #[derive(Clone, Debug, Default)]
 #[must_use = "return it from the closure"]
 pub struct RequestOptions {
@@ -25,7 +25,7 @@ pub struct RequestOptions {
 }
 
 impl RequestOptions {
-    /// None at all.
+    /// No options.
     pub fn new() -> RequestOptions {
         RequestOptions::default()
     }
@@ -36,37 +36,37 @@ impl RequestOptions {
         self
     }
 
-    /// The part of its origin that it talks to.
+    /// The group of the request within its origin.
     pub fn group(mut self, group: impl Into<Group>) -> RequestOptions {
         self.group = Some(group.into());
         self
     }
 
-    /// What is shown in place of its path.
+    /// The label shown in place of its path.
     pub fn label(mut self, label: Label) -> RequestOptions {
         self.label = Some(label);
         self
     }
 
-    /// It may be processed twice, whatever its method.
+    /// Marks it as a request that may be processed twice, whatever its method.
     pub fn idempotent(mut self) -> RequestOptions {
         self.idempotent = true;
         self
     }
 
-    /// When it has to be over, to its last byte.
+    /// Its deadline, which covers the last byte of its body.
     pub fn deadline(mut self, deadline: Deadline) -> RequestOptions {
         self.deadline = Some(deadline);
         self
     }
 
-    /// It waits for long, for this reason.
+    /// Marks it as a long poll, with its reason.
     pub fn long_poll(mut self, poll: LongPoll) -> RequestOptions {
         self.long_poll = Some(poll);
         self
     }
 
-    /// How much of its response belongs to the attempt.
+    /// The size up to which its response is read inside the attempt.
     pub fn collect(mut self, collect: Collect) -> RequestOptions {
         self.collect = Some(collect);
         self

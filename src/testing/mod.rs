@@ -1,12 +1,12 @@
-//! A testing kit: servers that stall, break and lie, for tests of clients that have to come back from them.
+//! A testing kit: servers that stall, break or answer wrongly, for tests of clients.
 //!
-//! | what | for |
+//! | item | purpose |
 //! | --- | --- |
 //! | [`Peer`] | a scripted server, HTTP/1.1 or HTTP/2 as the client begins, one line per behaviour, that records what arrived |
 //! | [`Pipe`] | its in-memory connector for hyper-util's client, exact on a paused tokio clock |
-//! | [`Pipe::serve`] | the same connector to a service of your own, hyper's or axum's, so that its handlers run on the paused clock too |
+//! | [`Pipe::serve`] | the same connector to your own hyper or axum service, so that its handlers run on the paused clock too |
 //! | [`FaultServer`] | named faults on real loopback sockets, for clients in any language |
-//! | [`assert_bounded`] | the proof that every call of a client ends: all of the faults that hang, one after the other, and two of the program around it |
+//! | [`assert_bounded`] | a test that every call of a client ends: it plays all faults that hang, and two of the program around the client |
 //!
 #![cfg_attr(
     feature = "client",

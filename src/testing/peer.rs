@@ -18,7 +18,7 @@ use super::{Pipe, Reply, listen};
 /// It speaks HTTP/1.1, and HTTP/2 with a client that begins so (prior knowledge); see [`Reply`] for what a behaviour is
 /// there. There is no TLS.
 ///
-/// One line per behaviour; a reply is used up by a request, except where [`Script`] says otherwise:
+/// Each call adds one behaviour. A request uses up one reply, except where [`Script`] says otherwise:
 ///
 /// ```
 /// use unwedge::testing::{Peer, Reply};
@@ -31,10 +31,9 @@ use super::{Pipe, Reply, listen};
 ///     .forever(Reply::ok("body"));
 /// ```
 ///
-/// It is reached through [`pipe`](Peer::pipe) in memory, or on a real socket after [`listen`](Peer::listen), or both.
-/// Its clock, by which [`until`](Peer::until) and [`flap`](Peer::flap) go, starts with [`new`](Peer::new). Dropping it
-/// ends every connection and stops listening. A script that ran out answers 500 and says so, to the client and by
-/// [`ran_out`](Peer::ran_out).
+/// Clients reach it in memory through [`pipe`](Peer::pipe), on a real socket after [`listen`](Peer::listen), or by both. The
+/// clock of [`until`](Peer::until) and [`flap`](Peer::flap) starts with [`new`](Peer::new). Dropping the peer ends every
+/// connection and stops listening. When the script is used up, it answers 500, and [`ran_out`](Peer::ran_out) is true.
 #[derive(Debug)]
 #[must_use = "a peer that is dropped refuses every connection"]
 #[doc(alias("MockServer", "wiremock"))]
@@ -82,7 +81,7 @@ impl Peer {
         self.script(|s| s.forever(reply))
     }
 
-    /// Up and down by the clock; see [`Script::flap`].
+    /// Is up and down in turn, by the clock; see [`Script::flap`].
     ///
     /// # Panics
     ///
@@ -114,7 +113,7 @@ impl Peer {
 
 /// The ways in.
 impl Peer {
-    /// A connector that leads here, in memory. Cheap; every call leads to the same peer.
+    /// An in-memory connector to this peer. It is cheap; all of them lead to the same peer.
     #[must_use]
     pub fn pipe(&self) -> Pipe {
         Pipe::new(self.state.clone(), self.alive.subscribe())
@@ -159,8 +158,8 @@ impl Peer {
         self.state.connections.load(Ordering::Acquire)
     }
 
-    /// How many connects were tried, also those that were refused or left hanging. On real sockets the kernel refuses
-    /// without a word, so that this is what was accepted.
+    /// The number of connects, including those that were refused or left hanging. On real sockets the kernel refuses by
+    /// itself, so this is the number of accepted ones.
     #[must_use]
     pub fn connects(&self) -> u64 {
         self.state.knocks.load(Ordering::Acquire)
@@ -172,13 +171,13 @@ impl Peer {
         self.state.open.load(Ordering::Acquire)
     }
 
-    /// Whether a request came for which the script had nothing left.
+    /// Whether a request came after the script was used up.
     #[must_use]
     pub fn ran_out(&self) -> bool {
         self.state.book().log.ran_out()
     }
 
-    /// Waits until `n` requests have arrived, for at most `within`, and says whether they have.
+    /// Waits until `n` requests have arrived, for at most `within`, and returns whether they have.
     pub async fn arrived(&self, n: u64, within: Duration) -> bool {
         let all = async {
             loop {
@@ -192,8 +191,8 @@ impl Peer {
         tokio::time::timeout(within, all).await.is_ok()
     }
 
-    /// Back to the start: counts and record empty, scripts changed, the clock at zero, open connections ended. What
-    /// listens goes on listening.
+    /// Resets the peer: empty counts and records, scripts at their beginning, the clock at zero, open connections ended. It goes on to
+    /// listen.
     pub fn reset(&self) {
         self.state.reset();
     }
