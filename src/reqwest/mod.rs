@@ -82,6 +82,7 @@ mod cause;
 mod chain;
 mod convert;
 mod middleware;
+mod predicates;
 mod redirects;
 mod renewed;
 mod service;
@@ -92,6 +93,7 @@ mod transport;
 pub use builder::ClientBuilder;
 pub use cause::cause;
 pub use middleware::{ResilienceMiddleware, Unwedge};
+pub use predicates::ErrorExt;
 pub use service::{Sent, Service};
 
 #[cfg(feature = "reqwest-rustls")]
