@@ -25,6 +25,10 @@
     doc = "| [`migrating`] | I have reqwest, hyper-util, retries or timeouts already: what do I write, and what changes? |"
 )]
 #![cfg_attr(
+    feature = "full",
+    doc = "| [`clients`] | I have kube, tonic, octocrab, an SDK or an exporter: what does it take, and what do I write? |"
+)]
+#![cfg_attr(
     all(feature = "supervise", feature = "client"),
     doc = "| [`loops`] | how do I write a loop that survives, and how do I test it? |"
 )]
@@ -78,6 +82,11 @@ pub mod metrics {}
 #[cfg(feature = "reqwest")]
 #[doc = include_str!("migrating.md")]
 pub mod migrating {}
+
+/// Its links lead into all of the crate.
+#[cfg(feature = "full")]
+#[doc = include_str!("clients.md")]
+pub mod clients {}
 
 #[cfg(all(feature = "supervise", feature = "client"))]
 #[doc = include_str!("loops.md")]

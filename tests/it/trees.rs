@@ -1,38 +1,12 @@
 //! Programs that depend on this crate beside other clients, one for each combination of features: none of our features
 //! changes a client that is not ours. Each is built with its own features alone and run, where `UNWEDGE_SLOW_TESTS` is set.
 
-#![allow(clippy::disallowed_methods, reason = "cargo is waited for, as the test runner waits for this")]
+use crate::workspaces::{Workspace, said, wanted};
 
-use std::env;
-use std::path::Path;
-use std::process::{Command, Output};
-
-fn cargo(args: &[&str]) -> Output {
-    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/trees"));
-    command.env("CARGO_TARGET_DIR", Path::new(env!("CARGO_TARGET_TMPDIR")).join("trees"));
-    command.env("CARGO_TERM_COLOR", "never").env_remove("RUSTFLAGS");
-    command.args(args).output().expect("cargo runs")
-}
-
-fn said(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
-}
-
-/// Whether these tests are wanted; says so where they are not.
-fn wanted() -> bool {
-    let wanted = env::var_os("UNWEDGE_SLOW_TESTS").is_some_and(|value| !value.is_empty() && value != "0");
-    if !wanted {
-        eprintln!("skipped: programs that take minutes to build: set UNWEDGE_SLOW_TESTS=1");
-    }
-    wanted
-}
+static TREES: Workspace = Workspace::new("trees");
 
 fn runs(program: &str) {
-    if wanted() {
-        let output = cargo(&["run", "--locked", "--quiet", "-p", program]);
-        assert!(output.status.success(), "{program}: {}", said(&output));
-    }
+    TREES.runs(program);
 }
 
 /// What stands in the tree of a program: `reqwest feature "http2"` and the like. Nothing where these tests are not wanted.
@@ -40,7 +14,8 @@ fn tree(program: &str) -> String {
     if !wanted() {
         return String::new();
     }
-    let output = cargo(&["tree", "--locked", "-p", program, "-e", "normal,features", "--prefix", "none"]);
+    let output =
+        TREES.cargo(&["tree", "--locked", "-p", program, "-e", "normal,features", "--prefix", "none"]);
     assert!(output.status.success(), "{program}: {}", said(&output));
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
