@@ -131,6 +131,7 @@ assert_eq!(settings.get_backoff().get_base().as_secs(), 5);
 //! | `supervise` | supervision of the loops that make the calls: restarts, liveness, a watchdog, graceful shutdown, queues, child processes |
 //! | `testing` | scripted servers that stall, break and answer wrongly, in memory and on real sockets, for your own tests |
 //! | `full` | all of these |
+//! | `cargo-unwedge` | nothing for the library: the program `cargo unwedge` of `cargo install`, see [`manual::lints`] |
 //!
 //! A feature adds API. None changes the behaviour of another feature or of another HTTP client.
 //!

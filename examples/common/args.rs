@@ -90,13 +90,26 @@ pub(crate) struct Args {
     parser: lexopt::Parser,
     name: &'static str,
     help: &'static str,
+    /// What people type where it is one command of several.
+    called: Option<String>,
     flag: String,
 }
 
 impl Args {
     /// The arguments of this process.
     pub(crate) fn new(name: &'static str, help: &'static str) -> Args {
-        Args { parser: lexopt::Parser::from_env(), name, help, flag: String::new() }
+        Args { parser: lexopt::Parser::from_env(), name, help, called: None, flag: String::new() }
+    }
+
+    /// The arguments of a command within another program, which people type as `called`.
+    pub(crate) fn within(
+        called: String,
+        name: &'static str,
+        help: &'static str,
+        given: Vec<std::ffi::OsString>,
+    ) -> Args {
+        let parser = lexopt::Parser::from_args(given);
+        Args { parser, name, help, called: Some(called), flag: String::new() }
     }
 
     pub(crate) fn next(&mut self) -> Result<Option<Arg>, Stop> {
@@ -110,13 +123,20 @@ impl Args {
             Some(Parsed::Short(letter)) => return Err(Stop::usage(format!("unknown option -{letter}"))),
         };
         match &*flag {
-            "help" => Err(Stop::Told(self.help.to_owned())),
-            "version" => Err(Stop::Told(format!("{} {}\n", self.name, env!("CARGO_PKG_VERSION")))),
+            "help" => {
+                let usage = |called: &str| format!("Usage: {called}");
+                Err(Stop::Told(self.help.replacen(&usage(self.name), &usage(self.called()), 1)))
+            }
+            "version" => Err(Stop::Told(format!("{} {}\n", self.called(), env!("CARGO_PKG_VERSION")))),
             _ => {
                 self.flag.clone_from(&flag);
                 Ok(Some(Arg::Flag(flag)))
             }
         }
+    }
+
+    fn called(&self) -> &str {
+        self.called.as_deref().unwrap_or(self.name)
     }
 
     /// All that is left, as it stands there: the arguments of a command that is to be run.

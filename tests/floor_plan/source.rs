@@ -103,9 +103,11 @@ impl Tree {
         reached
     }
 
-    /// Files of the library without its root, leaving out those of tests.
+    /// Files of the library without its root, leaving out those of tests and of programs.
     pub(crate) fn library(&self) -> impl Iterator<Item = &File> {
-        let shipped = |f: &&File| f.path.starts_with("src/") && f.path != "src/lib.rs" && !f.test;
+        let shipped = |f: &&File| {
+            f.path.starts_with("src/") && !f.path.starts_with("src/bin/") && f.path != "src/lib.rs" && !f.test
+        };
         self.0.values().filter(shipped)
     }
 }

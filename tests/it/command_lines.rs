@@ -38,7 +38,7 @@ const SHORT: [(&str, &[&str]); 5] = [
     ("faults", &["--list"]),
     ("goodput", &["--list"]),
     ("event_runner", &["--demo", "--print-config"]),
-    ("lint", &["examples/lint", "--print", "clippy"]),
+    ("lint", &["src/bin/cargo-unwedge/lint", "--print", "clippy"]),
 ];
 
 #[tokio::test(flavor = "multi_thread")]
@@ -109,7 +109,7 @@ async fn no_program_paints_its_lines_with_no_color_and_only_on_a_terminal() {
     const LINES: [(&str, &[&str]); 3] = [
         ("fetch", &["http://127.0.0.1:1/", "--retries", "0"]),
         ("patrol_loop", &["--for", "1s", "--every", "300ms", "--limit", "300ms", "--admin", "none"]),
-        ("lint", &["examples/lint"]),
+        ("lint", &["src/bin/cargo-unwedge/lint"]),
     ];
     let mut painted = 0;
     for (name, args) in LINES {

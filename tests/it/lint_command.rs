@@ -5,7 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 
 /// A directory with these files, new for each test.
-fn tree(test: &str, files: &[(&str, &str)]) -> PathBuf {
+pub(crate) fn tree(test: &str, files: &[(&str, &str)]) -> PathBuf {
     let top = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("lint_command").join(test);
     let _ = fs::remove_dir_all(&top);
     fs::create_dir_all(&top).expect("a directory below target");
@@ -17,12 +17,12 @@ fn tree(test: &str, files: &[(&str, &str)]) -> PathBuf {
     top
 }
 
-async fn lint(top: &std::path::Path, args: &[&str]) -> Ran {
+pub(crate) async fn lint(top: &std::path::Path, args: &[&str]) -> Ran {
     run("lint", &[&[top.to_str().expect("a path in UTF-8"), "--json"], args].concat()).await
 }
 
 /// `file:line rule what reason`, the reason only where there is one.
-fn places(ran: &Ran) -> Vec<String> {
+pub(crate) fn places(ran: &Ran) -> Vec<String> {
     let place = |object: serde_json::Value| {
         let text = |key: &str| object[key].as_str().unwrap_or_default().to_owned();
         let line = format!(
@@ -39,7 +39,7 @@ fn places(ran: &Ran) -> Vec<String> {
 }
 
 /// Each line that ends in `// !` must be found, and no other.
-async fn finds_what_is_marked(test: &str, source: &str) {
+pub(crate) async fn finds_what_is_marked(test: &str, source: &str) {
     let top = tree(test, &[("src/lib.rs", source)]);
     let ran = lint(&top, &[]).await;
     let found: Vec<u64> =
@@ -74,7 +74,8 @@ mod globbed {
 fn get(url: &str) {}
 fn f() {
     r::Client::new(); // !
-    blocking::get("x"); // !
+    blocking::get("x");
+    blocking::Client::builder().timeout(None); // !
     ::reqwest::Client::default(); // !
     <reqwest::Client as Default>::default(); // !
     legacy::Builder::new(exec); // !

@@ -57,12 +57,18 @@ pub(crate) async fn run(name: &str, args: &[&str]) -> Ran {
     finish(child, began).await
 }
 
+/// This command line ends with two, says this on standard error, and nothing on standard output.
+pub(crate) async fn refused_by(mut program: Command, args: &[&str], said: &str) {
+    let began = Instant::now();
+    let ran = finish(program.args(args).spawn().expect("it can be started"), began).await;
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(2), ""), "{args:?}: {ran:?}");
+    assert!(ran.stderr.contains(said), "{args:?}: {}", ran.stderr);
+}
+
 /// Each of these command lines ends with two, says this on standard error, and nothing on standard output.
 pub(crate) async fn refused(name: &str, lines: &[(&[&str], &str)]) {
     for (args, said) in lines {
-        let ran = run(name, args).await;
-        assert_eq!((ran.code, ran.stdout.as_str()), (Some(2), ""), "{args:?}: {ran:?}");
-        assert!(ran.stderr.contains(said), "{args:?}: {}", ran.stderr);
+        refused_by(example(name), args, said).await;
     }
 }
 

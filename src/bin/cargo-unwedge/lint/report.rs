@@ -15,6 +15,8 @@ pub(crate) struct Finding {
     pub(crate) what: String,
     /// Without one it is a finding.
     pub(crate) reason: Option<String>,
+    /// What to do about it.
+    pub(crate) advice: String,
     /// Whether only tests get here.
     pub(crate) test: bool,
 }
@@ -25,12 +27,19 @@ pub(crate) enum Rule {
     UnboundedCall,
     LongPoll,
     Vouch,
+    NeverTrue,
     Syntax,
 }
 
 impl Rule {
-    const ALL: [Rule; 5] =
-        [Rule::UnboundedClient, Rule::UnboundedCall, Rule::LongPoll, Rule::Vouch, Rule::Syntax];
+    const ALL: [Rule; 6] = [
+        Rule::UnboundedClient,
+        Rule::UnboundedCall,
+        Rule::LongPoll,
+        Rule::Vouch,
+        Rule::NeverTrue,
+        Rule::Syntax,
+    ];
 
     fn name(self) -> &'static str {
         match self {
@@ -38,17 +47,19 @@ impl Rule {
             Rule::UnboundedCall => "unbounded-call",
             Rule::LongPoll => "long-poll",
             Rule::Vouch => "vouch",
+            Rule::NeverTrue => "never-true",
             Rule::Syntax => "syntax",
         }
     }
 
-    /// What to do about it.
-    fn advice(self) -> &'static str {
+    /// What to do about it, whatever it stands at.
+    pub(crate) fn advice(self) -> &'static str {
         match self {
             Rule::UnboundedClient => "a client without a limit: use unwedge::Client, or set a timeout",
             Rule::UnboundedCall => "a call without a limit: use unwedge::Client, or put it under a timeout",
             Rule::LongPoll => "a request that may wait for long: say why",
             Rule::Vouch => "a service that somebody vouches for: say why its calls end",
+            Rule::NeverTrue => "false for each error of the stack: ask unwedge::reqwest::ErrorExt",
             Rule::Syntax => "not looked into, because it is no Rust",
         }
     }
@@ -56,11 +67,11 @@ impl Rule {
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Finding { file, line, column, rule, what, reason, .. } = self;
+        let Finding { file, line, column, rule, what, reason, advice, .. } = self;
         write!(f, "{file}:{line}:{column}: {}: {what}: ", rule.name())?;
         match reason {
             Some(reason) => write!(f, "ok, {reason}"),
-            None => f.write_str(rule.advice()),
+            None => f.write_str(advice),
         }
     }
 }
@@ -75,7 +86,8 @@ pub(crate) fn print(findings: &[Finding], output: Output) -> Result<(), Stop> {
                 .with("rule", finding.rule.name())
                 .with("what", finding.what.as_str())
                 .with("reason", finding.reason.as_deref());
-            output.object(&object)?;
+            let advice = finding.reason.is_none().then_some(finding.advice.as_str());
+            output.object(&object.with_known("advice", advice))?;
         } else {
             output.text(&finding.to_string())?;
         }
@@ -106,7 +118,7 @@ fn result(finding: &Finding) -> Value {
     let mut result = json!({
         "ruleId": finding.rule.name(),
         "level": "error",
-        "message": { "text": format!("{}: {}", finding.what, finding.rule.advice()) },
+        "message": { "text": format!("{}: {}", finding.what, finding.advice) },
         "locations": [{
             "physicalLocation": {
                 "artifactLocation": { "uri": uri(&finding.file) },

@@ -3,7 +3,7 @@
 use crate::common::duration::human;
 use crate::common::output::{counted, millis};
 use crate::common::{Object, Stop};
-use crate::options::Options;
+use crate::fetch::options::Options;
 use bytes::Bytes;
 use http::{Method, StatusCode, Uri};
 use http_body_util::BodyExt;

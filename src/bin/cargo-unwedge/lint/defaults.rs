@@ -1,6 +1,6 @@
 //! Clients that come out of `Default`, which no method names: fields and variables whose type is one.
 
-use crate::names::{Path, type_path};
+use crate::lint::names::{Path, type_path};
 use std::collections::HashMap;
 use syn::spanned::Spanned;
 use syn::visit::{self, Visit};
@@ -16,10 +16,30 @@ pub(crate) fn made_by_default(ty: &Type) -> Option<Path> {
     if wrapper { made_by_default(argument(ty)?) } else { Some(path) }
 }
 
-/// `T` of `Option<T>`.
+/// `T` of `Option<T>` and of `Result<T, E>`.
 fn optional(ty: &Type) -> Option<Path> {
     let name = type_path(ty)?;
-    if name.last()? == "Option" { type_path(argument(ty)?) } else { None }
+    if matches!(name.last()?.as_str(), "Option" | "Result") { type_path(argument(ty)?) } else { None }
+}
+
+/// `E` of `Result<T, E>`, or the alias of a result as it stands.
+fn failure(ty: &Type) -> Option<Path> {
+    let Type::Path(path) = ty else { return None };
+    let PathArguments::AngleBracketed(generics) = &path.path.segments.last()?.arguments else {
+        return None;
+    };
+    match generics.args.iter().nth(1) {
+        Some(GenericArgument::Type(error)) => type_path(error),
+        _ => type_path(ty),
+    }
+}
+
+/// The type behind references.
+pub(crate) fn behind(ty: &Type) -> &Type {
+    match ty {
+        Type::Reference(reference) => behind(&reference.elem),
+        ty => ty,
+    }
 }
 
 fn argument(ty: &Type) -> Option<&Type> {
@@ -48,12 +68,12 @@ pub(crate) fn derives_default(attrs: &[Attribute]) -> bool {
 }
 
 /// `Default::default()`, whose type only its place tells.
-fn is_bare_default(expr: &Expr) -> bool {
+pub(crate) fn is_bare_default(expr: &Expr) -> bool {
     matches!(expr, Expr::Call(call) if call.args.is_empty() && names_default(&call.func))
 }
 
 /// `Default::default` itself.
-fn names_default(expr: &Expr) -> bool {
+pub(crate) fn names_default(expr: &Expr) -> bool {
     let Expr::Path(path) = expr else { return false };
     let names: Vec<String> = path.path.segments.iter().map(|s| s.ident.to_string()).collect();
     path.qself.is_none() && names.ends_with(&["Default".to_owned(), "default".to_owned()])
@@ -68,6 +88,12 @@ pub(crate) struct Types {
     fields: HashMap<(String, String), Path>,
     /// Fields that are given a bare default, and where.
     given: Vec<((String, String), (usize, usize))>,
+    /// Types by the names of what is of them; nothing where one name stands for several.
+    typed: HashMap<String, Option<Path>>,
+    /// What functions give, by their names: the content of a result or an option too.
+    returns: HashMap<String, Option<Path>>,
+    /// What functions fail with, by their names.
+    failures: HashMap<String, Option<Path>>,
     /// What a bare default makes, by the line and column where it stands.
     pub(crate) made: HashMap<(usize, usize), Path>,
 }
@@ -76,6 +102,7 @@ impl Types {
     pub(crate) fn of(file: &syn::File) -> Types {
         let mut types = Types::default();
         types.visit_file(file);
+        types.typed.retain(|_, path| path.is_some());
         for (field, at) in std::mem::take(&mut types.given) {
             let ty = types.fields.get(&field).cloned();
             types.made.extend(ty.map(|ty| (at, ty)));
@@ -84,10 +111,19 @@ impl Types {
     }
 }
 
+/// One name for one type; for none where there are several.
+fn note(known: &mut HashMap<String, Option<Path>>, name: String, path: Option<Path>) {
+    let same = known.entry(name).or_insert_with(|| path.clone());
+    if *same != path {
+        *same = None;
+    }
+}
+
 impl<'ast> Visit<'ast> for Types {
     fn visit_item_struct(&mut self, item: &'ast syn::ItemStruct) {
         for field in &item.fields {
             let Some(name) = &field.ident else { continue };
+            note(&mut self.typed, name.to_string(), made_by_default(behind(&field.ty)));
             if let Some(path) = optional(&field.ty) {
                 self.optional.insert(name.to_string(), path);
             } else if let Some(path) = made_by_default(&field.ty) {
@@ -141,13 +177,36 @@ impl<'ast> Visit<'ast> for Types {
 }
 
 impl Types {
+    /// The type of what has this name.
+    pub(crate) fn typed(&self, name: &str) -> Option<&Path> {
+        self.typed.get(name)?.as_ref()
+    }
+
+    /// What a function of this name gives.
+    pub(crate) fn given_by(&self, function: &str) -> Option<&Path> {
+        self.returns.get(function)?.as_ref()
+    }
+
+    /// What a function of this name fails with.
+    pub(crate) fn failure(&self, function: &str) -> Option<&Path> {
+        self.failures.get(function)?.as_ref()
+    }
+
     fn named(&mut self, pat: &Pat, ty: &Type) {
+        if let Pat::Ident(name) = pat {
+            note(&mut self.typed, name.ident.to_string(), made_by_default(behind(ty)));
+        }
         if let (Pat::Ident(name), Some(path)) = (pat, optional(ty)) {
             self.optional.insert(name.ident.to_string(), path);
         }
     }
 
     fn returned(&mut self, signature: &syn::Signature, block: &syn::Block) {
+        if let ReturnType::Type(_, ty) = &signature.output {
+            let name = signature.ident.to_string();
+            note(&mut self.returns, name.clone(), optional(ty).or_else(|| made_by_default(behind(ty))));
+            note(&mut self.failures, name, failure(ty));
+        }
         if let (ReturnType::Type(_, ty), Some(Stmt::Expr(last, None))) =
             (&signature.output, block.stmts.last())
         {
@@ -193,18 +252,4 @@ pub(crate) fn starts(expr: &Expr) -> (usize, usize) {
 fn is_lazy(ty: &Type) -> bool {
     let name = type_path(ty).and_then(|path| path.last().cloned());
     name.is_some_and(|name| matches!(name.as_str(), "LazyLock" | "LazyCell" | "Lazy"))
-}
-
-/// The name that a fall-back is asked of: `self.client.clone().unwrap_or_default()`.
-pub(crate) fn holder(receiver: &Expr) -> Option<String> {
-    match receiver {
-        Expr::MethodCall(call) => holder(&call.receiver),
-        Expr::Reference(expr) => holder(&expr.expr),
-        Expr::Paren(expr) => holder(&expr.expr),
-        Expr::Field(field) => match &field.member {
-            Member::Named(name) => Some(name.to_string()),
-            Member::Unnamed(_) => None,
-        },
-        other => crate::chain::variable(other),
-    }
 }

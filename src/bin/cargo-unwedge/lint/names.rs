@@ -1,7 +1,9 @@
 //! What names mean: imports, renames, aliases and definitions of every module, across files and packages.
 
-use crate::known::Known;
+use crate::lint::known::Known;
+use crate::lint::templates::{Templates, learn};
 use std::collections::{HashMap, HashSet};
+use syn::visit::Visit;
 use syn::{Item, Type, UseTree};
 
 /// A path, segment by segment.
@@ -152,6 +154,8 @@ pub(crate) struct World {
     modules: HashMap<(String, Path), Module>,
     /// The library of each package that was read, by the name that others know it by: its root, and its renames.
     libraries: HashMap<String, (String, HashMap<String, String>)>,
+    /// Macros by their names, wherever they are defined.
+    pub(crate) templates: Templates,
 }
 
 /// Where a search has been: crate, module and path. Imports can go in circles, and globs meet again by many ways.
@@ -176,8 +180,22 @@ impl World {
         }
     }
 
+    /// The macros of a file, in its functions too.
+    pub(crate) fn learn(&mut self, file: &syn::File) {
+        struct Macros<'a>(&'a mut Templates);
+        impl<'ast> Visit<'ast> for Macros<'_> {
+            fn visit_item_macro(&mut self, item: &'ast syn::ItemMacro) {
+                learn(item, self.0);
+            }
+        }
+        Macros(&mut self.templates).visit_file(file);
+    }
+
     /// What another has read of other files.
     pub(crate) fn merge(&mut self, other: World) {
+        for (name, called) in other.templates {
+            self.templates.entry(name).or_default().extend(called);
+        }
         for (place, module) in other.modules {
             let all = self.modules.entry(place).or_default();
             all.merge(module);

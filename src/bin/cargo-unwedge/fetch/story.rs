@@ -1,8 +1,8 @@
 //! What is said to people on standard error: a spinner while the call runs, one line when it is over.
 
-use crate::call::Told;
 use crate::common::duration::human;
 use crate::common::terminal::{Board, Paint, spinner};
+use crate::fetch::call::Told;
 use std::fmt::Debug;
 use std::future::Future;
 use std::io::{self, Write};

@@ -1,22 +1,20 @@
-//! A command-line call that always comes back: `fetch --help`.
+//! A command-line call that always comes back.
 //!
 //! It is one request through [`unwedge::Client`]: under a deadline that covers the last byte, retried where that is
 //! safe, judged by a circuit breaker, and with an error that says where the time went.
 
 mod call;
-#[path = "../common/mod.rs"]
-mod common;
 mod options;
 mod story;
 
+use crate::common::{Args, Output, Stop, signals};
 use call::{Fetch, Told};
-use common::{Args, Output, Stop, args, signals};
 use options::Options;
 use std::process::ExitCode;
 use story::Story;
 use tokio::time::{Instant, sleep_until};
 
-const HELP: &str = "\
+pub(crate) const HELP: &str = "\
 Makes an HTTP call that always comes back.
 
 Usage: fetch URL [options]
@@ -47,16 +45,14 @@ Exit code: 0 when a complete response with a status below 400 arrived (with --re
 2 for an argument that cannot work.
 ";
 
-fn main() -> ExitCode {
-    args::run("fetch", || {
-        let options = Options::read(Args::new("fetch", HELP))?;
-        let story = Story::listen(!options.quiet && !options.json);
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let code = runtime.block_on(fetch(&options, &story));
-        // A standard output that takes no bytes may still hold a thread.
-        runtime.shutdown_background();
-        code
-    })
+pub(crate) fn run(args: Args) -> Result<ExitCode, Stop> {
+    let options = Options::read(args)?;
+    let story = Story::listen(!options.quiet && !options.json);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let code = runtime.block_on(fetch(&options, &story));
+    // A standard output that takes no bytes may still hold a thread.
+    runtime.shutdown_background();
+    code
 }
 
 async fn fetch(options: &Options, story: &Story) -> Result<ExitCode, Stop> {

@@ -1,8 +1,8 @@
 //! Which files a walk sees, what crate and module each of them is, and which are for tests alone.
 
 use crate::common::Stop;
-use crate::manifest::{Manifest, Manifests};
-use crate::reasons::only_tests;
+use crate::lint::manifest::{Manifest, Manifests};
+use crate::lint::reasons::only_tests;
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::path::{Component, Path, PathBuf};

@@ -1,32 +1,37 @@
-//! Finds what waits without a limit: `lint --help`.
+//! Finds what waits without a limit.
 //!
 //! It reads Rust and compiles nothing, so it sees what clippy cannot name, such as `Client::default()`, in every
 //! feature and platform at once; and it knows no types, so a client behind a name that it cannot follow goes unseen.
 
+mod accepted;
+mod advice;
 mod chain;
 mod check;
-#[path = "../common/mod.rs"]
-mod common;
 mod defaults;
+mod judge;
 mod known;
+mod limits;
 mod macros;
 mod manifest;
 mod names;
 mod options;
+mod predicates;
 mod read;
 mod reasons;
 mod report;
+mod templates;
+mod visit;
 mod walk;
 
-use common::output::counted;
-use common::{Args, Output, Stop, args};
+use crate::common::output::counted;
+use crate::common::{Args, Output, Stop};
 use options::{Options, Print};
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 use tokio::time::Instant;
 
-const HELP: &str = "\
+pub(crate) const HELP: &str = "\
 Finds HTTP clients and calls that can wait forever, and lists each opt-out with its reason.
 
 Usage: lint [DIR] [options]
@@ -34,31 +39,30 @@ Usage: lint [DIR] [options]
   DIR             a directory with Rust in it, at any depth; by default the current one
   --tests         also what is compiled into tests and benchmarks alone
   --exclude GLOB  leaves out files and directories that match, as in vendor or crates/*/generated; may be repeated
-  --json          one JSON object a place on standard output: file line column rule what reason
+  --json          one JSON object a place on standard output: file line column rule what reason,
+                  and advice where there is no reason
   --sarif FILE    writes a SARIF report as well
   --print WHAT    prints a configuration and does nothing else: clippy (clippy.toml), strict (that, and the types),
                   deny (for the deny.toml of cargo-deny). It is for you to put it where it belongs
   --help, --version
 
-Rules: unbounded-client, unbounded-call, long-poll, vouch, syntax. The reason of a place is the text of its long poll or
-of vouch, or of an attribute around it: #[expect(clippy::disallowed_methods, reason = \"..\")]. A place without a reason is
-a finding.
+Rules: unbounded-client, unbounded-call, long-poll, vouch, never-true, syntax. The reason of a place is the text of its long
+poll or of vouch, that of an attribute around it, #[expect(clippy::disallowed_methods, reason = \"..\")], or of a comment on
+its line or above it: // unwedge: bounded by .. A place without a reason is a finding.
 
 Exit code: 0 where every place has a reason, 1 where one has none, 2 for an argument that cannot work.
 ";
 
-const CLIPPY: &str = include_str!("../../src/manual/lints/clippy.toml");
-const STRICT: &str = include_str!("../../src/manual/lints/strict.toml");
-const DENY: &str = include_str!("../../src/manual/lints/deny.toml");
+const CLIPPY: &str = include_str!("../../../manual/lints/clippy.toml");
+const STRICT: &str = include_str!("../../../manual/lints/strict.toml");
+const DENY: &str = include_str!("../../../manual/lints/deny.toml");
 
-fn main() -> ExitCode {
-    args::run("lint", || {
-        let options = Options::read(Args::new("lint", HELP))?;
-        match options.print {
-            Some(what) => print(what, &options.dir),
-            None => lint(options),
-        }
-    })
+pub(crate) fn run(args: Args) -> Result<ExitCode, Stop> {
+    let options = Options::read(args)?;
+    match options.print {
+        Some(what) => print(what, &options.dir),
+        None => lint(options),
+    }
 }
 
 /// Nothing is ever written into a configuration that is there: people merge better.

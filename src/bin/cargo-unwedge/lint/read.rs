@@ -1,11 +1,11 @@
 //! The files of a walk, parsed and checked: first all names, then all places.
 
-use crate::check::Check;
 use crate::common::Stop;
-use crate::names::{Place, World};
-use crate::reasons::only_tests;
-use crate::report::{Finding, Rule};
-use crate::walk::{Source, Walk, only_in_tests};
+use crate::lint::check::Check;
+use crate::lint::names::{Place, World};
+use crate::lint::reasons::only_tests;
+use crate::lint::report::{Finding, Rule};
+use crate::lint::walk::{Source, Walk, only_in_tests};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -23,6 +23,10 @@ pub(crate) fn findings(walk: Walk, tests: bool) -> Result<Vec<Finding>, Stop> {
     let named = each(&sources, |source| {
         let file = parse(source).ok()?;
         let mut world = World::default();
+        // Few files define macros, and a look for one goes through all of them.
+        if source.text.contains("macro_rules!") {
+            world.learn(&file);
+        }
         world.add(&source.root, &source.module, &file.items);
         let mut for_tests = only_in_tests(&source.path, &file.items);
         for_tests.extend(only_tests(&file.attrs).then(|| source.path.clone()));
@@ -53,8 +57,15 @@ pub(crate) fn findings(walk: Walk, tests: bool) -> Result<Vec<Finding>, Stop> {
             Err(error) => vec![error],
             Ok(file) => {
                 let renames = &packages[source.package].renames;
+                let ours = match renames.is_empty() {
+                    true => source.text.contains("unwedge"),
+                    false => renames.values().any(|package| package == "unwedge"),
+                };
                 let place = Place { root: &source.root, module: &source.module, renames };
-                let mut found = Check::new(&world, place, &source.path, test).file(&file);
+                let mut found = Check::new(&world, place, &source.path, test)
+                    .in_text(&source.text)
+                    .beside_ours(ours)
+                    .file(&file);
                 found.retain(|finding| tests || !finding.test);
                 found
             }
@@ -84,7 +95,8 @@ fn parse(source: &Source) -> Result<syn::File, Finding> {
 }
 
 fn syntax(file: &str, line: usize, column: usize, what: String) -> Finding {
-    Finding { file: file.to_owned(), line, column, rule: Rule::Syntax, what, reason: None, test: false }
+    let (rule, advice) = (Rule::Syntax, Rule::Syntax.advice().to_owned());
+    Finding { file: file.to_owned(), line, column, rule, what, reason: None, advice, test: false }
 }
 
 /// The line on which brackets are nested too deep. Those in text and comments count too: as a guard it may err there.
