@@ -121,6 +121,7 @@ assert_eq!(settings.get_backoff().get_base().as_secs(), 5);
 //! | `aws-lc-rs` (default), `ring` | the cryptography of `Client`; a provider installed for the process has precedence |
 //! | `blocking` | `blocking::Client`: the client for programs without a runtime; brings `client` |
 //! | `config` | settings from a file, the environment and flags, in layers |
+//! | `grpc` | `grpc`: the status of gRPC as evidence and as what callers are told, and its deadlines; without tonic in the tree |
 //! | `metrics` | counts and durations through the `metrics` facade |
 //! | `otel` | `otel`: the trace context of OpenTelemetry in the headers of each attempt |
 //! | `reqwest` | the same stack as a middleware of reqwest, ready reqwest clients, and reqwest as a tower service; turns on no feature of reqwest |
@@ -160,6 +161,8 @@ pub mod error;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzz;
+#[cfg(feature = "grpc")]
+pub mod grpc;
 pub mod inflight;
 #[doc(hidden)]
 pub mod longpoll;

@@ -4,7 +4,7 @@ mod adapt;
 mod convert;
 mod replay;
 
-pub(crate) use replay::{Replay, empty};
+pub(crate) use replay::{Replay, empty, learn};
 
 use crate::error::BoxError;
 use crate::{Error, ErrorKind};

@@ -1,8 +1,11 @@
 //! What may be sent twice: known body types are recognised at run time, so that no bound stands on a user's body.
 
+mod learned;
 #[cfg(feature = "reqwest")]
 mod reqwest;
 mod same_type;
+
+pub(crate) use learned::learn;
 
 use crate::body::Body;
 use crate::body::replay::same_type::{same, via};
@@ -86,6 +89,7 @@ pub(crate) fn empty<B: 'static>() -> Option<B> {
         .or_else(boxed_empty::<B, BoxError>)
         .or_else(boxed_empty::<B, io::Error>)
         .or_else(boxed_empty::<B, hyper::Error>)
+        .or_else(learned::empty::<B>)
 }
 
 fn clone_of<B: 'static, T: Clone + 'static>(body: &B) -> Option<B> {

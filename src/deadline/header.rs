@@ -9,6 +9,7 @@ use std::time::Duration;
 mod tests;
 
 const REMAINING: HeaderName = HeaderName::from_static("x-request-timeout-ms");
+const GRPC: HeaderName = HeaderName::from_static("grpc-timeout");
 const ATTEMPT: HeaderName = HeaderName::from_static("x-request-attempt");
 /// What a server calls the answer to a request that came too late; see [`Late`].
 pub(crate) const LATE: HeaderName = HeaderName::from_static("x-request-late");
@@ -21,18 +22,28 @@ pub(crate) const LATE: HeaderName = HeaderName::from_static("x-request-late");
 /// | [`attempt`](Headers::attempt) | `x-request-attempt` | 1 for the first |
 ///
 /// The time is relative, so that no two clocks have to agree; what the request spends on the wire is not subtracted.
-/// [`envoy`](Headers::envoy) has the names of that proxy. `grpc-timeout` is refused: it is written another way
-/// (`100m`), and gRPC libraries see to it themselves.
+/// [`envoy`](Headers::envoy) has the names of that proxy, [`grpc`](Headers::grpc) those of gRPC, which writes the time in
+/// another way (`100m`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct Headers {
     remaining: HeaderName,
     attempt: Option<HeaderName>,
+    unit: Unit,
+}
+
+/// How the time is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Unit {
+    /// Whole milliseconds, without a unit.
+    Millis,
+    /// At most eight digits and a letter.
+    Letter,
 }
 
 impl Default for Headers {
     fn default() -> Headers {
-        Headers { remaining: REMAINING, attempt: Some(ATTEMPT) }
+        Headers { remaining: REMAINING, attempt: Some(ATTEMPT), unit: Unit::Millis }
     }
 }
 
@@ -46,12 +57,29 @@ impl Headers {
         Headers {
             remaining: HeaderName::from_static("x-envoy-expected-rq-timeout-ms"),
             attempt: Some(HeaderName::from_static("x-envoy-attempt-count")),
+            unit: Unit::Millis,
         }
+    }
+
+    /// The header of gRPC, `grpc-timeout`, and none with the number of the attempt.
+    ///
+    /// As libraries of gRPC do, what is left is rounded up when it is written, to the next millisecond but one: a channel that
+    /// heeds the header itself then ends a call after its caller did, and not in the same instant. A server that reads it
+    /// answers what comes too late with the status `DEADLINE_EXCEEDED`, in place of a 504.
+    ///
+    /// ```
+    /// use unwedge::deadline::{Headers, Incoming, IncomingLayer};
+    ///
+    /// let layer = IncomingLayer::new(Incoming::default().headers(Headers::grpc()))?;
+    /// # Ok::<(), unwedge::Error>(())
+    /// ```
+    pub fn grpc() -> Headers {
+        Headers { remaining: GRPC, attempt: None, unit: Unit::Letter }
     }
 
     /// The header with the milliseconds that are left.
     pub fn remaining(mut self, name: HeaderName) -> Headers {
-        self.remaining = name;
+        (self.remaining, self.unit) = (name, Unit::Millis);
         self
     }
 
@@ -72,9 +100,9 @@ impl Headers {
     }
 
     pub(crate) fn check(&self) -> Result<(), Error> {
-        if self.remaining == "grpc-timeout" {
+        if self.remaining == GRPC && self.unit == Unit::Millis {
             return Err(Error::config(
-                "the header with the remaining time is \"grpc-timeout\": that one is not in milliseconds, take another",
+                "the header with the remaining time is \"grpc-timeout\": that one is not in milliseconds, take Headers::grpc()",
             ));
         }
         if self.attempt.as_ref() == Some(&self.remaining) {
@@ -92,7 +120,11 @@ impl Headers {
         // A map that is full goes without them: they are an offer, not a part of the request.
         if let Some(left) = left {
             let left = self.left(headers).map_or(left, |wished| wished.min(left));
-            let _ = headers.try_insert(&self.remaining, millis(left));
+            let value = match self.unit {
+                Unit::Millis => millis(left),
+                Unit::Letter => with_unit(left),
+            };
+            let _ = headers.try_insert(&self.remaining, value);
         }
         if let Some(name) = &self.attempt {
             let _ = headers.try_insert(name, attempt.into());
@@ -104,8 +136,17 @@ impl Headers {
     /// Digits and nothing else: a sign, a fraction, a unit, words and a number that 64 bits cannot hold are as if the
     /// header were absent. Where it comes more than once the least counts: one that is added can only shorten.
     pub(crate) fn left(&self, headers: &HeaderMap) -> Option<Duration> {
-        let least = headers.get_all(&self.remaining).iter().filter_map(number).min()?;
-        Some(Duration::from_millis(least).min(LONGEST))
+        let values = headers.get_all(&self.remaining).iter();
+        let least = match self.unit {
+            Unit::Millis => values.filter_map(number).min().map(Duration::from_millis),
+            Unit::Letter => values.filter_map(duration).min(),
+        };
+        least.map(|least| least.min(LONGEST))
+    }
+
+    /// Whether those who read them speak gRPC.
+    pub(super) fn are_of_grpc(&self) -> bool {
+        self.unit == Unit::Letter
     }
 
     /// Which attempt a request says it is, from 1; anything else is as if the header were absent.
@@ -118,6 +159,38 @@ impl Headers {
 /// Cut off, never rounded up: nobody is promised time that is not there.
 fn millis(left: Duration) -> HeaderValue {
     u64::try_from(left.as_millis()).unwrap_or(u64::MAX).into()
+}
+
+/// Rounded up, in the finest unit whose number has eight digits, but none below a millisecond.
+fn with_unit(left: Duration) -> HeaderValue {
+    const MOST: u128 = 99_999_999;
+    let millis = left.as_nanos().div_ceil(1_000_000) + 1;
+    let (number, unit) = [(1, 'm'), (1000, 'S'), (60_000, 'M'), (3_600_000, 'H')]
+        .map(|(of, unit)| (millis.div_ceil(of), unit))
+        .into_iter()
+        .find(|(number, _)| *number <= MOST)
+        .unwrap_or((MOST, 'H'));
+    // Digits and a letter, so that there is always a value.
+    HeaderValue::from_str(&format!("{number}{unit}")).unwrap_or(HeaderValue::from_static("0m"))
+}
+
+/// `100m`: one to eight digits and a letter. Anything else is as if the header were absent.
+fn duration(value: &HeaderValue) -> Option<Duration> {
+    let text = value.to_str().ok()?;
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    if digits.is_empty() || digits.len() > 8 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let number = digits.parse().ok()?;
+    Some(match unit {
+        "H" => Duration::from_secs(number * 3600),
+        "M" => Duration::from_secs(number * 60),
+        "S" => Duration::from_secs(number),
+        "m" => Duration::from_millis(number),
+        "u" => Duration::from_micros(number),
+        "n" => Duration::from_nanos(number),
+        _ => return None,
+    })
 }
 
 fn number(value: &HeaderValue) -> Option<u64> {

@@ -7,6 +7,7 @@ pub(crate) mod claim;
 pub(crate) mod classify;
 pub(crate) mod free;
 pub(crate) mod gate;
+pub(crate) mod grpc;
 pub(crate) mod head;
 pub(crate) mod quota;
 mod replay;

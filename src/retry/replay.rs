@@ -1,9 +1,12 @@
 //! Bodies of other clients, of which an empty one can be made again.
 
+use crate::body::learn;
 use http_body::Body;
+use std::sync::Arc;
 
 /// For [`Settings::replay_with`](super::Settings::replay_with): a body that is at its end, or whose size is exactly zero, is
-/// sent again as what `make` makes. Any other is sent once.
+/// sent again as what `make` makes. Any other is sent once. Health checks of clients with bodies of this type, which have
+/// an empty one, are made so too.
 ///
 /// The bodies of kube, tonic and octocrab cannot be cloned, and are no types that this crate knows. With this one line their
 /// GETs and DELETEs are repeated:
@@ -16,10 +19,12 @@ use http_body::Body;
 /// let stack = unwedge::StackLayer::builder().retry(settings).build()?;
 /// # Ok::<(), unwedge::Error>(())
 /// ```
-pub fn replay_empty<B: Body>(
+pub fn replay_empty<B: Body + 'static>(
     make: impl Fn() -> B + Send + Sync + 'static,
 ) -> impl Fn(&B) -> Option<B> + Send + Sync + 'static {
-    move |body| (body.is_end_stream() || body.size_hint().exact() == Some(0)).then(&make)
+    let make = Arc::new(make);
+    learn::<B>(make.clone());
+    move |body| (body.is_end_stream() || body.size_hint().exact() == Some(0)).then(&*make)
 }
 
 #[cfg(test)]

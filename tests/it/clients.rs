@@ -174,6 +174,37 @@ async fn the_health_of_the_origin_of_the_layer_is_checked() {
     assert_eq!(uris(&seen), ["http://api.test:8080/livez", "/api/v1/pods"]);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_health_check_of_a_foreign_body_is_made_by_the_line_that_repeats_it_and_without_it_the_error_names_that_line()
+ {
+    /// A type that no other test teaches anybody to make.
+    #[derive(Debug)]
+    struct Own(Foreign);
+    impl http_body::Body for Own {
+        type Data = Bytes;
+        type Error = Infallible;
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            Pin::new(&mut self.0).poll_frame(cx)
+        }
+    }
+    let full = || Request::post("http://peer.test/pods").body(Own(Foreign(Some("x".into())))).unwrap();
+    let seen = Seen::default();
+    let layer = StackLayer::builder().health("/livez").build().unwrap();
+    let error = call(&layer.layer(beneath::<Own>(&seen, &[200])), full()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Config);
+    assert!(error.to_string().contains("replay_with(retry::replay_empty(Body::empty))"), "{error}");
+    assert!(seen.lock().unwrap().is_empty());
+
+    let settings = retry::Settings::default().replay_with(retry::replay_empty(|| Own(Foreign::empty())));
+    let layer = StackLayer::builder().retry(settings).health("/livez").build().unwrap();
+    call(&layer.layer(beneath::<Own>(&seen, &[200])), full()).await.unwrap();
+    assert_eq!(uris(&seen), ["http://peer.test/livez", "http://peer.test/pods"]);
+    assert!(!seen.lock().unwrap()[0].1.contains('x'), "the check has a body of its own");
+}
+
 fn repeated(settings: retry::Settings) -> StackLayer {
     built(StackLayer::builder().retry(settings.backoff(Duration::ZERO)))
 }

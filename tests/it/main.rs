@@ -71,6 +71,7 @@ mod full_disk;
 mod gates;
 mod goodput;
 mod groups;
+mod grpc;
 mod gzip;
 mod http2_faults;
 mod incoming;

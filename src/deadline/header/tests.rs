@@ -192,3 +192,47 @@ proptest! {
         prop_assert!(read <= time && time - read < MS || time > LONGEST);
     }
 }
+
+#[test]
+fn the_time_of_grpc_is_digits_and_a_letter_and_anything_else_is_as_if_absent() {
+    let left = |value: &'static str| {
+        let mut headers = HeaderMap::new();
+        headers.insert("grpc-timeout", HeaderValue::from_static(value));
+        Headers::grpc().left(&headers)
+    };
+    for (value, read) in [
+        ("2H", Duration::from_secs(7200)),
+        ("3M", Duration::from_secs(180)),
+        ("5S", Duration::from_secs(5)),
+        ("100m", 100 * MS),
+        ("00000015u", Duration::from_micros(15)),
+        ("99999999n", Duration::from_nanos(99_999_999)),
+        ("0m", Duration::ZERO),
+        ("99999999H", LONGEST),
+    ] {
+        assert_eq!(left(value), Some(read), "{value}");
+    }
+    for garbage in ["", "m", "5", "-5S", "+5S", "5s", "5 S", "1.5S", "123456789m", "5mS", " 5S"] {
+        assert_eq!(left(garbage), None, "{garbage:?}");
+    }
+}
+
+#[test]
+fn the_time_of_grpc_is_written_longer_by_a_millisecond_or_two_and_never_with_nine_digits() {
+    for (left, written) in [
+        (Duration::ZERO, "1m"),
+        (Duration::from_micros(1), "2m"),
+        (5 * MS, "6m"),
+        (Duration::from_micros(5001), "7m"),
+        (Duration::from_millis(99_999_998), "99999999m"),
+        (Duration::from_millis(99_999_999), "100000S"),
+        (LONGEST, "5256001M"),
+        (Duration::MAX, "99999999H"),
+    ] {
+        let mut headers = HeaderMap::new();
+        Headers::grpc().write(&mut headers, Some(left), 2);
+        assert_eq!((headers["grpc-timeout"].to_str().expect("text"), headers.len()), (written, 1));
+        assert!(Headers::grpc().left(&headers).expect("what was written") >= left.min(LONGEST));
+    }
+    assert!(Headers::grpc().check().is_ok());
+}

@@ -4,7 +4,7 @@ use crate::body::{Attempts, Body};
 use crate::breaker;
 use crate::collect::Buffer;
 use crate::error::{Error, Phase, Story};
-use crate::retry::{Evidence, Outcome};
+use crate::retry::{Evidence, Outcome, grpc};
 use crate::stack::call::clock::Clock;
 use crate::stack::call::held::GivenUp;
 use crate::stack::call::state::CallState;
@@ -40,6 +40,9 @@ impl CallState {
         self.record.flow.got(data.len(), now);
         if !self.record.polled.is_idle() {
             self.record.polled.data(data);
+        }
+        if let Some(trailers) = frame.trailers_ref().filter(|_| self.facts.grpc) {
+            self.count(grpc::trailers(trailers), None, now);
         }
         self.held.quiet();
     }

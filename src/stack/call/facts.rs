@@ -3,13 +3,14 @@
 use crate::origin::Origin;
 use crate::retry::classify::is_idempotent;
 use crate::retry::head::KeptHead;
-use crate::retry::{Class, Outcome, Remember};
+use crate::retry::{Class, Outcome, Remember, grpc};
 use crate::stack::context::LayerContext;
 use crate::stack::gates::credential;
 use crate::target::Label;
 use crate::target::Target;
-use http::{Extensions, Request, Uri};
+use http::{Extensions, Request, Uri, response};
 use std::hash::BuildHasher;
+use std::time::Duration;
 
 /// The facts of a request.
 pub(super) struct Facts {
@@ -19,6 +20,8 @@ pub(super) struct Facts {
     pub(super) idempotent: bool,
     /// A redirect is followed by another call: see [`Hop`](crate::stack::Hop).
     pub(super) follows: bool,
+    /// A call of gRPC: its status counts.
+    pub(super) grpc: bool,
     /// For a classifier of the user's.
     head: Option<Box<KeptHead>>,
     /// What stands for its credential at a gate.
@@ -40,6 +43,7 @@ impl Facts {
             target: Facts::target(request, wishes, origin),
             idempotent: is_idempotent(request.method(), request.headers(), request.extensions()),
             follows,
+            grpc: wishes.is_some_and(|wishes| wishes.get::<grpc::Call>().is_some()),
             head,
             credential: credential(&context.hasher, request.headers()),
         }
@@ -62,7 +66,25 @@ impl Facts {
             (Some(classify), Some(head)) => classify.class(head, outcome),
             _ => None,
         };
-        own.unwrap_or_else(|| outcome.class())
+        own.unwrap_or_else(|| self.by_the_rules(outcome))
+    }
+
+    fn by_the_rules(&self, outcome: &Outcome<'_>) -> Class {
+        let of_grpc = match outcome {
+            Outcome::Head(head) if self.grpc => grpc::head(head),
+            _ => None,
+        };
+        of_grpc.unwrap_or_else(|| outcome.class())
+    }
+
+    /// Whether this head is no verdict yet: the status of gRPC comes with the trailers.
+    pub(super) fn is_open(&self, head: &response::Parts) -> bool {
+        self.grpc && grpc::status(&head.headers).is_none()
+    }
+
+    /// How long a server of gRPC asks to be left alone.
+    pub(super) fn asked(&self, head: &response::Parts) -> Option<Duration> {
+        if self.grpc { grpc::asked(&head.headers) } else { None }
     }
 
     /// What tells paths apart.

@@ -121,6 +121,11 @@ impl CallLimits {
         context.bounds.min_progress.filter(|_| stall)
     }
 
+    /// The end of everything, of a body that streams too.
+    pub(super) fn last_byte(&self, context: &LayerContext) -> Option<Instant> {
+        self.hard_deadline.or_else(|| Some(self.deadline? + self.stream(context)?))
+    }
+
     /// How long a body may stream, for one that has such a limit: only a part that bounds a call or its body sets one,
     /// and a long poll has none, since its body may have nothing to say for as long as its head.
     pub(super) fn stream(&self, context: &LayerContext) -> Option<Duration> {

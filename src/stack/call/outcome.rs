@@ -79,7 +79,8 @@ impl CallState {
                 // Its body is nobody's answer: the head is the verdict, and the rest is drained.
                 plan = Plan::Stream { endless: true };
             }
-            let at_head = self.limits.long_poll.is_some() || plan == Plan::Stream { endless: true };
+            let endless = plan == Plan::Stream { endless: true } && !self.facts.is_open(head);
+            let at_head = self.limits.long_poll.is_some() || endless;
             if class.evidence != Evidence::Success || at_head {
                 self.count(class.evidence, None, now);
             }
@@ -87,6 +88,7 @@ impl CallState {
         }
         #[expect(clippy::disallowed_methods, reason = "a date in Retry-After is wall-clock time")]
         let asked = retry_after(&head.headers, SystemTime::now());
+        let asked = asked.or_else(|| self.facts.asked(head));
         let (binding, open_for) = self.binding(asked, head.status, now);
         self.count(class.evidence, open_for, now);
         let beneath = head.extensions.get::<Attempts>().and_then(|attempts| attempts.retry_in);

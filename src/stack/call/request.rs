@@ -2,7 +2,7 @@
 
 use crate::body::{Replay, empty};
 use crate::collect::Collect;
-use crate::deadline::Deadline;
+use crate::deadline::{Deadline, Headers};
 use crate::error::Error;
 use crate::reuse::{Fresh, Parked};
 use crate::stack::call::state::CallState;
@@ -109,7 +109,8 @@ impl<B: 'static> Outgoing<B> {
         };
         let Some(body) = empty::<B>() else {
             return Err(Error::config(format!(
-                "no health check can be sent: it is not known how an empty body of type {} is made",
+                "no health check can be sent: it is not known how an empty body of type {} is made; \
+                 .replay_with(retry::replay_empty(Body::empty)), with the Body of that client, says how",
                 Replay::name_of::<B>()
             )));
         };
@@ -151,6 +152,10 @@ fn without_origin(uri: &Uri) -> Uri {
 /// Says in the headers how long this attempt is waited for, where the stack was told to.
 #[inline]
 fn propagate<B>(call: &CallState, request: &mut Request<B>, now: Instant) {
+    if call.facts.grpc {
+        let left = call.limits.last_byte(call.context()).map(|at| at.saturating_duration_since(now));
+        Headers::grpc().write(request.headers_mut(), left, call.attempts.number);
+    }
     let Some(headers) = &call.context().propagate else { return };
     let attempt = call.limits.attempt(call.context()).map(|limit| call.attempts.began + limit);
     let ends = Deadline::nearest(attempt, call.limits.deadline);
