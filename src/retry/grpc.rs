@@ -9,7 +9,6 @@ use http::{HeaderMap, HeaderName, response};
 use std::time::Duration;
 
 /// In the extensions of a request: it is a call of gRPC, and its status is looked at.
-#[cfg_attr(not(feature = "grpc"), expect(dead_code, reason = "made by the layer of that feature"))]
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Call;
 
