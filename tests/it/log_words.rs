@@ -103,7 +103,7 @@ async fn a_call_and_each_attempt_have_a_span() {
         ))
     );
     assert_eq!(log.with("span attempt").len(), 1 + 2);
-    assert_eq!(log.with("http.request.resend_count"), ["record http.request.resend_count=1"]);
+    assert_eq!(log.recorded("http.request.resend_count"), ["record http.request.resend_count=1"]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -101,9 +101,15 @@ impl Log {
         self.0.lock().unwrap().clone()
     }
 
-    /// The lines of this crate with this text in them.
+    /// The lines of this crate with this text in them, and its spans as they began.
     pub(crate) fn with(&self, text: &str) -> Vec<String> {
-        self.lines().into_iter().filter(|line| line.contains(text)).collect()
+        let begins = |line: &String| !line.starts_with("record ");
+        self.lines().into_iter().filter(|line| begins(line) && line.contains(text)).collect()
+    }
+
+    /// What was recorded of spans later, with this text in it.
+    pub(crate) fn recorded(&self, text: &str) -> Vec<String> {
+        self.lines().into_iter().filter(|line| line.starts_with("record ") && line.contains(text)).collect()
     }
 
     fn note(&self, meta: &Metadata<'_>, line: Line) {
