@@ -297,3 +297,33 @@ fn a_dead_resolver_does_not_hold_up_the_end_of_a_runtime() {
     assert!(start.elapsed() < SEC, "{:?}", start.elapsed());
     assert_eq!(gate.inside(), 1);
 }
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_name_that_moves_is_followed_under_traffic_within_the_age_of_connections() {
+    for http2 in [false, true] {
+        let (old, new) = (Peer::new().forever(Reply::ok("old")), Peer::new().forever(Reply::ok("new")));
+        let port = old.listen_on(([127, 0, 0, 1], 0).into()).unwrap().port();
+        new.listen_on(([127, 0, 0, 2], port).into()).unwrap();
+        let moved = Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let moves = Arc::clone(&moved);
+        let client = resolving(move |_| {
+            addresses(&[if moves.load(Ordering::SeqCst) { "127.0.0.2" } else { "127.0.0.1" }])
+        });
+        let network = Network::default().no_proxy().connections(Connections::default().age(300 * MS).seed(7));
+        let network = if http2 { network.http2_only() } else { network };
+        let client = client.network(network).build().unwrap();
+        let url = format!("http://moving.example:{port}/");
+        let asked = async || client.post(&url).body("job").await.unwrap().text().await.unwrap();
+        assert_eq!(asked().await, "old");
+        moved.store(true, Ordering::SeqCst);
+        let start = Instant::now();
+        // Without a pause, so that no connection is ever idle for long.
+        while asked().await == "old" {
+            assert!(start.elapsed() < 10 * SEC, "{http2}: it is never left");
+        }
+        for _ in 0..50 {
+            assert_eq!(asked().await, "new", "{http2}");
+        }
+    }
+}

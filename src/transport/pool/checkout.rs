@@ -1,11 +1,12 @@
 //! A call on its way to a connection.
 
-use super::dial::dial;
+use super::dial::connect;
 use super::entry::Wish;
 use super::lease::Lease;
 use super::link::Hyper;
 use super::origin::Taken;
 use super::site::{Site, Waiting};
+use crate::deadline::Timer;
 use crate::error::Error;
 use crate::inflight::report;
 use std::future::Future;
@@ -21,20 +22,13 @@ pub(super) struct Checkout {
     site: Arc<Site>,
     wish: Wish,
     waits: Option<(Arc<Waiting>, u64)>,
+    /// To look again where nothing else would be a reason to.
+    again: Option<Pin<Box<Timer>>>,
 }
 
 impl Checkout {
     pub(super) fn new(site: &Arc<Site>, wish: Wish) -> Checkout {
-        Checkout { site: Arc::clone(site), wish, waits: None }
-    }
-
-    /// Begins the connects that are needed. Only a call does so: it has a runtime.
-    fn connect(&self, now: Instant) {
-        let kind = self.wish.kind;
-        let (begun, guessed) = self.site.connects(kind, now);
-        for _ in 0..begun {
-            dial(&self.site, kind, guessed);
-        }
+        Checkout { site: Arc::clone(site), wish, waits: None, again: None }
     }
 
     fn lease(&self, taken: Taken<Hyper>, now: Instant) -> Lease {
@@ -66,9 +60,16 @@ impl Future for Checkout {
             this.waits = None;
             return Poll::Ready(outcome.map(|taken| this.lease(taken, now)));
         }
-        this.connect(now);
-        if let Some(phase) = this.site.waits_for(this.wish.kind) {
+        // Only a call, or the task of a connection, does so: it has a runtime.
+        connect(&this.site, this.wish.kind, now);
+        let (phase, again) = this.site.waits_for(this.wish.kind, now);
+        if let Some(phase) = phase {
             report(phase);
+        }
+        if let Some(at) = again {
+            if this.again.get_or_insert_default().as_mut().poll(at, cx)?.is_ready() {
+                cx.waker().wake_by_ref();
+            }
         }
         Poll::Pending
     }

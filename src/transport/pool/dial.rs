@@ -15,9 +15,46 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::task::{Context, Poll};
 use tokio::time::Instant;
 
+/// What changed may be a reason to begin further connects for those who wait: here, so that none of them has to be woken
+/// for it.
+pub(super) fn go_on(site: &Arc<Site>) {
+    if tokio::runtime::Handle::try_current().is_err() {
+        return site.stir();
+    }
+    for kind in [Kind::Prompt, Kind::Parked] {
+        connect(site, kind, Instant::now());
+    }
+    site.stir_some();
+}
+
+/// Begins the connects that calls of this kind need. In a runtime alone.
+pub(super) fn connect(site: &Arc<Site>, kind: Kind, now: Instant) {
+    let (begun, guessed) = site.with(now, |origin| (origin.connects(kind, now), !origin.is_known()));
+    for _ in 0..begun {
+        dial(site, kind, guessed);
+    }
+}
+
+/// The peer of this connection has said something about its streams.
+fn heard(site: &Arc<Site>, id: Id) {
+    let now = Instant::now();
+    site.with(now, |origin| {
+        let Some(entry) = origin.entry(id) else { return };
+        let Some(streams) = entry.link.as_ref().and_then(|link| link.card.streams()) else { return };
+        let (limit, leaving) = (streams.limit(), streams.is_leaving());
+        if let Some(limit) = limit {
+            origin.limited(id, limit);
+        }
+        if leaving {
+            origin.retire(id);
+        }
+    });
+    go_on(site);
+}
+
 /// Begins a connect for calls of this kind, which counts as under way already. `guessed` where it is not known yet what
 /// the origin speaks.
-pub(super) fn dial(site: &Arc<Site>, kind: Kind, guessed: bool) {
+fn dial(site: &Arc<Site>, kind: Kind, guessed: bool) {
     let pending = Pending { site: Arc::downgrade(site), kind, guessed, over: false };
     let dialer = Arc::clone(&site.dialer);
     let (uri, task_of) = (site.uri.clone(), Arc::new(OnceLock::new()));
@@ -83,14 +120,14 @@ impl Pending {
             let weak = Weak::clone(&self.site);
             streams.watch(move || {
                 if let Some(site) = weak.upgrade() {
-                    site.heard(id);
+                    heard(&site, id);
                 }
             });
             // What came before somebody watched.
-            site.heard(id);
-        } else if carries != Carries::One || site.has_more() {
-            // It has room for some of those who wait; others have to be connected for, or to wait for that room.
-            site.stir();
+            heard(&site, id);
+        } else {
+            // It may have come for others than those who still wait.
+            go_on(&site);
         }
         Some(Life { site: Weak::clone(&self.site), id: id?, card, died_of: None })
     }
@@ -101,7 +138,7 @@ impl Pending {
         let now = Instant::now();
         let told = site.with(now, |origin| origin.not_connected(self.kind, now));
         tell(told, error);
-        site.stir();
+        go_on(&site);
     }
 }
 
@@ -168,7 +205,7 @@ impl Drop for Life {
             };
             tell(told, error);
         }
-        site.stir();
+        go_on(&site);
     }
 }
 

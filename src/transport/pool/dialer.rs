@@ -1,6 +1,7 @@
 //! How a connection is made, and how HTTP is spoken on it.
 
 use super::entry::{Carries, Kind, Rules};
+use super::leaving::Leaving;
 use super::link::{Card, Hyper, Sender};
 use super::unread::Unread;
 use crate::error::{BoxError, Error, ErrorKind, Phase};
@@ -9,8 +10,9 @@ use crate::sync::{Mutex, lock};
 use crate::transport::connect::Connector;
 use crate::transport::versions::{Http1, Http2};
 use hyper::client::conn::{http1, http2};
+use hyper::rt::Executor;
 use hyper_util::client::legacy::connect::Connection;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper_util::rt::TokioTimer;
 use rand::RngExt;
 use std::fmt;
 use std::future::Future;
@@ -48,11 +50,32 @@ const SPREAD: f64 = 0.1;
 pub(super) struct Dialer {
     connector: Connector,
     http1: http1::Builder,
-    http2: http2::Builder<TokioExecutor>,
+    many: Http2,
     /// Of all bodies of a connection of HTTP/2; none where it grows and shrinks.
     window: Option<u32>,
     age: Duration,
     rng: Mutex<Rng>,
+    /// Connections that are left, until they have ended.
+    pub(super) leaving: Leaving,
+}
+
+/// Where hyper begins its tasks of one connection of HTTP/2; the first of them carries it.
+#[derive(Clone)]
+struct Tasks(Arc<OnceLock<AbortHandle>>);
+
+impl<F> Executor<F> for Tasks
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "they end with their connection, and that with its last handle"
+    )]
+    fn execute(&self, task: F) {
+        let task = tokio::spawn(task);
+        let _ = self.0.get_or_init(|| task.abort_handle());
+    }
 }
 
 impl Dialer {
@@ -66,7 +89,15 @@ impl Dialer {
             .allow_obsolete_multiline_headers_in_responses(one.folded)
             .ignore_invalid_headers_in_responses(one.ignore_invalid)
             .allow_spaces_after_header_name_in_responses(one.spaces);
-        let mut http2 = http2::Builder::new(TokioExecutor::new());
+        let window = (!many.adaptive).then(|| many.connection.unwrap_or(WINDOW));
+        let (age, rng, leaving) = (rules.age, Mutex::new(rng), Leaving::default());
+        Dialer { connector, http1, many, window, age, rng, leaving }
+    }
+
+    #[allow(clippy::disallowed_methods, reason = "as above")]
+    fn http2(&self, tasks: Tasks) -> http2::Builder<Tasks> {
+        let many = self.many;
+        let mut http2 = http2::Builder::new(tasks);
         http2
             .timer(TokioTimer::new())
             .adaptive_window(many.adaptive)
@@ -80,8 +111,7 @@ impl Dialer {
             .max_concurrent_reset_streams(RESET_HERE)
             .max_local_error_reset_streams(FAULTY)
             .max_pending_accept_reset_streams(RESET_THERE);
-        let window = (!many.adaptive).then(|| many.connection.unwrap_or(WINDOW));
-        Dialer { connector, http1, http2, window, age: rules.age, rng: Mutex::new(rng) }
+        http2
     }
 
     pub(super) fn connector(&self) -> &Connector {
@@ -119,20 +149,22 @@ impl Dialer {
         let connected = io.connected();
         let meter = io.inner().meter().clone();
         let many = connected.is_negotiated_h2();
-        let card = |window| {
+        let card = |window, carrier| {
             let (unread, turning) = (Unread::new(window), AtomicBool::new(false));
-            Arc::new(Card { connected, meter, unread, turning, task })
+            Arc::new(Card { connected, meter, unread, turning, task, carrier })
         };
         if many {
-            let (sender, connection) = self.http2.handshake(io).await.map_err(broken)?;
-            let link = Hyper { sender: Sender::Many(sender), card: card(self.window) };
+            let carrier = Arc::new(OnceLock::new());
+            let http2 = self.http2(Tasks(Arc::clone(&carrier)));
+            let (sender, connection) = http2.handshake(io).await.map_err(broken)?;
+            let link = Hyper { sender: Sender::Many(sender), card: card(self.window, Some(carrier)) };
             // Shared by no two kinds: whose it is says who adds it.
             let carries = Carries::Many { kind: Kind::Prompt, limit: None };
             return Ok((link, carries, Box::pin(connection)));
         }
         let (sender, connection) = self.http1.handshake(io).await.map_err(broken)?;
         let connection = connection.with_upgrades();
-        let link = Hyper { sender: Sender::One(sender), card: card(None) };
+        let link = Hyper { sender: Sender::One(sender), card: card(None, None) };
         Ok((link, Carries::One, Box::pin(connection)))
     }
 }

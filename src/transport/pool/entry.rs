@@ -4,7 +4,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// How a peer that speaks HTTP/2 is given up that does not say so: its settings are the first thing it has to send.
-const SETTINGS_WITHIN: Duration = Duration::from_secs(5);
+pub(super) const SETTINGS_WITHIN: Duration = Duration::from_secs(5);
+
+/// How long a connection may have to do with a call that has its answer: with an upload that the server does not read.
+const TURNS_WITHIN: Duration = Duration::from_secs(10);
 
 /// What a connection is spoken to through. Nothing here may wait or call back.
 pub(super) trait Link {
@@ -74,6 +77,8 @@ pub(super) struct Entry<L> {
     pub(super) idle: Option<Instant>,
     /// So long its server keeps it without a call.
     pub(super) keeps: Option<Duration>,
+    /// Since when its task has had something to do before the next call; see [`Back::Turning`](super::origin::Back).
+    pub(super) turning: Option<Instant>,
     /// It was idle when another one turned out to have been stale.
     pub(super) doubtful: bool,
     /// No call begins on it any more; those that are on it end there.
@@ -81,10 +86,11 @@ pub(super) struct Entry<L> {
 }
 
 impl<L: Link> Entry<L> {
-    /// When it is to be closed, if no call comes; for one that is idle.
+    /// When it is to be closed, if no call comes; for one that no call has.
     pub(super) fn closes(&self, rules: &Rules) -> Option<Instant> {
         let kept = self.keeps.map_or(rules.idle, |keeps| keeps.min(rules.idle));
-        self.idle.map(|idle| self.dies.min(idle + kept))
+        let closes = self.idle.map(|idle| self.dies.min(idle + kept));
+        closes.or_else(|| self.turning.map(|since| since + TURNS_WITHIN))
     }
 
     /// Whether no call may begin on it any more.

@@ -1,5 +1,6 @@
 //! A connection in the hands of a call: its own on HTTP/1, a slot of it on HTTP/2.
 
+use super::dial::go_on;
 use super::entry::Link;
 use super::hint::keeps;
 use super::link::{Card, Hyper, Sender};
@@ -106,7 +107,7 @@ impl Lease {
             origin.retire(id);
             origin.doubt();
         });
-        self.site.stir();
+        go_on(&self.site);
     }
 
     /// It was idle, and turned out to be stale.
@@ -176,7 +177,7 @@ impl Drop for Lease {
         }
         self.site.put_back(self.id, link, self.answered, now);
         if in_vain {
-            self.site.stir();
+            go_on(&self.site);
         }
     }
 }

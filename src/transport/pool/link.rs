@@ -30,8 +30,10 @@ pub(super) struct Card {
     pub(super) unread: Unread,
     /// It came back before its task had done with the call before: the task says so when it has had its turn.
     pub(super) turning: AtomicBool,
-    /// The task that it lives in.
+    /// The task that it lives in; on HTTP/2 the one that hands requests over.
     pub(super) task: Arc<OnceLock<AbortHandle>>,
+    /// On HTTP/2 hyper's own task, which reads and writes.
+    pub(super) carrier: Option<Arc<OnceLock<AbortHandle>>>,
 }
 
 impl Card {

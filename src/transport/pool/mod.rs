@@ -33,6 +33,7 @@ mod dialer;
 mod entry;
 mod hint;
 mod lease;
+mod leaving;
 mod link;
 mod origin;
 mod place;
@@ -249,7 +250,7 @@ impl Sites {
     fn leave_all(&self) {
         for site in self.all() {
             site.with(Instant::now(), |origin| origin.retire_all());
-            site.stir();
+            dial::go_on(&site);
         }
     }
 
@@ -273,17 +274,19 @@ impl Sites {
 
     /// When to look again, while anything is left.
     fn sweep(&self, now: Instant) -> Option<Instant> {
+        let within = |at: Instant| at.clamp(now + PAUSE, now + SWEEP);
         let mut next = None::<Instant>;
         for site in self.all() {
             let closes = site.with(now, |origin| origin.sweep(now));
-            let at = closes.unwrap_or(now + SWEEP).clamp(now + PAUSE, now + SWEEP);
+            let at = within(closes.unwrap_or(now + SWEEP));
             // Whoever holds one is about to use it: here, in the table, and elsewhere.
             if !site.is_empty() || Arc::strong_count(&site) > 2 {
                 next = Some(next.map_or(at, |next| next.min(at)));
             }
         }
         lock(&self.by_key).retain(|_, site| Arc::strong_count(site) > 1 || !site.is_empty());
-        next
+        let ends = self.dialer.leaving.sweep(now).map(within);
+        next.into_iter().chain(ends).min()
     }
 }
 

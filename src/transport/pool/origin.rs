@@ -3,6 +3,8 @@
 
 mod waiters;
 
+pub(super) use waiters::Waits;
+
 use super::entry::{Carries, Entry, Kind, Link, Rules, Wish};
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -20,17 +22,6 @@ pub(super) struct Id {
 pub(super) struct Taken<L> {
     pub(super) id: Id,
     pub(super) link: L,
-}
-
-/// What a call that has no connection waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Waits {
-    /// A connect.
-    Connect,
-    /// The first word of a connection of HTTP/2.
-    Settings,
-    /// A slot, or a connection that comes free.
-    Slot,
 }
 
 /// In which state a connection that carries one call at a time comes back.
@@ -85,6 +76,8 @@ pub(super) struct Origin<L, P> {
     shared: Vec<Id>,
     /// In the order they came.
     waiters: VecDeque<Waiter<P>>,
+    /// How many of them there are of each kind.
+    waiting: [usize; 2],
     keys: u64,
     /// Connects under way, for calls of each kind.
     connecting: [usize; 2],
@@ -106,6 +99,7 @@ impl<L: Link, P: Clone> Origin<L, P> {
             idle: Vec::new(),
             shared: Vec::new(),
             waiters: VecDeque::new(),
+            waiting: [0; 2],
             keys: 0,
             connecting: [0; 2],
             many,
@@ -178,6 +172,7 @@ impl<L: Link, P: Clone> Origin<L, P> {
             return self.left.push(link);
         }
         entry.link = Some(link);
+        entry.turning = (back == Back::Turning).then_some(now);
         if back == Back::Turning {
             return;
         }
@@ -238,9 +233,7 @@ impl<L: Link, P: Clone> Origin<L, P> {
 
     /// As [`retire`](Origin::retire), of all connections.
     pub(super) fn retire_all(&mut self) {
-        let serials = self.entries.iter().enumerate();
-        let ids = serials.filter_map(|(at, entry)| Some(Id { at, serial: entry.as_ref()?.serial }));
-        for id in ids.collect::<Vec<_>>() {
+        for id in self.ids() {
             self.retire(id);
         }
     }
@@ -273,8 +266,8 @@ impl<L: Link, P: Clone> Origin<L, P> {
     /// Closes what was idle for too long. When to look again, while there is anything to close.
     pub(super) fn sweep(&mut self, now: Instant) -> Option<Instant> {
         let (rules, mut next) = (self.rules, None::<Instant>);
-        for id in [self.idle.as_slice(), self.shared.as_slice()].concat() {
-            let Some(entry) = self.entry(id) else { continue };
+        for id in self.ids() {
+            let Some(entry) = self.entry(id).filter(|entry| !entry.retired) else { continue };
             if entry.calls == 0 && entry.is_over(&rules, now) {
                 self.retire(id);
             } else if let Some(closes) = entry.closes(&rules) {
@@ -282,6 +275,11 @@ impl<L: Link, P: Clone> Origin<L, P> {
             }
         }
         next
+    }
+
+    fn ids(&self) -> Vec<Id> {
+        let all = self.entries.iter().enumerate();
+        all.filter_map(|(at, entry)| Some(Id { at, serial: entry.as_ref()?.serial })).collect()
     }
 
     /// Hands out what came free, and closes what is too much.
@@ -296,6 +294,7 @@ impl<L: Link, P: Clone> Origin<L, P> {
             match taken {
                 Some(taken) => {
                     if let Some(waiter) = self.waiters.remove(next) {
+                        self.waiting[wish.kind as usize] -= 1;
                         given.push((waiter.place, taken));
                     }
                 }

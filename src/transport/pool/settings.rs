@@ -25,10 +25,17 @@ const PER_ORIGIN: usize = 1024;
 /// # Ok::<(), unwedge::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(default, deny_unknown_fields)
+)]
 #[must_use]
 pub struct Connections {
+    #[cfg_attr(feature = "serde", serde(with = "crate::duration::written"))]
     idle: Duration,
     idle_per_origin: usize,
+    #[cfg_attr(feature = "serde", serde(with = "crate::duration::written"))]
     age: Duration,
     per_origin: usize,
     seed: Option<u64>,

@@ -18,6 +18,11 @@ type Connections = Origin<Hyper, Arc<Waiting>>;
 /// Where a call of this site waits.
 pub(super) type Waiting = Place<Result<Taken<Hyper>, Error>>;
 
+/// So many of those who wait tell of a new phase of a connect at once, and so many of a change of another kind. The others
+/// do when they next look: a burst of calls is not woken for each step of each connect.
+const TELL: usize = 64;
+const TELL_CHANGES: usize = 8;
+
 pub(super) struct Site {
     origin: Mutex<Connections>,
     pub(super) dialer: Arc<Dialer>,
@@ -50,13 +55,24 @@ impl Site {
                 self.put_back(id, link, true, now);
             }
         }
-        drop(changed.left);
+        if !changed.left.is_empty() {
+            self.dialer.leaving.leave(changed.left, now);
+        }
         done
     }
 
     /// Those who wait look again: at what they wait for, and whether another connect is to begin.
     pub(super) fn stir(&self) {
-        let places = lock(&self.origin).places();
+        self.wake(usize::MAX);
+    }
+
+    /// As [`stir`](Site::stir), of a few.
+    pub(super) fn stir_some(&self) {
+        self.wake(TELL_CHANGES);
+    }
+
+    fn wake(&self, most: usize) {
+        let places = lock(&self.origin).places(most);
         places.into_iter().for_each(|place| place.stir());
     }
 
@@ -68,7 +84,7 @@ impl Site {
             _ => 0,
         };
         if self.phase.swap(number, Ordering::Relaxed) != number {
-            self.stir();
+            self.wake(TELL);
         }
     }
 
@@ -80,38 +96,19 @@ impl Site {
         }
     }
 
-    /// The peer of this connection has said something about its streams.
-    pub(super) fn heard(self: &Arc<Self>, id: Id) {
-        let now = Instant::now();
-        self.with(now, |origin| {
-            let Some(entry) = origin.entry(id) else { return };
-            let Some(streams) = entry.link.as_ref().and_then(|link| link.card.streams()) else { return };
-            let (limit, leaving) = (streams.limit(), streams.is_leaving());
-            if let Some(limit) = limit {
-                origin.limited(id, limit);
-            }
-            if leaving {
-                origin.retire(id);
-            }
-        });
-        self.stir();
-    }
-
-    /// How many connects are to begin for calls of this kind, which count as under way from now on; and whether it is
-    /// not known yet what the origin speaks.
-    pub(super) fn connects(&self, kind: Kind, now: Instant) -> (usize, bool) {
-        let mut origin = lock(&self.origin);
-        (origin.connects(kind, now), !origin.is_known())
-    }
-
-    /// What a call of this kind waits for, as the phase it is in. None where the connection is as silent as a server that
-    /// has the request.
-    pub(super) fn waits_for(&self, kind: Kind) -> Option<Phase> {
-        match lock(&self.origin).waits_for(kind) {
+    /// What a call of this kind waits for, as the phase it is in (none where the connection is as silent as a server that
+    /// has the request), and when it looks again.
+    pub(super) fn waits_for(&self, kind: Kind, now: Instant) -> (Option<Phase>, Option<Instant>) {
+        let (waits, again) = {
+            let mut origin = lock(&self.origin);
+            (origin.waits_for(kind), origin.looks_again(kind, now))
+        };
+        let phase = match waits {
             Waits::Connect => Some(self.phase()),
             Waits::Slot => Some(Phase::Ready),
             Waits::Settings => None,
-        }
+        };
+        (phase, again)
     }
 
     /// A connection comes back: with an answer or unused (`well`), or from a call that was given up.
@@ -136,10 +133,6 @@ impl Site {
         });
     }
 
-    pub(super) fn has_more(&self) -> bool {
-        lock(&self.origin).has_more()
-    }
-
     /// What is shown of it, of each version of HTTP that it speaks.
     pub(super) fn pooled(&self, now: Instant) -> Vec<Pooled> {
         let Ok(of) = crate::origin::Origin::of(&self.uri) else { return Vec::new() };
@@ -157,6 +150,17 @@ impl Site {
 
     pub(super) fn is_empty(&self) -> bool {
         lock(&self.origin).is_empty()
+    }
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        let left = {
+            let mut origin = lock(&self.origin);
+            origin.retire_all();
+            origin.settle(Instant::now()).left
+        };
+        self.dialer.leaving.leave(left, Instant::now());
     }
 }
 

@@ -155,6 +155,9 @@ impl World {
         let alive = self.lent.iter().filter(|(id, ..)| self.alive.contains_key(&id.serial)).count();
         assert_eq!(calls as usize, alive, "a slot is lost, or lent to nobody");
         assert_eq!(self.origin.waiters.len(), self.waiting.len(), "somebody is forgotten");
+        let waiting = [Kind::Prompt, Kind::Parked]
+            .map(|kind| self.waiting.values().filter(|(_, wish)| wish.kind == kind).count());
+        assert_eq!(self.origin.waiting, waiting);
         assert_eq!(self.origin.open, self.alive.len());
         assert!(self.origin.open + self.connecting.len() <= RULES.per_origin, "too many");
         let idle = self.origin.idle.len();

@@ -205,3 +205,68 @@ fn a_connection_that_ends_before_its_first_word_is_told_to_those_who_waited_for_
     assert_eq!(origin.connects(Kind::Parked, start + 5 * SECOND), 1, "that one is not waited for any longer");
     assert_eq!(origin.gone(id, start + 5 * SECOND), [0; 0]);
 }
+
+#[test]
+fn a_call_that_waits_knows_when_to_look_again_though_nothing_changes() {
+    let (start, mut origin) = (Instant::now(), Fakes::new(RULES, Some(true)));
+    origin.wait(PROMPT, 0);
+    assert_eq!(origin.looks_again(Kind::Prompt, start), None, "now");
+    let (mute, _) = add(&mut origin, Carries::Many { kind: Kind::Prompt, limit: None }, start);
+    assert_eq!(origin.looks_again(Kind::Prompt, start), Some(start + 5 * SECOND));
+    assert_eq!(origin.looks_again(Kind::Parked, start), None, "nobody of that kind waits");
+    origin.limited(mute, 0);
+    assert_eq!(origin.looks_again(Kind::Prompt, start), Some(start + 5 * SECOND), "it has no room at all");
+    origin.limited(mute, 1);
+    origin.wait(PROMPT, 1);
+    assert_eq!(given(&mut origin, start), [0]);
+    assert_eq!(origin.connects(Kind::Prompt, start), 1);
+    assert_eq!(origin.looks_again(Kind::Prompt, start), None, "a connect is under way");
+    assert_eq!(origin.not_connected(Kind::Prompt, start), [0; 0]);
+    assert_eq!(origin.looks_again(Kind::Prompt, start), Some(start + SECOND));
+    assert_eq!(origin.connects(Kind::Prompt, start + SECOND), 1);
+}
+
+#[test]
+fn an_idle_connection_that_is_of_no_use_to_those_who_wait_makes_room_and_only_one_at_a_time() {
+    let one_place = |many| {
+        let rules = Rules { per_origin: 2, ..RULES };
+        Fakes::new(rules, many)
+    };
+    let (start, mut origin) = (Instant::now(), one_place(Some(true)));
+    let (one, _) = add(&mut origin, many(Kind::Prompt, 1), start);
+    let (two, _) = add(&mut origin, many(Kind::Prompt, 1), start);
+    let busy = origin.ask(PROMPT, start).unwrap();
+    assert_eq!(busy.id, one);
+    origin.wait(PARKED, 0);
+    assert_eq!((origin.connects(Kind::Parked, start), origin.connects(Kind::Parked, start)), (0, 0));
+    assert!(origin.entry(two).unwrap().retired && !origin.entry(one).unwrap().retired);
+    origin.gone(two, start);
+    assert_eq!(origin.connects(Kind::Parked, start), 1);
+    // Of those that carry one call at a time only what was idle when another turned out to be stale.
+    let mut origin = one_place(None);
+    let (one, _) = add(&mut origin, Carries::One, start);
+    let (two, _) = add(&mut origin, Carries::One, start);
+    origin.doubt();
+    origin.wait(FRESH, 0);
+    assert_eq!((origin.connects(Kind::Prompt, start), origin.connects(Kind::Prompt, start)), (0, 0));
+    assert!(origin.entry(one).unwrap().retired && !origin.entry(two).unwrap().retired);
+}
+
+#[test]
+fn a_connection_that_is_never_done_with_its_last_call_is_left() {
+    let (start, mut origin) = (Instant::now(), Fakes::new(RULES, None));
+    let (id, link) = add(&mut origin, Carries::One, start);
+    let taken = origin.ask(PROMPT, start).unwrap();
+    link.busy.set(true);
+    origin.give_back(id, taken.link, Back::Turning, start);
+    assert!(!origin.turned(id, start));
+    assert_eq!(origin.sweep(start + 9 * SECOND), Some(start + 10 * SECOND));
+    assert_eq!(origin.sweep(start + 10 * SECOND), None);
+    assert_eq!(origin.settle(start).left.len(), 1);
+    // One that was done with it in time is as good as others.
+    let (id, link) = add(&mut origin, Carries::One, start);
+    let taken = origin.ask(PROMPT, start).unwrap();
+    origin.give_back(id, taken.link, Back::Turning, start);
+    assert!(!link.busy.get() && origin.turned(id, start));
+    assert_eq!(origin.sweep(start + 20 * SECOND), Some(start + 50 * SECOND));
+}

@@ -1,7 +1,7 @@
 //! Calls that wait for a connection, and when one more is opened for them. Pure.
 
-use super::{Id, Origin, Waiter, Waits};
-use crate::transport::pool::entry::{Carries, Entry, Kind, Link, Wish};
+use super::{Id, Origin, Waiter};
+use crate::transport::pool::entry::{Carries, Entry, Kind, Link, SETTINGS_WITHIN, Wish};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -12,58 +12,86 @@ const FULL_ONES: usize = 3;
 /// After a connect that failed beside connections that work.
 const AFTER_A_FAILURE: Duration = Duration::from_secs(1);
 
+/// What a call that has no connection waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::transport::pool) enum Waits {
+    /// A connect.
+    Connect,
+    /// The first word of a connection of HTTP/2.
+    Settings,
+    /// A slot, or a connection that comes free.
+    Slot,
+}
+
 impl<L: Link, P: Clone> Origin<L, P> {
     /// Waits behind those who wait already. The key is for [`leave`](Origin::leave).
     pub(in crate::transport::pool) fn wait(&mut self, wish: Wish, place: P) -> u64 {
         self.keys += 1;
+        self.waiting[wish.kind as usize] += 1;
         self.waiters.push_back(Waiter { key: self.keys, wish, place });
         self.keys
     }
 
     /// It waits no longer.
     pub(in crate::transport::pool) fn leave(&mut self, key: u64) {
-        if let Ok(at) = self.waiters.binary_search_by_key(&key, |waiter| waiter.key) {
-            self.waiters.remove(at);
+        let at = self.waiters.binary_search_by_key(&key, |waiter| waiter.key);
+        if let Some(waiter) = at.ok().and_then(|at| self.waiters.remove(at)) {
+            self.waiting[waiter.wish.kind as usize] -= 1;
         }
-    }
-
-    fn waiting(&self, kind: Kind) -> usize {
-        self.waiters.iter().filter(|waiter| waiter.wish.kind == kind).count()
     }
 
     /// How many connects are to begin for calls of this kind. They count as under way from now on.
     pub(in crate::transport::pool) fn connects(&mut self, kind: Kind, now: Instant) -> usize {
         let room = self.rules.per_origin.saturating_sub(self.open + self.connecting.iter().sum::<usize>());
         let wanted = match self.many {
-            Some(true) => usize::from(self.wants_another(kind, now)),
+            Some(true) => usize::from(self.another_from(kind, now).is_some_and(|from| from <= now)),
             // Each call may come to need one of its own.
-            _ => self.waiting(kind).saturating_sub(self.connecting[kind as usize]),
+            _ => self.waiting[kind as usize].saturating_sub(self.connecting[kind as usize]),
         };
+        if wanted > 0 && room == 0 {
+            self.make_room(kind);
+        }
         let begun = wanted.min(room);
         self.connecting[kind as usize] += begun;
         begun
     }
 
-    /// Whether calls wait for whom no connect is under way.
-    pub(in crate::transport::pool) fn has_more(&self) -> bool {
-        self.waiters.len() > self.connecting.iter().sum()
+    /// One that is of no use to those who wait leaves its place to one that will be, once it has ended.
+    fn make_room(&mut self, kind: Kind) {
+        let of_others = |entry: &Entry<L>| match entry.carries {
+            Carries::Many { kind: its, .. } => its != kind && entry.calls == 0,
+            Carries::One => false,
+        };
+        let mut ids = self.shared.clone().into_iter();
+        let spare = ids.find(|id| self.entry(*id).is_some_and(|entry| of_others(entry)));
+        // Where there are idle ones, those who wait are to repeat what failed on one that had been idle.
+        let Some(spare) = spare.or_else(|| self.idle.first().copied()) else { return };
+        let ends = |entry: &Entry<L>| entry.retired && entry.calls == 0;
+        if !self.entries.iter().flatten().any(ends) {
+            self.retire(spare);
+        }
     }
 
-    /// Whether one more connection that carries many calls would be of use.
-    fn wants_another(&mut self, kind: Kind, now: Instant) -> bool {
-        if self.connecting[kind as usize] > 0
-            || self.waiting(kind) == 0
-            || self.not_before.is_some_and(|at| now < at)
-        {
-            return false;
+    /// When a call of this kind looks again whether a further connect is to begin, though nothing has changed until then.
+    pub(in crate::transport::pool) fn looks_again(&mut self, kind: Kind, now: Instant) -> Option<Instant> {
+        if self.many != Some(true) {
+            return None;
         }
-        let (mut full_ones, mut newest) = (0, None);
+        self.another_from(kind, now).filter(|from| *from > now)
+    }
+
+    /// From when on one more connection that carries many calls would be of use, if nothing changes.
+    fn another_from(&mut self, kind: Kind, now: Instant) -> Option<Instant> {
+        if self.connecting[kind as usize] > 0 || self.waiting[kind as usize] == 0 {
+            return None;
+        }
+        let (mut full_ones, mut newest, mut from) = (0, None, self.not_before);
         for id in self.shared.clone() {
             match self.entry(id) {
                 Some(Entry { carries: Carries::Many { kind: its, limit }, opened, .. }) if *its == kind => {
                     match limit {
                         // It may have room for all of them.
-                        None => return false,
+                        None => from = from.max(Some(*opened + SETTINGS_WITHIN)),
                         Some(0) => (full_ones, newest) = (full_ones + 1, newest.max(Some(*opened))),
                         Some(_) => {}
                     }
@@ -71,8 +99,13 @@ impl<L: Link, P: Clone> Origin<L, P> {
                 _ => {}
             }
         }
-        let Some(newest) = newest else { return true };
-        full_ones < FULL_ONES && now >= newest + AFTER_A_FULL_ONE * (1 << (full_ones - 1))
+        if let Some(newest) = newest {
+            if full_ones >= FULL_ONES {
+                return None;
+            }
+            from = from.max(Some(newest + AFTER_A_FULL_ONE * (1 << (full_ones - 1))));
+        }
+        Some(from.unwrap_or(now))
     }
 
     /// What a call of this kind waits for.
@@ -129,6 +162,7 @@ impl<L: Link, P: Clone> Origin<L, P> {
             dies,
             idle: Some(now),
             keeps: None,
+            turning: None,
             doubtful: false,
             retired: false,
         });
@@ -145,7 +179,7 @@ impl<L: Link, P: Clone> Origin<L, P> {
         self.connecting[kind as usize] -= 1;
         if self.many != Some(true) {
             let others = self.connecting[kind as usize];
-            let surplus = self.waiting(kind).saturating_sub(others);
+            let surplus = self.waiting[kind as usize].saturating_sub(others);
             return self.tell(kind, surplus);
         }
         self.in_vain(kind, now)
@@ -175,11 +209,12 @@ impl<L: Link, P: Clone> Origin<L, P> {
             }
             !tell
         });
+        self.waiting[kind as usize] -= told.len();
         told
     }
 
-    /// Those who wait, to look again.
-    pub(in crate::transport::pool) fn places(&self) -> Vec<P> {
-        self.waiters.iter().map(|waiter| waiter.place.clone()).collect()
+    /// So many of those who wait, to look again.
+    pub(in crate::transport::pool) fn places(&self, most: usize) -> Vec<P> {
+        self.waiters.iter().take(most).map(|waiter| waiter.place.clone()).collect()
     }
 }
