@@ -256,6 +256,7 @@ fn the_client() {
     let lease = include_str!("../transport/pool/lease.rs");
     let entry = include_str!("../transport/pool/entry.rs");
     let unread = include_str!("../transport/pool/unread.rs");
+    let leaving = include_str!("../transport/pool/leaving.rs");
     constant(pool, "IDLE_PER_ORIGIN: usize = 64", "idle connections per origin", "64");
     constant(pool, "PER_ORIGIN: usize = 1024", "connections per origin", "1024");
     constant(dial, "HEAD: u32 = 64 * 1024", "response head", "65536 bytes");
@@ -266,6 +267,8 @@ fn the_client() {
         (pool, "IDLE", 50, "idle connection"),
         (pool, "AGE", 300, "connection"),
         (entry, "SETTINGS_WITHIN", 5, "HTTP/2 settings within"),
+        (entry, "TURNS_WITHIN", 10, "upload after its answer"),
+        (leaving, "ENDS_WITHIN", 10, "end of a connection"),
         (unread, "AWAY", 1, "HTTP/2 body unread for"),
         (dial, "PING_AFTER", 30, "HTTP/2 ping after"),
         (dial, "PING_WITHIN", 15, "HTTP/2 ping answered within"),

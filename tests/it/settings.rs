@@ -5,6 +5,8 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use std::fmt::Debug;
 use std::time::Duration;
+use unwedge::client::Connections;
+use unwedge::config::Layers;
 use unwedge::retry::{Backoff, Budget, Jitter, Remember};
 use unwedge::supervise::{OnReturn, Policy, Supervisor, Watch};
 use unwedge::{Limits, breaker, child, health, queue, retry, sse};
@@ -60,6 +62,10 @@ fn holds() -> queue::Settings {
 fn restarts() -> Policy {
     let policy = Policy::default().backoff(waits()).on_return(OnReturn::Restart(3 * SECOND));
     policy.healthy_after(4 * SECOND).intensity(6, 7 * SECOND)
+}
+
+fn connections() -> Connections {
+    Connections::default().idle(9 * SECOND).idle_per_origin(5).age(90 * SECOND).per_origin(7).seed(3)
 }
 
 #[test]
@@ -163,6 +169,10 @@ fn settings_are_written_and_read_again_under_the_names_of_their_setters() {
         (&written["max_size"], &written["last_event_id"]),
         (&json!({ "line": 7, "event": 8 }), &json!("41"))
     );
+    let written = again(&connections());
+    let as_set = json!({ "idle": "9s", "idle_per_origin": 5, "age": "1m30s", "per_origin": 7, "seed": 3 });
+    assert_eq!(written, as_set);
+    assert_eq!(serde_json::from_value::<Connections>(written).unwrap(), connections());
     assert_eq!(again(&holds())["valve"], json!({ "share": 0.5, "window": "3s" }));
     let written = again(&restarts());
     assert_eq!((&written["backoff"], &written["on_return"]), (&open, &json!({ "restart": "3s" })));
@@ -176,6 +186,7 @@ fn what_is_absent_is_the_default_of_its_place() {
     assert_eq!((open.get_cap(), open.get_multiplier()), (30 * SECOND, 1.5));
     assert_eq!(open.get_jitter(), Jitter::Proportional(0.1));
     assert_eq!(read("{}"), breaker::Settings::default());
+    assert_eq!(serde_json::from_str::<Connections>("{}").unwrap(), Connections::default());
     let policy: Policy = serde_json::from_str(r#"{ "backoff": { "base": "3s" } }"#).unwrap();
     assert_eq!(policy.get_backoff().get_cap(), 30 * SECOND);
     let stream: sse::Settings = serde_json::from_str(r#"{ "reconnect": { "backoff": {} } }"#).unwrap();
@@ -184,6 +195,29 @@ fn what_is_absent_is_the_default_of_its_place() {
     assert!(retry.get_budget().is_none());
     let check: health::Settings = serde_json::from_str(r#"{ "path": "/up" }"#).unwrap();
     assert!(check.get_interval() == 30 * SECOND && check.accepts(http::StatusCode::OK));
+}
+
+#[test]
+fn connections_are_set_by_flags_under_the_names_of_their_setters() {
+    #[derive(Debug, Default, serde::Deserialize)]
+    #[serde(default, deny_unknown_fields)]
+    struct Settings {
+        connections: Connections,
+    }
+    let read = |key: &str, value: &str| Layers::new().flag("--it", key, value).load::<Settings>();
+    let set = Connections::default();
+    for (key, value, expected) in [
+        ("connections.idle", "9s", set.idle(9 * SECOND)),
+        ("connections.idle_per_origin", "0", set.idle_per_origin(0)),
+        ("connections.age", "1m", set.age(60 * SECOND)),
+        ("connections.per_origin", "9", set.per_origin(9)),
+        ("connections.seed", "3", set.seed(3)),
+    ] {
+        assert_eq!(read(key, value).unwrap().connections, expected, "{key}");
+    }
+    let error = read("connections.age", "60").unwrap_err().to_string();
+    assert!(error.starts_with("flag --it: connections.age: "), "{error}");
+    assert!(read("connections.agee", "60s").unwrap_err().is_config());
 }
 
 #[test]
@@ -199,6 +233,7 @@ fn an_unknown_key_and_a_bare_number_are_refused() {
         refused::<health::Settings>(r#"{ "path": "/", "mod": "background" }"#),
         refused::<sse::Settings>(r#"{ "reconnect": { "hook": 1 } }"#),
         refused::<queue::Settings>(r#"{ "name": "jobs" }"#),
+        refused::<Connections>(r#"{ "idel": "5s" }"#),
         refused::<Policy>(r#"{ "intensity": { "most": 1, "within": "1s", "x": 1 } }"#),
     ] {
         assert!(error.contains("unknown field"), "{error}");

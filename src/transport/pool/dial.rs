@@ -29,7 +29,7 @@ pub(super) fn go_on(site: &Arc<Site>) {
 
 /// Begins the connects that calls of this kind need. In a runtime alone.
 pub(super) fn connect(site: &Arc<Site>, kind: Kind, now: Instant) {
-    let (begun, guessed) = site.with(now, |origin| (origin.connects(kind, now), !origin.is_known()));
+    let (begun, guessed) = site.connects(kind, now);
     for _ in 0..begun {
         dial(site, kind, guessed);
     }

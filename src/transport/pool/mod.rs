@@ -14,6 +14,7 @@
 //! Origin ◆  which call takes which connection, when another is opened, when one is left
 //! Entry  ◆  one connection: its slots, its age, what its server said of it
 //! Lease     a connection in the hands of a call; given back when it is dropped, at any moment
+//! Leaving   connections that no call uses any more, until they have ended
 //! ```
 //!
 //! - **A slot comes before the hand-over.** What HTTP/2 connections say is read as it passes (`Streams`): a request is

@@ -309,7 +309,11 @@ impl<L: Link, P: Clone> Origin<L, P> {
             let oldest = self.idle[0];
             self.retire(oldest);
         }
-        Changed { given, left: std::mem::take(&mut self.left) }
+        Changed { given, left: self.left() }
+    }
+
+    pub(super) fn left(&mut self) -> Vec<L> {
+        std::mem::take(&mut self.left)
     }
 
     /// What there is, of HTTP/2 or of what carries one call at a time.

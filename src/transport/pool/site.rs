@@ -96,6 +96,19 @@ impl Site {
         }
     }
 
+    /// How many connects are to begin for calls of this kind, which count as under way from now on; and whether it is not
+    /// known yet what the origin speaks.
+    pub(super) fn connects(&self, kind: Kind, now: Instant) -> (usize, bool) {
+        let (begun, guessed, left) = {
+            let mut origin = lock(&self.origin);
+            (origin.connects(kind, now), !origin.is_known(), origin.left())
+        };
+        if !left.is_empty() {
+            self.dialer.leaving.leave(left, now);
+        }
+        (begun, guessed)
+    }
+
     /// What a call of this kind waits for, as the phase it is in (none where the connection is as silent as a server that
     /// has the request), and when it looks again.
     pub(super) fn waits_for(&self, kind: Kind, now: Instant) -> (Option<Phase>, Option<Instant>) {
