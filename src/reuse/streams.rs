@@ -1,8 +1,8 @@
 //! What the frames of an HTTP/2 connection tell of its peer.
 
+use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use crate::sync::{Arc, Mutex, lock};
 use std::fmt;
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 /// Before the peer has sent its settings.
 const UNKNOWN: u32 = u32::MAX;
@@ -21,8 +21,12 @@ pub(crate) struct Streams {
     /// Bytes of bodies that came.
     arrived: AtomicU64,
     leaving: AtomicBool,
-    changed: OnceLock<Box<dyn Fn() + Send + Sync>>,
+    /// Who watches. Behind a lock, so that what changes while somebody begins to watch is told, or seen by the look that
+    /// follows: with atomics alone each side may miss the other.
+    changed: Mutex<Option<Watcher>>,
 }
+
+type Watcher = Arc<dyn Fn() + Send + Sync>;
 
 struct Limit(AtomicU32);
 
@@ -59,14 +63,15 @@ impl Streams {
     }
 
     fn tell(&self) {
-        if let Some(changed) = self.changed.get() {
+        let changed = lock(&self.changed).clone();
+        if let Some(changed) = changed {
             changed();
         }
     }
 
     /// Calls this at each change of the limit, and at the goodbye. What came before is to be asked for afterwards.
     pub(crate) fn watch(&self, changed: impl Fn() + Send + Sync + 'static) {
-        let _ = self.changed.set(Box::new(changed));
+        *lock(&self.changed) = Some(Arc::new(changed));
     }
 
     /// How many streams the peer takes at a time, once that is known.
@@ -98,7 +103,6 @@ impl fmt::Debug for Streams {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Arc;
 
     #[test]
     fn a_limit_is_known_with_the_first_settings_and_told_when_it_changes() {
@@ -122,5 +126,25 @@ mod tests {
         streams.goodbye();
         streams.goodbye();
         assert!(streams.is_leaving() && told.load(Ordering::Relaxed) == 5);
+    }
+}
+
+#[cfg(all(test, unwedge_loom))]
+mod loom_tests {
+    use super::*;
+    use crate::sync::explore;
+
+    #[test]
+    fn loom_the_first_word_is_told_to_who_watches_or_is_there_when_that_one_looks() {
+        explore(3, || {
+            let (streams, told) = (Arc::new(Streams::default()), Arc::new(AtomicU32::new(0)));
+            let reading = Arc::clone(&streams);
+            let reader = loom::thread::spawn(move || reading.settings(Some(1)));
+            let telling = Arc::clone(&told);
+            streams.watch(move || _ = telling.fetch_add(1, Ordering::SeqCst));
+            let seen = streams.limit();
+            reader.join().expect("no panic");
+            assert!(seen == Some(1) || told.load(Ordering::SeqCst) == 1, "{seen:?}");
+        });
     }
 }
