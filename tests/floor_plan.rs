@@ -103,6 +103,7 @@ const NEIGHBOURS: &[(&str, &str, &str)] = &[
     ("origin", "target", "host and port are told apart once, and what is shown of a broken URL"),
     ("origin", "error", "a URL without host is a Config error"),
     ("origin", "sync", "the table of origins is shared between calls"),
+    ("reuse", "sync", "who watches a connection begins while its frames are read"),
     ("telemetry", "duration", "waits are logged, as people write them"),
     ("telemetry", "error", "the last error of a call is logged"),
     ("telemetry", "options", "lines and series name the group"),

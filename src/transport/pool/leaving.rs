@@ -16,6 +16,7 @@ const ENDS_WITHIN: Duration = Duration::from_secs(10);
 const LOOKS: [Duration; 4] =
     [Duration::from_millis(10), Duration::from_millis(100), Duration::from_secs(1), Duration::from_secs(9)];
 
+/// What is dropped of it is dropped where nothing is locked: a connection carries what its connector gave it.
 #[derive(Default)]
 pub(super) struct Leaving(Mutex<Vec<Leaver>>);
 
@@ -55,23 +56,25 @@ impl Leaving {
         drop(links);
         let leavers = cards.into_iter().map(|card| Leaver { until: now + ENDS_WITHIN, card });
         let leavers: Vec<_> = leavers.filter(|leaver| !leaver.has_ended()).collect();
-        let mut all = lock(&self.0);
-        if all.len() + leavers.len() > all.capacity() {
-            all.retain(|leaver| !leaver.has_ended());
-        }
-        all.extend(leavers);
+        let _ended: Vec<_> = {
+            let mut all = lock(&self.0);
+            let is_full = all.len() + leavers.len() > all.capacity();
+            let ended = all.extract_if(.., |leaver| is_full && leaver.has_ended()).collect();
+            all.extend(leavers);
+            ended
+        };
     }
 
     /// Ends those that have had their time. When to look again, while there are any.
     pub(super) fn sweep(&self, now: Instant) -> Option<Instant> {
-        let (late, next) = {
+        let (_ended, late, next) = {
             let mut all = lock(&self.0);
-            all.retain(|leaver| !leaver.has_ended());
+            let ended: Vec<_> = all.extract_if(.., |leaver| leaver.has_ended()).collect();
             for leaver in all.iter_mut().filter(|leaver| leaver.is_in_use()) {
                 leaver.until = now + ENDS_WITHIN;
             }
             let late: Vec<_> = all.extract_if(.., |leaver| now >= leaver.until).collect();
-            (late, all.iter().map(|leaver| leaver.until).min())
+            (ended, late, all.iter().map(|leaver| leaver.until).min())
         };
         late.into_iter().for_each(Leaver::end);
         next
