@@ -1,31 +1,45 @@
 //! One breaker: its operations on one thread and on two, and what a refusal costs.
 
-use crate::measure::{Row, median, progress};
+use crate::measure::{Pace, Row, Series, in_turn, progress};
 use std::hint::black_box;
 use std::sync::Barrier;
 use std::time::Duration;
 use tokio::time::Instant;
 use unwedge::breaker::Breaker;
 
-const ROUNDS: usize = 101;
-const CALLS: u32 = 20_000;
+const ROUNDS: usize = 1001;
+const CALLS: u32 = 500;
+const ROUNDS_OF_TWO: usize = 101;
+const CALLS_OF_TWO: u32 = 20_000;
 
 /// The public operation reads the clock twice, so that is what it is compared with.
-pub(crate) fn rows() -> Vec<Row> {
+pub(crate) fn rows(pace: Pace) -> Vec<Row> {
     let breaker = Breaker::new("bench", Default::default()).expect("the defaults fit together");
-    let mut rows = vec![
-        Row::compare("two clock reads", "", &mut || {}, &mut clock),
-        Row::compare("breaker, admit and record, beside two clock reads", "+20 ns", &mut clock, &mut || {
-            operation(&breaker)
-        }),
-        two_threads(&breaker),
-    ];
-    breaker.force_open();
-    rows.push(Row::compare("breaker, refused", "", &mut || {}, &mut || {
-        black_box(breaker.acquire().is_err());
-    }));
+    let open = Breaker::new("open", Default::default()).expect("the defaults fit together");
+    open.force_open();
+    let series = in_turn(
+        "breaker",
+        pace.rounds(ROUNDS),
+        CALLS,
+        &mut [
+            ("nothing", &mut || {}),
+            ("two clock reads", &mut clock),
+            ("admit and record", &mut || operation(&breaker)),
+            ("refuse", &mut || {
+                black_box(open.acquire().is_err());
+            }),
+        ],
+    );
+    let [nothing, clock_reads, operation, refusal] = &series[..] else {
+        unreachable!("as many as there are")
+    };
     // A call of a stack that is refused is slowed down from the tenth in a row on, so that there is nothing to measure there.
-    rows
+    vec![
+        Row::pair("breaker", clock_reads, nothing, ""),
+        Row::pair("breaker", operation, clock_reads, "+20 ns"),
+        two_threads(pace, &breaker),
+        Row::pair("breaker", refusal, nothing, "100 ns"),
+    ]
 }
 
 fn operation(breaker: &Breaker) {
@@ -37,15 +51,15 @@ fn clock() {
 }
 
 /// Both threads are measured while both work.
-fn two_threads(breaker: &Breaker) -> Row {
-    let name = "the same, two threads on one breaker";
-    progress(name);
-    let (mut bare, mut ours) = (Vec::new(), Vec::new());
-    for _ in 0..ROUNDS {
-        bare.push(on_two_threads(&clock));
-        ours.push(on_two_threads(&|| operation(breaker)));
+fn two_threads(pace: Pace, breaker: &Breaker) -> Row {
+    let what = "breaker, two threads on one";
+    progress(what);
+    let (mut bare, mut ours) = (Series::new("two clock reads"), Series::new("admit and record"));
+    for _ in 0..pace.rounds(ROUNDS_OF_TWO) {
+        bare.rounds.push(on_two_threads(&clock));
+        ours.rounds.push(on_two_threads(&|| operation(breaker)));
     }
-    Row { name, bare: median(bare), ours: median(ours), allocations: None, wanted: "+60 ns" }
+    Row::pair(what, &ours, &bare, "+60 ns")
 }
 
 fn on_two_threads(work: &(dyn Fn() + Sync)) -> f64 {
@@ -53,7 +67,7 @@ fn on_two_threads(work: &(dyn Fn() + Sync)) -> f64 {
     let one = || {
         ready.wait();
         let start = Instant::now();
-        for _ in 0..CALLS {
+        for _ in 0..CALLS_OF_TWO {
             work();
         }
         start.elapsed()
@@ -62,5 +76,5 @@ fn on_two_threads(work: &(dyn Fn() + Sync)) -> f64 {
         let other = scope.spawn(one);
         one() + other.join().expect("it only measures")
     });
-    both.as_nanos() as f64 / f64::from(2 * CALLS)
+    both.as_nanos() as f64 / f64::from(2 * CALLS_OF_TWO)
 }

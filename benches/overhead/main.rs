@@ -1,69 +1,51 @@
-//! What the stack costs around an inner service: nanoseconds and allocations per call, beside the bare service in the
-//! same run. Rounds are interleaved and medians are taken, because wall time on a shared machine is noisy.
+//! What the stack and the clients cost, beside what one would take in their place, in the same run: time and allocations
+//! of a call. All contestants take turns round by round, and medians of pairs are taken, because wall time on a shared
+//! machine is noisy.
 //!
-//! `cargo bench --bench overhead`, with `-- --json` an object a line.
-#![allow(clippy::disallowed_methods, reason = "a server on a thread of its own, which ends with the program")]
+//! `cargo bench --bench overhead`, some two minutes; `-- --quick` for a look, `-- --json` for an object a line, and
+//! `-- stacks`, `breaker`, `many` or `loopback` for a part.
+#![allow(clippy::disallowed_methods, reason = "waits for the server, which ends with its standard input")]
 
 mod breaker;
+mod get;
 mod loopback;
+mod many;
 mod measure;
+mod peers;
+mod server;
 mod service;
+mod stacks;
 
-use bytes::Bytes;
-use http::Request;
-use http_body_util::Full;
-use measure::Row;
-use service::{Inner, drive};
-use std::time::Duration;
-use tower_layer::Layer;
-use tower_service::Service;
-use unwedge::stack::{
-    AttemptLayer, CircuitBreakerLayer, DeadlineLayer, HealthCheckLayer, RetryLayer, StallLayer,
-};
-use unwedge::{Error, Limits, StackLayer};
+use measure::{Pace, Row};
 
-const SECOND: Duration = Duration::from_secs(1);
+type Part = (&'static str, fn(Pace) -> Vec<Row>);
+
+const PARTS: [Part; 4] = [
+    ("stacks", stacks::rows),
+    ("breaker", breaker::rows),
+    ("many", many::rows),
+    ("loopback", loopback::rows),
+];
 
 fn main() {
-    let json = std::env::args().any(|arg| arg == "--json");
+    let said = |what: &str| std::env::args().any(|arg| arg == what);
+    if said(server::SERVE) {
+        return server::serve();
+    }
+    let pace = Pace { quick: said("--quick") };
+    let all = !PARTS.iter().any(|(name, _)| said(name));
+    let mut rows = Vec::new();
+    for (name, part) in PARTS {
+        if all || said(name) {
+            rows.extend(if name == "loopback" { part(pace) } else { with_clock(|| part(pace)) });
+        }
+    }
+    measure::print(&rows, said("--json"));
+}
+
+/// Where calls are polled by hand, timers need the clock of a runtime.
+fn with_clock<T>(work: impl FnOnce() -> T) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
-    let mut rows = {
-        let _entered = runtime.enter();
-        layers().into_iter().chain(breaker::rows()).collect::<Vec<_>>()
-    };
-    rows.extend(loopback::rows());
-    measure::print(&rows, json);
-}
-
-/// The whole stack, and each layer alone.
-fn layers() -> Vec<Row> {
-    let whole = StackLayer::default();
-    vec![
-        around("stack, ready at once", "+250 ns, no allocation", 0, &whole),
-        around("stack, pending once", "+350 ns, no allocation", 1, &whole),
-        around("DeadlineLayer alone, pending once", "", 1, &fits(DeadlineLayer::new(30 * SECOND))),
-        around("AttemptLayer alone, pending once", "", 1, &fits(AttemptLayer::new(10 * SECOND))),
-        around("RetryLayer alone, pending once", "", 1, &fits(RetryLayer::new(Default::default()))),
-        around(
-            "CircuitBreakerLayer alone, pending once",
-            "",
-            1,
-            &fits(CircuitBreakerLayer::new(Default::default())),
-        ),
-        around("HealthCheckLayer alone, pending once", "", 1, &fits(HealthCheckLayer::new("/health"))),
-        around("StallLayer alone, pending once", "", 1, &fits(StallLayer::new(Limits::default()))),
-    ]
-}
-
-fn fits<L>(layer: Result<L, Error>) -> L {
-    layer.expect("settings that fit together")
-}
-
-fn around<L>(name: &'static str, wanted: &'static str, pending: u32, layer: &L) -> Row
-where
-    L: Layer<Inner>,
-    L::Service: Service<Request<Full<Bytes>>>,
-{
-    let (mut bare, mut ours) = (Inner { pending }, layer.layer(Inner { pending }));
-    Row::compare(name, wanted, &mut || drive(&mut bare), &mut || drive(&mut ours))
+    let _entered = runtime.enter();
+    work()
 }

@@ -46,15 +46,20 @@ impl Service<Request<Full<Bytes>>> for Inner {
     }
 }
 
-fn request() -> Request<Full<Bytes>> {
+pub(crate) fn request(uri: Uri) -> Request<Full<Bytes>> {
     let mut request = Request::new(Full::new(Bytes::from_static(b"")));
-    *request.uri_mut() = Uri::from_static("http://api.example.com/jobs");
+    *request.uri_mut() = uri;
     request
 }
 
 /// One call to its end, polled by hand so that no executor is measured.
 pub(crate) fn drive<S: Service<Request<Full<Bytes>>>>(service: &mut S) {
-    let mut call = pin!(service.call(request()));
+    drive_to(service, Uri::from_static("http://api.example.com/jobs"));
+}
+
+/// The same to a URL.
+pub(crate) fn drive_to<S: Service<Request<Full<Bytes>>>>(service: &mut S, uri: Uri) {
+    let mut call = pin!(service.call(request(uri)));
     let mut cx = Context::from_waker(Waker::noop());
     loop {
         if let Poll::Ready(done) = call.as_mut().poll(&mut cx) {
