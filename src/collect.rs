@@ -153,33 +153,52 @@ pub(crate) fn declared(headers: &HeaderMap) -> Option<u64> {
 /// What has arrived of a body. It grows with what arrives, never from a declared length, and one frame stays as it is.
 #[derive(Debug, Default)]
 pub(crate) struct Buffer {
-    first: Bytes,
-    more: BytesMut,
+    read: Pieces,
     pub(crate) trailers: Option<Box<HeaderMap>>,
+}
+
+/// One piece is handed on as it came; only more than one are put together.
+#[derive(Debug)]
+enum Pieces {
+    One(Bytes),
+    More(BytesMut),
+}
+
+impl Default for Pieces {
+    fn default() -> Pieces {
+        Pieces::One(Bytes::new())
+    }
 }
 
 impl Buffer {
     pub(crate) fn len(&self) -> u64 {
-        (self.first.len() + self.more.len()) as u64
+        match &self.read {
+            Pieces::One(data) => data.len() as u64,
+            Pieces::More(data) => data.len() as u64,
+        }
     }
 
     pub(crate) fn push(&mut self, data: Bytes) {
         if data.is_empty() {
             return;
         }
-        if self.len() == 0 {
-            self.first = data;
-            return;
+        match &mut self.read {
+            Pieces::One(first) if first.is_empty() => *first = data,
+            Pieces::One(first) => {
+                let mut more = BytesMut::with_capacity(first.len() + data.len());
+                more.extend_from_slice(first);
+                more.extend_from_slice(&data);
+                self.read = Pieces::More(more);
+            }
+            Pieces::More(more) => more.extend_from_slice(&data),
         }
-        if self.more.is_empty() {
-            self.more.extend_from_slice(&self.first);
-            self.first = Bytes::new();
-        }
-        self.more.extend_from_slice(&data);
     }
 
     pub(crate) fn take(&mut self) -> Bytes {
-        if self.more.is_empty() { std::mem::take(&mut self.first) } else { self.more.split().freeze() }
+        match std::mem::take(&mut self.read) {
+            Pieces::One(data) => data,
+            Pieces::More(data) => data.freeze(),
+        }
     }
 }
 

@@ -38,7 +38,6 @@ impl Stall {
 /// error.
 #[derive(Debug)]
 pub(crate) struct Flow {
-    idle: Option<Duration>,
     waiting_since: Option<Instant>,
     received: u64,
     /// Where the least progress is asked for, which most do not.
@@ -80,9 +79,9 @@ impl Progress {
 }
 
 impl Flow {
-    pub(crate) fn new(idle: Option<Duration>, least: Option<(u64, Duration)>) -> Flow {
+    pub(crate) fn new(least: Option<(u64, Duration)>) -> Flow {
         let progress = |(least, per)| Box::new(Progress { least, per, waited: Duration::ZERO, gained: 0 });
-        Flow { idle, waiting_since: None, received: 0, progress: least.map(progress) }
+        Flow { waiting_since: None, received: 0, progress: least.map(progress) }
     }
 
     /// How many bytes have come.
@@ -115,10 +114,11 @@ impl Flow {
         }
     }
 
-    /// When the wait under way becomes a stall, and what it falls short of then.
-    pub(crate) fn bound(&self) -> Option<(Instant, Stall)> {
+    /// When the wait under way becomes a stall, and what it falls short of then. `idle`: the longest silence, if that has a
+    /// limit.
+    pub(crate) fn bound(&self, idle: Option<Duration>) -> Option<(Instant, Stall)> {
         let since = self.waiting_since?;
-        let idle = self.idle.map(|idle| (since + idle, Stall::Idle(idle)));
+        let idle = idle.map(|idle| (since + idle, Stall::Idle(idle)));
         let least = self.progress.as_ref().map(|progress| progress.bound(since));
         match (idle, least) {
             (Some(a), Some(b)) => Some(if a.0 <= b.0 { a } else { b }),
@@ -136,53 +136,53 @@ mod tests {
     #[test]
     fn the_idle_bound_runs_from_the_first_vain_poll_after_a_byte() {
         let start = Instant::now();
-        let mut flow = Flow::new(Some(10 * SECOND), None);
-        assert_eq!(flow.bound(), None);
+        let mut flow = Flow::new(None);
+        assert_eq!(flow.bound(Some(10 * SECOND)), None);
         flow.wait(start);
         flow.wait(start + 5 * SECOND);
-        assert_eq!(flow.bound(), Some((start + 10 * SECOND, Stall::Idle(10 * SECOND))));
+        assert_eq!(flow.bound(Some(10 * SECOND)), Some((start + 10 * SECOND, Stall::Idle(10 * SECOND))));
         flow.got(1, start + 6 * SECOND);
-        assert_eq!(flow.bound(), None, "nobody is waiting");
+        assert_eq!(flow.bound(Some(10 * SECOND)), None, "nobody is waiting");
         flow.wait(start + 60 * SECOND);
-        assert_eq!(flow.bound(), Some((start + 70 * SECOND, Stall::Idle(10 * SECOND))));
+        assert_eq!(flow.bound(Some(10 * SECOND)), Some((start + 70 * SECOND, Stall::Idle(10 * SECOND))));
     }
 
     #[test]
     fn a_drip_that_never_idles_still_falls_short_of_the_least_progress() {
         let start = Instant::now();
-        let mut flow = Flow::new(Some(10 * SECOND), Some((100, 30 * SECOND)));
+        let mut flow = Flow::new(Some((100, 30 * SECOND)));
         for n in 0..6 {
             flow.wait(start + n * 5 * SECOND);
             flow.got(1, start + (n + 1) * 5 * SECOND);
         }
         flow.wait(start + 30 * SECOND);
-        assert_eq!(flow.bound(), Some((start + 30 * SECOND, Stall::Slow(100, 30 * SECOND))));
+        assert_eq!(flow.bound(Some(10 * SECOND)), Some((start + 30 * SECOND, Stall::Slow(100, 30 * SECOND))));
     }
 
     #[test]
     fn time_in_which_nobody_waits_is_not_held_against_the_body() {
         let start = Instant::now();
-        let mut flow = Flow::new(None, Some((100, 30 * SECOND)));
+        let mut flow = Flow::new(Some((100, 30 * SECOND)));
         flow.wait(start);
         flow.got(10, start + SECOND);
         flow.wait(start + 1000 * SECOND);
-        assert_eq!(flow.bound(), Some((start + 1029 * SECOND, Stall::Slow(100, 30 * SECOND))));
+        assert_eq!(flow.bound(None), Some((start + 1029 * SECOND, Stall::Slow(100, 30 * SECOND))));
     }
 
     #[test]
     fn a_span_that_had_its_bytes_leaves_the_next_one_to_be_waited_for() {
         let start = Instant::now();
-        let mut flow = Flow::new(None, Some((100, 4 * SECOND)));
+        let mut flow = Flow::new(Some((100, 4 * SECOND)));
         flow.wait(start);
         flow.got(500, start + SECOND);
         flow.wait(start + SECOND);
         let bound = |at: u32| Some((start + at * SECOND, Stall::Slow(100, 4 * SECOND)));
-        assert_eq!(flow.bound(), bound(8), "the first span is paid for, the second is not");
+        assert_eq!(flow.bound(None), bound(8), "the first span is paid for, the second is not");
         flow.got(50, start + 6 * SECOND);
         flow.wait(start + 6 * SECOND);
-        assert_eq!(flow.bound(), bound(8));
+        assert_eq!(flow.bound(None), bound(8));
         flow.got(50, start + 7 * SECOND);
         flow.wait(start + 7 * SECOND);
-        assert_eq!(flow.bound(), bound(12));
+        assert_eq!(flow.bound(None), bound(12));
     }
 }

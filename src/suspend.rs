@@ -31,7 +31,7 @@ pub(crate) fn gap(before: Moment, now: Moment) -> Option<Duration> {
 
 /// Compares the clocks when it is asked.
 pub(crate) struct Watch {
-    wall: Wall,
+    wall: WallClock,
     epoch: Instant,
     /// Milliseconds since the epoch.
     next: AtomicU64,
@@ -40,29 +40,29 @@ pub(crate) struct Watch {
 
 /// Reads the wall clock.
 #[derive(Clone)]
-pub(crate) struct Wall(std::sync::Arc<dyn Fn() -> SystemTime + Send + Sync>);
+pub(crate) struct WallClock(std::sync::Arc<dyn Fn() -> SystemTime + Send + Sync>);
 
-impl Wall {
-    pub(crate) fn new(read: impl Fn() -> SystemTime + Send + Sync + 'static) -> Wall {
-        Wall(std::sync::Arc::new(read))
+impl WallClock {
+    pub(crate) fn new(read: impl Fn() -> SystemTime + Send + Sync + 'static) -> WallClock {
+        WallClock(std::sync::Arc::new(read))
     }
 }
 
-impl Default for Wall {
+impl Default for WallClock {
     #[expect(clippy::disallowed_methods, reason = "the check for a suspended machine")]
-    fn default() -> Wall {
-        Wall::new(SystemTime::now)
+    fn default() -> WallClock {
+        WallClock::new(SystemTime::now)
     }
 }
 
-impl fmt::Debug for Wall {
+impl fmt::Debug for WallClock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Wall")
+        f.write_str("WallClock")
     }
 }
 
 impl Watch {
-    pub(crate) fn new(wall: Wall) -> Watch {
+    pub(crate) fn new(wall: WallClock) -> Watch {
         let epoch = Instant::now();
         let last = Mutex::new(Moment { monotonic: epoch, wall: (wall.0)() });
         Watch { wall, epoch, next: AtomicU64::new(0), last }
@@ -118,7 +118,7 @@ mod tests {
         let ahead = Arc::new(AtomicU64::new(0));
         let (counting, offset) = (Arc::clone(&reads), Arc::clone(&ahead));
         let start = Instant::now();
-        let watch = Watch::new(Wall::new(move || {
+        let watch = Watch::new(WallClock::new(move || {
             counting.fetch_add(1, Ordering::Relaxed);
             SystemTime::UNIX_EPOCH + start.elapsed() + offset.load(Ordering::Relaxed) as u32 * SEC
         }));

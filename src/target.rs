@@ -4,6 +4,7 @@
 #[cfg(feature = "client")]
 pub(crate) mod text;
 
+use crate::sync::Arc;
 use http::{Method, Uri};
 use std::borrow::Cow;
 use std::fmt;
@@ -17,12 +18,12 @@ use std::fmt;
 /// # Ok::<(), http::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Label(Cow<'static, str>);
+pub struct Label(Arc<Cow<'static, str>>); // each call holds it twice: one word, and no copy of its text
 
 impl Label {
     /// The name to show instead of the path.
     pub fn new(name: impl Into<Cow<'static, str>>) -> Label {
-        Label(name.into())
+        Label(Arc::new(name.into()))
     }
 
     pub(crate) fn as_str(&self) -> &str {

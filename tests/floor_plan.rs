@@ -213,7 +213,7 @@ const UNREAD: Exceptions = &[
     ("admin::Scrape::before", "code"),
     ("sse::Reconnect::on_refusal", "code"),
     ("transport::TokioStream::", "a connection: what it agreed on is what it says to hyper-util"),
-    ("sse::ComeBack::", "an answer to one refusal; its headers may be secrets"),
+    ("sse::Reconnection::", "an answer to one refusal; its headers may be secrets"),
     ("sse::Settings::once", "is reconnect(false), which get_reconnect() shows"),
     ("retry::Settings::replay_with", "code"),
     ("retry::Settings::classify", "code"),

@@ -27,7 +27,7 @@ use sync_wrapper::SyncWrapper;
 #[derive(Default)]
 pub struct Body {
     kind: Kind,
-    attempts: Attempts,
+    told: Told,
 }
 
 #[derive(Default)]
@@ -35,12 +35,40 @@ enum Kind {
     #[default]
     Empty,
     Full(Bytes),
-    Trailed(Bytes, Option<Box<HeaderMap>>),
+    Trailed(Box<Trailed>),
     Streamed {
         body: SyncWrapper<Pin<Box<dyn http_body::Body<Data = Bytes, Error = Error> + Send>>>,
         /// How many bytes are still to come, where that is known: the box is only looked into through `&mut`.
         left: Option<u64>,
     },
+}
+
+/// Data, and trailers behind it.
+#[derive(Clone)]
+struct Trailed {
+    data: Bytes,
+    trailers: HeaderMap,
+}
+
+/// [`Attempts`] in less room: a body is moved from hand to hand, and nearly all have no more to tell than this.
+struct Told {
+    count: u32,
+    cut: bool,
+    /// In nanoseconds, of which there are 584 years.
+    elapsed: u64,
+    waits: Option<Box<Waits>>,
+}
+
+#[derive(Clone, Copy)]
+struct Waits {
+    retry_after: Option<Duration>,
+    retry_in: Option<Duration>,
+}
+
+impl Default for Told {
+    fn default() -> Told {
+        Told { count: 1, cut: false, elapsed: 0, waits: None }
+    }
 }
 
 /// The attempts that led to a response: carried by its [`Body`], and a response extension if there was more than one attempt
@@ -79,7 +107,7 @@ impl Body {
     pub fn full(data: impl Into<Bytes>) -> Body {
         let data = data.into();
         let kind = if data.is_empty() { Kind::Empty } else { Kind::Full(data) };
-        Body { kind, attempts: Attempts::default() }
+        Body { kind, told: Told::default() }
     }
 
     /// A body that streams. As a request body it cannot be sent again, so the request gets one attempt.
@@ -115,23 +143,35 @@ impl Body {
 
     pub(crate) fn boxed(body: Pin<Box<dyn http_body::Body<Data = Bytes, Error = Error> + Send>>) -> Body {
         let left = body.size_hint().exact();
-        Body { kind: Kind::Streamed { body: SyncWrapper::new(body), left }, attempts: Attempts::default() }
+        Body { kind: Kind::Streamed { body: SyncWrapper::new(body), left }, told: Told::default() }
     }
 
     pub(crate) fn collected(data: Bytes, trailers: Option<Box<HeaderMap>>) -> Body {
         match trailers {
             None => Body::full(data),
-            some => Body { kind: Kind::Trailed(data, some), attempts: Attempts::default() },
+            Some(trailers) => {
+                let trailed = Box::new(Trailed { data, trailers: *trailers });
+                Body { kind: Kind::Trailed(trailed), told: Told::default() }
+            }
         }
     }
 
     /// The attempts that led to the response.
     pub fn attempts(&self) -> Attempts {
-        self.attempts
+        let Told { count, cut, elapsed, waits } = &self.told;
+        let (retry_after, retry_in) =
+            waits.as_deref().map_or((None, None), |waits| (waits.retry_after, waits.retry_in));
+        let elapsed = Duration::from_nanos(*elapsed);
+        Attempts { count: *count, elapsed, retry_after, retry_in, cut: *cut }
     }
 
+    #[inline]
     pub(crate) fn with_attempts(mut self, attempts: Attempts) -> Body {
-        self.attempts = attempts;
+        let Attempts { count, elapsed, retry_after, retry_in, cut } = attempts;
+        let waits = Waits { retry_after, retry_in };
+        let known = retry_after.is_some() || retry_in.is_some();
+        self.told =
+            Told { count, cut, elapsed: elapsed.as_nanos() as u64, waits: known.then(|| Box::new(waits)) };
         self
     }
 
@@ -154,7 +194,8 @@ impl Body {
         }
         let mut streamed = match self.kind {
             Kind::Empty => return Ok(Bytes::new()),
-            Kind::Full(data) | Kind::Trailed(data, _) => return Ok(data),
+            Kind::Full(data) => return Ok(data),
+            Kind::Trailed(trailed) => return Ok(trailed.data),
             Kind::Streamed { body, .. } => body.into_inner(),
         };
         let mut buffer = BytesMut::new();
@@ -175,7 +216,7 @@ impl Body {
         match self.kind {
             Kind::Empty => Ok(Bytes::new()),
             Kind::Full(data) => Ok(data),
-            kind => Err(Body { kind, attempts: self.attempts }),
+            kind => Err(Body { kind, told: self.told }),
         }
     }
 
@@ -184,10 +225,10 @@ impl Body {
         let kind = match &self.kind {
             Kind::Empty => Kind::Empty,
             Kind::Full(data) => Kind::Full(data.clone()),
-            Kind::Trailed(data, trailers) => Kind::Trailed(data.clone(), trailers.clone()),
+            Kind::Trailed(trailed) => Kind::Trailed(trailed.clone()),
             Kind::Streamed { .. } => return None,
         };
-        Some(Body { kind, attempts: self.attempts })
+        Some(Body { kind, told: Told::default() }.with_attempts(self.attempts()))
     }
 }
 
@@ -212,9 +253,10 @@ impl http_body::Body for Body {
         }
         Poll::Ready(match std::mem::take(&mut self.kind) {
             Kind::Full(data) => Some(Ok(Frame::data(data))),
-            Kind::Trailed(data, trailers) if data.is_empty() => trailers.map(|t| Ok(Frame::trailers(*t))),
-            Kind::Trailed(data, trailers) => {
-                self.kind = Kind::Trailed(Bytes::new(), trailers);
+            Kind::Trailed(trailed) if trailed.data.is_empty() => Some(Ok(Frame::trailers(trailed.trailers))),
+            Kind::Trailed(mut trailed) => {
+                let data = std::mem::take(&mut trailed.data);
+                self.kind = Kind::Trailed(trailed);
                 Some(Ok(Frame::data(data)))
             }
             Kind::Empty | Kind::Streamed { .. } => None,
@@ -228,7 +270,8 @@ impl http_body::Body for Body {
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
             Kind::Empty => SizeHint::with_exact(0),
-            Kind::Full(data) | Kind::Trailed(data, _) => SizeHint::with_exact(data.len() as u64),
+            Kind::Full(data) => SizeHint::with_exact(data.len() as u64),
+            Kind::Trailed(trailed) => SizeHint::with_exact(trailed.data.len() as u64),
             Kind::Streamed { left, .. } => left.map_or_else(SizeHint::default, SizeHint::with_exact),
         }
     }
@@ -238,7 +281,8 @@ impl fmt::Debug for Body {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.kind {
             Kind::Empty => f.write_str("Body(empty)"),
-            Kind::Full(data) | Kind::Trailed(data, _) => write!(f, "Body({} bytes)", data.len()),
+            Kind::Full(data) => write!(f, "Body({} bytes)", data.len()),
+            Kind::Trailed(trailed) => write!(f, "Body({} bytes)", trailed.data.len()),
             Kind::Streamed { .. } => f.write_str("Body(streamed)"),
         }
     }

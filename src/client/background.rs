@@ -134,7 +134,7 @@ mod tests {
         for uri in &uris {
             client.get(uri.clone()).send().await.unwrap();
         }
-        let watched = client.background.as_ref().unwrap();
+        let watched = client.0.background.as_ref().unwrap();
         let late = Origin::of(&uris[ORIGINS]).unwrap();
         assert!(!lock(&watched.0.0).contains_key(&late), "all places are taken");
         // As one whose checks could not be started.

@@ -6,11 +6,11 @@ use crate::body::Body;
 use crate::client::attempt::{Attempt, AttemptLayers};
 use crate::client::background::Background;
 use crate::client::stack_of::StackOf;
-use crate::client::{Client, Redirects};
+use crate::client::{Client, Parts, Redirects};
 use crate::deadline::Limits;
 use crate::error::{BoxError, Error};
 use crate::stack::StackBuilder;
-use crate::suspend::Wall;
+use crate::suspend::WallClock;
 use crate::transport::TransportBuilder;
 use crate::transport::connect::tls::Tls;
 use crate::transport::network::Network;
@@ -303,18 +303,18 @@ impl ClientBuilder {
     /// connector; [`stack`](ClientBuilder::stack) together with a setting that it includes. The message names the values and
     /// the rule.
     pub fn build(self) -> Result<Client, Error> {
-        self.build_by(Wall::default())
+        self.build_by(WallClock::default())
     }
 
     /// By this clock it is seen that the machine has slept.
-    pub(super) fn build_by(self, wall: Wall) -> Result<Client, Error> {
+    pub(super) fn build_by(self, wall: WallClock) -> Result<Client, Error> {
         let stack = self.stack.settled()?;
         let transport = self.transport.build(stack.bounds()?.connect, wall)?;
         let background = stack.checks_in_background().then(Background::default);
         let teller = transport.teller();
         let stack = stack.build()?.layer(self.attempt_layers.over(transport));
         stack.in_flight().0.over(teller);
-        let headers = (!self.headers.is_empty()).then(|| Arc::new(self.headers));
-        Ok(Client { stack, headers, redirects: self.redirects, background })
+        let parts = Parts { stack, headers: self.headers, redirects: self.redirects, background };
+        Ok(Client(Arc::new(parts)))
     }
 }

@@ -57,11 +57,14 @@ use tokio::sync::broadcast;
 /// health check; each runs on the runtime of the call that started it. A client may outlive its runtime: connections that
 /// ended with the runtime are replaced.
 #[derive(Clone)]
-pub struct Client {
+pub struct Client(Arc<Parts>);
+
+/// What all clones share: each call holds one, and counts but one owner.
+struct Parts {
     stack: Stack<Attempt>,
     redirects: Redirects,
     /// What every request brings, where it brings nothing of its own by that name.
-    headers: Option<Arc<HeaderMap>>,
+    headers: HeaderMap,
     /// With health checks in the background.
     background: Option<Background>,
 }
@@ -69,12 +72,12 @@ pub struct Client {
 impl Client {
     /// The circuit breakers of all origins.
     pub fn breakers(&self) -> Breakers {
-        self.stack.breakers()
+        self.0.stack.breakers()
     }
 
     /// The calls in flight.
     pub fn in_flight(&self) -> InFlight {
-        self.stack.in_flight()
+        self.0.stack.in_flight()
     }
 
     /// Subscribes to the events of this client's calls from now on; each hop of a redirect is a call of its own: see
@@ -97,19 +100,19 @@ impl Client {
     /// # Ok(()) }
     /// ```
     pub fn subscribe(&self) -> broadcast::Receiver<Event> {
-        self.stack.subscribe()
+        self.0.stack.subscribe()
     }
 
     /// Sees to it that the origin of this URL is checked, where health checks run in the background.
     fn watch(&self, uri: &Uri) {
-        if let Some(background) = &self.background {
-            background.watch(&self.stack, uri);
+        if let Some(background) = &self.0.background {
+            background.watch(&self.0.stack, uri);
         }
     }
 
     /// The longest time that a call can take, computed from the settings.
     pub fn bounds(&self) -> Bounds {
-        self.stack.bounds()
+        self.0.stack.bounds()
     }
 }
 

@@ -14,7 +14,7 @@ pub(crate) use header::Late;
 pub use incoming::{AttemptNumber, Incoming, IncomingFuture, IncomingLayer, IncomingService};
 pub use limits::Limits;
 pub(crate) use limits::Resolved;
-pub use scope::{Deadline, Within, within};
+pub use scope::{Deadline, Detached, Within, within};
 pub(crate) use scope::{Scope, outside, under};
 #[cfg(feature = "supervise")]
 pub(crate) use timer::sleep_until;

@@ -4,10 +4,12 @@ use super::Timer;
 use crate::duration::{LONGEST, check, human};
 use crate::{Error, ErrorKind};
 use pin_project::pin_project;
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
+use tokio::task::futures::TaskLocalFuture;
 use tokio::time::Instant;
 
 tokio::task_local! {
@@ -111,8 +113,19 @@ impl Deadline {
     ///
     /// For shared background work that some caller's task happens to poll. An enclosing scope still ends the future that
     /// polls it.
-    pub fn detached<F: Future>(future: F) -> impl Future<Output = F::Output> {
-        AMBIENT.scope(Scope::default(), future)
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use unwedge::{Deadline, within};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// within(Duration::from_secs(1), async {
+    ///     let free = Deadline::detached(async { Deadline::current().is_none() });
+    ///     assert!(free.await);
+    /// }).await.unwrap();
+    /// # }
+    /// ```
+    pub fn detached<F: Future>(future: F) -> Detached<F> {
+        Detached { future: AMBIENT.scope(Scope::default(), future) }
     }
 
     pub(crate) fn earlier(a: Option<Deadline>, b: Option<Deadline>) -> Option<Deadline> {
@@ -128,6 +141,28 @@ impl Deadline {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
         }
+    }
+}
+
+/// The future of [`Deadline::detached`].
+#[pin_project]
+#[must_use = "futures do nothing unless polled"]
+pub struct Detached<F> {
+    #[pin]
+    future: TaskLocalFuture<Scope, F>,
+}
+
+impl<F: Future> Future for Detached<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        self.project().future.poll(cx)
+    }
+}
+
+impl<F> fmt::Debug for Detached<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Detached")
     }
 }
 

@@ -12,6 +12,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// Marks a request as a health check, for those beneath who add to requests what their callers gave them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct HealthCheck;
+
 /// Settings of the health check: a small request that precedes calls to an origin.
 ///
 /// It is off until a path is given, because a server without a health endpoint must not lose its clients.

@@ -16,7 +16,7 @@ pub(crate) struct Details {
     pub(crate) started: Instant,
     pub(crate) deadline: Option<Instant>,
     pub(crate) attempts_allowed: u32,
-    pub(crate) long_poll: Option<LongPoll>,
+    pub(crate) long_poll: Option<Arc<LongPoll>>,
     pub(crate) subsystem: Option<Arc<Owner>>,
 }
 
@@ -42,7 +42,7 @@ impl EntryCopy {
             age: now.saturating_duration_since(details.started),
             deadline_in: details.deadline.map(|at| at.saturating_duration_since(now)),
             long_poll: details.long_poll.as_ref().map(|poll| poll.reason().to_owned()),
-            unbounded: details.long_poll.as_ref().is_some_and(LongPoll::is_unbounded),
+            unbounded: details.long_poll.as_ref().is_some_and(|poll| poll.is_unbounded()),
             subsystem: details.subsystem.as_ref().map(|member| member.name().to_owned()),
         }
     }

@@ -36,11 +36,23 @@ pub(crate) fn report(phase: Phase) {
     DOING.set(phase);
 }
 
-/// Polls `work`, and says what a connector inside it reported; `Headers` where none did.
-pub(crate) fn observe<T>(work: impl FnOnce() -> T) -> (T, Phase) {
+/// From here on it counts what a connector reports.
+#[inline]
+pub(crate) fn listen() {
     DOING.set(Phase::Headers);
-    let done = work();
-    (done, DOING.get())
+}
+
+/// What was reported since [`listen`]; `Headers` where nothing was.
+#[inline]
+pub(crate) fn reported() -> Phase {
+    DOING.get()
+}
+
+/// Polls `work`, and says what a connector inside it reported.
+#[cfg(feature = "client")]
+pub(crate) fn observe<T>(work: impl FnOnce() -> T) -> (T, Phase) {
+    listen();
+    (work(), reported())
 }
 
 /// A handle to the calls in flight of one stack.
@@ -129,8 +141,11 @@ mod tests {
         let (table, poll) = (Table::default(), crate::LongPoll::because("a test parks it"));
         let start = Instant::now();
         let poll = poll.up_to(Duration::from_secs(50));
-        let slot =
-            table.enter(Details { deadline: None, long_poll: Some(poll), ..details("http://a/watch") });
+        let slot = table.enter(Details {
+            deadline: None,
+            long_poll: Some(Arc::new(poll)),
+            ..details("http://a/watch")
+        });
         let overdue = |seconds| table.overdue(start + Duration::from_secs(seconds)).is_some();
         assert!(!overdue(56) && overdue(57), "hold, grace, and a second to be late in");
         table.phase(&slot, Phase::Body, 1, start);

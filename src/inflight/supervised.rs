@@ -10,6 +10,7 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
+use tokio::task::futures::TaskLocalFuture;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -22,7 +23,7 @@ impl Owner {
     }
 
     /// Runs a future as part of this subsystem.
-    pub(crate) fn scope<F: Future>(self: &Arc<Owner>, future: F) -> impl Future<Output = F::Output> + use<F> {
+    pub(crate) fn scope<F: Future>(self: &Arc<Owner>, future: F) -> TaskLocalFuture<Arc<Owner>, F> {
         CURRENT.scope(Arc::clone(self), future)
     }
 

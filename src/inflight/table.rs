@@ -47,14 +47,16 @@ impl Slab {
     }
 
     /// Takes an entry out; the caller drops it when the lock is given back, since it may hold values of the user's.
+    #[inline]
     fn take(&mut self, slot: u32) -> Option<Details> {
         self.free.push(slot);
-        let details = self.entries[slot as usize].take();
         let is_peak_over = self.entries.len() > FEW && self.len() < self.entries.len() / 4;
         if is_peak_over && self.last_used.is_none_or(|last| last == slot) {
+            let details = self.entries[slot as usize].take();
             self.shrink();
+            return details;
         }
-        details
+        self.entries[slot as usize].take()
     }
 
     /// Gives the memory of a peak back, as far as it is free at the end, and leaves room for twice as many as there are, so

@@ -7,7 +7,7 @@ use crate::deadline::{Limits, Resolved};
 use crate::error::Error;
 use crate::longpoll::GRACE;
 use crate::stack::StackLayer;
-use crate::suspend::Wall;
+use crate::suspend::WallClock;
 #[cfg(feature = "reqwest-rustls")]
 use crate::tls::Tls;
 use ::reqwest::retry;
@@ -60,7 +60,7 @@ pub struct ClientBuilder {
     transport: Transport,
     inner: Option<Change>,
     each: Option<EachChange>,
-    pub(super) wall: Wall,
+    pub(super) wall: WallClock,
 }
 
 impl ClientBuilder {

@@ -5,6 +5,7 @@ use super::convert;
 use super::redirects::sending;
 use crate::body::Body;
 use crate::error::Error;
+use crate::health::HealthCheck;
 use crate::longpoll::GRACE;
 use crate::runtime::has;
 use ::reqwest::Url;
@@ -29,18 +30,12 @@ pub(super) struct CallerRequest<'e> {
     timed_out: AtomicBool,
 }
 
-/// Marks the attempts of the caller's request; a health check has none.
-#[derive(Clone, Copy)]
-struct FromCaller;
-
 impl<'e> CallerRequest<'e> {
     pub(super) fn new(
         url: Url,
         timeout: Option<Duration>,
         extensions: &'e mut Extensions,
-        request: &mut Request<Body>,
     ) -> CallerRequest<'e> {
-        request.extensions_mut().insert(FromCaller);
         let timeout = timeout.map(|timeout| timeout.saturating_add(GRACE));
         CallerRequest { url, timeout, extensions: Mutex::new(extensions), timed_out: AtomicBool::new(false) }
     }
@@ -77,14 +72,16 @@ impl<'c> Service<Request<Body>> for RestOfChain<'c, '_> {
         let RestOfChain { next, given } = self.clone();
         Box::pin(async move {
             convert::needs_runtime()?;
-            let from_caller = request.extensions_mut().remove::<FromCaller>().is_some();
-            let mut request = convert::attempt(request)?;
-            let answer = if from_caller {
-                request.url_mut().clone_from(&given.url);
-                *request.timeout_mut() = given.timeout;
+            let is_check = request.extensions_mut().remove::<HealthCheck>().is_some();
+            let answer = if !is_check {
+                let mut request = convert::attempt_at(&given.url, request)?;
+                if let Some(timeout) = given.timeout {
+                    *request.timeout_mut() = Some(timeout);
+                }
                 let mut extensions = given.extensions.lock().await;
                 has(sending(request, |request| next.run(request, &mut extensions))).await?
             } else {
+                let request = convert::attempt(request)?;
                 let mut extensions = Extensions::new();
                 has(sending(request, |request| next.run(request, &mut extensions))).await?
             };

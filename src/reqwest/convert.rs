@@ -2,7 +2,7 @@
 
 use crate::body::Body;
 use crate::error::{BoxError, Error};
-use ::reqwest::ResponseBuilderExt;
+use ::reqwest::{ResponseBuilderExt, Url};
 use http::{Request, Response};
 use http_body::Body as _;
 use std::future::Future;
@@ -36,6 +36,25 @@ impl From<Body> for ::reqwest::Body {
     }
 }
 
+/// An attempt at what the caller wrote. Its URL is taken as it is: as text it would be read once more.
+pub(super) fn attempt_at(url: &Url, request: Request<Body>) -> Result<::reqwest::Request, Error> {
+    if !request.extensions().is_empty() {
+        // They may be for somebody beneath, and reqwest takes them only so.
+        let mut attempt = attempt(request)?;
+        attempt.url_mut().clone_from(url);
+        return Ok(attempt);
+    }
+    let (head, body) = request.into_parts();
+    let mut attempt = ::reqwest::Request::new(head.method, url.clone());
+    *attempt.version_mut() = head.version;
+    *attempt.headers_mut() = head.headers;
+    let body = ::reqwest::Body::from(body);
+    if body.as_bytes() != Some(b"") {
+        *attempt.body_mut() = Some(body);
+    }
+    Ok(attempt)
+}
+
 /// The request of one attempt.
 pub(super) fn attempt<B: Into<::reqwest::Body>>(request: Request<B>) -> Result<::reqwest::Request, Error> {
     let mut request = ::reqwest::Request::try_from(request).map_err(|error| foreign(error.without_url()))?;
@@ -49,8 +68,13 @@ pub(super) fn attempt<B: Into<::reqwest::Body>>(request: Request<B>) -> Result<:
 pub(super) fn response(response: ::reqwest::Response) -> Response<::reqwest::Body> {
     let url = response.url().clone();
     let mut response = Response::<::reqwest::Body>::from(response);
-    if let Some(extensions) = http::response::Builder::new().url(url).extensions_mut() {
-        response.extensions_mut().extend(std::mem::take(extensions));
+    // Into the extensions that are there, which a builder alone knows how to do.
+    let mut builder = http::response::Builder::new();
+    if let Some(extensions) = builder.extensions_mut() {
+        *extensions = std::mem::take(response.extensions_mut());
+    }
+    if let Some(extensions) = builder.url(url).extensions_mut() {
+        *response.extensions_mut() = std::mem::take(extensions);
     }
     response
 }

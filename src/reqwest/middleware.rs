@@ -122,25 +122,26 @@ impl Middleware for ResilienceMiddleware {
         let url = request.url().clone();
         let timeout = request.timeout().copied();
         let mut request = convert::request(request).map_err(Error::Reqwest)?;
-        let wishes = request.extensions_mut();
-        wish::<LongPoll>(extensions, wishes);
-        wish::<Collect>(extensions, wishes);
-        wish::<Label>(extensions, wishes);
-        wish::<CallOptions>(extensions, wishes);
-        wish::<Group>(extensions, wishes);
-        wish::<Idempotent>(extensions, wishes);
-        wish::<Deadline>(extensions, wishes);
+        let options = request.extensions_mut();
+        carry::<LongPoll>(extensions, options);
+        carry::<Collect>(extensions, options);
+        carry::<Label>(extensions, options);
+        carry::<CallOptions>(extensions, options);
+        carry::<Group>(extensions, options);
+        carry::<Idempotent>(extensions, options);
+        carry::<Deadline>(extensions, options);
         if let Some(timeout) = timeout {
             let own = Deadline::after(timeout);
-            wishes.insert(wishes.get::<Deadline>().map_or(own, |wished| own.min(*wished)));
+            options.insert(options.get::<Deadline>().map_or(own, |said| own.min(*said)));
         }
-        let long_poll = wishes.get::<LongPoll>().is_some();
+        let long_poll = options.get::<LongPoll>().is_some();
         if long_poll && timeout.is_some() {
             self.warn("the timeout() of a request");
         }
-        let given = CallerRequest::new(url, timeout, extensions, &mut request);
+        let given = CallerRequest::new(url, timeout, extensions);
         let mut stack = self.layer.layer(RestOfChain::new(next, &given));
-        let answer = stack.call(request).await;
+        // In a box of its own: both fit into what an allocator has at hand for each thread, and together they do not.
+        let answer = Box::pin(stack.call(request)).await;
         if long_poll && given.timed_out() {
             self.warn("the timeout() of the reqwest client beneath");
         }
@@ -149,8 +150,8 @@ impl Middleware for ResilienceMiddleware {
 }
 
 /// What `with_extension` says goes before what the request itself brings.
-fn wish<T: Clone + Send + Sync + 'static>(said: &Extensions, wishes: &mut Extensions) {
-    if let Some(wish) = said.get::<T>() {
-        wishes.insert(wish.clone());
+fn carry<T: Clone + Send + Sync + 'static>(said: &Extensions, options: &mut Extensions) {
+    if let Some(option) = said.get::<T>() {
+        options.insert(option.clone());
     }
 }

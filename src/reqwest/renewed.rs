@@ -1,7 +1,7 @@
 //! A new inner client after the machine has slept: the pool of a reqwest client cannot be emptied.
 
 use crate::error::Error;
-use crate::suspend::{Wall, Watch};
+use crate::suspend::{WallClock, Watch};
 use crate::sync::{Mutex, lock};
 use crate::telemetry;
 use ::reqwest::{Client, Request, Response};
@@ -28,7 +28,7 @@ struct Shared {
 
 impl Renewed {
     pub(super) fn new(
-        wall: Wall,
+        wall: WallClock,
         make: impl Fn() -> Result<Client, Error> + Send + Sync + 'static,
     ) -> Renewed {
         Renewed(Arc::new(Shared {

@@ -3,7 +3,7 @@
 mod trusting;
 
 use super::ClientBuilder;
-use crate::suspend::Wall;
+use crate::suspend::WallClock;
 use crate::testing::{Peer, Reply};
 use crate::{ErrorKind, StackLayer, tls};
 use http::Extensions;
@@ -135,7 +135,7 @@ impl Slept {
             made.fetch_add(1, Ordering::Relaxed);
             inner.no_proxy()
         });
-        client.wall = Wall::new(move || {
+        client.wall = WallClock::new(move || {
             SystemTime::UNIX_EPOCH + 1_000_000 * SEC + start.elapsed() + ahead.load(Ordering::Relaxed) * SEC
         });
         (slept, client)

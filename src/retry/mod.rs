@@ -158,7 +158,9 @@ impl Settings {
     ///
     /// A refused call waits until the refusal is over, plus up to 10 %, if that is at most this long and ends before its
     /// deadline. So does a call that may be repeated and whose own failure has opened the circuit, in place of its
-    /// back-off. It waits as often as necessary, and spends no attempt and no budget on it. Any other call ends at once:
+    /// back-off. It waits as often as necessary, and spends no attempt and no budget on it. A call that has
+    /// waited once comes back up to 10 % later than the others, in the middle of the next wait; 10/9 of what is left, which is
+    /// the whole of that wait, is then compared with this limit. Any other call ends at once:
     /// with the refusal if it has made no attempt, otherwise with the outcome of its last attempt;
     /// [`Attempts::retry_in`](crate::Attempts::retry_in) or [`Error::retry_in`](crate::Error::retry_in) has the time to
     /// come back.

@@ -86,7 +86,7 @@ mod verdict;
 
 pub use parser::Event;
 pub use reconnect::{Mode, Reconnect};
-pub use refusal::{ComeBack, Refusal};
+pub use refusal::{Reconnection, Refusal};
 pub use settings::Settings;
 pub use status::{Cause, Phase, Status};
 pub use stream::EventStream;

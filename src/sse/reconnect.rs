@@ -1,6 +1,6 @@
 //! Reconnects of an event stream: when, after which wait, from which responses.
 
-use super::refusal::{ComeBack, Hook, Refusal};
+use super::refusal::{Hook, Reconnection, Refusal};
 use crate::duration::{LONGEST, human};
 use crate::error::Error;
 use crate::retry::{Backoff, Jitter};
@@ -154,17 +154,17 @@ impl Reconnect {
     /// ```
     /// use http::{HeaderValue, StatusCode, header::AUTHORIZATION};
     /// use std::time::Duration;
-    /// use unwedge::sse::{ComeBack, Reconnect, Refusal, Settings};
+    /// use unwedge::sse::{Reconnection, Reconnect, Refusal, Settings};
     ///
     /// # async fn new_token() -> Option<HeaderValue> { None }
     /// let renew = |refusal: Refusal| async move {
     ///     match refusal.status() {
     ///         StatusCode::UNAUTHORIZED => {
     ///             let token = new_token().await?;
-    ///             Some(ComeBack::after(Duration::ZERO).header(AUTHORIZATION, token))
+    ///             Some(Reconnection::after(Duration::ZERO).header(AUTHORIZATION, token))
     ///         }
     ///         // Not deployed yet.
-    ///         StatusCode::NOT_FOUND => Some(ComeBack::after(Duration::from_secs(30))),
+    ///         StatusCode::NOT_FOUND => Some(Reconnection::after(Duration::from_secs(30))),
     ///         _ => None,
     ///     }
     /// };
@@ -174,7 +174,7 @@ impl Reconnect {
     pub fn on_refusal<F, Fut>(self, hook: F) -> Reconnect
     where
         F: Fn(Refusal) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Option<ComeBack>> + Send + 'static,
+        Fut: Future<Output = Option<Reconnection>> + Send + 'static,
     {
         Reconnect { hook: Some(Hook::new(hook)), only_whether: false, ..self }
     }

@@ -59,32 +59,32 @@ impl fmt::Debug for Refusal {
 
 /// The answer to a [`Refusal`]: when to come back, and what is to be sent then.
 #[must_use]
-pub struct ComeBack {
+pub struct Reconnection {
     pub(super) after: Duration,
     pub(super) headers: HeaderMap,
 }
 
-impl ComeBack {
+impl Reconnection {
     /// Come back after this wait; zero is at once. More than 10 years are taken as 10 years.
-    pub fn after(wait: Duration) -> ComeBack {
-        ComeBack { after: wait.min(LONGEST), headers: HeaderMap::new() }
+    pub fn after(wait: Duration) -> Reconnection {
+        Reconnection { after: wait.min(LONGEST), headers: HeaderMap::new() }
     }
 
     /// A header of this and all later requests of the stream, in place of one of the same name.
-    pub fn header(mut self, name: HeaderName, value: HeaderValue) -> ComeBack {
+    pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Reconnection {
         self.headers.insert(name, value);
         self
     }
 }
 
 /// Without header values, which may carry secrets.
-impl fmt::Debug for ComeBack {
+impl fmt::Debug for Reconnection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ComeBack").field("after", &self.after).finish_non_exhaustive()
+        f.debug_struct("Reconnection").field("after", &self.after).finish_non_exhaustive()
     }
 }
 
-pub(super) type Asking = Pin<Box<dyn Future<Output = Option<ComeBack>> + Send>>;
+pub(super) type Asking = Pin<Box<dyn Future<Output = Option<Reconnection>> + Send>>;
 
 /// The caller's own code.
 #[derive(Clone)]
@@ -94,7 +94,7 @@ impl Hook {
     pub(super) fn new<F, Fut>(hook: F) -> Hook
     where
         F: Fn(Refusal) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Option<ComeBack>> + Send + 'static,
+        Fut: Future<Output = Option<Reconnection>> + Send + 'static,
     {
         Hook(Arc::new(move |refusal| Box::pin(hook(refusal))))
     }

@@ -66,7 +66,7 @@ pub(super) struct LayerContext {
 impl LayerContext {
     /// The limits of a call whose request has some of its own.
     #[cold]
-    pub(super) fn bounds_of(&self, options: &CallOptions) -> Result<Box<Resolved>, Error> {
+    pub(super) fn bounds_of(&self, options: &CallOptions) -> Result<Resolved, Error> {
         options.check()?;
         let (stack, own) = (&self.bounds, options);
         let total = own.total.unwrap_or(stack.total);
@@ -76,7 +76,7 @@ impl LayerContext {
         let idle = own.idle.unwrap_or_else(|| stack.idle.min(attempt));
         let stream = own.stream.unwrap_or(stack.stream);
         let own_stream = own.stream.is_some();
-        Ok(Box::new(Resolved { total, attempt, idle, stream, own_stream, ..stack.clone() }))
+        Ok(Resolved { total, attempt, idle, stream, own_stream, ..stack.clone() })
     }
 
     /// With jitter, for waits that somebody else named, so that not all callers come back together.

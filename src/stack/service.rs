@@ -215,7 +215,7 @@ impl<S> Bounded for Stack<S> {}
 
 impl<S: Clone> Stack<S> {
     #[inline]
-    fn origin_state<B>(&mut self, request: &mut Request<B>) -> Result<Arc<Entry<OriginState>>, Error> {
+    fn origin_state<B>(&self, request: &mut Request<B>) -> Result<Arc<Entry<OriginState>>, Error> {
         if !self.handle.shared.context.asked.is_empty() {
             self.handle.shared.context.asked.ask(request);
         }
@@ -223,22 +223,17 @@ impl<S: Clone> Stack<S> {
         let group = if extensions.is_empty() { None } else { extensions.get::<Group>() };
         match &self.last {
             Some(last) if last.serves(uri, group) => Ok(Arc::clone(last)),
-            _ => self
-                .handle
-                .shared
-                .origin_state(uri, group)
-                .inspect(|origin_state| self.last = Some(Arc::clone(origin_state))),
+            _ => self.handle.shared.origin_state(uri, group),
         }
     }
 
-    /// A call, which may be one hop of a call that is redirected.
+    /// One hop of a call that may be redirected.
     #[inline]
-    pub(crate) fn hop<B, R>(&mut self, mut request: Request<B>, hop: Hop) -> ResponseFuture<S, B>
+    pub(crate) fn hop<B, R>(&self, request: Request<B>, hop: Hop) -> ResponseFuture<S, B>
     where
         S: Service<Request<B>, Response = Response<R>>,
     {
-        let origin_state = self.origin_state(&mut request);
-        ResponseFuture::new(self.inner.clone(), origin_state, request, hop)
+        ResponseFuture::new(self.inner.clone(), request, hop, |request| self.origin_state(request))
     }
 }
 
@@ -268,6 +263,12 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        self.hop(request, Hop::default())
+        ResponseFuture::new(self.inner.clone(), request, Hop::default(), |request| {
+            let found = self.origin_state(request)?;
+            if !self.last.as_ref().is_some_and(|last| Arc::ptr_eq(last, &found)) {
+                self.last = Some(Arc::clone(&found));
+            }
+            Ok(found)
+        })
     }
 }

@@ -8,13 +8,16 @@ use crate::stack::origin_state::OriginState;
 use crate::telemetry;
 use http::Uri;
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
 
 /// The state of one layer: what all services it is applied to share, and the state of each origin.
 pub(super) struct Shared {
     pub(super) context: Arc<LayerContext>,
     pub(super) origins: PerOrigin<OriginState>,
+    /// That of the first call. Most programs talk to one origin, often through clones that live for one call: this is found
+    /// without the lock of the table.
+    first: OnceLock<Arc<Entry<OriginState>>>,
 }
 
 /// More pairs of origin and group than a program talks to in earnest; above it those that are idle are forgotten.
@@ -25,7 +28,8 @@ const GROUPS: usize = 1024;
 
 impl Shared {
     pub(super) fn new(context: LayerContext) -> Shared {
-        Shared { context: Arc::new(context), origins: PerOrigin::new(PAIRS, PAIRS_MAX) }
+        let origins = PerOrigin::new(PAIRS, PAIRS_MAX);
+        Shared { context: Arc::new(context), origins, first: OnceLock::new() }
     }
 
     /// The state of this URL's origin, or of this group of it.
@@ -34,10 +38,16 @@ impl Shared {
         uri: &Uri,
         group: Option<&Group>,
     ) -> Result<Arc<Entry<OriginState>>, Error> {
-        match group {
+        if let Some(first) = self.first.get().filter(|first| first.serves(uri, group)) {
+            return Ok(Arc::clone(first));
+        }
+        let found = match group {
             None => self.state_of(uri, None, None),
             Some(group) => self.state_of_group(uri, group),
-        }
+        };
+        found.inspect(|found| {
+            self.first.get_or_init(|| Arc::clone(found));
+        })
     }
 
     fn state_of(

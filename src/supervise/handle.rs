@@ -1,13 +1,18 @@
 //! The handle by which a supervised loop reports its state.
 
 use crate::deadline::sleep_until;
+use crate::inflight::owner::Owner;
 use crate::supervise::state::SubsystemState;
 use crate::supervise::verdict::Activity;
 use crate::sync::Arc;
+use pin_project::pin_project;
 use std::borrow::Cow;
 use std::fmt;
 use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
+use tokio::task::futures::TaskLocalFuture;
 use tokio::time::Instant;
 
 /// The handle by which a supervised loop sends heartbeats and reports progress or a wait. Clones share its state.
@@ -100,14 +105,43 @@ impl Heartbeat {
 
     /// Makes a future, for example of a spawned task, part of this subsystem: its calls are shown as the subsystem's, and
     /// its back-offs and long polls end at a shutdown.
-    pub fn scope<F: Future>(&self, future: F) -> impl Future<Output = F::Output> + use<F> {
-        self.0.member.scope(future)
+    ///
+    /// ```
+    /// # async fn both(heartbeat: unwedge::supervise::Heartbeat, client: unwedge::Client) {
+    /// let poll = async move { client.get("https://broker.example/message").send().await };
+    /// let task = tokio::spawn(heartbeat.scope(poll));
+    /// # }
+    /// ```
+    pub fn scope<F: Future>(&self, future: F) -> InScope<F> {
+        InScope { future: self.0.member.scope(future) }
     }
 }
 
 impl fmt::Debug for Heartbeat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Heartbeat").field(&self.0.name).finish()
+    }
+}
+
+/// The future of [`Heartbeat::scope`].
+#[pin_project]
+#[must_use = "futures do nothing unless polled"]
+pub struct InScope<F> {
+    #[pin]
+    future: TaskLocalFuture<Arc<Owner>, F>,
+}
+
+impl<F: Future> Future for InScope<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        self.project().future.poll(cx)
+    }
+}
+
+impl<F> fmt::Debug for InScope<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("InScope")
     }
 }
 

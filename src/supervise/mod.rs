@@ -64,7 +64,7 @@ mod watch;
 mod watchdog;
 
 pub use ending::Ending;
-pub use handle::{Heartbeat, Parked};
+pub use handle::{Heartbeat, InScope, Parked};
 pub use liveness::Liveness;
 pub use patrol::Sweep;
 pub use policy::{OnReturn, Policy, Reason};

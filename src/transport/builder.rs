@@ -1,7 +1,7 @@
 //! What a transport is made of.
 
 use crate::error::{BoxError, Error};
-use crate::suspend::Wall;
+use crate::suspend::WallClock;
 use crate::tls::{Tls, Trust};
 use crate::transport::Transport;
 use crate::transport::connect::Connector;
@@ -58,7 +58,7 @@ impl TransportBuilder {
     }
 
     /// `connect` bounds each connect; by the wall clock it is seen that the machine has slept.
-    pub(crate) fn build(self, connect: Duration, wall: Wall) -> Result<Decoding, Error> {
+    pub(crate) fn build(self, connect: Duration, wall: WallClock) -> Result<Decoding, Error> {
         let user_agent = match self.user_agent {
             None => USER_AGENT,
             Some(text) => HeaderValue::try_from(&text).map_err(|_| {

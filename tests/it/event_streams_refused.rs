@@ -9,14 +9,14 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
-use unwedge::sse::{ComeBack, Phase, Refusal, Settings};
+use unwedge::sse::{Phase, Reconnection, Refusal, Settings};
 use unwedge::testing::{Peer, Reply};
 use unwedge::{Deadline, StackLayer};
 
 fn asking<F, Fut>(hook: F) -> Settings
 where
     F: Fn(Refusal) -> Fut + Send + Sync + 'static,
-    Fut: Future<Output = Option<ComeBack>> + Send + 'static,
+    Fut: Future<Output = Option<Reconnection>> + Send + 'static,
 {
     Settings::default().reconnect(waits().on_refusal(hook))
 }
@@ -30,7 +30,7 @@ async fn a_hook_renews_the_token_and_says_when_to_come_back() {
     let settings = asking(|refusal| async move {
         assert_eq!((refusal.status().as_u16(), refusal.in_a_row()), (401, 1));
         sleep(SECOND).await;
-        Some(ComeBack::after(3 * SECOND).header(AUTHORIZATION, "Bearer new".parse().unwrap()))
+        Some(Reconnection::after(3 * SECOND).header(AUTHORIZATION, "Bearer new".parse().unwrap()))
     });
     let mut request = get("/events");
     request.headers_mut().insert(AUTHORIZATION, "Bearer old".parse().unwrap());
@@ -125,7 +125,7 @@ async fn a_hook_that_never_returns_is_bounded_by_the_limit_of_an_attempt() {
 #[tokio::test(start_paused = true)]
 async fn a_hook_that_panics_ends_the_stream_as_if_there_were_none() {
     let (log, _guard) = Log::listen();
-    let now = asking(|refusal| -> std::future::Ready<Option<ComeBack>> {
+    let now = asking(|refusal| -> std::future::Ready<Option<Reconnection>> {
         panic!("no store for {}", refusal.status())
     });
     let later = asking(|_| async {
@@ -147,14 +147,14 @@ async fn a_hook_that_panics_ends_the_stream_as_if_there_were_none() {
 #[tokio::test(start_paused = true)]
 async fn a_hook_that_always_says_now_makes_no_hot_loop() {
     let peer = Peer::new().forever(Reply::status(404));
-    let mut stream = over(&peer, asking(|_| async { Some(ComeBack::after(Duration::ZERO)) }));
+    let mut stream = over(&peer, asking(|_| async { Some(Reconnection::after(Duration::ZERO)) }));
     assert!(timeout(60 * MINUTE, stream.next()).await.is_err());
     let times = times(&peer);
     let gaps: Vec<_> = times.windows(2).map(|pair| (pair[1] - pair[0]).as_secs()).collect();
     assert_eq!(gaps[..7], [0, 2, 4, 8, 16, 32, 60]);
     // And one that names ten thousand years waits, and breaks nothing.
     let peer = Peer::new().forever(Reply::status(404));
-    let mut stream = over(&peer, asking(|_| async { Some(ComeBack::after(Duration::MAX)) }));
+    let mut stream = over(&peer, asking(|_| async { Some(Reconnection::after(Duration::MAX)) }));
     assert!(timeout(MINUTE, stream.next()).await.is_err());
     assert_eq!((peer.request_count(), stream.status().phase), (1, Phase::Waiting));
 }
@@ -170,7 +170,7 @@ async fn what_a_hook_does_is_bounded_like_an_attempt_and_outlives_a_wait_that_wa
             let left = Deadline::current().expect("a bound").remaining();
             assert_eq!(left.as_secs_f64().round(), 10.0);
             sleep(5 * SECOND).await;
-            Some(ComeBack::after(Duration::ZERO))
+            Some(Reconnection::after(Duration::ZERO))
         }
     });
     let mut stream = over(&peer, settings);
@@ -184,7 +184,7 @@ async fn what_a_hook_does_is_bounded_like_an_attempt_and_outlives_a_wait_that_wa
 #[tokio::test(start_paused = true)]
 async fn a_post_is_sent_again_where_its_caller_says_so() {
     let peer = Peer::new().then(Reply::status(401)).forever(events("data: a\n\n"));
-    let settings = asking(|_| async { Some(ComeBack::after(Duration::ZERO)) });
+    let settings = asking(|_| async { Some(Reconnection::after(Duration::ZERO)) });
     let mut stream = settings.connect(stack(&peer, &built(StackLayer::builder())), post("/chat")).unwrap();
     assert_eq!(data(&mut stream).await, "a");
     assert!(stream.next().await.is_none());

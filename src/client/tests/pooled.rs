@@ -1,7 +1,7 @@
 //! Connections of the pool that are not to be trusted any more.
 
 use super::*;
-use crate::suspend::Wall;
+use crate::suspend::WallClock;
 use rand::{RngExt, SeedableRng};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep, timeout};
 fn with_wall_clock(peer: &Peer) -> (Client, Arc<AtomicU32>) {
     let ahead = Arc::new(AtomicU32::new(0));
     let (offset, start) = (Arc::clone(&ahead), Instant::now());
-    let wall = Wall::new(move || {
+    let wall = WallClock::new(move || {
         SystemTime::UNIX_EPOCH + 1_000_000 * SEC + start.elapsed() + offset.load(Ordering::Relaxed) * SEC
     });
     (piped(peer).build_by(wall).unwrap(), ahead)

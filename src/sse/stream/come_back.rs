@@ -4,7 +4,7 @@ use super::refused::Refused;
 use super::{EventStream, Link};
 use crate::body::Body;
 use crate::error::Error;
-use crate::sse::refusal::ComeBack;
+use crate::sse::refusal::Reconnection;
 use crate::sse::status::Cause;
 use crate::telemetry;
 use http::{HeaderMap, StatusCode};
@@ -49,7 +49,7 @@ impl EventStream {
     }
 
     /// As the hook says; from the second refusal in a row on no sooner than the back-off.
-    fn comes_back(&mut self, error: Error, back: ComeBack) {
+    fn comes_back(&mut self, error: Error, back: Reconnection) {
         for (name, value) in &back.headers {
             self.renewed.insert(name, value.clone());
         }

@@ -5,7 +5,7 @@ use crate::body::Body;
 use crate::deadline::{Deadline, Timer, Within, outside};
 use crate::duration::human;
 use crate::error::Error;
-use crate::sse::refusal::{Asking, ComeBack, Hook, Refusal};
+use crate::sse::refusal::{Asking, Hook, Reconnection, Refusal};
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode};
 use std::any::Any;
@@ -39,7 +39,7 @@ enum Step {
 }
 
 /// What the hook came to: its answer, or why there is none.
-type Answer = Result<Option<ComeBack>, String>;
+type Answer = Result<Option<Reconnection>, String>;
 
 impl Refused {
     pub(super) fn new(

@@ -105,7 +105,7 @@ impl CallState {
                 self.admitted(Admission::Lead, now)
             }
             Answer::Wait(waiting) => {
-                self.held.probe = Probe::Waiting(waiting);
+                self.held.probe = Probe::Waiting(Box::new(waiting));
                 self.admitted(Admission::Wait, now)
             }
             Answer::Refuse { since, retry_in } => {
@@ -123,7 +123,7 @@ impl CallState {
 
     /// How long it may hold a place among the probes of the circuit before it sends something.
     fn lease(&self) -> breaker::Lease {
-        if self.limits.long_poll.is_some() {
+        if self.limits.long_poll().is_some() {
             return breaker::Lease::poll();
         }
         let context = self.context();

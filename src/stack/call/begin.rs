@@ -3,9 +3,7 @@
 
 use crate::error::Error;
 use crate::inflight::{Details, owner};
-use crate::longpoll::LongPoll;
 use crate::options::CallOptions;
-use crate::origin::table::Entry;
 use crate::retry::head::KeptHead;
 use crate::stack::call::admission::turned_away;
 use crate::stack::call::attempts::Attempts;
@@ -14,61 +12,65 @@ use crate::stack::call::held::Held;
 use crate::stack::call::hop::Hop;
 use crate::stack::call::limits::CallLimits;
 use crate::stack::call::record::Record;
+use crate::stack::call::running::{Progress, alive};
 use crate::stack::call::state::CallState;
-use crate::stack::origin_state::OriginState;
 use crate::telemetry;
 use http::Request;
-use std::sync::Arc;
 use tokio::time::Instant;
 
 impl CallState {
     /// Begins a call, in place: a state is too large to be handed around.
     #[inline]
     pub(super) fn begin<'a, B>(
-        call: &'a mut Option<CallState>,
-        origin_state: Arc<Entry<OriginState>>,
+        call: &'a mut Progress,
         request: &Request<B>,
-        hop: &mut Hop,
     ) -> Result<&'a mut CallState, Error> {
+        let (made, mut hop) = match call {
+            Progress::Made { origin_state, hop, .. } => (origin_state.take(), *hop),
+            _ => (None, Hop::default()),
+        };
+        let Some(origin_state) = made else { unreachable!("a call begins once") };
+        let origin_state = origin_state?;
         let context = &*origin_state.context;
         let now = Instant::now();
-        let wishes = Some(request.extensions()).filter(|wishes| !wishes.is_empty());
-        let limits = CallLimits::of(wishes, context, hop, now)?;
-        hop.settle(request.method(), limits.long_poll.is_some());
-        (hop.started, hop.ends) = (Some(limits.started), limits.deadline);
-        let options = wishes.and_then(|wishes| wishes.get::<CallOptions>());
+        let extensions = Some(request.extensions()).filter(|extensions| !extensions.is_empty());
+        let limits = CallLimits::of(extensions, context, &hop, now)?;
+        hop.settle(request.method(), limits.long_poll().is_some());
+        let options = extensions.and_then(|extensions| extensions.get::<CallOptions>());
         let own_retries = options.and_then(|options| options.retries);
-        let allowed = Attempts::allowed(own_retries, limits.endless, context);
-        if limits.long_poll.is_none() && !limits.is_over(now) {
+        let allowed = Attempts::allowed(own_retries, limits.endless(), context);
+        if limits.long_poll().is_none() && !limits.is_over(now) {
             if let Some(error) = turned_away(&origin_state, request, &limits, allowed, now) {
                 return Err(error);
             }
         }
         // Before anything is taken: a copy of the user's values may panic.
         let head = context.retry.classify.is_some().then(|| KeptHead::of(request));
+        let target = Facts::target(request, extensions, &origin_state.origin);
         let slot = context.table.enter(Details {
-            target: Facts::target(request, wishes, &origin_state.origin),
+            target: target.clone(),
             started: limits.started,
             deadline: limits.deadline,
             attempts_allowed: allowed,
-            long_poll: limits.long_poll.as_deref().cloned(),
+            long_poll: limits.long_poll().cloned(),
             subsystem: owner::current(&context.table),
         });
-        if let Some(poll) = &limits.long_poll {
+        if let Some(poll) = limits.long_poll() {
             origin_state.meter.polls(poll.is_unbounded());
         }
-        if limits.long_poll.as_deref().is_some_and(LongPoll::is_unbounded) {
-            let reason = limits.long_poll.as_ref().map_or("", |poll| poll.reason());
+        if limits.long_poll().is_some_and(|poll| poll.is_unbounded()) {
+            let reason = limits.long_poll().map_or("", |poll| poll.reason());
             telemetry::unbounded(origin_state.endpoint(), reason);
         }
-        Ok(call.insert(CallState {
-            facts: Facts::of(request, wishes, head, hop.follows, context, &origin_state.origin),
+        *call = Progress::Begun(CallState {
+            facts: Facts::of(request, target, head, hop.follows, context),
             limits,
             attempts: Attempts::new(allowed, now),
             held: Held::default(),
             record: Record::new(slot),
             cancelled: owner::Cancelled::default(),
             origin_state,
-        }))
+        });
+        Ok(alive(call))
     }
 }

@@ -133,7 +133,7 @@ impl CallState {
             return self.cut(error, now);
         }
         self.poll_ended(End::Bad, now);
-        if self.limits.long_poll.is_some() {
+        if self.limits.long_poll().is_some() {
             // Its head was the verdict; what comes after it may be parked, and be ended by anybody.
             self.settle(breaker::Outcome::Nothing, now);
             return self.finally(error, now);

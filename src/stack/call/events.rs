@@ -17,12 +17,15 @@ impl CallState {
     pub(super) fn attempted(&mut self, status: Option<StatusCode>, error: Option<&Error>, now: Instant) {
         self.origin_state.meter.attempted(status, error);
         self.end_span(error);
-        let took = now.saturating_duration_since(self.attempts.began);
-        let phase = match error {
-            Some(error) => error.phase().unwrap_or(self.record.phase),
-            None => Phase::Body,
-        };
-        self.tell_of(now, || EventKind::Attempt { status, error: error.map(Error::kind), phase, took });
+        if self.context().listeners.any() {
+            let took = now.saturating_duration_since(self.attempts.began);
+            let phase = match error {
+                Some(error) => error.phase().unwrap_or(self.record.phase),
+                None => Phase::Body,
+            };
+            let error = error.map(Error::kind);
+            self.tell_listeners(now, EventKind::Attempt { status, error, phase, took });
+        }
     }
 
     /// The attempt is over, and so is its span. What its head said of it was recorded before.

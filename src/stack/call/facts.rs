@@ -33,14 +33,13 @@ impl Facts {
     #[inline]
     pub(super) fn of<B>(
         request: &Request<B>,
-        wishes: Option<&Extensions>,
+        target: Target,
         head: Option<Box<KeptHead>>,
         follows: bool,
         context: &LayerContext,
-        origin: &Origin,
     ) -> Facts {
         Facts {
-            target: Facts::target(request, wishes, origin),
+            target,
             idempotent: is_idempotent(request.method(), request.headers(), request.extensions()),
             follows,
             grpc: wishes.is_some_and(|wishes| wishes.get::<grpc::Call>().is_some()),
@@ -51,12 +50,16 @@ impl Facts {
 
     /// What may be shown of a request.
     #[inline]
-    pub(super) fn target<B>(request: &Request<B>, wishes: Option<&Extensions>, origin: &Origin) -> Target {
+    pub(super) fn target<B>(
+        request: &Request<B>,
+        extensions: Option<&Extensions>,
+        origin: &Origin,
+    ) -> Target {
         let uri = request.uri();
         Target {
             method: request.method().clone(),
             uri: if uri.authority().is_some() { uri.clone() } else { completed(origin, uri) },
-            label: wishes.and_then(|wishes| wishes.get::<Label>().cloned()),
+            label: extensions.and_then(|extensions| extensions.get::<Label>().cloned()),
         }
     }
 
@@ -119,7 +122,7 @@ mod tests {
         let request = Request::get(url).header(AUTHORIZATION, token).body(()).expect("a valid request");
         let head = context.retry.classify.is_some().then(|| KeptHead::of(&request));
         let origin = Origin::of(request.uri()).expect("a URL with an origin");
-        Facts::of(&request, None, head, false, context, &origin)
+        Facts::of(&request, Facts::target(&request, None, &origin), head, false, context)
     }
 
     fn context(stack: StackBuilder) -> LayerContext {

@@ -8,7 +8,7 @@ use crate::origin::table::Entry;
 use crate::stack::call::clock::Clock;
 use crate::stack::call::hop::Hop;
 use crate::stack::call::response::HttpResponse;
-use crate::stack::call::running::Running;
+use crate::stack::call::running::{Progress, Running};
 use crate::stack::call::stage::Stage;
 use crate::stack::call::state::CallState;
 use crate::stack::origin_state::OriginState;
@@ -63,19 +63,14 @@ use tracing::Span;
 ///
 /// # Panics
 /// When it is polled after it was ready, and where the inner service, a classifier or a copy of the user's panics.
-#[pin_project]
+#[pin_project(project = Projection)]
 #[must_use = "futures do nothing unless polled"]
 pub struct ResponseFuture<S, B>
 where
     S: Service<Request<B>>,
     S::Response: HttpResponse,
 {
-    // Taken by the first poll, which begins the call.
-    origin_state: Option<Result<Arc<Entry<OriginState>>, Error>>,
-    pub(super) hop: Hop,
     span: MaybeSpan,
-    // A loop of calls that are all ready at once lets its task's scope, and its neighbours, have their turn.
-    yields: Yield,
     #[pin]
     pub(super) running: Running<S, B>,
 }
@@ -88,18 +83,22 @@ where
     #[inline]
     pub(in crate::stack) fn new(
         inner: S,
-        origin_state: Result<Arc<Entry<OriginState>>, Error>,
         request: Request<B>,
         hop: Hop,
+        find: impl FnOnce(&mut Request<B>) -> Result<Arc<Entry<OriginState>>, Error>,
     ) -> ResponseFuture<S, B> {
-        ResponseFuture {
-            origin_state: Some(origin_state),
-            // Of the scope that the call was made in.
-            hop: Hop { ambient: Deadline::earlier(Scope::current().deadline, hop.ambient), ..hop },
-            span: None,
-            yields: Yield::default(),
-            running: Running::new(inner, request),
+        // Of the scope that the call was made in.
+        let hop = Hop { ambient: Deadline::earlier(Scope::current().deadline, hop.ambient), ..hop };
+        let made = Progress::Made { origin_state: None, hop, yields: Yield::default() };
+        let mut call = ResponseFuture { span: None, running: Running::new(inner, request, made) };
+        // Only now that the request has its place: whoever changes it before moves it once more.
+        let Running { stage, call: progress, .. } = &mut call.running;
+        if let (Stage::Start { request: Some(request) }, Progress::Made { origin_state, .. }) =
+            (stage, progress)
+        {
+            *origin_state = Some(find(request));
         }
+        call
     }
 }
 
@@ -114,41 +113,73 @@ where
     type Output = Result<Response<Body>, Error>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        if this.origin_state.is_some() {
-            ready!(this.yields.poll(cx));
-        }
-        let mut running = this.running.project();
+        let mut this = self.project();
         let mut clock = Clock::default();
-        if let Some(origin_state) = this.origin_state.take() {
-            let Some(request) = running.request.first() else { unreachable!("it is taken when it is sent") };
-            let begun = match origin_state {
-                Ok(state) => CallState::begin(running.call, state, request, this.hop),
-                Err(error) => Err(error),
-            };
-            match begun {
-                Ok(call) => {
-                    clock = Clock::at(call.attempts.began);
-                    *this.span =
-                        spans::call(&call.origin_state.origin, &call.facts.target, request.extensions());
-                    call.attempts.untraced = this.span.is_none() || !call.context().parts.make_attempts();
-                }
-                Err(error) => {
-                    running.stage.set(Stage::Done);
-                    return Poll::Ready(Err(error));
-                }
+        if let Progress::Made { .. } = this.running.as_mut().project().call {
+            if let Err(error) = ready!(begin(&mut this, &mut clock, cx)) {
+                return Poll::Ready(Err(error));
             }
         }
-        let span = this.span.as_deref().map(Span::enter);
-        let polled = running.poll(&mut clock, cx);
-        drop(span);
-        if let Poll::Ready(result) = &polled {
-            if let Some(span) = this.span.take() {
-                spans::ended(&span, result);
-            }
-            running.stage.set(Stage::Done);
-            *running.call = None;
-        }
-        polled
+        run(this, clock, cx)
     }
+}
+
+/// The first poll: the call begins, and its span.
+#[inline]
+fn begin<S, B>(
+    this: &mut Projection<'_, S, B>,
+    clock: &mut Clock,
+    cx: &mut Context<'_>,
+) -> Poll<Result<(), Error>>
+where
+    S: Service<Request<B>>,
+    S::Response: HttpResponse,
+{
+    let mut running = this.running.as_mut().project();
+    if let Progress::Made { yields, .. } = running.call {
+        // A loop of calls that are all ready at once lets its task's scope, and its neighbours, have their turn.
+        ready!(yields.poll(cx));
+    }
+    let Some(request) = running.stage.first() else { unreachable!("it is taken when it is sent") };
+    Poll::Ready(match CallState::begin(running.call, request) {
+        Ok(call) => {
+            *clock = Clock::at(call.attempts.began);
+            *this.span = spans::call(&call.origin_state.origin, &call.facts.target, request.extensions());
+            call.attempts.untraced = this.span.is_none() || !call.context().parts.make_attempts();
+            Ok(())
+        }
+        Err(error) => {
+            running.stage.set(Stage::Done);
+            *running.call = Progress::Over;
+            Err(error)
+        }
+    })
+}
+
+/// Runs the call in its span. It has one way out, so that a response is written where the caller wants it.
+#[inline]
+fn run<S, B, R>(
+    this: Projection<'_, S, B>,
+    mut clock: Clock,
+    cx: &mut Context<'_>,
+) -> Poll<Result<Response<Body>, Error>>
+where
+    S: Service<Request<B>, Response = Response<R>> + Clone,
+    S::Error: Into<BoxError>,
+    B: 'static,
+    R: http_body::Body + Send + Unpin + 'static,
+    R::Error: Into<BoxError>,
+{
+    let mut running = this.running.project();
+    let span = this.span.as_deref().map(Span::enter);
+    let polled = running.poll(&mut clock, cx);
+    drop(span);
+    if let Poll::Ready(result) = &polled {
+        if let Some(span) = this.span.take() {
+            spans::ended(&span, result);
+        }
+        running.stage.set(Stage::Done);
+        *running.call = Progress::Over;
+    }
+    polled
 }

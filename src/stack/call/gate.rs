@@ -28,7 +28,7 @@ impl CallState {
         let (origin_state, key) = (&self.origin_state, self.facts.gate_key(self.context()));
         // Who bounds and repeats the call by itself waits by itself.
         let waits_until = || self.limits.waits_until(self.attempts.asked, self.context());
-        let end = if self.limits.endless { Some(now) } else { waits_until() };
+        let end = if self.limits.endless() { Some(now) } else { waits_until() };
         let place = self.held.place.as_ref().map(|waits| waits.place);
         let mut draw = || lock(&origin_state.context.rng).random::<f64>();
         let answer = origin_state.gates.with(|gates| gates.ask(key, place, end, now, &mut draw));

@@ -26,7 +26,7 @@ pub(super) enum Probe {
     /// It makes the check.
     Leading(u64),
     /// It waits for the check of another call.
-    Waiting(Waiting),
+    Waiting(Box<Waiting>),
 }
 
 /// Why a call was given up that says nothing more of its attempt.

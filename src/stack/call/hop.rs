@@ -14,7 +14,8 @@ pub(crate) struct Hop {
     pub(crate) started: Option<Instant>,
     /// When the call has to be over.
     pub(crate) ends: Option<Instant>,
-    /// The deadline of the scope that the first of the calls was made in.
+    /// The deadline of the scope that the first of the calls was made in; of a later one whatever binds the first to the
+    /// last byte of its body.
     pub(crate) ambient: Option<Deadline>,
 }
 

@@ -8,6 +8,7 @@ use crate::options::CallOptions;
 use crate::stack::call::hop::Hop;
 use crate::stack::context::LayerContext;
 use http::Extensions;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -19,61 +20,92 @@ pub(super) struct CallLimits {
     pub(super) deadline: Option<Instant>,
     /// An enclosing scope or the request's own: binds a streamed body as well.
     pub(super) hard_deadline: Option<Instant>,
-    /// Where the request has limits of its own.
-    own: Option<Box<Resolved>>,
     /// So much of the body belongs to the attempt.
     pub(super) collect: u64,
+    /// What the request says itself; most say nothing.
+    own: Option<Box<Own>>,
+}
+
+/// What a request says of its limits.
+struct Own {
+    bounds: Option<Resolved>,
+    long_poll: Option<Arc<LongPoll>>,
     /// Its reader bounds the body, and repeats the call.
-    pub(super) endless: bool,
-    pub(super) long_poll: Option<Box<LongPoll>>,
+    endless: bool,
+}
+
+impl Own {
+    #[cold]
+    fn of(extensions: &Extensions, context: &LayerContext) -> Result<Option<Box<Own>>, Error> {
+        let long_poll = extensions.get::<LongPoll>().cloned().map(Arc::new);
+        if let Some(poll) = &long_poll {
+            poll.check()?;
+        }
+        let options = extensions.get::<CallOptions>();
+        let bounds = options.map(|options| context.bounds_of(options)).transpose()?;
+        let endless = extensions.get::<Endless>().is_some();
+        let says = long_poll.is_some() || bounds.is_some() || endless;
+        Ok(says.then(|| Box::new(Own { bounds, long_poll, endless })))
+    }
 }
 
 impl CallLimits {
-    /// Those of a request with these wishes, if it has any, that is sent now.
+    /// Those of a request with these extensions, if it has any, that is sent now.
     ///
     /// # Errors
     /// Kind `Config` for a wish that cannot be met.
     #[inline]
     pub(super) fn of(
-        wishes: Option<&Extensions>,
+        extensions: Option<&Extensions>,
         context: &LayerContext,
         hop: &Hop,
         now: Instant,
     ) -> Result<CallLimits, Error> {
-        let long_poll = wishes.and_then(|wishes| wishes.get::<LongPoll>().cloned().map(Box::new));
-        if let Some(poll) = &long_poll {
-            poll.check()?;
-        }
-        let options = wishes.and_then(|wishes| wishes.get::<CallOptions>());
-        let own = options.map(|options| context.bounds_of(options)).transpose()?;
-        let bounds = own.as_deref().unwrap_or(&context.bounds);
+        let own = match extensions {
+            Some(extensions) => Own::of(extensions, context)?,
+            None => None,
+        };
+        let said = own.as_deref();
+        let (long_poll, endless) = said.map_or((false, false), |own| (own.long_poll.is_some(), own.endless));
+        let bounds = said.and_then(|own| own.bounds.as_ref()).unwrap_or(&context.bounds);
         let at = |deadline: Option<Deadline>| deadline.map(Deadline::instant);
         let scope = Scope::current();
-        let wished = at(wishes.and_then(|wishes| wishes.get::<Deadline>().copied()));
+        let wished = at(extensions.and_then(|extensions| extensions.get::<Deadline>().copied()));
         let ambient = Deadline::nearest(at(hop.ambient), at(scope.deadline));
         let hard_deadline = Deadline::nearest(wished, ambient);
         let started = hop.started.unwrap_or(now);
-        let total = (context.parts.total && long_poll.is_none()).then(|| started + bounds.total);
+        let total = (context.parts.total && !long_poll).then(|| started + bounds.total);
         let deadline = Deadline::nearest(Deadline::nearest(hard_deadline, total), at(scope.total));
-        let endless = wishes.is_some_and(|wishes| wishes.get::<Endless>().is_some());
-        let collect = match wishes {
-            _ if endless || long_poll.is_some() => 0,
-            Some(wishes) => wishes.get::<Collect>().map_or(bounds.collect, |collect| collect.0),
+        let collect = match extensions {
+            _ if endless || long_poll => 0,
+            Some(extensions) => extensions.get::<Collect>().map_or(bounds.collect, |collect| collect.0),
             None => bounds.collect,
         };
-        Ok(CallLimits { started, deadline, hard_deadline, own, collect, endless, long_poll })
+        Ok(CallLimits { started, deadline, hard_deadline, collect, own })
     }
 
     /// What is set for this call: by its request, or else by the layer.
     #[inline]
     pub(super) fn bounds<'a>(&'a self, context: &'a LayerContext) -> &'a Resolved {
-        self.own.as_deref().unwrap_or(&context.bounds)
+        self.own.as_deref().and_then(|own| own.bounds.as_ref()).unwrap_or(&context.bounds)
+    }
+
+    /// The reason and the hold of a long poll.
+    #[inline]
+    pub(super) fn long_poll(&self) -> Option<&Arc<LongPoll>> {
+        self.own.as_deref().and_then(|own| own.long_poll.as_ref())
+    }
+
+    /// Whether its reader bounds the body, and repeats the call.
+    #[inline]
+    pub(super) fn endless(&self) -> bool {
+        self.own.as_deref().is_some_and(|own| own.endless)
     }
 
     /// How long an attempt may take up to its head and, unless it is a long poll, its collected body.
     #[inline]
     pub(super) fn attempt(&self, context: &LayerContext) -> Option<Duration> {
-        match &self.long_poll {
+        match self.long_poll() {
             Some(poll) => poll.bound(context.bounds.long_poll),
             None if context.parts.attempt => Some(self.bounds(context).attempt),
             None => None,
@@ -83,7 +115,7 @@ impl CallLimits {
     /// The end of every wait of a long poll but the one for an answer, which is all that it is exempt from. What is no
     /// long poll has its deadline.
     pub(super) fn total_of_waits(&self, asked: Instant, context: &LayerContext) -> Option<Instant> {
-        let total = self.long_poll.is_some() && context.parts.total;
+        let total = self.long_poll().is_some() && context.parts.total;
         total.then(|| asked + self.bounds(context).total)
     }
 
@@ -99,16 +131,16 @@ impl CallLimits {
 
     /// Whether a refusal of this length is one to wait for.
     pub(super) fn waits_out(&self, retry_in: Duration, context: &LayerContext) -> bool {
-        context.parts.retry && !self.endless && context.retry.waits_out(retry_in)
+        context.parts.retry && !self.endless() && context.retry.waits_out(retry_in)
     }
 
     /// The longest silence between two bytes of a body.
     #[inline]
     pub(super) fn idle(&self, context: &LayerContext) -> Option<Duration> {
-        if self.endless || !context.parts.stall {
+        if self.endless() || !context.parts.stall {
             return None;
         }
-        match &self.long_poll {
+        match self.long_poll() {
             // It waits for more as it waited for the head.
             Some(poll) => poll.bound(context.bounds.long_poll),
             None => Some(self.bounds(context).idle),
@@ -117,7 +149,7 @@ impl CallLimits {
 
     /// The least progress of a body, where one is asked for.
     pub(super) fn least(&self, context: &LayerContext) -> Option<(u64, Duration)> {
-        let stall = context.parts.stall && !self.endless && self.long_poll.is_none();
+        let stall = context.parts.stall && !self.endless() && self.long_poll().is_none();
         context.bounds.min_progress.filter(|_| stall)
     }
 
@@ -130,7 +162,7 @@ impl CallLimits {
     /// and a long poll has none, since its body may have nothing to say for as long as its head.
     pub(super) fn stream(&self, context: &LayerContext) -> Option<Duration> {
         let bounded = context.parts.total || context.parts.stall;
-        let bounded = bounded && !self.endless && self.long_poll.is_none();
+        let bounded = bounded && !self.endless() && self.long_poll().is_none();
         bounded.then(|| self.bounds(context).stream)
     }
 }
@@ -151,9 +183,9 @@ mod tests {
     }
 
     fn of<T: Clone + Send + Sync + 'static>(wish: T, context: &LayerContext, now: Instant) -> CallLimits {
-        let mut wishes = Extensions::new();
-        wishes.insert(wish);
-        CallLimits::of(Some(&wishes), context, &Hop::default(), now).expect("a wish that can be met")
+        let mut extensions = Extensions::new();
+        extensions.insert(wish);
+        CallLimits::of(Some(&extensions), context, &Hop::default(), now).expect("a wish that can be met")
     }
 
     fn plain(context: &LayerContext, now: Instant) -> CallLimits {

@@ -2,9 +2,9 @@
 
 use crate::stack::call::future::ResponseFuture;
 use crate::stack::call::hop::Hop;
-use crate::stack::call::request::{Kept, Outgoing};
+use crate::stack::call::request::{Kept, Outgoing, Redirected};
 use crate::stack::call::response::HttpResponse;
-use http::{Method, Request, Uri, request};
+use http::{HeaderMap, Method, Request, Uri, request};
 use std::pin::Pin;
 use tower_service::Service;
 
@@ -27,10 +27,8 @@ where
     where
         B: 'static,
     {
-        let this = self.project();
-        let hop = *this.hop;
-        let running = this.running.project();
-        let (method, uri) = *running.redirected.take()?;
+        let running = self.project().running.project();
+        let Redirected { method, uri, hop } = *running.redirected.take()?;
         let (head, body) = running.request.leave(method, uri)?;
         Some(NextHop { head, body, hop })
     }
@@ -40,6 +38,7 @@ impl<B> Outgoing<B> {
     /// What a redirect makes the next request of; without the body where that cannot be sent again.
     fn leave(&mut self, method: Method, uri: Uri) -> Option<(request::Parts, Option<B>)> {
         let Kept { version, headers, extensions, body, .. } = self.kept.take()?;
+        let headers = headers.map_or_else(HeaderMap::new, |headers| *headers);
         let mut left = Request::new(());
         (*left.method_mut(), *left.uri_mut(), *left.version_mut()) = (method, uri, version);
         (*left.headers_mut(), *left.extensions_mut()) = (headers, extensions);

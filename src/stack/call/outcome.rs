@@ -63,7 +63,7 @@ impl CallState {
             (class, price) = self.weigh_head(head, class, now);
         }
         let class = self.judged_head(head, class, now);
-        self.record.flow = Flow::new(self.limits.idle(self.context()), self.limits.least(self.context()));
+        self.record.flow = Flow::new(self.limits.least(self.context()));
         self.held.heard(now);
         self.record.good = class.evidence == Evidence::Success;
         self.poll_head(head.status, now);
@@ -80,7 +80,7 @@ impl CallState {
                 plan = Plan::Stream { endless: true };
             }
             let endless = plan == Plan::Stream { endless: true } && !self.facts.is_open(head);
-            let at_head = self.limits.long_poll.is_some() || endless;
+            let at_head = self.limits.long_poll().is_some() || endless;
             if class.evidence != Evidence::Success || at_head {
                 self.count(class.evidence, None, now);
             }

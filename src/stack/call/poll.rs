@@ -32,7 +32,7 @@ impl CallState {
 
     /// The same of an error before the head.
     pub(super) fn judged_error(&self, error: &Error, class: Class, now: Instant) -> Class {
-        if self.limits.long_poll.is_none() {
+        if self.limits.long_poll().is_none() {
             return class;
         }
         // It ran out of its hold, or somebody on the way has closed what was silent for so long.
@@ -41,12 +41,12 @@ impl CallState {
     }
 
     fn was_parked(&self, now: Instant) -> bool {
-        self.limits.long_poll.is_some() && now - self.attempts.began >= PARKED
+        self.limits.long_poll().is_some() && now - self.attempts.began >= PARKED
     }
 
     /// An attempt of a long poll goes out.
     pub(super) fn poll_sent(&mut self) {
-        if self.limits.long_poll.is_some() {
+        if self.limits.long_poll().is_some() {
             self.record.polled = Polled::Sent;
         }
     }
@@ -80,7 +80,7 @@ impl CallState {
     /// When a poll of this path may leave, if it has to wait; none for what is no long poll.
     #[inline]
     pub(super) fn gap_until(&self, now: Instant) -> Option<Instant> {
-        if self.limits.long_poll.is_some() { self.distance_until(now) } else { None }
+        if self.limits.long_poll().is_some() { self.distance_until(now) } else { None }
     }
 
     #[cold]
@@ -92,13 +92,14 @@ impl CallState {
     /// The error of a body that fell silent.
     pub(super) fn stalled(&self) -> Error {
         let fell_silent = || Stall::Idle(self.bounds().idle);
-        self.short_of(self.record.flow.bound().map_or_else(fell_silent, |(_, stall)| stall))
+        let bound = self.record.flow.bound(self.limits.idle(self.context()));
+        self.short_of(bound.map_or_else(fell_silent, |(_, stall)| stall))
     }
 
     /// The error of a body that fell short of this.
     pub(super) fn short_of(&self, stall: Stall) -> Error {
         let received = self.record.flow.received();
-        match (&self.limits.long_poll, stall) {
+        match (self.limits.long_poll(), stall) {
             (Some(poll), Stall::Idle(limit)) => {
                 let detail = format!(
                     "the long poll said nothing more for {:#} after {} ({})",

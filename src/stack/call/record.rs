@@ -36,7 +36,7 @@ impl Record {
             slot: Some(slot),
             number: 0,
             phase: Phase::Headers,
-            flow: Flow::new(None, None),
+            flow: Flow::new(None),
             streaming: false,
             good: false,
             polled: Polled::Idle,

@@ -31,7 +31,7 @@ impl CallState {
         let error = |detail| {
             Error::new(ErrorKind::Attempt, detail).at(self.record.phase).limit(limit).received(received)
         };
-        if let Some(poll) = &self.limits.long_poll {
+        if let Some(poll) = self.limits.long_poll() {
             let (limit, why) = (human(limit), poll.reason());
             return error(Cow::Owned(format!("the long poll was not answered within {limit:#} ({why})")));
         }
@@ -76,7 +76,7 @@ impl CallState {
         let full = limit.is_some_and(|limit| now - self.attempts.began >= limit);
         match self.record.phase {
             Phase::Ready | Phase::BackOff => self.settle(breaker::Outcome::Nothing, now),
-            _ if self.limits.long_poll.is_some() => self.settle(breaker::Outcome::Nothing, now),
+            _ if self.limits.long_poll().is_some() => self.settle(breaker::Outcome::Nothing, now),
             phase if full && phase != Phase::HealthCheck => {
                 self.settle(breaker::Outcome::TimedOut, now);
                 self.count(Evidence::Failure, None, now);

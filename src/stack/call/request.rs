@@ -4,19 +4,16 @@ use crate::body::{Replay, empty};
 use crate::collect::Collect;
 use crate::deadline::{Deadline, Headers};
 use crate::error::Error;
+use crate::health::HealthCheck;
 use crate::reuse::{Fresh, Parked};
+use crate::stack::call::hop::Hop;
 use crate::stack::call::state::CallState;
 use crate::telemetry::spans::Traced;
-use http::{Extensions, HeaderMap, Request, Uri, Version};
+use http::{Extensions, HeaderMap, Method, Request, Uri, Version};
 use tokio::time::Instant;
 
-/// What goes out next; while an attempt is under way, what is needed for the one after it.
-///
-/// Two fields, not two cases of one type: a request is large, and is moved out once without that anything of its size
-/// is written in its place.
+/// What is needed for the next attempt, while one is under way or while it has to be waited for.
 pub(super) struct Outgoing<B> {
-    /// As the caller made it, or made again.
-    next: Option<Request<B>>,
     pub(super) kept: Option<Kept<B>>,
 }
 
@@ -25,60 +22,78 @@ pub(super) struct Kept<B> {
     pub(super) version: Version,
     /// Its URL was without an origin: somebody beneath adds that.
     pub(super) relative: bool,
-    pub(super) headers: HeaderMap,
+    /// None where there are none, as in most requests.
+    pub(super) headers: Option<Box<HeaderMap>>,
     pub(super) extensions: Extensions,
     /// None where it cannot be sent again: the rest is for the place that a redirect names.
     pub(super) body: Option<B>,
 }
 
-impl<B> Outgoing<B> {
-    #[inline]
-    pub(super) fn new(request: Request<B>) -> Outgoing<B> {
-        Outgoing { next: Some(request), kept: None }
-    }
+/// A request that a redirect answered, while its call still knows of it.
+pub(super) struct Redirected {
+    pub(super) method: Method,
+    pub(super) uri: Uri,
+    /// What the call that follows it is told.
+    pub(super) hop: Hop,
+}
 
-    /// What the caller made, before the first attempt.
-    #[inline]
-    pub(super) fn first(&self) -> Option<&Request<B>> {
-        self.next.as_ref()
+impl Redirected {
+    pub(super) fn of(call: &CallState) -> Redirected {
+        let (target, limits) = (&call.facts.target, &call.limits);
+        let hop = Hop {
+            follows: call.facts.follows,
+            started: Some(limits.started),
+            ends: limits.deadline,
+            ambient: limits.hard_deadline.map(Deadline::at),
+        };
+        Redirected { method: target.method.clone(), uri: target.uri.clone(), hop }
+    }
+}
+
+impl<B> Default for Outgoing<B> {
+    fn default() -> Outgoing<B> {
+        Outgoing { kept: None }
+    }
+}
+
+impl<B> Outgoing<B> {
+    /// Takes a request apart that cannot be sent yet.
+    #[cold]
+    pub(super) fn park(&mut self, request: Request<B>) {
+        let (head, body) = request.into_parts();
+        self.kept = Some(Kept {
+            version: head.version,
+            relative: head.uri.authority().is_none(),
+            headers: (!head.headers.is_empty()).then(|| Box::new(head.headers)),
+            extensions: head.extensions,
+            body: Some(body),
+        });
     }
 }
 
 impl<B: 'static> Outgoing<B> {
-    /// The request of this attempt, which has begun, to be [taken](Outgoing::take); what is needed for another one
-    /// stays behind.
+    /// The request of this attempt, which has begun, is made ready to be sent; what is needed for another one stays here.
     #[inline]
-    pub(super) fn prepare(&mut self, call: &CallState, now: Instant) {
-        if self.next.is_none() {
-            self.next = self.again(call);
+    pub(super) fn prepare(&mut self, request: &mut Request<B>, call: &CallState, now: Instant) {
+        self.kept = keep(call, request);
+        if call.attempts.fresh {
+            request.extensions_mut().insert(Fresh);
         }
-        if let Some(request) = &mut self.next {
-            self.kept = keep(call, request);
-            if call.attempts.fresh {
-                request.extensions_mut().insert(Fresh);
-            }
-            let streams = |request: &Request<B>| {
-                request.extensions().get::<Collect>().is_some_and(|collect| *collect == Collect::never())
-            };
-            if call.limits.long_poll.is_some() || call.limits.endless || streams(request) {
-                request.extensions_mut().insert(Parked);
-            }
-            if call.attempts.span.is_some() {
-                request.extensions_mut().insert(Traced);
-            }
-            propagate(call, request, now);
+        let streams = |request: &Request<B>| {
+            request.extensions().get::<Collect>().is_some_and(|collect| *collect == Collect::never())
+        };
+        if call.limits.long_poll().is_some() || call.limits.endless() || streams(request) {
+            request.extensions_mut().insert(Parked);
         }
-    }
-
-    /// What was prepared.
-    #[inline]
-    pub(super) fn take(&mut self) -> Request<B> {
-        self.next.take().unwrap_or_else(|| unreachable!("no attempt begins without a request"))
+        if call.attempts.span.is_some() {
+            request.extensions_mut().insert(Traced);
+        }
+        propagate(call, request, now);
     }
 
     /// Makes what was kept a request once more.
     #[cold]
-    fn again(&mut self, call: &CallState) -> Option<Request<B>> {
+    pub(super) fn again(&mut self, call: &CallState) -> Option<Request<B>> {
         let Kept { version, relative, headers, extensions, body } = self.kept.take()?;
         let mut request = Request::new(body?);
         *request.method_mut() = call.facts.target.method.clone();
@@ -87,19 +102,16 @@ impl<B: 'static> Outgoing<B> {
             *request.uri_mut() = without_origin(request.uri());
         }
         *request.version_mut() = version;
-        *request.headers_mut() = headers;
+        if let Some(headers) = headers {
+            *request.headers_mut() = *headers;
+        }
         *request.extensions_mut() = extensions;
         Some(request)
     }
 
     /// Whether there is something to send, or to send again.
     pub(super) fn is_some(&self) -> bool {
-        self.next.is_some() || self.kept.as_ref().is_some_and(|kept| kept.body.is_some())
-    }
-
-    fn version(&self) -> Version {
-        let next = self.next.as_ref().map(Request::version);
-        next.or_else(|| Some(self.kept.as_ref()?.version)).unwrap_or_default()
+        self.kept.as_ref().is_some_and(|kept| kept.body.is_some())
     }
 
     /// The health check that goes before it.
@@ -116,7 +128,8 @@ impl<B: 'static> Outgoing<B> {
         };
         let mut probe = Request::new(body);
         *probe.uri_mut() = health.uri(&call.facts.target.uri)?;
-        *probe.version_mut() = self.version();
+        *probe.version_mut() = self.kept.as_ref().map(|kept| kept.version).unwrap_or_default();
+        probe.extensions_mut().insert(HealthCheck);
         if call.attempts.fresh {
             probe.extensions_mut().insert(Fresh);
         }
@@ -138,8 +151,7 @@ fn keep<B: 'static>(call: &CallState, request: &Request<B>) -> Option<Kept<B>> {
         return None;
     }
     let version = request.version();
-    // A map that is made costs less than an empty one that is cloned.
-    let headers = if request.headers().is_empty() { HeaderMap::new() } else { request.headers().clone() };
+    let headers = (!request.headers().is_empty()).then(|| Box::new(request.headers().clone()));
     let extensions = request.extensions().clone();
     let relative = request.uri().authority().is_none();
     Some(Kept { version, relative, headers, extensions, body })

@@ -1,15 +1,20 @@
 //! A call under way: its stages one after the other, and what it does when none of them can go on.
 
 use crate::body::Body;
+use crate::coop::Yield;
 use crate::deadline;
 use crate::error::{BoxError, Error};
+use crate::origin::table::Entry;
 use crate::stack::call::clock::Clock;
-use crate::stack::call::request::Outgoing;
+use crate::stack::call::hop::Hop;
+use crate::stack::call::request::{Outgoing, Redirected};
 use crate::stack::call::response::HttpResponse;
-use crate::stack::call::stage::{Stage, Step};
+use crate::stack::call::stage::{Stage, StageProj, Step};
 use crate::stack::call::state::CallState;
-use http::{Method, Request, Response, Uri};
+use crate::stack::origin_state::OriginState;
+use http::{Request, Response};
 use pin_project::pin_project;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use tower_service::Service;
 
@@ -22,14 +27,25 @@ where
 {
     pub(super) inner: S,
     pub(super) request: Outgoing<B>,
-    // Method and URL of a request that a redirect answered, where it is followed.
-    pub(super) redirected: Option<Box<(Method, Uri)>>,
-    // None before the first poll, and once the call has ended or its body was handed over.
-    pub(super) call: Option<CallState>,
+    // Of a request that a redirect answered, where it is followed.
+    pub(super) redirected: Option<Box<Redirected>>,
+    pub(super) call: Progress,
     #[pin]
     pub(super) timer: deadline::Timer,
     #[pin]
-    pub(super) stage: Stage<S::Future, <S::Response as HttpResponse>::Body>,
+    pub(super) stage: Stage<S::Future, <S::Response as HttpResponse>::Body, B>,
+}
+
+/// How far a call has come. What it is begun with has its place where the state is afterwards: tens of thousands of calls
+/// may wait at a time, each of them as large as its largest moment.
+#[expect(clippy::large_enum_variant, reason = "the large one is nearly all of its life")]
+pub(super) enum Progress {
+    /// It was never polled. The first poll begins it.
+    Made { origin_state: Option<Result<Arc<Entry<OriginState>>, Error>>, hop: Hop, yields: Yield },
+    /// It is under way.
+    Begun(CallState),
+    /// It has ended, or its body was handed over.
+    Over,
 }
 
 impl<S, B> Running<S, B>
@@ -38,14 +54,14 @@ where
     S::Response: HttpResponse,
 {
     #[inline]
-    pub(super) fn new(inner: S, request: Request<B>) -> Running<S, B> {
+    pub(super) fn new(inner: S, request: Request<B>, made: Progress) -> Running<S, B> {
         Running {
             inner,
-            request: Outgoing::new(request),
+            request: Outgoing::default(),
             redirected: None,
-            call: None,
+            call: made,
             timer: deadline::Timer::default(),
-            stage: Stage::Start,
+            stage: Stage::Start { request: Some(request) },
         }
     }
 }
@@ -58,6 +74,16 @@ where
     R: http_body::Body + Send + Unpin + 'static,
     R::Error: Into<BoxError>,
 {
+    /// Keeps a request that cannot be sent at once where those are kept that have to be sent again: the stage that waits
+    /// has no room for it.
+    pub(super) fn park(&mut self) {
+        if let StageProj::Start { request } = self.stage.as_mut().project() {
+            if let Some(request) = request.take() {
+                self.request.park(request);
+            }
+        }
+    }
+
     /// Runs the stages until the call is over or has to wait.
     #[inline]
     pub(super) fn poll(
@@ -67,7 +93,7 @@ where
     ) -> Poll<Result<Response<Body>, Error>> {
         loop {
             let step = match &*self.stage {
-                Stage::Start => self.start(clock, cx),
+                Stage::Start { .. } => self.start(clock, cx),
                 Stage::Wait { .. } => self.wait(clock, cx),
                 Stage::Health => self.health(clock, cx),
                 Stage::Ready { .. } => self.ready(clock, cx),
@@ -91,6 +117,19 @@ where
 
 /// The state of a call that is not over.
 #[inline(always)]
-pub(super) fn alive(call: &mut Option<CallState>) -> &mut CallState {
-    call.as_mut().unwrap_or_else(|| unreachable!("a call has a state until it ends"))
+pub(super) fn alive(call: &mut Progress) -> &mut CallState {
+    match call {
+        Progress::Begun(call) => call,
+        _ => unreachable!("a call has a state until it ends"),
+    }
+}
+
+impl Progress {
+    /// The state of a call moves to whom its body is handed over to.
+    pub(super) fn hand_over(&mut self) -> CallState {
+        match std::mem::replace(self, Progress::Over) {
+            Progress::Begun(call) => call,
+            _ => unreachable!("a call has a state until it ends"),
+        }
+    }
 }

@@ -116,7 +116,7 @@ impl Drop for CallState {
         let CallState { facts, limits, record, origin_state, .. } = self;
         record.leave(&origin_state.context.table);
         let took = || Instant::now() - limits.started;
-        origin_state.meter.called(&facts.target.method, record.end, limits.long_poll.is_some(), took);
+        origin_state.meter.called(&facts.target.method, record.end, limits.long_poll().is_some(), took);
         if self.record.end.error.is_none() {
             self.ended(None, Instant::now);
         }

@@ -6,6 +6,7 @@ use crate::deadline;
 use crate::duration::human;
 use crate::error::{BoxError, Bytes as ByteCount, Error, ErrorKind, Phase};
 use crate::stack::call::report::beyond_the_total;
+use crate::stack::call::running::{Progress, alive};
 use crate::stack::call::state::CallState;
 use crate::stack::call::timers::Timer;
 use bytes::{Buf, Bytes};
@@ -72,7 +73,7 @@ where
 {
     /// The response whose body streams. The state of the call moves into it.
     pub(super) fn hand_over(
-        call: &mut Option<CallState>,
+        call: &mut Progress,
         head: response::Parts,
         prefix: Bytes,
         body: R,
@@ -84,26 +85,26 @@ where
     /// The response whose body was to be collected, and flows on after its attempt: the total of its call binds it, unless
     /// the call said itself how long it may stream.
     pub(super) fn hand_on(
-        call: &mut Option<CallState>,
+        call: &mut Progress,
         head: response::Parts,
         prefix: Bytes,
         body: R,
         now: Instant,
     ) -> Response<Body> {
-        let total =
-            call.as_ref().filter(|call| !call.bounds().own_stream).and_then(|call| call.limits.deadline);
+        let begun = alive(call);
+        let total = begun.limits.deadline.filter(|_| !begun.bounds().own_stream);
         Guarded::begin(call, head, prefix, body, total, now)
     }
 
     fn begin(
-        call: &mut Option<CallState>,
+        call: &mut Progress,
         mut head: response::Parts,
         prefix: Bytes,
         body: R,
         total: Option<Instant>,
         now: Instant,
     ) -> Response<Body> {
-        let Some(mut call) = call.take() else { unreachable!("a call has a state until it ends") };
+        let mut call = call.hand_over();
         let attempts = call.hand_over(&mut head, now);
         if body.is_end_stream() && prefix.is_empty() {
             call.complete(now);

@@ -87,7 +87,7 @@ impl CallState {
             Timer::Total => limits.total_of_waits(attempts.asked, context),
             Timer::Overdue => self.held.permit.as_ref()?.overdue_at(&self.origin_state.breaker),
             Timer::Attempt => limits.attempt(context).map(|limit| attempts.began + limit),
-            Timer::Stall => self.record.flow.bound().map(|(at, _)| at),
+            Timer::Stall => self.record.flow.bound(limits.idle(context)).map(|(at, _)| at),
             Timer::Probe => context.health.as_ref().map(|_| attempts.began + context.check_limit()),
             Timer::Turn | Timer::Wake => None,
         }

@@ -59,7 +59,7 @@ where
 type LookUp = dyn Fn(&str) -> io::Result<Vec<SocketAddr>> + Send + Sync;
 type Answer = Result<Vec<SocketAddr>, Arc<io::Error>>;
 /// One name being looked up for all who asked meanwhile. Nobody listens any more where all of them have left.
-type Flight = Arc<watch::Sender<Option<Answer>>>;
+type Pending = Arc<watch::Sender<Option<Answer>>>;
 
 /// Asks the system, one call per name at a time.
 ///
@@ -67,12 +67,12 @@ type Flight = Arc<watch::Sender<Option<Answer>>>;
 /// runtime, nor kept: each ends when no name waits. Answers are shared by those who wait, and not remembered: the
 /// system has a cache where one is wanted, and an address that has moved must be found.
 #[derive(Clone)]
-pub(crate) struct Resolver(Arc<Desk>);
+pub(crate) struct Resolver(Arc<LookUps>);
 
-/// Starts a thread that works at a desk.
-type Start = fn(Arc<Desk>) -> io::Result<()>;
+/// Starts a thread that looks up what waits.
+type Start = fn(Arc<LookUps>) -> io::Result<()>;
 
-struct Desk {
+struct LookUps {
     look_up: Box<LookUp>,
     start: Start,
     state: Mutex<State>,
@@ -80,7 +80,7 @@ struct Desk {
 
 #[derive(Default)]
 struct State {
-    flights: HashMap<Box<str>, Flight>,
+    pending: HashMap<Box<str>, Pending>,
     waiting: VecDeque<Waiting>,
     threads: usize,
     /// .. that have not taken their first name yet.
@@ -104,7 +104,7 @@ impl Resolver {
         look_up: impl Fn(&str) -> io::Result<Vec<SocketAddr>> + Send + Sync + 'static,
         start: Start,
     ) -> Resolver {
-        Resolver(Arc::new(Desk { look_up: Box::new(look_up), start, state: Mutex::default() }))
+        Resolver(Arc::new(LookUps { look_up: Box::new(look_up), start, state: Mutex::default() }))
     }
 
     /// The one that all clients share.
@@ -120,8 +120,8 @@ impl Resolver {
     /// Joins those who wait for this name, or has it looked up.
     fn ask(&self, host: &str) -> Result<watch::Receiver<Option<Answer>>, Error> {
         let mut state = lock(&self.0.state);
-        if let Some(flight) = state.flights.get(host) {
-            return Ok(flight.subscribe());
+        if let Some(one) = state.pending.get(host) {
+            return Ok(one.subscribe());
         }
         let mut most = THREADS;
         if state.waiting.len() >= WAITING {
@@ -144,8 +144,8 @@ impl Resolver {
             ));
             return Err(failed(crowd).of_this_machine());
         }
-        let (flight, answer) = watch::channel(None);
-        state.flights.insert(host.into(), Arc::new(flight));
+        let (one, answer) = watch::channel(None);
+        state.pending.insert(host.into(), Arc::new(one));
         state.waiting.push_back(Waiting { host: host.into(), late: false });
         Ok(answer)
     }
@@ -190,7 +190,7 @@ impl Resolver {
     }
 }
 
-impl Desk {
+impl LookUps {
     fn start(self: &Arc<Self>, state: &mut State) -> io::Result<()> {
         (self.start)(Arc::clone(self))?;
         state.threads += 1;
@@ -208,46 +208,46 @@ impl Desk {
 
 impl State {
     fn forget_the_left(&mut self) {
-        let State { flights, waiting, .. } = self;
+        let State { pending, waiting, .. } = self;
         waiting.retain(|Waiting { host, .. }| {
-            let wanted = flights.get(host).is_some_and(|flight| flight.receiver_count() > 0);
+            let wanted = pending.get(host).is_some_and(|one| one.receiver_count() > 0);
             if !wanted {
-                flights.remove(host);
+                pending.remove(host);
             }
             wanted
         });
     }
 }
 
-fn thread(desk: Arc<Desk>) -> io::Result<()> {
+fn thread(look_ups: Arc<LookUps>) -> io::Result<()> {
     let thread = std::thread::Builder::new().name("unwedge-resolver".to_owned());
-    thread.spawn(move || work(&desk)).map(drop)
+    thread.spawn(move || work(&look_ups)).map(drop)
 }
 
 /// What one thread does until no name waits.
-fn work(desk: &Arc<Desk>) {
+fn work(look_ups: &Arc<LookUps>) {
     let mut first = true;
-    while let Some((host, flight)) = next(desk, std::mem::take(&mut first)) {
+    while let Some((host, one)) = next(look_ups, std::mem::take(&mut first)) {
         // A panic must not cost the thread, of which there are few.
-        let looked = catch_unwind(AssertUnwindSafe(|| (desk.look_up)(&host)));
+        let looked = catch_unwind(AssertUnwindSafe(|| (look_ups.look_up)(&host)));
         let looked = looked.unwrap_or_else(|_| Err(io::Error::other("the resolver panicked")));
-        lock(&desk.state).flights.remove(&host);
-        flight.send_replace(Some(looked.map_err(Arc::new)));
+        lock(&look_ups.state).pending.remove(&host);
+        one.send_replace(Some(looked.map_err(Arc::new)));
     }
 }
 
-fn next(desk: &Arc<Desk>, first: bool) -> Option<(Box<str>, Flight)> {
-    let mut state = lock(&desk.state);
+fn next(look_ups: &Arc<LookUps>, first: bool) -> Option<(Box<str>, Pending)> {
+    let mut state = lock(&look_ups.state);
     state.forget_the_left();
     state.coming -= usize::from(first);
     let next = state.waiting.pop_front();
     let found =
-        next.and_then(|Waiting { host, .. }| state.flights.get(&host).cloned().map(|flight| (host, flight)));
+        next.and_then(|Waiting { host, .. }| state.pending.get(&host).cloned().map(|one| (host, one)));
     if found.is_none() {
         // Under the same lock: whoever asks next starts a thread.
         state.threads -= 1;
     }
-    desk.staff(&mut state);
+    look_ups.staff(&mut state);
     found
 }
 

@@ -52,7 +52,7 @@ use crate::error::{BoxError, Error};
 use crate::inflight::AskPool;
 use crate::retry::backoff::Rng;
 use crate::reuse::{Fresh, Parked};
-use crate::suspend::{Wall, Watch};
+use crate::suspend::{WallClock, Watch};
 use crate::sync::{Mutex, lock};
 use crate::telemetry;
 use crate::transport::connect::Connector;
@@ -108,7 +108,7 @@ impl Pool {
         connector: Connector,
         spoken: (Http1, Http2),
         (rules, rng): (Rules, Rng),
-        wall: Wall,
+        wall: WallClock,
     ) -> Pool {
         let dialer = Arc::new(Dialer::new(connector, spoken, rules, rng));
         let (by_key, sweeper) = (Mutex::default(), Mutex::default());

@@ -20,12 +20,13 @@ where
     R::Error: Into<BoxError>,
 {
     pub(in crate::stack::call) fn collect(&mut self, clock: &mut Clock, cx: &mut Context<'_>) -> Step {
-        let StageProj::Collect { reading, buffer, limit } = self.stage.as_mut().project() else {
+        let StageProj::Collect { reading, buffer } = self.stage.as_mut().project() else {
             unreachable!("this is the stage it is in")
         };
         let call = alive(self.call);
         let Some((_, body)) = reading else { unreachable!("it is taken when the call ends") };
-        match read(call, body, buffer, *limit, clock, cx) {
+        let limit = call.limits.collect;
+        match read(call, body, buffer, limit, clock, cx) {
             Read::Pending => Step::Pending(call.body_timers().next()),
             Read::Broken(error) => {
                 let next = call.failed(error, self.request.is_some(), clock.now());
@@ -45,7 +46,7 @@ where
     /// The attempt has run into its limit in the middle of its body. One that flows is worth more than what could follow,
     /// where the request cannot be repeated.
     pub(in crate::stack::call) fn outlived(&mut self, limit: Duration, clock: &mut Clock) -> Step {
-        let StageProj::Collect { reading, buffer, .. } = self.stage.as_mut().project() else {
+        let StageProj::Collect { reading, buffer } = self.stage.as_mut().project() else {
             unreachable!("this is the stage it is in")
         };
         let call = alive(self.call);

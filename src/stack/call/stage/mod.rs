@@ -21,16 +21,17 @@ use crate::collect::Buffer;
 use crate::error::Error;
 use crate::stack::call::timers::Timer;
 use crate::stack::drain::Drain;
-use http::{Response, response};
+use http::{Request, Response, response};
 use pin_project::pin_project;
 use tokio::time::Instant;
 
-/// Where a call is. `F` is the future of the inner service, `R` the body of its responses.
+/// Where a call is. `F` is the future of the inner service, `R` the body of its responses, `B` that of its requests.
 #[pin_project(project = StageProj)]
-pub(super) enum Stage<F, R> {
+pub(super) enum Stage<F, R, B> {
     /// Before an attempt. It asks for admission: at the gates, at the circuit breaker, and whether there has to be a
-    /// health check. It is never pending here.
-    Start,
+    /// health check. It is never pending here. `request` is what goes out next, where it is made already: it stands in the
+    /// room that the future of the inner service takes.
+    Start { request: Option<Request<B>> },
     /// Nothing is under way. It lets time pass up to `until`, and reads what is left of a response that is thrown away,
     /// so that its connection can be used again. `then` says what follows.
     Wait { until: Instant, drain: Option<Drain<R>>, then: Then },
@@ -49,9 +50,9 @@ pub(super) enum Stage<F, R> {
         #[pin]
         future: F,
     },
-    /// The response head is there and good. It reads the body, up to `limit`, which belongs to the attempt. `reading` is
-    /// taken when the response is handed over.
-    Collect { reading: Option<(response::Parts, R)>, buffer: Buffer, limit: u64 },
+    /// The response head is there and good. It reads the body, as far as that belongs to the attempt. `reading` is taken
+    /// when the response is handed over.
+    Collect { reading: Option<(response::Parts, R)>, buffer: Buffer },
     /// The call has ended, and its caller knows.
     Done,
 }
@@ -66,19 +67,33 @@ pub(super) enum Then {
     Refuse(Error),
 }
 
-impl<F, R> Stage<F, R> {
+impl<F, R, B> Stage<F, R, B> {
+    /// Before an attempt for which everything was kept that it is made of.
+    pub(super) fn start() -> Stage<F, R, B> {
+        Stage::Start { request: None }
+    }
+
+    /// What the caller made, before the first attempt.
     #[inline]
-    pub(super) fn ready(check: bool, since: Instant) -> Stage<F, R> {
+    pub(super) fn first(&self) -> Option<&Request<B>> {
+        match self {
+            Stage::Start { request } => request.as_ref(),
+            _ => None,
+        }
+    }
+
+    #[inline]
+    pub(super) fn ready(check: bool, since: Instant) -> Stage<F, R, B> {
         Stage::Ready { check, since }
     }
 
     /// Told at this moment.
-    pub(super) fn refuse(until: Instant, error: Error) -> Stage<F, R> {
+    pub(super) fn refuse(until: Instant, error: Error) -> Stage<F, R, B> {
         Stage::Wait { until, drain: None, then: Then::Refuse(error) }
     }
 
     /// Another attempt at this moment.
-    pub(super) fn wait(until: Instant, drain: Option<Drain<R>>) -> Stage<F, R> {
+    pub(super) fn wait(until: Instant, drain: Option<Drain<R>>) -> Stage<F, R, B> {
         Stage::Wait { until, drain, then: Then::Start }
     }
 }

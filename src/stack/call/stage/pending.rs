@@ -93,7 +93,7 @@ impl CallState {
     /// A program that ends waits for no answer that may take long by design, and for no next attempt: the error that
     /// says so. All other calls have the grace of the shutdown.
     pub(in crate::stack::call) fn cancelled(&mut self, cx: &mut Context<'_>) -> Option<Error> {
-        let waits = self.record.phase == Phase::BackOff || self.limits.long_poll.is_some();
+        let waits = self.record.phase == Phase::BackOff || self.limits.long_poll().is_some();
         if !waits || self.cancelled.poll(cx).is_pending() {
             return None;
         }

@@ -45,6 +45,7 @@ where
                 // A full pool of the caller's own says nothing about the health of the server.
                 let timers = call.timers([Timer::Deadline, Timer::Total]);
                 let nearest = timers.set(Timer::Turn, call.turn_ends(since)).next();
+                self.park();
                 self.stage.set(Stage::ready(check, since));
                 return Step::Pending(nearest);
             }
@@ -58,7 +59,8 @@ where
         if !call.may_send(check, clock.now()) {
             // It is ready for others, who need not wait until this call is admitted again.
             *self.inner = self.inner.clone();
-            self.stage.set(Stage::Start);
+            self.park();
+            self.stage.set(Stage::start());
             return Step::Next;
         }
         if check { self.send_check(clock) } else { self.send(clock) }
@@ -88,9 +90,18 @@ where
             let target = &call.facts.target;
             call.attempts.span = spans::attempt(&call.origin_state.origin, target, call.attempts.number);
         }
-        self.request.prepare(call, now);
-        let request = &mut self.request;
-        let future = call.inside_attempt(|| self.inner.call(request.take()));
+        if self.stage.first().is_none() {
+            self.stage.set(Stage::Start { request: self.request.again(call) });
+        }
+        let StageProj::Start { request } = self.stage.as_mut().project() else {
+            unreachable!("this is the stage it is in")
+        };
+        if let Some(request) = request {
+            self.request.prepare(request, call, now);
+        }
+        let mut sent =
+            || request.take().unwrap_or_else(|| unreachable!("no attempt begins without a request"));
+        let future = call.inside_attempt(|| self.inner.call(sent()));
         clock.stale();
         self.stage.set(Stage::Sent { future });
         Step::Next

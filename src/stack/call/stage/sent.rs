@@ -2,10 +2,11 @@
 
 use crate::collect::{Buffer, Plan};
 use crate::error::{BoxError, Error, Phase};
-use crate::inflight::observe;
+use crate::inflight;
 use crate::stack::call::clock::Clock;
 use crate::stack::call::collect::{Read, read};
 use crate::stack::call::hop::is_redirect;
+use crate::stack::call::request::Redirected;
 use crate::stack::call::running::{RunningProj, alive};
 use crate::stack::call::stage::{Stage, StageProj, Step};
 use crate::stack::call::stream::Guarded;
@@ -30,11 +31,12 @@ where
             unreachable!("this is the stage it is in")
         };
         let call = alive(self.call);
-        let poll = || observe(|| future.poll(cx));
-        let (polled, doing) = call.inside_attempt(poll);
+        inflight::listen();
+        let polled = call.inside_attempt(|| future.poll(cx));
         clock.stale();
         match polled {
             Poll::Pending => {
+                let doing = inflight::reported();
                 if call.record.phase == Phase::Ready && doing != Phase::Ready {
                     call.handed_over(clock.now());
                 }
@@ -42,11 +44,8 @@ where
                 Step::Pending(call.timers([Timer::Deadline, Timer::Overdue, Timer::Attempt]).next())
             }
             Poll::Ready(Err(error)) => {
-                let error = Error::from(error.into());
-                {
-                    let next = call.failed(error, self.request.is_some(), clock.now());
-                    self.end_attempt(next, None, clock)
-                }
+                let next = call.failed(Error::from(error.into()), self.request.is_some(), clock.now());
+                self.end_attempt(next, None, clock)
             }
             Poll::Ready(Ok(answer)) => self.answered(answer, clock, cx),
         }
@@ -59,8 +58,7 @@ where
         let now = clock.now();
         let verdict = call.head(&head, self.request.is_some(), now);
         if verdict.is_ok() && call.facts.follows && is_redirect(&head) {
-            let target = &call.facts.target;
-            *self.redirected = Some(Box::new((target.method.clone(), target.uri.clone())));
+            *self.redirected = Some(Box::new(Redirected::of(call)));
         }
         let limit = match verdict {
             Err(until) => {
@@ -86,7 +84,7 @@ where
             }
             Read::Pending => {
                 let nearest = call.body_timers().next();
-                self.stage.set(Stage::Collect { reading: Some((head, body)), buffer, limit });
+                self.stage.set(Stage::Collect { reading: Some((head, body)), buffer });
                 Step::Pending(nearest)
             }
         }

@@ -29,6 +29,7 @@ where
             Admission::RefusedAt(until, error) => Stage::refuse(until, error),
             Admission::Refused(error) => return Step::Done(call.close(error, clock.now())),
         };
+        self.park();
         self.stage.set(next);
         Step::Next
     }

@@ -35,7 +35,7 @@ where
             Some(drain) => return Step::Pending(timers.set(Timer::Wake, Some(drain.until)).next()),
         }
         let next = match std::mem::replace(then, Then::Start) {
-            Then::Start => Stage::Start,
+            Then::Start => Stage::start(),
             Then::Send => Stage::ready(false, clock.now()),
             Then::Refuse(error) => return Step::Done(call.close(error, clock.now())),
         };

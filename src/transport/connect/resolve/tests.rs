@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 #[tokio::test]
 async fn a_name_for_which_the_machine_gives_no_thread_waits_for_those_that_work() {
-    fn the_first_alone(desk: Arc<Desk>) -> io::Result<()> {
+    fn the_first_alone(look_ups: Arc<LookUps>) -> io::Result<()> {
         static STARTED: AtomicUsize = AtomicUsize::new(0);
         match STARTED.fetch_add(1, Ordering::Relaxed) {
-            0 => thread(desk),
+            0 => thread(look_ups),
             _ => Err(io::ErrorKind::WouldBlock.into()),
         }
     }
