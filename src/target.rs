@@ -4,10 +4,10 @@
 #[cfg(feature = "client")]
 pub(crate) mod text;
 
-use crate::sync::Arc;
 use http::{Method, Uri};
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
 /// A request extension that replaces the path in errors, spans, tables and pages, where paths carry secrets.
 ///
