@@ -228,6 +228,7 @@ impl<S: Clone> Stack<S> {
     }
 
     /// One hop of a call that may be redirected.
+    #[cfg(feature = "client")]
     #[inline]
     pub(crate) fn hop<B, R>(&self, request: Request<B>, hop: Hop) -> ResponseFuture<S, B>
     where

@@ -13,6 +13,7 @@ pub(crate) struct Hop {
     /// When the first of the calls began: the total limit counts from there.
     pub(crate) started: Option<Instant>,
     /// When the call has to be over.
+    #[cfg_attr(not(feature = "client"), expect(dead_code, reason = "Client waits between hops"))]
     pub(crate) ends: Option<Instant>,
     /// The deadline of the scope that the first of the calls was made in; of a later one whatever binds the first to the
     /// last byte of its body.

@@ -30,6 +30,7 @@ pub(super) struct Kept<B> {
 }
 
 /// A request that a redirect answered, while its call still knows of it.
+#[cfg_attr(not(feature = "client"), expect(dead_code, reason = "Client follows redirects"))]
 pub(super) struct Redirected {
     pub(super) method: Method,
     pub(super) uri: Uri,
