@@ -230,11 +230,12 @@ impl<S: Clone> Stack<S> {
     /// One hop of a call that may be redirected.
     #[cfg(feature = "client")]
     #[inline]
-    pub(crate) fn hop<B, R>(&self, request: Request<B>, hop: Hop) -> ResponseFuture<S, B>
+    pub(crate) fn hop<B, R>(&self, mut request: Request<B>, hop: Hop) -> ResponseFuture<S, B>
     where
         S: Service<Request<B>, Response = Response<R>>,
     {
-        ResponseFuture::new(self.inner.clone(), request, hop, |request| self.origin_state(request))
+        let origin_state = self.origin_state(&mut request);
+        ResponseFuture::new(self.inner.clone(), origin_state, request, hop)
     }
 }
 
@@ -263,13 +264,13 @@ where
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<B>) -> Self::Future {
-        ResponseFuture::new(self.inner.clone(), request, Hop::default(), |request| {
-            let found = self.origin_state(request)?;
-            if !self.last.as_ref().is_some_and(|last| Arc::ptr_eq(last, &found)) {
-                self.last = Some(Arc::clone(&found));
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let origin_state = self.origin_state(&mut request);
+        if let Ok(found) = &origin_state {
+            if !self.last.as_ref().is_some_and(|last| Arc::ptr_eq(last, found)) {
+                self.last = Some(Arc::clone(found));
             }
-            Ok(found)
-        })
+        }
+        ResponseFuture::new(self.inner.clone(), origin_state, request, Hop::default())
     }
 }

@@ -42,7 +42,7 @@ impl Facts {
             target,
             idempotent: is_idempotent(request.method(), request.headers(), request.extensions()),
             follows,
-            grpc: wishes.is_some_and(|wishes| wishes.get::<grpc::Call>().is_some()),
+            grpc: request.extensions().get::<grpc::Call>().is_some(),
             head,
             credential: credential(&context.hasher, request.headers()),
         }

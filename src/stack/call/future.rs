@@ -83,22 +83,14 @@ where
     #[inline]
     pub(in crate::stack) fn new(
         inner: S,
+        origin_state: Result<Arc<Entry<OriginState>>, Error>,
         request: Request<B>,
         hop: Hop,
-        find: impl FnOnce(&mut Request<B>) -> Result<Arc<Entry<OriginState>>, Error>,
     ) -> ResponseFuture<S, B> {
         // Of the scope that the call was made in.
         let hop = Hop { ambient: Deadline::earlier(Scope::current().deadline, hop.ambient), ..hop };
-        let made = Progress::Made { origin_state: None, hop, yields: Yield::default() };
-        let mut call = ResponseFuture { span: None, running: Running::new(inner, request, made) };
-        // Only now that the request has its place: whoever changes it before moves it once more.
-        let Running { stage, call: progress, .. } = &mut call.running;
-        if let (Stage::Start { request: Some(request) }, Progress::Made { origin_state, .. }) =
-            (stage, progress)
-        {
-            *origin_state = Some(find(request));
-        }
-        call
+        let made = Progress::Made { origin_state: Some(origin_state), hop, yields: Yield::default() };
+        ResponseFuture { span: None, running: Running::new(inner, request, made) }
     }
 }
 
