@@ -1,5 +1,6 @@
 //! Durations as people read and write them, and the longest one that is accepted anywhere.
 
+pub(crate) mod compact;
 #[cfg(feature = "serde")]
 pub(crate) mod written;
 

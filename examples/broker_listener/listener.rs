@@ -4,7 +4,7 @@ use crate::Options;
 use crate::api::{Acquired, Api};
 use crate::common::daemon::{Daemon, Done};
 use crate::common::output::millis;
-use crate::common::{Object, Stop};
+use crate::common::{Object, Stop, log};
 use crate::jobs::Jobs;
 use http::StatusCode;
 use std::future::Future;
@@ -157,7 +157,7 @@ impl Listener {
                 Err(error) => {
                     if !error.is_retriable() && error.status().is_some_and(|s| s != StatusCode::UNAUTHORIZED)
                     {
-                        tracing::error!(job, "not acquired, and never will be: {error}");
+                        tracing::error!(job, "not acquired, and never will be: {}", log::said(&error));
                         self.jobs.drop_open(&job);
                     }
                     self.jobs.unanswered();
@@ -208,11 +208,11 @@ impl Listener {
             }
         });
         if let Err(error) = settled.await.and_then(|settled| settled) {
-            tracing::warn!(jobs = self.jobs.open(), "acquisitions without an answer: {error}");
+            tracing::warn!(jobs = self.jobs.open(), "acquisitions without an answer: {}", log::said(&error));
         }
         if let (Some(token), Some(session)) = (&self.token, &self.session) {
             if let Err(error) = self.api.leave(token, session).await {
-                tracing::warn!("the session was not deleted: {error}");
+                tracing::warn!("the session was not deleted: {}", log::said(&error));
             }
         }
         done.count("jobs", self.counts.jobs)
@@ -242,7 +242,7 @@ async fn tell<T>(
     let object = match &ended {
         Ok(_) => object.with("kind", None::<&str>),
         Err(error) => {
-            tracing::warn!(retriable = error.is_retriable(), "{name}: {error}");
+            tracing::warn!(retriable = error.is_retriable(), "{name}: {}", log::said(error));
             failed(object, error)
         }
     };

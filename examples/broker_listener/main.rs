@@ -13,8 +13,8 @@ mod listener;
 
 use broker::Broker;
 use common::args::{self, Arg};
-use common::daemon::{self, Daemon, Done};
-use common::{Args, Stop};
+use common::daemon::{self, Daemon, Done, Own};
+use common::{Args, Stop, log};
 use listener::Listener;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroU64;
@@ -73,7 +73,9 @@ pub(crate) struct Options {
 fn main() -> ExitCode {
     args::run("broker_listener", || {
         let options = Options::read(Args::new("broker_listener", HELP))?;
-        daemon::run(&options.common, |daemon| async {
+        // How a call failed is said with its step.
+        let twice: log::Twice = |of| of.fields().field("suppressed").is_some();
+        daemon::run_told(&options.common, Own { twice, ..Own::default() }, |daemon| async {
             match options.broker {
                 Some(at) => serve(at, &options, daemon).await,
                 None => listen(&options, daemon).await,
@@ -115,7 +117,7 @@ async fn listen(options: &Options, daemon: Daemon) -> Result<Done, Stop> {
 async fn serve(at: SocketAddr, options: &Options, daemon: Daemon) -> Result<Done, Stop> {
     let broker = Broker::start(at, options, Some(daemon.clone()))?;
     daemon.ready(None, Some(broker.url()));
-    daemon.ended().await;
+    daemon.asked_to_end().await;
     Ok(broker.done())
 }
 

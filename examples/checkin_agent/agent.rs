@@ -1,6 +1,7 @@
 //! The loop that checks in, whatever became of the check-in before.
 
 use crate::common::daemon::Daemon;
+use crate::common::log;
 use crate::common::output::millis;
 use rand::RngExt;
 use rand::rngs::SmallRng;
@@ -85,7 +86,7 @@ impl Agent {
             Err(error) => {
                 self.counts.given_up.fetch_add(1, Ordering::Relaxed);
                 down.get_or_insert(began);
-                tracing::warn!("[CHECKIN] Given up until the next one is due: {error}");
+                tracing::warn!("[CHECKIN] Given up until the next one is due: {}", log::said(&error));
                 let status = error.status().map(|status| status.as_u16());
                 let object = object.with("status", status).with("attempts", error.attempts());
                 object.with("ms", took).with("kind", error.kind().as_str()).with("error", error.to_string())

@@ -1,8 +1,8 @@
 //! Asks the server for its health, all the time, and says when it is back.
 
-use crate::common::Stop;
 use crate::common::daemon::Daemon;
 use crate::common::output::millis;
+use crate::common::{Stop, log};
 use http::StatusCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -61,7 +61,7 @@ impl Health {
             match error {
                 Some(error) => {
                     down.get_or_insert(began);
-                    tracing::warn!("[HEALTH] Health check failed: {error}");
+                    tracing::warn!("[HEALTH] Health check failed: {}", log::said(&error));
                 }
                 None => {
                     tracing::info!("[HEALTH] Health check passed");

@@ -84,7 +84,7 @@ fn main() -> ExitCode {
         }
         let settings = Settings::read(options.config.as_deref(), options.common.server.is_none())?;
         let (reader, retries) = words::retries();
-        daemon::run_read(&options.common, Some(reader), |daemon| {
+        daemon::run_told(&options.common, words::own(reader), |daemon| {
             check_in(&options, settings, retries, daemon)
         })
     })
@@ -151,7 +151,7 @@ async fn check_in(
 async fn serve(at: SocketAddr, rebuild: Duration, daemon: Daemon) -> Result<Done, Stop> {
     let server = Server::start(at, (Duration::ZERO, rebuild), Some(daemon.clone()))?;
     daemon.ready(None, Some(server.url()));
-    daemon.ended().await;
+    daemon.asked_to_end().await;
     Ok(Done::new(true).count("checked_in", server.check_ins()))
 }
 

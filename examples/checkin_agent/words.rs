@@ -1,6 +1,6 @@
 //! The agent's own words for what its stack does: greppable in the log, and objects for programs.
 
-use crate::common::daemon::{Daemon, Reader};
+use crate::common::daemon::{Daemon, Own, Reader};
 use crate::common::output::millis;
 use std::fmt;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::sync::mpsc;
 use tracing::field::{Field, Visit};
-use tracing::{Event, Level, Subscriber};
+use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::Context;
@@ -33,6 +33,18 @@ pub(crate) fn retries() -> (Reader, mpsc::Receiver<Retry>) {
     let (told, retries) = mpsc::channel(QUEUE);
     let of_the_stack = Targets::new().with_target("unwedge", Level::DEBUG);
     (Retries(told).with_filter(of_the_stack).boxed(), retries)
+}
+
+/// What this program says in its own words, it does not say in those of the library as well.
+pub(crate) fn own(reader: Reader) -> Own {
+    Own { reader: Some(reader), twice: is_told_here }
+}
+
+/// A line about a retry, the circuit, or a health check that passed again: known by what it says beside its message.
+fn is_told_here(of: &Metadata<'_>) -> bool {
+    let has = |names: &[&str]| names.iter().all(|name| of.fields().field(name).is_some());
+    of.target() == "unwedge::telemetry::log"
+        && (has(&["attempt", "wait", "cause"]) || has(&["from", "to"]) || has(&["down_for"]))
 }
 
 impl<S: Subscriber> Layer<S> for Retries {

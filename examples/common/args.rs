@@ -1,5 +1,6 @@
 //! Arguments, and how a program ends.
 
+use super::log;
 use super::sink::is_closed;
 use std::fmt::Display;
 use std::io::{self, Write};
@@ -85,7 +86,8 @@ pub(crate) enum Arg {
     Value(String),
 }
 
-/// The command line, one argument after the other. `--help` and `--version` are answered here.
+/// The command line, one argument after the other. `--help` and `--version` are answered here, and what is said of the
+/// log is kept for it.
 pub(crate) struct Args {
     parser: lexopt::Parser,
     name: &'static str,
@@ -113,6 +115,15 @@ impl Args {
     }
 
     pub(crate) fn next(&mut self) -> Result<Option<Arg>, Stop> {
+        loop {
+            match self.read()? {
+                Some(Arg::Flag(flag)) if log::take(&flag, self)? => {}
+                other => return Ok(other),
+            }
+        }
+    }
+
+    fn read(&mut self) -> Result<Option<Arg>, Stop> {
         use lexopt::Arg as Parsed;
         let flag = match self.parser.next()? {
             None => return Ok(None),
@@ -125,7 +136,8 @@ impl Args {
         match &*flag {
             "help" => {
                 let usage = |called: &str| format!("Usage: {called}");
-                Err(Stop::Told(self.help.replacen(&usage(self.name), &usage(self.called()), 1)))
+                let help = self.help.replacen(&usage(self.name), &usage(self.called()), 1);
+                Err(Stop::Told(help + log::HELP))
             }
             "version" => Err(Stop::Told(format!("{} {}\n", self.called(), env!("CARGO_PKG_VERSION")))),
             _ => {

@@ -11,6 +11,7 @@
 pub(crate) mod args;
 pub(crate) mod daemon;
 pub(crate) mod duration;
+pub(crate) mod log;
 pub(crate) mod output;
 pub(crate) mod signals;
 pub(crate) mod sink;

@@ -22,7 +22,7 @@ use agent::Agent;
 use clients::Which;
 use common::args::{self, Arg};
 use common::output::millis;
-use common::{Args, Object, Output, Stop};
+use common::{Args, Object, Output, Stop, log};
 use record::Run;
 use scenarios::{FACTOR, SCENARIOS, Scenario};
 use std::fs::File;
@@ -62,6 +62,7 @@ fn main() -> ExitCode {
             return ended;
         }
         let options = options(Args::new("drill", HELP))?;
+        log::where_asked_for()?;
         let output = Output::new(options.json);
         if options.list {
             return list(output, &options.scenarios);

@@ -1,5 +1,6 @@
 //! One agent after the other: an incident from the queue, a process with a limit, and what the breaker thinks of it.
 
+use crate::common::log;
 use crate::incident::{Dropped, Incident};
 use crate::runner::Runner;
 use std::sync::Arc;
@@ -130,10 +131,10 @@ impl<'a> Run<'a> {
         self.open = false;
         let (cluster, incident_id) = (self.cluster, self.incident_id);
         match outcome {
-            Outcome::Completed => tracing::info!(cluster, incident_id, "agent {how}"),
+            Outcome::Completed => tracing::info!(cluster, incident_id, "agent {}", log::said(&how)),
             // Said before, with its limit.
             Outcome::TimedOut => {}
-            _ => tracing::warn!(cluster, incident_id, "agent {how}"),
+            _ => tracing::warn!(cluster, incident_id, "agent {}", log::said(&how)),
         }
         self.runner.book.agent_ends(cluster, incident_id, outcome, self.began.elapsed());
     }

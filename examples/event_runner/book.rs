@@ -1,8 +1,8 @@
 //! What became of every event and of every agent: counted, said, and shown to Prometheus, in one place.
 
-use crate::common::Object;
 use crate::common::daemon::{Daemon, Done};
 use crate::common::output::millis;
+use crate::common::{Object, log};
 use crate::incident::{Dropped, Incident, Severity};
 use crate::meters::{self, count};
 use metrics::histogram;
@@ -60,7 +60,7 @@ impl Book {
 
     pub(crate) fn refused(&self, cluster: &str, event_id: &str, why: &str) {
         count(meters::DROPPED, &[("cluster", cluster), ("reason", meters::QUEUE_FULL)], 1);
-        tracing::warn!(cluster, event_id, "event refused: {why}");
+        tracing::warn!(cluster, event_id, "event refused: {}", log::said(&why));
         self.daemon.tell(&self.event("refused", cluster, event_id));
     }
 
@@ -77,7 +77,7 @@ impl Book {
         self.dropped[reason as usize].fetch_add(1, Ordering::Relaxed);
         let reason = reason.as_str();
         count(meters::DROPPED, &[("cluster", cluster), ("reason", reason)], 1);
-        tracing::warn!(cluster, event_id, reason, "event dropped: {why}");
+        tracing::warn!(cluster, event_id, reason, "event dropped: {}", log::said(&why));
         self.daemon.tell(&self.event("dropped", cluster, event_id).with("reason", reason));
     }
 

@@ -61,10 +61,6 @@ pub(crate) async fn follow(
                 return Err(error.into());
             }
             None => {
-                tracing::info!(
-                    cluster = server.name.as_ref(),
-                    "its server says that there are no more events"
-                );
                 let _parked = heart.parked("its server says that there are no more events");
                 heart.cancelled().await;
                 return Ok(());
@@ -117,7 +113,8 @@ impl Runner {
         }
         let (severity, incident_id) = (incident.severity, incident.incident_id.clone());
         // Before the push: an agent may be at it before this line is over.
-        tracing::info!(cluster = &**cluster, %severity, incident_id, summary = incident.summary, "event");
+        let (event_id, summary) = (&*event.id, incident.summary.as_str());
+        tracing::info!(cluster = &**cluster, event_id, incident_id, %severity, summary, "event");
         match self.queue.push(Arc::clone(cluster), incident) {
             Ok(_) => self.book.queued(cluster, &event.id, severity),
             Err(refused) => self.book.refused(cluster, &event.id, &refused.to_string()),

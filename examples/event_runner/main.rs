@@ -19,8 +19,8 @@ mod runner;
 mod settings;
 
 use common::args;
-use common::daemon::{self, Daemon, Done};
-use common::{Args, Stop};
+use common::daemon::{self, Daemon, Done, Own};
+use common::{Args, Stop, log};
 use events::{CLUSTERS, EventServer, Script};
 use options::Options;
 use runner::{Runner, Server};
@@ -30,6 +30,7 @@ use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
+use tracing::Level;
 
 const HELP: &str = "\
 Runs an agent for every incident that clusters report by their event streams.
@@ -86,7 +87,7 @@ fn main() -> ExitCode {
             return Ok(ExitCode::SUCCESS);
         }
         let events = options.events.take();
-        daemon::run(&options.common, |daemon| async {
+        daemon::run_told(&options.common, own(), |daemon| async {
             match events {
                 Some((at, script)) => serve(at, script, daemon).await,
                 None if options.demo => demo(&options, daemon).await,
@@ -96,11 +97,22 @@ fn main() -> ExitCode {
     })
 }
 
+/// How each agent ended is said with its incident, and what became of an event that is too large with the others that
+/// are dropped.
+fn own() -> Own {
+    let twice: log::Twice = |of| {
+        let has = |name| of.fields().field(name).is_some();
+        let is_of = |module| *of.level() == Level::WARN && of.target().ends_with(module);
+        is_of("::log::child") || (is_of("::log::stream") && !has("wait") && !has("why"))
+    };
+    Own { twice, ..Own::default() }
+}
+
 async fn serve(at: SocketAddr, script: Script, daemon: Daemon) -> Result<Done, Stop> {
     let server = EventServer::start(at, Arc::new(script)).await;
     let server = server.map_err(|error| Stop::listen("--events", at, error))?;
     daemon.ready(None, Some(&server.url()));
-    daemon.ended().await;
+    daemon.asked_to_end().await;
     Ok(Done::new(true))
 }
 

@@ -20,7 +20,7 @@ use common::args::{self, Arg};
 use common::output::millis;
 use common::signals::Signals;
 use common::terminal::{Board, spinner};
-use common::{Args, Object, Output, Stop};
+use common::{Args, Object, Output, Stop, log};
 use days::{DAYS, Day};
 use score::Score;
 use std::fs::File;
@@ -70,6 +70,7 @@ struct Over {
 fn main() -> ExitCode {
     args::run("goodput", || {
         let options = options(Args::new("goodput", HELP))?;
+        log::where_asked_for()?;
         let output = Output::new(options.json);
         if options.list {
             return list(output, &options.days);

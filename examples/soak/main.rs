@@ -15,7 +15,7 @@ use common::args::{self, Arg};
 use common::output::millis;
 use common::signals::Signals;
 use common::terminal::{Board, spinner};
-use common::{Args, Object, Output, Stop};
+use common::{Args, Object, Output, Stop, log};
 use load::{Load, Tally};
 use std::io::Write;
 use std::process::ExitCode;
@@ -65,6 +65,7 @@ fn main() -> ExitCode {
             return runtime.block_on(server::serve());
         }
         let options = options(Args::new("soak", HELP))?;
+        log::where_asked_for()?;
         say_nothing_of_ended_runtimes();
         runtime.block_on(soak(&options))
     })

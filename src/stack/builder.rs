@@ -203,7 +203,7 @@ impl StackBuilder {
         let worst = Bounds::of(&context);
         worst.check()?;
         if let Some(warning) = worst.warning() {
-            tracing::warn!("{warning}");
+            tracing::warn!("{}", crate::duration::compact::compact(&warning));
         }
         Ok(StackLayer::new(Handle::new(Shared::new(context))))
     }

@@ -67,7 +67,10 @@ impl State {
 impl fmt::Display for Subsystem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: ", self.name)?;
-        let ago = |d: Duration| format!("{} s", d.as_secs());
+        let ago = |d: Duration| match d.as_secs() {
+            0 => format!("{} ms", d.subsec_millis()),
+            seconds => format!("{seconds} s"),
+        };
         match self.verdict {
             Verdict::Fresh => f.write_str(self.state.as_str())?,
             Verdict::NeverSeen => f.write_str("never seen")?,

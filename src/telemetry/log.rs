@@ -9,6 +9,7 @@ pub(crate) mod stream;
 #[cfg(feature = "supervise")]
 pub(crate) mod supervise;
 
+use crate::duration::compact::compact;
 use crate::duration::human;
 use crate::error::Error;
 use crate::options::Group;
@@ -27,9 +28,10 @@ pub(crate) fn retry((origin, client): Endpoint<'_>, attempt: u32, of: u32, wait:
         %origin, client = client.if_given(),
         attempt,
         wait = %human(wait),
-        cause,
-        "retry {attempt}/{of} in {}: {cause}",
+        cause = compact(&cause),
+        "retry {attempt}/{of} in {}: {}",
         human(wait),
+        compact(&cause),
     );
 }
 
@@ -39,9 +41,10 @@ pub(crate) fn failed((origin, client): Endpoint<'_>, error: &Error, suppressed: 
         %origin, client = client.if_given(),
         attempt = error.attempts(),
         wait = error.retry_in().map(|wait| tracing::field::display(human(wait))),
-        cause = error.cause(),
+        cause = compact(&error.cause()),
         suppressed,
-        "{error}",
+        "{}",
+        compact(error),
     );
 }
 
@@ -74,7 +77,7 @@ pub(crate) fn breaker(of: &Subject, from: &'static str, to: &'static str, reason
     let (origin, group) = (&*of.origin, of.group.as_ref().map(Group::as_str));
     let client = of.client.as_ref().and_then(ClientName::if_given);
     match to {
-        "open" => say!(warn, origin, group, client, from, to, "opening circuit after {reason}"),
+        "open" => say!(warn, origin, group, client, from, to, "opening circuit after {}", compact(reason)),
         "forced_open" => say!(warn, origin, group, client, from, to, "circuit forced open"),
         "half_open" => say!(info, origin, group, client, from, to, "entering half-open"),
         "closed" => say!(info, origin, group, client, from, to, "circuit closed"),
@@ -86,7 +89,7 @@ pub(crate) fn breaker(of: &Subject, from: &'static str, to: &'static str, reason
 pub(crate) fn gate_closed((origin, client): Endpoint<'_>, group: Option<&Group>, wait: Duration) {
     let group = group.map(Group::as_str);
     let wait = human(wait);
-    say!(info, %origin, client = client.if_given(), group, %wait, "quota used up, calls like this one wait for {wait:#}");
+    say!(info, %origin, client = client.if_given(), group, %wait, "quota used up, calls like this one wait for {wait}");
 }
 
 /// Requests name more groups of an origin than have state of their own. Said once for an origin.
@@ -98,11 +101,11 @@ pub(crate) fn too_many_groups((origin, client): Endpoint<'_>, most: usize) {
 #[cfg(any(feature = "client", feature = "reqwest"))]
 pub(crate) fn slept(gap: Duration) {
     let slept = human(gap);
-    say!(info, %slept, "the machine slept for {slept:#}, discarding idle connections");
+    say!(info, %slept, "the machine slept for {slept}, discarding idle connections");
 }
 
 /// The settings of the inner client were good once, and are not any more.
 #[cfg(feature = "reqwest")]
 pub(crate) fn not_renewed(error: &Error) {
-    say!(warn, %error, "no new reqwest client after the sleep, idle connections stay in use");
+    say!(warn, error = compact(error), "no new reqwest client after the sleep, idle connections stay in use");
 }

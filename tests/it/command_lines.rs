@@ -1,6 +1,6 @@
 //! What every example has in common, tried on every one: the contract of `examples/common`.
 
-use crate::program::{Ran, example, finish, refused, run};
+use crate::program::{Ran, example, finish, object, refused, run};
 use crate::running::Running;
 use std::path::Path;
 use std::process::Stdio;
@@ -168,6 +168,133 @@ async fn an_interval_or_a_limit_of_zero_is_refused_whatever_its_unit() {
         }
     }
     refused("supervised_platform", &[(&["--tick", "1"], "has no unit")]).await;
+}
+
+/// A line of the log as text: its level, its message, and its fields in their order; `None` for one that is none.
+fn fields(line: &str) -> Option<(String, String, Vec<(String, String)>)> {
+    let (_, rest) = line.split_once('Z').filter(|(time, _)| time.len() > 18 && !time.contains(' '))?;
+    let (level, rest) = rest.trim_start().split_once(' ')?;
+    // Behind the spans, whose fields stand in braces.
+    let rest = match rest.starts_with("call{") {
+        true => rest.rsplit_once('}').and_then(|(_, rest)| rest.split_once(": "))?.1,
+        false => rest,
+    };
+    let is_name = |c: char| c.is_ascii_lowercase() || c == '_' || c == '.';
+    let begins = rest.match_indices(' ').map(|(at, _)| at + 1).find(|at| {
+        let word = &rest[*at..];
+        word.find('=').is_some_and(|end| end > 0 && word[..end].chars().all(is_name))
+    });
+    let (message, mut rest) = rest.split_at(begins.unwrap_or(rest.len()));
+    let mut fields = Vec::new();
+    while !rest.is_empty() {
+        let (name, value) = rest.split_once('=').expect("a field has a value");
+        assert!(name.chars().all(is_name), "{name:?} is no name, in {line}");
+        let end = match value.strip_prefix('"') {
+            Some(quoted) => {
+                let ends = |(at, _): &(usize, &str)| {
+                    !quoted[..*at].ends_with('\\') || quoted[..*at].ends_with("\\\\")
+                };
+                quoted.match_indices('"').find(ends).expect("a quote ends").0 + 2
+            }
+            None => value.find(' ').unwrap_or(value.len()),
+        };
+        let (value, more) = value.split_at(end);
+        assert!(!value.is_empty() && (more.is_empty() || more.starts_with(' ')), "{name}={value}, in {line}");
+        fields.push((name.to_owned(), value.to_owned()));
+        rest = more.trim_start();
+    }
+    Some((level.to_owned(), message.trim_end().to_owned(), fields))
+}
+
+/// Whether a text has a duration as a sentence spells it: `10 s`.
+fn is_spaced(text: &str) -> bool {
+    let words: Vec<&str> = text.split([' ', ',', ';', ')', '"']).collect();
+    words.windows(2).any(|pair| {
+        pair[0].ends_with(|c: char| c.is_ascii_digit())
+            && ["h", "m", "s", "ms", "us", "ns"].contains(&pair[1])
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_program_has_one_switch_for_the_form_of_its_log_and_one_for_its_level() {
+    for name in programs() {
+        let help = run(&name, &["--help"]).await.stdout;
+        for told in ["--log text|json", "--log-level LEVEL", "RUST_LOG"] {
+            assert!(help.contains(told), "{name}: {told}");
+        }
+        refused(&name, &[(&["--log", "xml"], "--log: \"xml\" is neither text nor json")]).await;
+        refused(&name, &[(&["--log-level", "loud"], "--log-level: \"loud\": none of off, error, warn,")])
+            .await;
+    }
+    for (name, args) in DAEMONS {
+        let ran = |more: &'static [&'static str]| run_for(name, args, more);
+        let text = ran(&[]).await;
+        let lines: Vec<_> = text.stderr.lines().filter_map(fields).collect();
+        assert!(!lines.is_empty(), "{name}: {text:?}");
+        for (line, (_, message, fields)) in
+            text.stderr.lines().filter(|line| fields(line).is_some()).zip(&lines)
+        {
+            assert!(!is_spaced(message), "{line}");
+            assert!(!fields.iter().any(|(name, value)| name != "backtrace" && is_spaced(value)), "{line}");
+            let signal = fields.iter().find(|(name, _)| name == "signal");
+            assert!(signal.is_none_or(|(_, value)| value.starts_with("SIG")), "{line}");
+        }
+        let json = ran(&["--log", "json"]).await;
+        let objects: Vec<_> = json.stderr.lines().filter(|line| line.starts_with('{')).map(object).collect();
+        for object in &objects {
+            assert!(object["timestamp"].is_string() && object["message"].is_string(), "{name}: {object}");
+        }
+        let messages = |seen: &[String], message: &str| seen.iter().filter(|seen| *seen == message).count();
+        let of_text: Vec<String> = lines.into_iter().map(|(_, message, _)| message).collect();
+        let of_json: Vec<String> =
+            objects.iter().map(|o| o["message"].as_str().unwrap_or_default().to_owned()).collect();
+        for message in ["ready", "shutting down"] {
+            assert_eq!(messages(&of_text, message), messages(&of_json, message), "{name}: {message}");
+        }
+        assert_eq!(messages(&of_text, "shutting down"), 1, "{name}: once, and in one word: {of_text:?}");
+        let off = ran(&["--log-level", "off"]).await;
+        assert!(!off.stderr.contains(" INFO ") && !off.stderr.contains(" WARN "), "{name}: {}", off.stderr);
+    }
+}
+
+/// A daemon for a second, with its log apart from what it says to programs.
+async fn run_for(name: &str, args: &[&str], more: &[&str]) -> Ran {
+    let mut command = example(name);
+    let began = Instant::now();
+    command.args(args).args(["--json", "--for", "1s"]).args(more).env("RUST_LOG", "");
+    if more.contains(&"off") {
+        // It says otherwise, and does not win.
+        command.env("RUST_LOG", "trace");
+    }
+    finish(command.spawn().expect("it can be started"), began).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_keeps_its_id_from_its_arrival_to_its_end_in_the_log() {
+    let args = ["--demo", "--bind", "127.0.0.1", "--metrics-port", "0", "--health-port", "0", "--json"];
+    let ran = run("event_runner", &args).await;
+    let lines: Vec<_> = ran.stderr.lines().filter_map(fields).collect();
+    let of = |fields: &[(String, String)], name: &str| {
+        fields.iter().find(|(field, _)| field == name).map(|(_, value)| value.clone())
+    };
+    let arrived: Vec<_> = lines.iter().filter(|(_, message, _)| message == "event").collect();
+    assert!(!arrived.is_empty(), "{}", ran.stderr);
+    for (_, message, fields) in &lines {
+        let key = match message.split(' ').take(2).collect::<Vec<_>>()[..] {
+            ["event", "expired"] => "event_id",
+            ["agent", _] => "incident_id",
+            _ => continue,
+        };
+        let joins = |arrival: &[(String, String)]| {
+            [key, "cluster"]
+                .iter()
+                .all(|name| of(arrival, name) == of(fields, name) && of(fields, name).is_some())
+        };
+        assert!(arrived.iter().any(|(_, _, arrival)| joins(arrival)), "{message} {fields:?}");
+    }
+    // How a command ended is said once.
+    assert!(!ran.stderr.contains("ending its process group"), "{}", ran.stderr);
+    assert!(lines.iter().any(|(_, message, _)| message == "event expired"), "{}", ran.stderr);
 }
 
 /// What two runs drew: the waits before retries, and when the circuit is tried again, to the minute.

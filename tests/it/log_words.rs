@@ -25,8 +25,8 @@ async fn an_attempt_that_will_be_repeated_says_when_and_why() {
             ),
             format!("DEBUG retry 2/10 in 10s: 502 {origin} attempt=2 wait=10s cause=\"502\""),
             format!(
-                "DEBUG retry 3/10 in 20s: no response headers after 10 s {origin} attempt=3 wait=20s \
-                 cause=\"no response headers after 10 s\""
+                "DEBUG retry 3/10 in 20s: no response headers after 10s {origin} attempt=3 wait=20s \
+                 cause=\"no response headers after 10s\""
             ),
         ]
     );
@@ -135,7 +135,7 @@ async fn an_event_stream_says_when_it_is_lost_and_when_it_is_connected() {
     let lost = |cause: &str, error: &str| {
         format!(
             "WARN event stream lost cluster=\"prod-eu\" cause=\"{cause}\" attempt=1 wait=1s \
-             error=GET http://peer.test/events: {error}"
+             error=\"GET http://peer.test/events: {error}\""
         )
     };
     assert_eq!(
@@ -143,7 +143,7 @@ async fn an_event_stream_says_when_it_is_lost_and_when_it_is_connected() {
         [
             lost("server", "503 Service Unavailable"),
             lost("server", "the server ended the event stream"),
-            lost("timeout", "the event stream is silent: no byte for 1 m"),
+            lost("timeout", "the event stream is silent: no byte for 1m"),
         ]
     );
     assert_eq!(

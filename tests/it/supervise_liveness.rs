@@ -199,8 +199,8 @@ async fn watch_off_says_nothing_and_enforce_starts_the_stale_one_again() {
     let round = ["stale kept 2", "restart kept 1s", "recovered kept 2"];
     assert_eq!(told, [round, round].concat());
     assert_eq!(runs.load(Ordering::Relaxed), 3);
-    let told = log.with("ERROR stale, restarting it: kept: no progress for 12");
-    assert!(told.len() == 2 && told[0].ends_with(" s subsystem=\"kept\""), "{told:?}");
+    let told = log.with("ERROR stale, restarting it: kept: no progress for 2m");
+    assert!(told.len() == 2 && told[0].ends_with(" subsystem=\"kept\""), "{told:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -242,7 +242,7 @@ async fn a_stale_subsystem_is_shown_with_the_call_that_it_waits_in() {
         panic!("it was reported")
     };
     assert!(waits_for.contains("GET http://peer.test/api/v1/alerts, attempt 2 of 4"), "{waits_for}");
-    assert_eq!(log.with("ERROR stale: scheduler: no progress for 30").len(), 1);
+    assert_eq!(log.with("ERROR stale: scheduler: no progress for 5m").len(), 1);
     assert_eq!(log.with("secret"), [""; 0]);
 }
 

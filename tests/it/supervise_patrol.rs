@@ -45,7 +45,7 @@ async fn a_sweep_that_blocks_is_ended_at_its_limit_in_its_phase_and_the_next_tic
         [
             "INFO sweep complete patrol=\"alerts\" phase=\"analyze\" outcome=\"ok\" duration=1s",
             "WARN sweep failed patrol=\"alerts\" phase=\"analyze\" outcome=\"timeout\" duration=5m failures=1 \
-             error=\"not done within 5 m, in analyze\"",
+             error=\"not done within 5m, in analyze\"",
             "INFO sweep complete patrol=\"alerts\" phase=\"analyze\" outcome=\"ok\" duration=1s",
             "INFO sweeps succeed again patrol=\"alerts\" failures=1 down_for=1h1s",
         ]

@@ -111,7 +111,7 @@ async fn a_call_that_the_grace_cuts_off_is_named_and_no_failure_of_the_server() 
     let told = log.with("WARN did not end in time, aborted");
     assert!(
         told[0]
-            .contains("in GET http://peer.test/jobs, attempt 1 of 4, waiting for response headers for 20 s"),
+            .contains("in GET http://peer.test/jobs, attempt 1 of 4, waiting for response headers for 20s"),
         "{told:?}"
     );
 }

@@ -11,6 +11,7 @@ mod options;
 
 pub(crate) use options::{Options, help};
 
+use super::log;
 use super::output::millis;
 use super::signals::Signals;
 use super::{Object, Stop};
@@ -25,16 +26,12 @@ use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
-use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry};
 use unwedge::Group;
 use unwedge::breaker::Transition;
 use unwedge::supervise::Report;
-
-/// What is logged where `RUST_LOG` says nothing else.
-const LOG: &str = "info,unwedge=debug,hyper_util=warn";
 
 /// Loops that block their threads must leave some to the others, also on a machine with one core.
 const WORKERS: usize = 4;
@@ -106,13 +103,27 @@ pub(crate) fn run<F>(options: &Options, program: impl FnOnce(Daemon) -> F) -> Re
 where
     F: Future<Output = Result<Done, Stop>>,
 {
-    run_read(options, None, program)
+    run_told(options, Own::default(), program)
 }
 
-/// The same, with a reader of its log.
-pub(crate) fn run_read<F>(
+/// What a program says of itself beside its log, or in place of lines of it.
+pub(crate) struct Own {
+    /// Reads the log.
+    pub(crate) reader: Option<Reader>,
+    /// The lines of the library that it says in its own words.
+    pub(crate) twice: log::Twice,
+}
+
+impl Default for Own {
+    fn default() -> Own {
+        Own { reader: None, twice: |_| false }
+    }
+}
+
+/// The same, for one that has words of its own.
+pub(crate) fn run_told<F>(
     options: &Options,
-    reader: Option<Reader>,
+    own: Own,
     program: impl FnOnce(Daemon) -> F,
 ) -> Result<ExitCode, Stop>
 where
@@ -120,7 +131,7 @@ where
 {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build()?;
     let code = runtime.block_on(async {
-        let daemon = Daemon::start(options, reader)?;
+        let daemon = Daemon::start(options, own)?;
         let ended = program(daemon.clone()).await;
         daemon.finish(ended).await
     });
@@ -187,23 +198,24 @@ impl Daemon {
         }
     }
 
+    /// The same, said in the log: for a program without a crew, which says so itself.
+    pub(crate) async fn asked_to_end(&self) {
+        match self.ended().await {
+            End::Signal(signal) => tracing::info!(signal, "shutting down"),
+            end => tracing::info!(by = end.as_str(), "shutting down"),
+        }
+    }
+
     /// Runs something beside the program, to its end or the program's.
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         self.tasks.lock().unwrap_or_else(PoisonError::into_inner).spawn(task);
     }
 
-    fn start(options: &Options, reader: Option<Reader>) -> Result<Daemon, Stop> {
+    fn start(options: &Options, own: Own) -> Result<Daemon, Stop> {
         let lines = Lines::start()?;
-        let filter = match std::env::var("RUST_LOG") {
-            Ok(wanted) => {
-                wanted.parse().map_err(|why| Stop::usage(format!("RUST_LOG: {wanted:?}: {why}")))?
-            }
-            Err(_) => LOG.parse::<Targets>().map_err(|why| Stop::Failed(why.to_string()))?,
-        };
-        let (log, json) = (lines.clone(), options.json);
-        let format = tracing_subscriber::fmt::layer().with_ansi(false).with_target(false);
-        let format = format.with_writer(move || log.log(json)).with_filter(filter);
-        tracing_subscriber::registry().with(reader).with(format).init();
+        let (to, json) = (lines.clone(), options.json);
+        let written = log::to(move || to.log(json), own.twice)?;
+        tracing_subscriber::registry().with(own.reader).with(written).init();
         let (say, end) = watch::channel(None);
         let start = Instant::now();
         let daemon = Daemon { start, json, admin: options.admin, lines, end, tasks: Arc::default() };
@@ -251,7 +263,6 @@ async fn until_ended(
         () = over => End::TimeOver,
         () = lines.closed() => End::Closed,
     };
-    tracing::info!(by = end.as_str(), "asked to end");
     say.send_replace(Some(end));
     // Whoever asks twice does not want to wait.
     signals.asked_again().await;

@@ -107,7 +107,7 @@ async fn serve(options: &Options, daemon: Daemon) -> Result<Done, Stop> {
         daemon.tell(&daemon.event("fault").with("name", fault.name).with("url", url));
         output.text(&format!("{:20} {url:27} {}", fault.name, fault.about))?;
     }
-    daemon.ended().await;
+    daemon.asked_to_end().await;
     let (mut connections, mut requests) = (0, 0);
     for (_, counts) in faults.counts() {
         connections += counts.connections;

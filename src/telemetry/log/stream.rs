@@ -1,5 +1,6 @@
 //! The words of event streams.
 
+use crate::duration::compact::compact;
 use crate::duration::human;
 use crate::error::Error;
 use crate::telemetry::names::{STREAM_CONNECTS, STREAM_LOSSES};
@@ -14,7 +15,7 @@ pub(crate) fn connected(cluster: &str, attempt: u32) {
 
 /// It is not connected, and will be tried again after the wait.
 pub(crate) fn lost(cluster: &str, cause: &'static str, attempt: u32, wait: Duration, error: &Error) {
-    say!(warn, cluster, cause, attempt, wait = %human(wait), %error, "event stream lost");
+    say!(warn, cluster, cause, attempt, wait = %human(wait), error = compact(error), "event stream lost");
     count(&STREAM_LOSSES, || vec![("stream", cluster.to_owned()), ("cause", cause.to_owned())]);
 }
 
@@ -22,16 +23,16 @@ pub(crate) fn lost(cluster: &str, cause: &'static str, attempt: u32, wait: Durat
 pub(crate) fn ended(cluster: &str, error: Option<&Error>) {
     match error {
         None => say!(info, cluster, "event stream ended by the server"),
-        Some(error) => say!(error, cluster, %error, "event stream ended"),
+        Some(error) => say!(error, cluster, error = compact(error), "event stream ended"),
     }
 }
 
 /// The caller's hook was to say what follows a refusal, and did not.
 pub(crate) fn hook_failed(cluster: &str, why: &str) {
-    say!(warn, cluster, why, "event stream: the hook for refusals failed");
+    say!(warn, cluster, why = compact(&why), "event stream: the hook for refusals failed");
 }
 
 /// An event was thrown away because of its size.
 pub(crate) fn too_large(cluster: &str, error: &Error) {
-    say!(warn, cluster, %error, "event above its size limit");
+    say!(warn, cluster, error = compact(error), "event above its size limit");
 }

@@ -1,5 +1,6 @@
 //! The words of the supervisor.
 
+use crate::duration::compact::compact;
 use crate::duration::human;
 use crate::telemetry::names::{RESTARTS, STALE};
 use crate::telemetry::sink::count;
@@ -14,6 +15,19 @@ pub(crate) fn panicked(subsystem: &str, panic: &str, backtrace: &str) {
     say!(error, subsystem, panic, backtrace, "panicked, loop will continue");
 }
 
+/// An error of the user's, with the durations that the library wrote into it.
+fn said(error: Option<&str>) -> Option<String> {
+    error.map(|error| compact(&error))
+}
+
+/// The name of a signal is one; a timer and the end of a demonstration are none.
+fn told_apart(asked: Option<&str>) -> (Option<&str>, Option<&str>) {
+    match asked {
+        Some(name) if name.starts_with("SIG") => (Some(name), None),
+        other => (None, other),
+    }
+}
+
 /// Names of subsystems are few by construction.
 fn restarted(subsystem: &str, reason: &str) {
     count(&RESTARTS, || vec![("subsystem", subsystem.to_owned()), ("reason", reason.to_owned())]);
@@ -21,17 +35,17 @@ fn restarted(subsystem: &str, reason: &str) {
 
 /// After a panic, an error, or because it was stale.
 pub(crate) fn restarting(subsystem: &str, reason: &str, error: Option<&str>, restarts: u64, wait: Duration) {
-    say!(warn, subsystem, reason, error, restarts, r#in = %human(wait), "loop failed, restarting");
+    say!(warn, subsystem, reason, error = said(error), restarts, "in" = %human(wait), "loop failed, restarting");
     restarted(subsystem, reason);
 }
 
 pub(crate) fn returned(subsystem: &str, restarts: u64, wait: Duration) {
-    say!(warn, subsystem, restarts, r#in = %human(wait), "loop exited unexpectedly, restarting");
+    say!(warn, subsystem, restarts, "in" = %human(wait), "loop exited unexpectedly, restarting");
     restarted(subsystem, "return");
 }
 
 pub(crate) fn stopping(subsystem: &str, error: Option<&str>) {
-    say!(info, subsystem, error, "loop stopping");
+    say!(info, subsystem, error = said(error), "loop stopping");
 }
 
 pub(crate) fn stopped(subsystem: &str) {
@@ -57,14 +71,14 @@ pub(crate) fn recovered(subsystem: &str, after: Duration) {
 
 pub(crate) fn stale(subsystem: &str, enforced: bool, told: &dyn Display) {
     match enforced {
-        true => say!(error, subsystem, "stale, restarting it: {told}"),
-        false => say!(error, subsystem, "stale: {told}"),
+        true => say!(error, subsystem, "stale, restarting it: {}", compact(told)),
+        false => say!(error, subsystem, "stale: {}", compact(told)),
     }
     count(&STALE, || vec![("subsystem", subsystem.to_owned())]);
 }
 
 pub(crate) fn overdue(subsystem: &str, call: &dyn Display) {
-    say!(warn, subsystem, "call in flight beyond its bound: {call}");
+    say!(warn, subsystem, "call in flight beyond its bound: {}", compact(call));
 }
 
 /// No task ran for a while: every worker thread is blocked, or the machine was.
@@ -92,7 +106,7 @@ pub(crate) fn short(subsystem: &str, stale_after: Duration, every: Duration) {
     say!(
         warn,
         subsystem,
-        "health was asked with a stale threshold of {:#}, below the heartbeat interval of {:#}: the verdict will flap",
+        "health was asked with a stale threshold of {}, below the heartbeat interval of {}: the verdict will flap",
         human(stale_after),
         human(every),
     );
@@ -114,7 +128,7 @@ pub(crate) fn sweep_failed(
     failures: u64,
     error: &str,
 ) {
-    say!(warn, patrol, phase, outcome, duration = %human(took), failures, error, "sweep failed");
+    say!(warn, patrol, phase, outcome, duration = %human(took), failures, error = compact(&error), "sweep failed");
 }
 
 pub(crate) fn sweeps_recovered(patrol: &str, failures: u64, down_for: Duration) {
@@ -125,16 +139,19 @@ pub(crate) fn skipped(patrol: &str, ticks: u64) {
     say!(warn, patrol, ticks, "ticks skipped");
 }
 
-pub(crate) fn shutting_down(signal: &str, in_flight: usize) {
-    say!(info, signal, in_flight, "shutting down");
+/// Asked for by a signal, or `by` something else.
+pub(crate) fn shutting_down(asked: &str, in_flight: usize) {
+    let (signal, by) = told_apart(Some(asked));
+    say!(info, signal, by, in_flight, "shutting down");
 }
 
 pub(crate) fn straggler(subsystem: &str, told: &dyn Display) {
-    say!(warn, subsystem, "did not end in time, aborted: {told}");
+    say!(warn, subsystem, "did not end in time, aborted: {}", compact(told));
 }
 
-pub(crate) fn shut_down(signal: Option<&str>, killed: usize, clean: bool, took: Duration) {
-    say!(info, signal, killed, clean, took = %human(took), "shutdown complete");
+pub(crate) fn shut_down(asked: Option<&str>, killed: usize, clean: bool, took: Duration) {
+    let (signal, by) = told_apart(asked);
+    say!(info, signal, by, killed, clean, took = %human(took), "shutdown complete");
 }
 
 #[cfg(unix)]

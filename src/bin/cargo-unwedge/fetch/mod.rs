@@ -7,7 +7,7 @@ mod call;
 mod options;
 mod story;
 
-use crate::common::{Args, Output, Stop, signals};
+use crate::common::{Args, Output, Stop, log, signals};
 use call::{Fetch, Told};
 use options::Options;
 use std::process::ExitCode;
@@ -47,6 +47,7 @@ Exit code: 0 when a complete response with a status below 400 arrived (with --re
 
 pub(crate) fn run(args: Args) -> Result<ExitCode, Stop> {
     let options = Options::read(args)?;
+    log::where_asked_for()?;
     let story = Story::listen(!options.quiet && !options.json);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let code = runtime.block_on(fetch(&options, &story));

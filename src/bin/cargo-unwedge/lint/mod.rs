@@ -24,7 +24,7 @@ mod visit;
 mod walk;
 
 use crate::common::output::counted;
-use crate::common::{Args, Output, Stop};
+use crate::common::{Args, Output, Stop, log};
 use options::{Options, Print};
 use std::io::{self, Write};
 use std::path::Path;
@@ -59,6 +59,7 @@ const DENY: &str = include_str!("../../../manual/lints/deny.toml");
 
 pub(crate) fn run(args: Args) -> Result<ExitCode, Stop> {
     let options = Options::read(args)?;
+    log::where_asked_for()?;
     match options.print {
         Some(what) => print(what, &options.dir),
         None => lint(options),
