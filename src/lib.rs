@@ -189,6 +189,12 @@ pub mod otel;
 mod panics;
 #[cfg(feature = "supervise")]
 pub mod queue;
+#[cfg(any(feature = "supervise", feature = "sse"))]
+#[cfg_attr(
+    not(all(feature = "admin", feature = "sse")),
+    allow(dead_code, reason = "what registers itself is shown by the admin endpoints alone")
+)]
+mod registry;
 #[cfg(feature = "reqwest")]
 pub mod reqwest;
 pub mod retry;

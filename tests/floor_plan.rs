@@ -45,6 +45,7 @@ const FLOORS: &[Floor] = &[
             "options",
             "origin",
             "panics",
+            "registry",
             "reuse",
             "sync",
             "target",

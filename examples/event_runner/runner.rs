@@ -88,7 +88,7 @@ impl Runner {
     pub(crate) fn new(options: &Options, servers: &[Arc<Server>], daemon: Daemon) -> Result<Runner, Stop> {
         let settings = options.settings.clone();
         let clusters: Vec<&str> = servers.iter().map(|server| &*server.name).collect();
-        let queue = queue::Settings::default().max_age(settings.max_queue_age);
+        let queue = queue::Settings::default().name("events").max_age(settings.max_queue_age);
         let queue = Queue::named(queue, |incident: &Incident| incident.event_id.clone());
         let lease = settings.agent_timeout + GRACE + SPARE;
         let mut circuit = breaker::Settings::default().lease(lease);
@@ -159,7 +159,8 @@ pub(crate) async fn run(
     recruit(&mut crew, &runner, &servers, options.agents.unwrap_or(servers.len()));
     let admin = match options.common.admin {
         Some(at) => {
-            let admin = Admin::new(&crew).breakers(runner.breaker.clone()).serve(at).await;
+            let admin = Admin::new(&crew).program(env!("CARGO_BIN_NAME"), env!("CARGO_PKG_VERSION"));
+            let admin = admin.breakers(runner.breaker.clone()).serve(at).await;
             Some(admin.map_err(|error| Stop::listen("--admin", at, error))?)
         }
         None => None,

@@ -21,7 +21,7 @@ const MOST: usize = 256;
 const TEXT: usize = 200;
 
 /// How bad it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Tone {
     Good,
     Warn,
@@ -38,6 +38,17 @@ impl Tone {
     }
 }
 
+/// What it means for the time after it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Span {
+    /// Nothing.
+    Moment,
+    /// So it is from now on, until the next word of the same name that begins or ends something.
+    Begins,
+    /// What began is over; for how long it was so, where that is known.
+    Ends(Option<Duration>),
+}
+
 #[derive(Clone, Debug)]
 pub(super) struct Entry {
     pub(super) at: Instant,
@@ -47,6 +58,7 @@ pub(super) struct Entry {
     /// What happened, in a word.
     pub(super) word: &'static str,
     pub(super) tone: Tone,
+    pub(super) span: Span,
 }
 
 #[derive(Default)]
@@ -60,7 +72,7 @@ impl History {
         lock(&self.0).iter().rev().take_while(recent).cloned().collect()
     }
 
-    fn note(&self, name: &str, word: &'static str, tone: Tone, mut text: String) {
+    fn note(&self, name: &str, word: &'static str, tone: Tone, span: Span, mut text: String) {
         if let Some((cut, _)) = text.char_indices().nth(TEXT) {
             text.truncate(cut);
             text.push('\u{2026}');
@@ -74,58 +86,69 @@ impl History {
         {
             entries.pop_front();
         }
-        entries.push_back(Entry { at, wall, name: name.to_owned(), text, word, tone });
+        entries.push_back(Entry { at, wall, name: name.to_owned(), text, word, tone, span });
     }
 
     fn missed(&self, n: u64) {
-        self.note("this page", "missed", Tone::Warn, format!("{n} events came too fast: see the log"));
+        self.note(
+            "this page",
+            "missed",
+            Tone::Warn,
+            Span::Moment,
+            format!("{n} events came too fast: see the log"),
+        );
     }
 
     fn event(&self, event: &Event) {
         use Tone::{Bad, Good, Warn};
-        let (name, word, tone, text) = match event {
-            Event::Panicked { name, message } => (&**name, "panic", Bad, message.clone()),
+        let (name, word, tone, span, text) = match event {
+            Event::Panicked { name, message } => (&**name, "panic", Bad, Span::Moment, message.clone()),
             Event::Restart { name, reason, wait, restarts } => {
-                let wait = brief(*wait);
-                (&**name, "restart", Warn, format!("number {restarts} in {wait}, after: {reason}"))
+                let text = format!("number {restarts} in {}, after: {reason}", brief(*wait));
+                (&**name, "restart", Warn, Span::Begins, text)
             }
             Event::Recovered { name, after } => {
-                (&**name, "recovered", Good, format!("after {}", brief(*after)))
+                (&**name, "recovered", Good, Span::Ends(Some(*after)), format!("after {}", brief(*after)))
             }
             Event::Stale { name, silent_for, waits_for } => {
                 let call = waits_for.as_ref().map(|call| format!("; in {call}")).unwrap_or_default();
-                (&**name, "stale", Bad, format!("silent for {}{call}", brief(*silent_for)))
+                let text = format!("silent for {}{call}", brief(*silent_for));
+                (&**name, "stale", Bad, Span::Begins, text)
             }
             Event::Escalated { name, restarts } => {
-                (&**name, "escalated", Bad, format!("restarted too often, {restarts} times in all"))
+                let text = format!("restarted too often, {restarts} times in all");
+                (&**name, "escalated", Bad, Span::Begins, text)
             }
-            Event::Stopped { name } => (&**name, "stopped", Good, "returned, as it may".to_owned()),
+            Event::Stopped { name } => {
+                (&**name, "stopped", Good, Span::Ends(None), "returned, as it may".to_owned())
+            }
             // One that ended well is the ordinary case, and a timeline of it would show nothing else.
             Event::Sweep { outcome: Outcome::Ok, .. } | Event::Skipped { .. } => return,
             Event::Sweep { name, n, outcome, phase, took } => {
                 let phase = phase.map(|phase| format!(" in {phase}")).unwrap_or_default();
                 let (outcome, took) = (outcome.as_str(), brief(*took));
-                (&**name, "sweep", Bad, format!("number {n}: {outcome}{phase} after {took}"))
+                let text = format!("number {n}: {outcome}{phase} after {took}");
+                (&**name, "sweep", Bad, Span::Moment, text)
             }
-            Event::ShuttingDown { signal } => ("crew", "ending", Warn, (*signal).to_owned()),
+            Event::ShuttingDown { signal } => ("crew", "ending", Warn, Span::Moment, (*signal).to_owned()),
         };
-        self.note(name, word, tone, text);
+        self.note(name, word, tone, span, text);
     }
 
     fn transition(&self, change: &Transition) {
-        let (word, tone) = match change.to {
-            Phase::Open => ("open", Tone::Bad),
-            Phase::ForcedOpen => ("forced open", Tone::Bad),
-            Phase::HalfOpen => ("half-open", Tone::Warn),
-            Phase::Disabled => ("disabled", Tone::Warn),
-            Phase::Closed => ("closed", Tone::Good),
+        let (word, tone, span) = match change.to {
+            Phase::Open => ("open", Tone::Bad, Span::Begins),
+            Phase::ForcedOpen => ("forced open", Tone::Bad, Span::Begins),
+            Phase::HalfOpen => ("half-open", Tone::Warn, Span::Begins),
+            Phase::Disabled => ("disabled", Tone::Warn, Span::Ends(None)),
+            Phase::Closed => ("closed", Tone::Good, Span::Ends(change.opened_for)),
         };
         let mut text = format!("circuit {word} after {}", change.reason);
         if let Some(down) = change.opened_for {
             text.push_str(&format!(", {} after it opened", brief(down)));
         }
         let name = circuit(&change.origin, change.group.as_ref(), change.client.as_deref());
-        self.note(&name, word, tone, text);
+        self.note(&name, word, tone, span, text);
     }
 }
 
@@ -188,7 +211,13 @@ mod tests {
     async fn it_keeps_the_newest_of_the_last_hour_and_no_more() {
         let history = History::default();
         for n in 0..1000 {
-            history.note("relay", "restart", Tone::Warn, format!("{n} {}", "\u{e4}".repeat(500)));
+            history.note(
+                "relay",
+                "restart",
+                Tone::Warn,
+                Span::Begins,
+                format!("{n} {}", "\u{e4}".repeat(500)),
+            );
         }
         let entries = history.entries();
         assert_eq!((entries.len(), &entries[0].text[..4]), (MOST, "999 "));
@@ -197,7 +226,7 @@ mod tests {
         assert_eq!(history.entries().len(), MOST);
         tokio::time::advance(Duration::from_millis(1)).await;
         assert_eq!(history.entries().len(), 0);
-        history.note("relay", "restart", Tone::Warn, String::new());
+        history.note("relay", "restart", Tone::Warn, Span::Begins, String::new());
         assert_eq!(lock(&history.0).len(), 1, "old ones are not kept in memory either");
     }
 

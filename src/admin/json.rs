@@ -4,9 +4,11 @@ use super::expect::NotReady;
 use crate::breaker::Snapshot;
 use crate::duration::written::seconds;
 use crate::inflight::{Call, OpenConnections};
+use crate::registry::{PROCESSES, ProcessView, QUEUES, QueueView, STREAMS, StreamView};
 use crate::supervise::Subsystem;
 use serde::Serialize;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// Calls beyond these are only counted: the oldest are the ones to look at.
 const MOST: usize = 1000;
@@ -37,6 +39,39 @@ impl Calls {
         calls.truncate(MOST);
         connections.truncate(MOST);
         Calls { total, calls, connections }
+    }
+}
+
+#[derive(Serialize)]
+pub(super) struct Queues {
+    queues: Vec<QueueView>,
+}
+
+#[derive(Serialize)]
+pub(super) struct Streams {
+    streams: Vec<StreamView>,
+}
+
+#[derive(Serialize)]
+pub(super) struct Processes {
+    processes: Vec<ProcessView>,
+}
+
+impl Queues {
+    pub(super) fn now() -> Queues {
+        Queues { queues: QUEUES.look(Instant::now()) }
+    }
+}
+
+impl Streams {
+    pub(super) fn now() -> Streams {
+        Streams { streams: STREAMS.look(Instant::now()) }
+    }
+}
+
+impl Processes {
+    pub(super) fn now() -> Processes {
+        Processes { processes: PROCESSES.look(Instant::now()) }
     }
 }
 

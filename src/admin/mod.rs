@@ -37,6 +37,9 @@
 //! | `/admin/liveness` | every subsystem, as JSON |
 //! | `/admin/breakers` | every circuit breaker, as JSON |
 //! | `/admin/calls` | the calls in flight, oldest first, as JSON |
+//! | `/admin/queues` | every [queue](crate::queue) of the process: depth, oldest item, what expired, its valve, as JSON |
+//! | `/admin/streams` | every [event stream](crate::sse): state, last event, next try, as JSON |
+//! | `/admin/processes` | every [child process](crate::child): command, pid, age and limit, as JSON |
 //! | `/metrics` | the text that Prometheus reads, with feature `metrics` |
 //! | `POST /admin/breakers/open`, `POST /admin/breakers/release` | with [`commands`](Admin::commands): forces a circuit open, closes it again |
 //!
@@ -60,6 +63,7 @@ mod health;
 mod history;
 mod json;
 mod page;
+mod program;
 mod rendered;
 mod reply;
 mod routes;
@@ -107,7 +111,21 @@ impl Admin {
             expected: None,
             token: None,
             scrape: None,
+            program: None,
         })
+    }
+
+    /// What the page calls this program, with its version. Default the name of its executable, without one.
+    ///
+    /// ```
+    /// # use unwedge::{admin::Admin, supervise::Supervisor};
+    /// # let crew = Supervisor::new();
+    /// let admin = Admin::new(&crew).program(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"));
+    /// # drop(admin);
+    /// ```
+    pub fn program(mut self, name: &str, version: &str) -> Admin {
+        self.0.program = Some(format!("{name} {version}").trim().to_owned());
+        self
     }
 
     /// Shows these circuit breakers too: those of a stack, or a [`Breaker`](crate::breaker::Breaker) of its own. May be

@@ -11,7 +11,8 @@ const VIEWERS: usize = 8;
 const FRESH: Duration = Duration::from_millis(500);
 
 /// The parts of the page, each replaced as a whole when it changes.
-pub(super) type Sections = [Arc<str>; 6];
+pub(super) const PARTS: usize = 9;
+pub(super) type Sections = [Arc<str>; PARTS];
 
 pub(super) struct Rendered {
     last: Mutex<Option<(Instant, Sections)>>,

@@ -1,7 +1,7 @@
 //! Which path is answered by whom.
 
 use super::command::command;
-use super::json::{Breakers, Calls, Health, Liveness, Readiness};
+use super::json::{Breakers, Calls, Health, Liveness, Processes, Queues, Readiness, Streams};
 use super::page::{live, page};
 use super::reply;
 use super::state::State;
@@ -37,6 +37,9 @@ pub(super) fn all(state: Arc<State>) -> Router {
         )
         .route("/admin/breakers", asks(|state| Breakers { breakers: state.breakers() }))
         .route("/admin/calls", asks(|state| Calls::new(state.in_flight(), state.connections())))
+        .route("/admin/queues", asks(|_| Queues::now()))
+        .route("/admin/streams", asks(|_| Streams::now()))
+        .route("/admin/processes", asks(|_| Processes::now()))
         .route("/admin/breakers/{command}", commands())
         .with_state(Arc::clone(&state))
         .layer(CatchPanicLayer::custom(panicked))

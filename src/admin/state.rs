@@ -3,6 +3,7 @@
 use super::expect::{Check, Expected};
 use super::exposition::Exposition;
 use super::history::{History, Keeper};
+use super::program::Program;
 use super::rendered::Rendered;
 use crate::breaker::{Breaker, Snapshot, Transition};
 use crate::inflight::{Call, InFlight, OpenConnections};
@@ -93,6 +94,7 @@ pub(super) struct Parts {
     pub(super) expected: Option<Expected>,
     pub(super) token: Option<String>,
     pub(super) scrape: Option<Arc<dyn Exposition>>,
+    pub(super) program: Option<String>,
 }
 
 pub(crate) struct State {
@@ -107,6 +109,7 @@ pub(crate) struct State {
     pub(super) scrape: Option<Arc<dyn Exposition>>,
     pub(super) history: Arc<History>,
     pub(super) page: Rendered,
+    pub(super) program: Program,
     keeper: Keeper,
 }
 
@@ -118,6 +121,7 @@ impl State {
             keeper: Keeper::new(&history, parts.events, transitions),
             history,
             page: Rendered::default(),
+            program: Program::new(parts.program),
             liveness: parts.liveness,
             readiness: parts.readiness,
             circuits: parts.circuits,
@@ -156,6 +160,8 @@ impl State {
                     state: Doing::Working,
                     restarts: 0,
                     waits_for: None,
+                    in_poll_for: None,
+                    is_polled: false,
                 }),
             }
         }

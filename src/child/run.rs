@@ -4,11 +4,14 @@ use crate::child::capture::Capture;
 use crate::child::group::Group;
 use crate::child::{Command, Ended, Outcome};
 use crate::deadline::sleep_until;
+use crate::registry::{PROCESSES, ProcessView, View};
+use crate::sync::Arc;
 use crate::{Deadline, Error, ErrorKind, telemetry};
 use std::future::{Future, pending};
 use std::io;
 use std::pin::pin;
 use std::process::{ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout};
@@ -54,6 +57,11 @@ impl Command {
         let mut group = Group::start(self.command()).map_err(|error| self.not_started(&error))?;
         let (stdin, stdout, stderr) = group.pipes();
         let pid = group.pid;
+        let (limit, grace) =
+            self.bounds(Deadline::current().map(|scope| scope.instant().saturating_duration_since(began)));
+        let process =
+            Arc::new(Process { command: self.name(), pid, began, limit, ending: AtomicBool::new(false) });
+        PROCESSES.add(&process);
         let (mut out, mut err) = (Capture::new(self.keep), Capture::new(self.keep));
         let life = {
             let feed = async {
@@ -69,7 +77,7 @@ impl Command {
                     read(stderr, &mut err, pid, "stderr")
                 );
             });
-            let mut life = pin!(self.life(&mut group, stop, began));
+            let mut life = pin!(self.life(&mut group, stop, &process, grace));
             let early = tokio::select! {
                 biased;
                 life = &mut life => Some(life),
@@ -112,10 +120,10 @@ impl Command {
         &self,
         group: &mut Group,
         stop: impl Future<Output = ()>,
-        began: Instant,
+        process: &Process,
+        grace: Duration,
     ) -> io::Result<Exit> {
-        let (limit, grace) =
-            self.bounds(Deadline::current().map(|scope| scope.instant().saturating_duration_since(began)));
+        let began = process.began;
         let why = tokio::select! {
             biased;
             status = group.exited() => {
@@ -126,10 +134,11 @@ impl Command {
             }
             () = stop => Outcome::Killed,
             // Without a clock there is no limit: the child is ended rather than left without one.
-            _ = sleep_until(began + limit) => Outcome::TimedOut,
+            _ = sleep_until(began + process.limit) => Outcome::TimedOut,
         };
         let word = if why == Outcome::Killed { "stopped" } else { "timed out" };
         telemetry::log::child::ends(&self.name(), group.pid, word, began.elapsed());
+        process.ending.store(true, Ordering::Relaxed);
         group.ask_to_end();
         let (status, forced) = match timeout(grace, group.exited()).await {
             Ok(status) => (Some(status?), false),
@@ -181,6 +190,27 @@ impl Command {
             _ => error.to_string(),
         };
         Error::new(kind, format!("cannot start {name:?}: {found}"))
+    }
+}
+
+/// A process as an operator sees it, as long as it runs.
+struct Process {
+    command: String,
+    pid: u32,
+    began: Instant,
+    limit: Duration,
+    ending: AtomicBool,
+}
+
+impl View<ProcessView> for Process {
+    fn view(&self, now: Instant) -> ProcessView {
+        ProcessView {
+            command: self.command.clone(),
+            pid: self.pid,
+            age: now.saturating_duration_since(self.began),
+            limit: self.limit,
+            ending: self.ending.load(Ordering::Relaxed),
+        }
     }
 }
 

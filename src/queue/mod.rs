@@ -16,6 +16,7 @@ pub use values::{Alarm, Counts, Expired, Item, Refused, Swept, Why};
 
 use crate::deadline::sleep_until;
 use crate::panics;
+use crate::registry::{QUEUES, QueueView, View};
 use crate::sync::{Arc, Mutex, lock};
 use crate::{Error, telemetry};
 use fifo::{DroppedKeys, Offer};
@@ -92,7 +93,14 @@ impl<K, V> Clone for Queue<K, V> {
     }
 }
 
-impl<K: Hash + Eq + Clone + Display, V> Queue<K, V> {
+/// What an operator sees of it. Nothing of the user's is called.
+impl<K: Send, V: Send> View<QueueView> for Shared<K, V> {
+    fn view(&self, now: Instant) -> QueueView {
+        lock(&self.store).view(now)
+    }
+}
+
+impl<K: Hash + Eq + Clone + Display + Send + 'static, V: Send + 'static> Queue<K, V> {
     /// An empty queue.
     ///
     /// # Errors
@@ -117,9 +125,13 @@ impl<K: Hash + Eq + Clone + Display, V> Queue<K, V> {
         let (metric, has_valve) = (settings.name, settings.valve.is_some());
         let store = Mutex::new(Store::new(settings));
         let (hasher, pushed) = (RandomState::new(), Notify::new());
-        Ok(Queue(Arc::new(Shared { store, hasher, metric, has_valve, pushed, name })))
+        let shared = Arc::new(Shared { store, hasher, metric, has_valve, pushed, name });
+        QUEUES.add(&shared);
+        Ok(Queue(shared))
     }
+}
 
+impl<K: Hash + Eq + Clone + Display, V> Queue<K, V> {
     /// Adds an item behind those of its key, and returns its number. Never waits.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 use crate::queue::fifo::{DroppedKeys, Fifo, Offer, QueuedItem, item};
 use crate::queue::settings::{Settings, Valve};
 use crate::queue::values::{Alarm, Counts, Expired, Item, Swept, Why};
+use crate::registry::QueueView;
 use hashbrown::HashTable;
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -65,6 +66,26 @@ impl<K, V> Store<K, V> {
     /// What is to be dropped when the lock is given back.
     pub(super) fn gone(&mut self) -> DroppedKeys<K> {
         std::mem::replace(&mut self.gone, DroppedKeys::none())
+    }
+
+    /// What an operator sees of it.
+    pub(super) fn view(&self, now: Instant) -> QueueView {
+        let Settings { max_age, capacity, valve, name, .. } = self.settings;
+        let fronts = self.lanes.iter().flatten().filter_map(|lane| lane.late.front().or(lane.fresh.front()));
+        let age = |since: Instant| now.saturating_duration_since(since);
+        let Counts { waiting, expired, refused, .. } = self.counts;
+        QueueView {
+            name,
+            waiting,
+            capacity,
+            oldest: fronts.map(|held| age(held.since)).max(),
+            max_age,
+            expired,
+            refused,
+            has_valve: valve.is_some(),
+            held_for: self.holding.map(age),
+            closed: self.closed,
+        }
     }
 
     /// The oldest item of the next key in turn that is not too old.

@@ -5,6 +5,7 @@ mod connect;
 mod lost;
 mod read;
 mod refused;
+mod shown;
 
 use super::cadence::Cadence;
 use super::parser::{Event, Parser};
@@ -24,6 +25,7 @@ use bytes::Bytes;
 use connect::{Connect, Opening};
 use http::{HeaderMap, Request, Response};
 use refused::Refused;
+use shown::Shown;
 use std::fmt;
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -78,6 +80,7 @@ pub struct EventStream {
     /// The same for the next event, which comments do not touch.
     events_grace: Option<Instant>,
     status: watch::Sender<Status>,
+    shown: Arc<Shown>,
 }
 
 /// Which clock ran out.
@@ -107,8 +110,12 @@ impl EventStream {
     {
         let connect = Connect::new(service, request, settings.reconnect.repeat)?;
         let idle = settings.idle_of(connect.again);
+        let origin = connect.origin.to_string();
+        let name = settings.name.clone().unwrap_or_else(|| origin.clone());
+        let status = watch::Sender::new(Status::new());
         Ok(EventStream {
-            name: settings.name.clone().unwrap_or_else(|| connect.origin.to_string()),
+            shown: Shown::new(&name, &origin, status.subscribe()),
+            name,
             connect,
             backoff: settings.reconnect.backoff.clone(),
             rng: settings.reconnect.backoff.rng(),
@@ -128,7 +135,7 @@ impl EventStream {
             event_at: Instant::now(),
             grace: None,
             events_grace: None,
-            status: watch::Sender::new(Status::new()),
+            status,
             settings,
         })
     }

@@ -146,7 +146,11 @@ where
     let mut healthy =
         pin!(restarts.has_escalated().then(|| sleep_until(began + run.policy.get_healthy_after())));
     poll_fn(|cx| {
-        match pin!(&mut work).poll(cx) {
+        run.cell.turns();
+        // A panic ends in here.
+        let polled = pin!(&mut work).poll(cx);
+        run.cell.turns();
+        match polled {
             Poll::Ready(Ok(ending)) => return Poll::Ready(ended(ending)),
             Poll::Ready(Err(panic)) => return Poll::Ready(End::Panicked(panic)),
             Poll::Pending => {}

@@ -25,6 +25,8 @@ struct Shown<'a> {
     left_seconds: Option<Duration>,
     restarts: u64,
     waits_for: Option<&'a str>,
+    #[serde(serialize_with = "maybe_seconds")]
+    in_poll_seconds: Option<Duration>,
 }
 
 impl Serialize for Subsystem {
@@ -47,6 +49,7 @@ impl Serialize for Subsystem {
             left_seconds: left,
             restarts: self.restarts,
             waits_for: self.waits_for.as_deref(),
+            in_poll_seconds: self.in_poll_for,
         };
         shown.serialize(serializer)
     }

@@ -32,6 +32,11 @@ pub struct Subsystem {
     pub restarts: u64,
     /// Its oldest call in flight, in the words of [`inflight::Call`](crate::inflight::Call).
     pub waits_for: Option<String>,
+    /// For how long its thread has been inside one poll of its future, as far as the watchdog saw: code that computes, or
+    /// blocks, without an `.await`. `None` where it is not.
+    pub in_poll_for: Option<Duration>,
+    /// Whether it would be known if its thread hung.
+    pub(crate) is_polled: bool,
 }
 
 /// The state of a subsystem, as it reported it.
@@ -81,7 +86,12 @@ impl fmt::Display for Subsystem {
         match (&self.state, &self.waits_for) {
             (State::Parked(reason), None) => write!(f, " ({reason})"),
             (_, Some(call)) => write!(f, "; in {call}"),
-            _ => Ok(()),
+            (_, None) => match self.in_poll_for {
+                Some(since) if self.stale && since >= Duration::from_secs(1) => {
+                    write!(f, "; in no call: its thread has been inside poll for {}", ago(since))
+                }
+                _ => Ok(()),
+            },
         }
     }
 }
@@ -115,6 +125,8 @@ impl Subsystem {
             },
             restarts: cell.restarts.load(Ordering::Relaxed),
             waits_for: call.map(Call::to_string),
+            in_poll_for: cell.in_poll_for(now),
+            is_polled: cell.is_polled(),
         }
     }
 }

@@ -43,6 +43,12 @@ pub(crate) struct SubsystemState {
     pub(crate) reported: AtomicBool,
     /// It was reported as one that beats and gets nowhere: to beat is then no recovery.
     pub(crate) stuck: AtomicBool,
+    /// How often its thread went into a poll of its future, or came out of it: odd while it is inside. Written by that
+    /// thread alone.
+    polls: AtomicU64,
+    /// The same as the watchdog saw it last, and when it had seen it first.
+    polls_seen: AtomicU64,
+    polls_seen_at: AtomicU64,
     state: Mutex<State>,
     settings: Mutex<Settings>,
     /// Ends the run under way.
@@ -82,6 +88,9 @@ impl SubsystemState {
             restarts: AtomicU64::new(0),
             reported: AtomicBool::new(false),
             stuck: AtomicBool::new(false),
+            polls: AtomicU64::new(0),
+            polls_seen: AtomicU64::new(0),
+            polls_seen_at: AtomicU64::new(0),
             state: Mutex::new(State {
                 activity: Activity::Working { since: Instant::now() },
                 holds: Vec::new(),
@@ -99,6 +108,35 @@ impl SubsystemState {
 
     fn at(&self, nanos: u64) -> Option<Instant> {
         Some(self.epoch + Duration::from_nanos(nanos.checked_sub(1)?))
+    }
+
+    /// Its future is polled, from here to the next call of this.
+    #[inline]
+    pub(crate) fn turns(&self) {
+        // Nobody else writes it.
+        self.polls.store(self.polls.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+    }
+
+    /// The watchdog looks whether its thread came out of the poll in which it was at the last look.
+    pub(crate) fn looks_at_polls(&self, now: Instant) {
+        let polls = self.polls.load(Ordering::Relaxed);
+        if polls != self.polls_seen.load(Ordering::Relaxed) {
+            self.polls_seen_at.store(self.nanos(now), Ordering::Relaxed);
+            self.polls_seen.store(polls, Ordering::Release);
+        }
+    }
+
+    /// For how long its thread has been inside one poll, at the least; `None` where it is not seen to be inside one.
+    pub(crate) fn in_poll_for(&self, now: Instant) -> Option<Duration> {
+        let polls = self.polls.load(Ordering::Relaxed);
+        let is_inside = polls % 2 == 1 && polls == self.polls_seen.load(Ordering::Acquire);
+        let since = self.at(self.polls_seen_at.load(Ordering::Relaxed)).filter(|_| is_inside)?;
+        Some(now.saturating_duration_since(since))
+    }
+
+    /// Whether a supervisor polls it, so that it would be known if its thread hung.
+    pub(crate) fn is_polled(&self) -> bool {
+        self.polls.load(Ordering::Relaxed) > 0
     }
 
     #[inline]

@@ -210,6 +210,7 @@ impl Watched {
     pub(crate) fn look(&self, now: Instant) {
         let mut due: HashMap<usize, Verdict> = HashMap::new();
         for cell in self.registry.all() {
+            cell.looks_at_polls(now);
             let settings = cell.settings();
             let Some(threshold) = settings.threshold().filter(|_| settings.watch != Watch::Off) else {
                 continue;

@@ -2,15 +2,18 @@
 
 use crate::chromium::{Chromium, installed};
 use crate::support::{MINUTE, MS, SECOND, client};
+use serde_json::json;
 use std::future::pending;
 use std::sync::Arc;
 use tokio::sync::Notify;
-use tokio::time::sleep;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
 use unwedge::admin::Admin;
+use unwedge::queue::{self, Queue};
 use unwedge::retry::{self, Backoff};
 use unwedge::supervise::{Policy, Supervisor};
 use unwedge::testing::{Peer, Reply, Script};
-use unwedge::{Client, Limits, breaker, long_poll};
+use unwedge::{Body, Client, Limits, breaker, long_poll, sse};
 
 const EVIL: &str = "<img src=x onerror=\"document.title='owned'\">";
 
@@ -33,6 +36,7 @@ fn platform() -> Platform {
         .on("/api/v1/alerts", Reply::hang())
         .on("/message", Reply::long_poll(10 * MINUTE))
         .on("/slow", Reply::hang())
+        .on("/refused", Reply::status(503))
         .on("/down", Script::new().times(5, Reply::status(503)).forever(Reply::ok("")))
         .forever(Reply::ok(""));
     let settings = breaker::Settings::default().open(Backoff::constant(8 * SECOND)).half_open(1, 1);
@@ -102,7 +106,11 @@ async fn the_page_shows_in_a_browser_what_happens_while_it_happens() {
         return;
     };
     let Platform { crew, client, _peer, wedge } = platform();
+    let queue = Queue::new(queue::Settings::default().name("incidents")).unwrap();
+    queue.push("alpha", 1).unwrap();
+    let work = beside(&client);
     let admin = Admin::new(&crew)
+        .program("portal", "1.2.3")
         .breakers(client.breakers())
         .calls(client.in_flight())
         .expect(["event relay", "scheduler"], 3 * SECOND);
@@ -117,8 +125,19 @@ async fn the_page_shows_in_a_browser_what_happens_while_it_happens() {
     page.open(&url).await;
     page.until("document.getElementById('news').textContent === 'live'").await;
     page.until(&format!("{}.includes('working')", row("subsystems", "scheduler"))).await;
-    page.until("document.querySelector('.verdict').textContent === 'Ready'").await;
-    page.until("document.title === 'Ready \u{b7} Status'").await;
+    page.until("document.querySelector('.verdict').textContent.startsWith('Ready')").await;
+    page.until("/^Ready.* \u{b7} portal 1.2.3 on .*, pid \\d+$/.test(document.title)").await;
+    page.until("/^portal 1.2.3 host .+, pid \\d+, up \\d+ m?s/.test(document.querySelector('header').innerText.replace(/\\s+/g, ' '))").await;
+    // Queues, event streams and processes stand beside the calls.
+    page.until(&format!(
+        "/oldest \\d+ m?s, expires at 10 m[^]*1 of 10000/.test({})",
+        row("queues", "incidents")
+    ))
+    .await;
+    page.until(&format!("/waiting|connecting/.test({})", row("streams", "prod-eu"))).await;
+    page.until(&format!("/lost \\d+ times/.test({})", row("streams", "prod-eu"))).await;
+    #[cfg(unix)]
+    page.until(&format!("/running[^]*pid \\d+, /.test({})", row("processes", "/bin/sleep"))).await;
     page.until(&format!("{}.includes('no job until the broker sends one')", row("subsystems", "channel")))
         .await;
     page.until(&format!("{}.includes('parks GetMessage')", row("polls", "broker.example/message"))).await;
@@ -130,8 +149,11 @@ async fn the_page_shows_in_a_browser_what_happens_while_it_happens() {
         row("subsystems", "scheduler")
     ))
     .await;
-    page.until("document.querySelector('.verdict').textContent === 'Not ready'").await;
-    page.until(&format!("{}.includes('left')", row("calls", "alerts.example"))).await;
+    page.until("document.querySelector('.verdict').textContent === 'Not ready: scheduler makes no progress, in GET http://alerts.example/api/v1/alerts'").await;
+    page.until(&format!("{}.includes('which is stale and hangs here')", row("calls", "alerts.example")))
+        .await;
+    let red = "[...document.querySelectorAll('#calls .row')].find(row => row.innerText.includes('alerts.example')).classList.contains('bad')";
+    page.until(red).await;
 
     // A circuit opens, and closes again.
     for _ in 0..5 {
@@ -168,18 +190,101 @@ async fn the_page_shows_in_a_browser_what_happens_while_it_happens() {
         "an update took it away"
     );
 
+    // Three widths, both schemes, and what is drawn can be told apart from what is behind it.
+    for scheme in ["light", "dark"] {
+        page.prefers(scheme).await;
+        for width in [400, 800, 1400] {
+            page.width(width).await;
+            assert_eq!(page.value("document.documentElement.scrollWidth").await, width, "{scheme}");
+        }
+        let least = page.value(CONTRAST).await.as_f64().unwrap();
+        assert!(least >= 3.0, "{scheme}: {least}");
+    }
+    page.prefers("light").await;
+    page.width(400).await;
+
     let light = page.value("getComputedStyle(document.body).backgroundColor").await;
     page.prefers("dark").await;
     assert_ne!(page.value("getComputedStyle(document.body).backgroundColor").await, light);
     assert_eq!(page.complaints(), [""; 0]);
 
-    // What is old says so.
-    drop(admin);
+    without_scripts(&mut page, &url).await;
+    page.open(&url).await;
+    page.until("document.getElementById('news').textContent === 'live'").await;
+    assert_eq!(page.value("document.getElementById('old').textContent").await, "");
+
+    // What is old says so, once to those who listen.
+    drop((admin, queue, work));
     page.until("document.body.classList.contains('old')").await;
     page.until("/no news for \\d+ s/.test(document.getElementById('news').textContent)").await;
+    assert_eq!(
+        page.value("document.querySelector('#old[role=status]').textContent").await,
+        "what you see is old"
+    );
     page.close().await;
     let _ = end.send(());
     running.await.unwrap().unwrap();
+}
+
+/// The least contrast of a gauge: its edge against the page, and each fill against the track under it.
+const CONTRAST: &str = "(() => {
+    const style = getComputedStyle(document.documentElement);
+    const light = (name) => {
+        let hex = style.getPropertyValue(name).trim().slice(1);
+        if (hex.length === 3) hex = [...hex].map((c) => c + c).join('');
+        const part = (at) => {
+            const value = parseInt(hex.slice(at, at + 2), 16) / 255;
+            return value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4;
+        };
+        return 0.2126 * part(0) + 0.7152 * part(2) + 0.0722 * part(4);
+    };
+    const of = ([a, b]) => (Math.max(light(a), light(b)) + 0.05) / (Math.min(light(a), light(b)) + 0.05);
+    const pairs = [['--edge', '--back'], ['--good', '--track'], ['--warn', '--track'], ['--bad', '--track'],
+        ['--calm', '--track'], ['--good', '--back'], ['--warn', '--back'], ['--bad', '--back']];
+    return Math.min(...pairs.map(of));
+})()";
+
+/// The page is complete without its script, at every width.
+async fn without_scripts(page: &mut Chromium, url: &str) {
+    page.ask("Emulation.setScriptExecutionDisabled", json!({ "value": true })).await;
+    for width in [400, 800, 1400] {
+        page.width(width).await;
+        page.ask("Page.navigate", json!({ "url": url })).await;
+        let shown = timeout(MINUTE, async {
+            loop {
+                let root = page.ask("DOM.getDocument", json!({})).await;
+                let node = json!({ "nodeId": root["root"]["nodeId"] });
+                let html = page.ask("DOM.getOuterHTML", node).await["outerHTML"].to_string();
+                if html.contains("</main>") {
+                    return html;
+                }
+                sleep(50 * MS).await;
+            }
+        });
+        let shown = shown.await.expect("a page");
+        for told in ["Not ready: scheduler", "prod-eu", "incidents", "Last hour", "portal 1.2.3"] {
+            assert!(shown.contains(told), "{told}: {shown}");
+        }
+        let size = page.ask("Page.getLayoutMetrics", json!({})).await;
+        assert_eq!(size["cssContentSize"]["width"], width, "{size}");
+    }
+    page.ask("Emulation.setScriptExecutionDisabled", json!({ "value": false })).await;
+}
+
+/// An event stream that is lost, and a process, for as long as this is kept.
+fn beside(client: &Client) -> JoinSet<()> {
+    let mut work = JoinSet::new();
+    let request = http::Request::get("http://events.example/refused").body(Body::empty()).unwrap();
+    let backoff = Backoff::constant(20 * SECOND);
+    let settings = sse::Settings::default().name("prod-eu").reconnect(backoff);
+    let mut stream = settings.connect(client.clone(), request).unwrap();
+    work.spawn(async move { while stream.next().await.is_some() {} });
+    #[cfg(unix)]
+    work.spawn(async {
+        let command = unwedge::child::Command::new("/bin/sleep", 5 * MINUTE).args(["240"]);
+        command.run().await.map(drop).unwrap();
+    });
+    work
 }
 
 /// Writes what the page looks like, for those who ask: `UNWEDGE_PICTURES=DIR`.

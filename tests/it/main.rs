@@ -10,6 +10,7 @@ mod admin;
 mod admin_flood;
 mod admin_open;
 mod admin_page;
+mod admin_work;
 mod adoption;
 mod alerts;
 mod aliases;

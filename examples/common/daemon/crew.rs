@@ -22,6 +22,7 @@ impl Daemon {
         let shown = match self.admin {
             Some(at) => {
                 let prometheus = unwedge::admin::prometheus().map_err(Stop::usage)?;
+                let admin = admin.program(env!("CARGO_BIN_NAME"), env!("CARGO_PKG_VERSION"));
                 let shown = admin.metrics(prometheus).serve(at).await;
                 Some(shown.map_err(|error| Stop::listen("--admin", at, error))?)
             }

@@ -60,6 +60,7 @@ impl http_body::Body for Events {
                 let _ = write!(news, "event: {id}\ndata: {part}\n\n");
             }
         }
+        let _ = write!(news, "event: up\ndata: {}\n\n", self.state.program.up());
         let _ = write!(news, "event: beat\ndata: {}\n\n", text::now());
         self.sent = Some(now);
         Poll::Ready(Some(Ok(Frame::data(news.into()))))

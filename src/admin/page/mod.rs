@@ -3,8 +3,11 @@
 mod html;
 mod live;
 mod sections;
+mod summary;
 mod timeline;
+mod work;
 
+use html::Text;
 pub(super) use live::live;
 use sections::IDS;
 
@@ -19,7 +22,7 @@ use http::{HeaderValue, StatusCode};
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
 /// Nothing but the style and the script above, by their hashes, and events from where the page came from.
-const POLICY: &str = "default-src 'none'; style-src 'sha256-MUyU74/MYhzQhVA1MYkkL9kJGUbUBReamegnWazgxu0='; script-src 'sha256-q8i9CEzcca6GOf9+HIyY8SNkmvfYbtdSJPqY6bUWfFI='; connect-src 'self'; \
+const POLICY: &str = "default-src 'none'; style-src 'sha256-A8TiYXnnB93zUUHbpOUEJ95dw8FpbsEO8HF6tWt9fy8='; script-src 'sha256-nTDeTku70gaNdE95qvRlvoh49G69NGM2x/Rse8sX5k4='; connect-src 'self'; \
      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 pub(super) async fn page(Shared(state): Shared<Arc<State>>) -> Response {
@@ -29,17 +32,30 @@ pub(super) async fn page(Shared(state): Shared<Arc<State>>) -> Response {
         ("s", "Subsystems", "age of the last sign of life, against the mark from where on it is stale"),
         ("b", "Circuits", "one for each origin, and each group of one"),
         ("c", "Calls in flight", "oldest first, age against deadline"),
-        ("p", "Long polls", "calls that may wait, and why"),
-        ("h", "Last hour", "times are UTC"),
+        ("l", "Long polls", "calls that may wait, and why"),
+        ("q", "Queues", "age of the oldest item, against the age at which it expires"),
+        ("e", "Event streams", "state, last event and next try"),
+        ("x", "Processes", "age against limit"),
+        ("h", "Last hour", "stale until recovered, open until closed; times are UTC"),
     ];
+    let program = Text(&state.program.name).to_string();
+    let name = format!("{program} on {}, pid {}", Text(&state.program.host), std::process::id());
+    // As the verdict is now: without scripts it stands so until the page is loaded again.
+    let verdict = parts[0].split("data-title=\"").nth(1).and_then(|rest| rest.split('"').next());
+    let title = format!("{} \u{b7} {name}", verdict.unwrap_or("Status"));
     let mut body = format!(
-        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>Status</title>\
+        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>{title}</title>\
          <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\"><meta name=\"color-scheme\" content=\"light dark\">\
-         <noscript><meta http-equiv=\"refresh\" content=\"5\"></noscript><style>{STYLE}</style></head><body>\
-         <header><h1>Status</h1><p id=\"link\">as of <time id=\"beat\">{}</time> UTC <b id=\"news\"></b></p>\
-         <div id=\"summary\" role=\"status\">{}</div></header><main>",
-        text::now(),
-        parts[0]
+         <noscript><meta http-equiv=\"refresh\" content=\"5\"></noscript><style>{STYLE}</style></head><body data-page=\"{name}\">\
+         <header><h1>{program}</h1> <span class=\"of\">host {host}, pid {pid}, up <span id=\"up\">{up}</span></span>\
+         <p id=\"link\">as of <time id=\"beat\">{now}</time> UTC <b id=\"news\" aria-hidden=\"true\"></b></p>\
+         <p id=\"old\" class=\"heard\" role=\"status\"></p>\
+         <div id=\"summary\" role=\"status\">{summary}</div></header><main>",
+        now = text::now(),
+        summary = parts[0],
+        up = state.program.up(),
+        pid = std::process::id(),
+        host = Text(&state.program.host),
     );
     for ((anchor, title, about), (id, part)) in lists.iter().zip(IDS.iter().zip(&parts).skip(1)) {
         body.push_str(&format!(

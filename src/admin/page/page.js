@@ -1,16 +1,20 @@
 (() => {
   "use strict";
   const $ = (id) => document.getElementById(id);
-  const parts = ["summary", "subsystems", "breakers", "calls", "polls", "hour"];
+  const parts = ["summary", "subsystems", "breakers", "calls", "polls", "queues", "streams", "processes", "hour"];
   let heard = Date.now();
   let full = false;
   const say = (text) => {
     if ($("news").textContent !== text) $("news").textContent = text;
-    document.body.classList.toggle("old", text !== "" && text !== "live");
+    const old = text !== "" && text !== "live";
+    document.body.classList.toggle("old", old);
+    // Said once to whoever listens, and not with every second.
+    const told = old ? "what you see is old" : "";
+    if ($("old").textContent !== told) $("old").textContent = told;
   };
   const title = () => {
     const verdict = document.querySelector("[data-title]");
-    if (verdict) document.title = verdict.dataset.title + " \u00b7 Status";
+    if (verdict) document.title = verdict.dataset.title + " \u00b7 " + document.body.dataset.page;
   };
   const put = (event) => {
     const part = $(event.type);
@@ -24,6 +28,7 @@
   };
   const events = new EventSource("admin/events");
   for (const id of parts) events.addEventListener(id, put);
+  events.addEventListener("up", (event) => { $("up").textContent = event.data; });
   events.addEventListener("beat", (event) => {
     heard = Date.now();
     $("beat").textContent = event.data;

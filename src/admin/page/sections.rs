@@ -1,21 +1,26 @@
 //! The parts of the page, each replaced as a whole when it changes.
 
-use super::html::{Text, badge, bar, none, row};
-use super::timeline;
-use crate::admin::rendered::Sections;
+use super::html::{badge, bar, none, row};
+use super::summary::{Counts, Seen, summary};
+use super::{timeline, work};
+use crate::admin::rendered::{PARTS, Sections};
 use crate::admin::state::State;
 use crate::admin::text::{brief, circuit};
 use crate::breaker::{Phase, Snapshot};
 use crate::inflight::{Call, OpenConnections};
+use crate::registry;
 use crate::supervise::{State as Doing, Subsystem};
+use std::collections::HashSet;
 use std::fmt::Write;
 use std::sync::Arc;
+use tokio::time::Instant;
 
 /// Rows of a list. Those that matter come first, and all others are in the JSON.
 const MOST: usize = 100;
 
 /// The ids of the parts, in their order.
-pub(super) const IDS: [&str; 6] = ["summary", "subsystems", "breakers", "calls", "polls", "hour"];
+pub(super) const IDS: [&str; PARTS] =
+    ["summary", "subsystems", "breakers", "calls", "polls", "queues", "streams", "processes", "hour"];
 
 /// What is shown now.
 pub(super) fn current(state: &State) -> Sections {
@@ -23,22 +28,58 @@ pub(super) fn current(state: &State) -> Sections {
 }
 
 fn render(state: &State) -> Sections {
+    let now = Instant::now();
     let mut subsystems = state.subsystems();
     let mut breakers = state.breakers();
-    let (polls, calls): (Vec<Call>, Vec<Call>) =
-        state.in_flight().into_iter().partition(|call| call.long_poll.is_some());
+    let (polls, mut calls): (Vec<InFlight>, Vec<InFlight>) =
+        hanging(state.in_flight(), &subsystems).into_iter().partition(|shown| shown.call.long_poll.is_some());
+    let mut queues = registry::QUEUES.look(now);
+    let mut streams = registry::STREAMS.look(now);
+    let mut processes = registry::PROCESSES.look(now);
     // A sort that keeps the order of equals.
     subsystems.sort_by_key(|subsystem| !subsystem.stale);
-    breakers.sort_by_key(|breaker| matches!(breaker.phase, Phase::Closed | Phase::Disabled));
+    breakers.sort_by_key(is_closed);
+    calls.sort_by_key(|shown| !shown.hangs);
+    queues.sort_by_key(work::is_queue_well);
+    streams.sort_by_key(work::is_stream_well);
+    processes.sort_by_key(|process| !process.ending);
+    let counts = Counts { calls: calls.len(), polls: polls.len(), processes: processes.len() };
     [
-        summary(state, &subsystems, &breakers, calls.len(), polls.len()),
+        summary(
+            state,
+            &Seen { subsystems: &subsystems, breakers: &breakers, queues: &queues, streams: &streams },
+            counts,
+        ),
         list(&subsystems, subsystem, "No subsystem is known.", "/admin/liveness"),
         list(&breakers, breaker, "No origin was called yet.", "/admin/breakers"),
         list(&calls, call, "Nothing is in flight.", "/admin/calls") + &connections(&state.connections()),
         list(&polls, poll, "Nobody waits in a long poll.", "/admin/calls"),
+        list(&queues, work::queue, "There is no queue.", "/admin/queues"),
+        list(&streams, work::stream, "There is no event stream.", "/admin/streams"),
+        list(&processes, work::process, "No child process runs.", "/admin/processes"),
         timeline::render(&state.history.entries()),
     ]
     .map(Arc::from)
+}
+
+pub(super) fn is_closed(breaker: &Snapshot) -> bool {
+    matches!(breaker.phase, Phase::Closed | Phase::Disabled)
+}
+
+/// A call, and whether a stale loop hangs in it.
+struct InFlight {
+    call: Call,
+    hangs: bool,
+}
+
+/// The oldest call of each stale loop is the one that it hangs in. `calls` has the oldest first.
+fn hanging(calls: Vec<Call>, subsystems: &[Subsystem]) -> Vec<InFlight> {
+    let stale = subsystems.iter().filter(|subsystem| subsystem.stale && subsystem.waits_for.is_some());
+    let mut stale: HashSet<&str> = stale.map(|subsystem| subsystem.name.as_str()).collect();
+    let hangs = |call: &Call, stale: &mut HashSet<&str>| {
+        call.subsystem.as_deref().is_some_and(|name| stale.remove(name))
+    };
+    calls.into_iter().map(|call| InFlight { hangs: hangs(&call, &mut stale), call }).collect()
 }
 
 fn list<T>(all: &[T], show: fn(&T) -> String, nothing: &str, more: &str) -> String {
@@ -48,53 +89,6 @@ fn list<T>(all: &[T], show: fn(&T) -> String, nothing: &str, more: &str) -> Stri
     }
     if all.len() > MOST {
         shown.push_str(&none(&format!("{} more: see {more}", all.len() - MOST)));
-    }
-    shown
-}
-
-/// What an operator reads first. It has no ages in it, so that it changes, and is read out, only with the news.
-fn summary(
-    state: &State,
-    subsystems: &[Subsystem],
-    breakers: &[Snapshot],
-    calls: usize,
-    polls: usize,
-) -> String {
-    let stale = subsystems.iter().filter(|subsystem| subsystem.stale).count();
-    let not_closed =
-        breakers.iter().filter(|breaker| !matches!(breaker.phase, Phase::Closed | Phase::Disabled)).count();
-    let lacks = state.lacks();
-    let (tone, word) = match (state.readiness.is_shutting_down(), lacks.is_empty()) {
-        (true, _) => ("warn", "Shutting down"),
-        (false, false) => ("bad", "Not ready"),
-        // An open circuit is the other side's trouble, and still what one came to see.
-        (false, true) if stale + not_closed > 0 => ("warn", "Ready, with trouble"),
-        (false, true) => ("good", "Ready"),
-    };
-    let count = |n: usize, one: &str, many: &str| format!("{n} {}", if n == 1 { one } else { many });
-    let mut shown = format!(
-        "<p class=\"verdict {tone}\" data-title=\"{word}\">{word}</p><ul class=\"counts\"><li{}><a href=\"#s\">{} of {} stale</a></li>\
-         <li{}><a href=\"#b\">{} of {} not closed</a></li><li><a href=\"#c\">{}</a></li><li><a href=\"#p\">{}</a></li></ul>",
-        if stale > 0 { " class=\"bad\"" } else { "" },
-        stale,
-        count(subsystems.len(), "subsystem", "subsystems"),
-        if not_closed > 0 { " class=\"bad\"" } else { "" },
-        not_closed,
-        count(breakers.len(), "circuit", "circuits"),
-        count(calls, "call in flight", "calls in flight"),
-        count(polls, "long poll", "long polls"),
-    );
-    if !lacks.is_empty() {
-        shown.push_str("<ul class=\"lacks\">");
-        for lack in lacks.iter().take(10) {
-            // The rest of it has ages in it, and stands with the subsystem.
-            let reason = match lack.kind {
-                "subsystem" => "is stale",
-                _ => lack.reason.as_str(),
-            };
-            let _ = write!(shown, "<li>{} {} {}</li>", lack.kind, Text(&lack.name), Text(reason));
-        }
-        shown.push_str("</ul>");
     }
     shown
 }
@@ -123,7 +117,8 @@ fn subsystem(shown: &Subsystem) -> String {
     let mut text = match &shown.state {
         _ if shown.stale => {
             let said = shown.to_string();
-            said.strip_prefix(&format!("{}: ", shown.name)).unwrap_or(&said).to_owned()
+            let said = said.strip_prefix(&format!("{}: ", shown.name)).unwrap_or(&said);
+            format!("{said}{}", in_no_call(shown))
         }
         Doing::Parked(reason) => reason.clone(),
         Doing::Resting(left) => format!("{} to go", brief(*left)),
@@ -140,6 +135,18 @@ fn subsystem(shown: &Subsystem) -> String {
         let _ = write!(text, "{gap}restarted {n}{times}");
     }
     row(tone, &shown.name, &bar(tone, part, &said), &badge(tone, word), &text)
+}
+
+/// What is left to think of where a stale loop waits for no call, and the text does not say yet.
+fn in_no_call(shown: &Subsystem) -> &'static str {
+    let is_said = shown.waits_for.is_some() || shown.to_string().contains("in no call");
+    match (&shown.state, shown.is_polled) {
+        (Doing::Working, _) if is_said || shown.last_tick_ago.is_none() && !shown.is_polled => "",
+        // Its thread comes and goes.
+        (Doing::Working, true) => "; in no call: a lock or a channel",
+        (Doing::Working, false) => "; in no call: a blocked thread, a lock or a channel",
+        _ => "",
+    }
 }
 
 fn breaker(shown: &Snapshot) -> String {
@@ -180,10 +187,11 @@ fn breaker(shown: &Snapshot) -> String {
     row(tone, &name, &bar(tone, part, &said), &badge(tone, word), &text)
 }
 
-fn call(shown: &Call) -> String {
+fn call(InFlight { call: shown, hangs }: &InFlight) -> String {
     let total = shown.deadline_in.map(|left| (shown.age + left).as_secs_f64());
     let part = total.map(|total| shown.age.as_secs_f64() / total);
     let tone = match (part, shown.deadline_in) {
+        _ if *hangs => "bad",
         (_, None) => "bad",
         (Some(part), _) if part > 0.8 => "warn",
         _ => "good",
@@ -194,7 +202,7 @@ fn call(shown: &Call) -> String {
     if shown.attempt > 1 {
         let _ = write!(text, " \u{b7} attempt {} of {}", shown.attempt, shown.attempts_allowed);
     }
-    by(&mut text, shown);
+    by(&mut text, shown, *hangs);
     row(tone, &format!("{} {}", shown.method, shown.url), &bar(tone, part, &said), "", &text)
 }
 
@@ -218,18 +226,23 @@ fn connection(shown: &OpenConnections) -> String {
     row(tone, &shown.origin, &bar(tone, Some(share), &said), &badge(tone, "connections"), &text)
 }
 
-fn poll(shown: &Call) -> String {
+fn poll(InFlight { call: shown, hangs }: &InFlight) -> String {
     let mut text = shown.long_poll.clone().unwrap_or_default();
-    by(&mut text, shown);
-    let (tone, word) = if shown.unbounded { ("warn", "unbounded") } else { ("calm", "long poll") };
+    by(&mut text, shown, *hangs);
+    let (tone, word) = match (hangs, shown.unbounded) {
+        (true, _) => ("bad", "long poll"),
+        (_, true) => ("warn", "unbounded"),
+        _ => ("calm", "long poll"),
+    };
     let said = format!("for {}", brief(shown.age));
     let name = format!("{} {}", shown.method, shown.url);
     row(tone, &name, &bar(tone, None, &said), &badge(tone, word), &text)
 }
 
-fn by(text: &mut String, call: &Call) {
+fn by(text: &mut String, call: &Call, hangs: bool) {
     let _ = write!(text, " \u{b7} client {}", call.client);
     if let Some(name) = &call.subsystem {
-        let _ = write!(text, " \u{b7} by {name}");
+        let stale = if hangs { ", which is stale and hangs here" } else { "" };
+        let _ = write!(text, " \u{b7} by {name}{stale}");
     }
 }

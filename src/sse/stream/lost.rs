@@ -176,9 +176,11 @@ impl EventStream {
         telemetry::log::stream::lost(&self.name, cause.as_str(), self.failures, wait, error);
         // The status is locked while it is changed, and what an error says may be code of the user's.
         let said = error.to_string();
-        self.status.send_modify(|status| status.lost(cause, said, wait));
         let until = Instant::now() + wait.min(LONGEST);
-        self.link = Link::Waiting(self.connect.ends.map_or(until, |ends| until.min(ends)));
+        let until = self.connect.ends.map_or(until, |ends| until.min(ends));
+        self.shown.waits_until(until);
+        self.status.send_modify(|status| status.lost(cause, said, wait));
+        self.link = Link::Waiting(until);
     }
 
     /// The last word.

@@ -14,6 +14,7 @@ impl EventStream {
         match item {
             Item::Event { event, named } => {
                 (self.event_at, self.events_grace) = (Instant::now(), None);
+                self.shown.event(self.event_at);
                 if self.settings.end_at.as_deref().is_some_and(|end| *end == *event.data) {
                     self.is_over();
                     return None;
