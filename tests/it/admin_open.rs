@@ -185,7 +185,7 @@ async fn names_and_reasons_from_outside_are_shown_as_text() {
             ["", "retry: 1000"].contains(&line) || line.starts_with("event: ") || line.starts_with("data: ");
         assert!(known && line != "data: x", "{line}");
     }
-    assert_eq!(events.matches("\nevent: ").count(), 7, "{events}");
+    assert_eq!(events.matches("\nevent: ").count(), 11, "{events}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -135,7 +135,7 @@ async fn the_page_shows_in_a_browser_what_happens_while_it_happens() {
     ))
     .await;
     page.until(&format!("/waiting|connecting/.test({})", row("streams", "prod-eu"))).await;
-    page.until(&format!("/lost \\d+ times/.test({})", row("streams", "prod-eu"))).await;
+    page.until(&format!("/lost (once|\\d+ times)/.test({})", row("streams", "prod-eu"))).await;
     #[cfg(unix)]
     page.until(&format!("/running[^]*pid \\d+, /.test({})", row("processes", "/bin/sleep"))).await;
     page.until(&format!("{}.includes('no job until the broker sends one')", row("subsystems", "channel")))

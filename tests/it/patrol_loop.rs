@@ -60,7 +60,7 @@ async fn loop_continues_after_sweep_timeout() {
     let ran = running.stop().await;
     assert!(ran.objects().iter().any(|o| o["event"] == "skipped" && o["name"] == "alerts"), "{ran:?}");
     assert!(
-        ran.stderr.contains("sweep failed") && ran.stderr.contains("phase=\"collect\""),
+        ran.stderr.contains("sweep failed") && ran.stderr.contains("phase=collect"),
         "{}",
         ran.stderr
     );
