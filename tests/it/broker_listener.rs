@@ -258,8 +258,7 @@ async fn a_broker_of_its_own_that_stalls_costs_time_and_no_job() {
         assert_eq!(job["id"], format!("job-{n}"));
     }
     let ran = listener.stop().await;
-    let stalled =
-        |line: &&str| line.contains("/acquire") && line.contains("no response headers after 400ms");
+    let stalled = |line: &&str| line.contains("/acquire") && line.contains("no response headers after 400ms");
     assert!(ran.stderr.lines().any(|line| stalled(&line)), "{ran:?}");
 }
 

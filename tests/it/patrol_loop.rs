@@ -59,11 +59,7 @@ async fn loop_continues_after_sweep_timeout() {
     sweep(&mut running, "alerts", "ok").await;
     let ran = running.stop().await;
     assert!(ran.objects().iter().any(|o| o["event"] == "skipped" && o["name"] == "alerts"), "{ran:?}");
-    assert!(
-        ran.stderr.contains("sweep failed") && ran.stderr.contains("phase=collect"),
-        "{}",
-        ran.stderr
-    );
+    assert!(ran.stderr.contains("sweep failed") && ran.stderr.contains("phase=collect"), "{}", ran.stderr);
 }
 
 #[tokio::test(flavor = "multi_thread")]
