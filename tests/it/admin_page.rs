@@ -252,11 +252,10 @@ async fn without_scripts(page: &mut Chromium, url: &str) {
         page.ask("Page.navigate", json!({ "url": url })).await;
         let shown = timeout(MINUTE, async {
             loop {
-                let root = page.ask("DOM.getDocument", json!({})).await;
-                let node = json!({ "nodeId": root["root"]["nodeId"] });
-                let html = page.ask("DOM.getOuterHTML", node).await["outerHTML"].to_string();
-                if html.contains("</main>") {
-                    return html;
+                let all = page.ask("DOM.getDocument", json!({ "depth": -1 })).await.to_string();
+                // The last part of it.
+                if all.contains("times are UTC") {
+                    return all;
                 }
                 sleep(50 * MS).await;
             }

@@ -73,7 +73,9 @@ async fn a_queue_whose_valve_holds_says_so() {
     let router = router();
     let settings = Settings::default().name("held of admin_work").max_age(MINUTE).valve(0.1, 10 * MINUTE);
     let queue = Queue::new(settings).unwrap();
-    (0..20).for_each(|n| drop(queue.push("alpha", n).unwrap()));
+    for n in 0..20 {
+        queue.push("alpha", n).unwrap();
+    }
     sleep(2 * MINUTE).await;
     assert!(queue.sweep().alarm.is_some());
     sleep(5 * SECOND).await;

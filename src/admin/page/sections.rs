@@ -38,7 +38,7 @@ fn render(state: &State) -> Sections {
     let mut processes = registry::PROCESSES.look(now);
     // A sort that keeps the order of equals.
     subsystems.sort_by_key(|subsystem| !subsystem.stale);
-    breakers.sort_by_key(is_closed);
+    breakers.sort_by_key(work::is_closed);
     calls.sort_by_key(|shown| !shown.hangs);
     queues.sort_by_key(work::is_queue_well);
     streams.sort_by_key(work::is_stream_well);
@@ -60,10 +60,6 @@ fn render(state: &State) -> Sections {
         timeline::render(&state.history.entries()),
     ]
     .map(Arc::from)
-}
-
-pub(super) fn is_closed(breaker: &Snapshot) -> bool {
-    matches!(breaker.phase, Phase::Closed | Phase::Disabled)
 }
 
 /// A call, and whether a stale loop hangs in it.

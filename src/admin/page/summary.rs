@@ -1,8 +1,7 @@
 //! What an operator reads first. It has no ages in it, so that it changes, and is read out, only with the news.
 
 use super::html::Text;
-use super::sections::is_closed;
-use super::work::{is_queue_well, is_stream_well};
+use super::work::{is_closed, is_queue_well, is_stream_well};
 use crate::admin::expect::NotReady;
 use crate::admin::state::State;
 use crate::admin::text::circuit;
@@ -83,7 +82,7 @@ fn troubles(seen: &Seen<'_>) -> Vec<String> {
 
 /// A stream that connects for the first time is in no trouble.
 fn is_lost(stream: &StreamView) -> bool {
-    !is_stream_well(stream) && !(stream.state == "connecting" && stream.lost == 0)
+    !(is_stream_well(stream) || stream.state == "connecting" && stream.lost == 0)
 }
 
 fn not_closed(name: &str, phase: &str) -> String {

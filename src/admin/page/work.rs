@@ -1,7 +1,8 @@
-//! Between and beside the calls: queues, event streams, child processes.
+//! Between and beside the calls: queues, event streams, child processes; and what of all that is well.
 
 use super::html::{badge, bar, row};
 use crate::admin::text::brief;
+use crate::breaker::{Phase, Snapshot};
 use crate::registry::{ProcessView, QueueView, StreamView};
 use std::fmt::Write;
 use std::time::Duration;
@@ -11,7 +12,11 @@ fn part(of: Duration, limit: Duration) -> Option<f64> {
     (!limit.is_zero()).then(|| of.as_secs_f64() / limit.as_secs_f64())
 }
 
-/// Its worst comes first in the list.
+pub(super) fn is_closed(breaker: &Snapshot) -> bool {
+    matches!(breaker.phase, Phase::Closed | Phase::Disabled)
+}
+
+/// What is in trouble comes first in the list.
 pub(super) fn is_queue_well(shown: &QueueView) -> bool {
     shown.held_for.is_none() && shown.oldest.is_none_or(|oldest| oldest <= shown.max_age)
 }
