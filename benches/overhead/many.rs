@@ -13,9 +13,11 @@ use tower_layer::Layer;
 use tower_service::Service;
 use unwedge::StackLayer;
 
-const ROUNDS: usize = 21;
-/// As many as the most origins, so that a round asks each of them.
-const CALLS: u32 = 10_000;
+/// Short rounds, so that some are not interrupted; one goes on where the one before ended.
+const ROUNDS: usize = 401;
+const CALLS: u32 = 500;
+/// So many calls wait where their memory is counted.
+const HELD: u32 = 10_000;
 
 type Ask = Request<Full<bytes::Bytes>>;
 
@@ -42,7 +44,7 @@ fn origin_row(pace: Pace, origins: usize, wanted: &'static str) -> Row {
     let (mut one, mut other) = (uris.iter().cycle(), uris.iter().cycle());
     let series = in_turn(
         &what,
-        pace.rounds(ROUNDS * 3),
+        pace.rounds(ROUNDS),
         CALLS,
         &mut [
             ("bare", &mut || drive_to(&mut bare, one.next().expect("endless").clone())),
@@ -95,7 +97,7 @@ fn in_flight(pace: Pace, calls: usize, wanted: &'static str) -> Vec<Row> {
     let mut hand = Ring::of(by_hand(inner()), calls);
     let series = in_turn(
         &what,
-        pace.rounds(ROUNDS * 3),
+        pace.rounds(ROUNDS),
         CALLS,
         &mut [
             ("bare", &mut || bare.turn()),
@@ -116,15 +118,15 @@ fn memory() -> Row {
     let what = "memory of a call in flight";
     progress(what);
     let (mut stack, mut hand) = (Series::new("stack"), Series::new("by hand"));
-    let bytes = |held: u64| held as f64 / f64::from(CALLS);
+    let bytes = |held: u64| held as f64 / f64::from(HELD);
     let mut kept = None;
     let service = StackLayer::default().layer(Inner { pending: 1 });
-    let used = measure(|| kept = Some(Ring::of(service, CALLS as usize)));
+    let used = measure(|| kept = Some(Ring::of(service, HELD as usize)));
     stack.rounds.push(bytes(used.bytes_current.unsigned_abs()));
     drop(kept);
     let mut kept = None;
     let service = by_hand(Inner { pending: 1 });
-    let used = measure(|| kept = Some(Ring::of(service, CALLS as usize)));
+    let used = measure(|| kept = Some(Ring::of(service, HELD as usize)));
     hand.rounds.push(bytes(used.bytes_current.unsigned_abs()));
     drop(kept);
     Row::pair(what, &stack, &hand, "1032 B and its entry").in_unit("B")
