@@ -17,6 +17,11 @@ const MANUAL: &[(&str, &str, &str)] = &[
     ("defaults", "Defaults", "every default with its reason"),
     ("failure-modes", "Failure modes", "the limit of each phase of a call, and the meaning of each error"),
     ("migrating", "Migrating", "the new code in place of the old, and the differences"),
+    (
+        "clients",
+        "Clients",
+        "kube, tonic, octocrab, SDKs and exporters: the type that each takes, and the lines to write",
+    ),
     ("loops", "Loops that survive", "rules for a supervised loop, and its test"),
     ("big-bodies", "Large bodies", "limits and settings of long uploads and downloads"),
     ("testing", "Testing", "tests against servers that stall, on a paused clock, with your own handlers"),

@@ -61,8 +61,9 @@ fn build(stamp: &Path) -> Result<(), ()> {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(env!("CARGO_MANIFEST_DIR")).args(["build", "--examples", "--quiet"]);
     cargo.arg("--profile").arg(if name == "debug" { "dev".into() } else { name });
-    // Of the directories of a target tree only the topmost has this file; one below it is that of another machine.
-    if !target.join("CACHEDIR.TAG").exists() {
+    // Of the directories of a target tree only the topmost has this file (or none, where the tree is a copy); one below it
+    // is that of another machine.
+    if target.parent().is_some_and(|above| above.join("CACHEDIR.TAG").exists()) {
         if let Some(triple) = target.file_name().map(OsString::from) {
             cargo.arg("--target").arg(triple);
         }
