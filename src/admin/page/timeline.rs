@@ -133,7 +133,7 @@ mod tests {
         let stale = entry(now, 30, Tone::Bad, Span::Begins);
         let recovered = entry(now, 20, Tone::Good, Span::Ends(Some(11 * MINUTE)));
         assert_eq!(of(&[stale.clone(), recovered], now), [(400, 405, Tone::Good), (300, 400, Tone::Bad)]);
-        assert_eq!(of(&[stale.clone()], now), [(300, 600, Tone::Bad)], "it lasts still");
+        assert_eq!(of(std::slice::from_ref(&stale), now), [(300, 600, Tone::Bad)], "it lasts still");
         let half_open = entry(now, 10, Tone::Warn, Span::Begins);
         let closed = entry(now, 9, Tone::Good, Span::Ends(None));
         assert_eq!(
