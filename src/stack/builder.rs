@@ -203,7 +203,7 @@ impl StackBuilder {
         let worst = Bounds::of(&context);
         worst.check()?;
         if let Some(warning) = worst.warning() {
-            tracing::warn!("{}", crate::duration::compact::compact(&warning));
+            tracing::warn!("{warning}"); // the same text as in Bounds, so that either leads to the other
         }
         Ok(StackLayer::new(Handle::new(Shared::new(context))))
     }
