@@ -34,7 +34,7 @@ The log, in every program alike:
 
   --log text|json     a line for people, or a JSON object, for each event of the log (text)
   --log-level LEVEL   off, error, warn, info, debug or trace, of this program and of unwedge; or targets with their
-                      levels, as unwedge::supervise=trace,info. RUST_LOG says the same where this is not given
+                      levels, as info,hyper_util=debug. RUST_LOG says the same where this is not given
 ";
 
 /// What the command line says of the log: there is one for a process.

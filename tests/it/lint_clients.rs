@@ -12,7 +12,7 @@ use octocrab::{Octocrab, OctocrabBuilder};
 use std::time::Duration;
 use tonic::transport::{Channel, Endpoint};
 use tower_layer::Layer;
-use unwedge::StackLayer;
+use unwedge::{StackLayer, grpc::GrpcLayer};
 const D: Duration = Duration::from_secs(30);
 
 async fn grpc() {
@@ -26,6 +26,8 @@ async fn grpc() {
     let grpc = tonic::client::Grpc::new(stack.layer(channel));
     let other = Endpoint::from_static("http://x").connect_lazy();
     let other = Layer::layer(&stack, other);
+    let known = Endpoint::from_static("http://x").connect_lazy();
+    let known = GrpcLayer::new(stack, tonic::body::Body::new).layer(known);
 }
 async fn sockets() {
     tokio_tungstenite::connect_async("ws://x").await; // !
@@ -111,6 +113,15 @@ impl Api {
     fn given(&self) { let raw = Client::builder(e).build_http(); self.stacked()?.layer(raw) }
     fn stacked(&self) -> Result<StackLayer, unwedge::Error> { house::stack() }
     fn other(&self) { let raw = Client::builder(e).build_http(); self.layers.layer(raw) } // !
+}
+fn middleware(stack: StackLayer) {
+    let inner = reqwest::Client::builder().user_agent("x").build()?;
+    reqwest_middleware::ClientBuilder::new(inner).with(unwedge::reqwest::ResilienceMiddleware::from(stack)).build();
+    let named = reqwest::Client::builder().build()?;
+    let stack = unwedge::reqwest::ResilienceMiddleware::default();
+    reqwest_middleware::ClientBuilder::new(named).with(stack).build();
+    let other = reqwest::Client::builder().build()?; // !
+    reqwest_middleware::ClientBuilder::new(other).with(house::Signs).build();
 }
 fn layers() -> unwedge::stack::BufferedLayer { house::layers() }
 fn called() { let raw = Client::builder(e).build_http(); layers().layer(raw); }

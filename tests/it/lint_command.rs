@@ -330,6 +330,8 @@ async fn configurations_are_printed_and_what_is_there_stays_as_it_is() {
     assert_eq!(fs::read_to_string(top.join("clippy.toml")).unwrap(), "# mine\n");
     let strict = run("lint", &[path, "--print", "strict"]).await;
     assert!(strict.stdout.starts_with(&clippy.stdout) && strict.stdout.contains("disallowed-types"));
+    // What a shell has just made for the output.
+    fs::write(top.join("deny.toml"), "").unwrap();
     let deny = run("lint", &[path, "--print", "deny"]).await;
     assert_eq!(
         (deny.stdout.as_str(), deny.stderr.as_str()),

@@ -51,7 +51,9 @@ fn rendered(title: &str, source: &str) -> String {
         if let Some(language) = line.strip_prefix("```") {
             code = match code {
                 Some(_) => None,
-                None if matches!(language, "" | "no_run") || language.starts_with("rust") => Some(true),
+                None if matches!(language, "" | "no_run" | "ignore") || language.starts_with("rust") => {
+                    Some(true)
+                }
                 None => Some(false),
             };
             match (code, language) {

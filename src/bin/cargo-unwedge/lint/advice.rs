@@ -42,9 +42,7 @@ fn instead(what: &str) -> &'static str {
         "reqwest_middleware" => "use unwedge::reqwest::client()",
         "std" => "use TcpStream::connect_timeout",
         "tokio" => "put it under unwedge::within() or tokio::time::timeout()",
-        "tonic" => {
-            "set timeout() and connect_timeout(), or put unwedge::StackLayer with origin() around its channel"
-        }
+        "tonic" => "set timeout() and connect_timeout(), or put unwedge::grpc::GrpcLayer around its channel",
         "tungstenite" => {
             "connect by TcpStream::connect_timeout, set_read_timeout, then tungstenite::client()"
         }

@@ -118,10 +118,18 @@ impl Check<'_> {
             Expr::MethodCall(_) => {
                 let chain = Chain::of(expr);
                 let args = chain.calls.iter().flat_map(|call| &call.args).filter_map(variable);
-                let all = args.chain(variable(chain.root));
+                let all = args.chain(variable(chain.root)).chain(self.given_to_middleware(chain.root));
                 if self.is_stack(&chain) { all.collect() } else { Vec::new() }
             }
             _ => Vec::new(),
+        }
+    }
+
+    /// `reqwest_middleware::ClientBuilder::new(client)`
+    fn given_to_middleware(&self, root: &Expr) -> Option<String> {
+        match (root, self.named(root)) {
+            (Expr::Call(call), Some((Known::Middleware, _))) => call.args.first().and_then(variable),
+            _ => None,
         }
     }
 

@@ -155,7 +155,10 @@ const NAMES: &[&str] = &[
     "tungstenite::connect",
     "unwedge::LongPoll",
     "unwedge::StackLayer",
+    "unwedge::grpc::GrpcLayer",
     "unwedge::long_poll",
+    "unwedge::reqwest::ResilienceMiddleware",
+    "unwedge::reqwest::Unwedge",
     "unwedge::stack::DeadlineLayer",
     "unwedge::stack::StackLayer",
     "unwedge::vouch",
@@ -283,6 +286,7 @@ fn unwedge(path: &[&str]) -> Option<Known> {
         ["stack", "BufferedLayer" | "DeadlineLayer" | "StackBuilder" | "StackLayer", ..] => {
             Some(Known::Stack)
         }
+        ["grpc", "GrpcLayer", ..] => Some(Known::Stack),
         ["reqwest", "ResilienceMiddleware" | "Unwedge", ..] => Some(Known::Stack),
         ["reqwest", "builder" | "client" | "get"] => Some(Known::Middleware),
         _ => None,

@@ -74,7 +74,9 @@ fn print(what: Print, dir: &str) -> Result<ExitCode, Stop> {
         Print::Strict => (["clippy.toml", ".clippy.toml"], format!("{CLIPPY}{STRICT}")),
         Print::Deny => (["deny.toml", ".deny.toml"], DENY.to_owned()),
     };
-    for name in names.iter().filter(|name| dir.join(name).exists()) {
+    // An empty one was made by `> clippy.toml` a moment ago.
+    let is_there = |name: &&&str| std::fs::metadata(dir.join(name)).is_ok_and(|found| found.len() > 0);
+    for name in names.iter().filter(is_there) {
         let there = Path::new(&dir).join(name);
         let there = there.display();
         let _ = writeln!(io::stderr(), "lint: {there} is there and stays as it is: merge this into it");

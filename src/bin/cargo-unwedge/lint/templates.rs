@@ -25,7 +25,10 @@ pub(crate) fn learn(item: &ItemMacro, known: &mut Templates) {
 fn mentions_a_limit(tokens: &TokenStream) -> bool {
     tokens.clone().into_iter().any(|token| match token {
         TokenTree::Group(group) => mentions_a_limit(&group.stream()),
-        TokenTree::Ident(name) => name == "StackLayer" || bounding(&name.to_string()).is_some(),
+        TokenTree::Ident(name) => {
+            let name = name.to_string();
+            matches!(&*name, "GrpcLayer" | "ResilienceMiddleware" | "StackLayer") || bounding(&name).is_some()
+        }
         _ => false,
     })
 }
