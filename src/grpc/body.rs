@@ -12,6 +12,8 @@ use std::task::{Context, Poll, Waker, ready};
 
 /// How much of a request is kept to be sent again: the largest message that servers take where nobody says otherwise.
 const KEPT: u64 = 4 << 20;
+/// In so many pieces: a body may always have another one, and nothing in it.
+const PIECES: usize = 1024;
 
 /// The body of a response to a call of gRPC.
 ///
@@ -83,7 +85,10 @@ where
     // Whoever polls it again leaves a waker of their own.
     let mut cx = Context::from_waker(Waker::noop());
     let mut failed = None;
-    while !rest.is_end_stream() && read.len() <= KEPT {
+    for _ in 0..PIECES {
+        if rest.is_end_stream() || read.len() > KEPT {
+            break;
+        }
         match rest.as_mut().poll_frame(&mut cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 // A request of gRPC has no trailers.
@@ -185,6 +190,12 @@ mod tests {
         let first = failed.frame().await.expect("a piece").expect("the beginning");
         assert_eq!(first.into_data().expect("data"), "one");
         assert!(failed.frame().await.expect("an end").is_err());
+    }
+
+    #[tokio::test]
+    async fn a_body_that_always_has_an_empty_piece_is_not_waited_for() {
+        let endless = stream::repeat_with(|| Ok::<_, io::Error>(Frame::data(&b""[..])));
+        assert!(!request(StreamBody::new(endless)).is_collected());
     }
 
     #[tokio::test]

@@ -296,3 +296,44 @@ async fn a_call_behind_a_slow_one_gets_a_connection_of_its_own_a_second_after_a_
     assert_eq!((start.elapsed().as_secs(), server.dials()), (1, 3));
     slow.ended().await.unwrap();
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_behind_calls_that_are_given_up_gets_another_connection_too() {
+    let server = Hostile::new(true, |number, mut io| async move {
+        if number == 0 {
+            return io.read_to_end(&mut Vec::new()).await.map(drop);
+        }
+        Wire::begin(io, &streams(100)).await?.serve().await
+    });
+    let client = server.client();
+    let begun = Instant::now();
+    let hurried: Vec<_> = (0..10).map(|_| Beside::new(client.post(URL).body("job").send())).collect();
+    let patient: Vec<_> = (0..3).map(|_| Beside::new(client.post(URL).body("job").send())).collect();
+    sleep(SEC).await;
+    drop(hurried);
+    for call in patient {
+        assert_eq!(call.ended().await.unwrap().attempts().count, 1, "not one byte of it was sent");
+    }
+    assert!(begun.elapsed() <= 6 * SEC, "{:?}", begun.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_the_room_of_the_other_kind_gets_it_as_soon_as_that_has_ended() {
+    let server = Hostile::new(true, |_, io| async move {
+        let mut wire = Wire::begin(io, &streams(100)).await?;
+        loop {
+            let stream = wire.request().await?;
+            sleep(SEC).await;
+            wire.say(&ok(stream)).await?;
+        }
+    });
+    let network = Network::default().http2_only().connections(Connections::default().per_origin(1));
+    let client = server.builder().network(network).build().unwrap();
+    let start = Instant::now();
+    let slow = Beside::new(client.get(URL).send());
+    sleep(MS).await;
+    let stream = client.get(URL).collect(crate::Collect::never()).send().await.unwrap();
+    drop(stream);
+    assert!(start.elapsed() <= 3 * SEC, "{:?}", start.elapsed());
+    slow.ended().await.unwrap();
+}

@@ -77,11 +77,16 @@ impl Future for Checkout {
 
 impl Drop for Checkout {
     fn drop(&mut self) {
-        let Some((place, key)) = self.waits.take() else { return };
-        let now = Instant::now();
-        self.site.with(now, |origin| origin.leave(key));
-        if let Some(Ok(Taken { id, link })) = place.leave() {
-            self.site.put_back(id, link, true, now);
+        let was_given_up = self.waits.take().map(|(place, key)| {
+            let now = Instant::now();
+            self.site.with(now, |origin| origin.leave(key));
+            if let Some(Ok(Taken { id, link })) = place.leave() {
+                self.site.put_back(id, link, true, now);
+            }
+        });
+        // It may have been the one that was to look again, for all who wait behind it.
+        if was_given_up.is_some() || self.again.is_some() {
+            self.site.stir_next();
         }
     }
 }

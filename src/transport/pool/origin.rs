@@ -208,8 +208,9 @@ impl<L: Link, P: Clone> Origin<L, P> {
         entry.idle = Some(now);
         if entry.retired {
             let link = entry.link.take();
-            self.left.extend(link);
+            return self.left.extend(link);
         }
+        self.came_free(id, now);
     }
 
     /// The peer takes so many streams from now on.

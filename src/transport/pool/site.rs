@@ -18,8 +18,8 @@ type Connections = Origin<Hyper, Arc<Waiting>>;
 /// Where a call of this site waits.
 pub(super) type Waiting = Place<Result<Taken<Hyper>, Error>>;
 
-/// So many of those who wait tell of a new phase of a connect at once, and so many of a change of another kind. The others
-/// do when they next look: a burst of calls is not woken for each step of each connect.
+/// So many of those who wait, of each kind, tell of a new phase of a connect at once, and so many of a change of another
+/// kind. The others do when they next look: a burst of calls is not woken for each step of each connect.
 const TELL: usize = 64;
 const TELL_CHANGES: usize = 8;
 
@@ -69,6 +69,11 @@ impl Site {
     /// As [`stir`](Site::stir), of a few.
     pub(super) fn stir_some(&self) {
         self.wake(TELL_CHANGES);
+    }
+
+    /// As [`stir`](Site::stir), of the first of each kind.
+    pub(super) fn stir_next(&self) {
+        self.wake(1);
     }
 
     fn wake(&self, most: usize) {

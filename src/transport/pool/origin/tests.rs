@@ -114,6 +114,39 @@ fn a_repetition_takes_what_was_busy_when_the_attempt_failed_and_nothing_that_was
 }
 
 #[test]
+fn the_first_of_each_kind_of_those_who_wait_look_again() {
+    let (start, mut origin) = (Instant::now(), Fakes::new(RULES, Some(true)));
+    for (place, wish) in [PARKED, PARKED, PARKED, PROMPT, PARKED, PROMPT].into_iter().enumerate() {
+        origin.wait(wish, u32::try_from(place).unwrap());
+    }
+    assert_eq!(origin.places(1), [0, 3]);
+    assert_eq!(origin.places(2), [0, 1, 3, 5]);
+    assert_eq!(origin.places(usize::MAX), [0, 1, 2, 3, 4, 5]);
+    add(&mut origin, many(Kind::Prompt, 2), start);
+    assert_eq!(given(&mut origin, start), [3, 5]);
+    assert_eq!(origin.places(2), [0, 1]);
+}
+
+#[test]
+fn the_last_call_of_a_connection_leaves_its_place_to_the_other_kind_that_waits_for_it() {
+    let start = Instant::now();
+    for own_waits in [false, true] {
+        let mut origin = Fakes::new(Rules { per_origin: 1, ..RULES }, Some(true));
+        let (id, _) = add(&mut origin, many(Kind::Prompt, 1), start);
+        let taken = origin.ask(PROMPT, start).unwrap();
+        origin.wait(PARKED, 1);
+        assert_eq!(origin.connects(Kind::Parked, start), 0, "there is no room");
+        if own_waits {
+            origin.wait(PROMPT, 2);
+        }
+        origin.release(id, start);
+        let given = origin.settle(start);
+        assert_eq!((given.given.len(), given.left.len()), if own_waits { (1, 0) } else { (0, 1) });
+        drop(taken);
+    }
+}
+
+#[test]
 fn streams_are_lent_up_to_the_limit_to_one_kind_of_call_and_none_where_nobody_reads() {
     let (start, mut origin) = (Instant::now(), Fakes::new(RULES, Some(true)));
     let (id, _) = add(&mut origin, Carries::Many { kind: Kind::Prompt, limit: None }, start);

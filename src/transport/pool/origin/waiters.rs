@@ -72,6 +72,21 @@ impl<L: Link, P: Clone> Origin<L, P> {
         }
     }
 
+    /// A connection has no call any more. Calls of the other kind may have waited for its place.
+    pub(super) fn came_free(&mut self, id: Id, now: Instant) {
+        let Some(Carries::Many { kind, .. }) = self.entry(id).map(|entry| entry.carries) else { return };
+        let other = match kind {
+            Kind::Prompt => Kind::Parked,
+            Kind::Parked => Kind::Prompt,
+        };
+        let is_full = self.open + self.connecting.iter().sum::<usize>() >= self.rules.per_origin;
+        // Those of its own kind take it before.
+        let is_spare = self.waiting[kind as usize] == 0 && self.waiting[other as usize] > 0;
+        if is_full && is_spare && self.another_from(other, now).is_some_and(|from| from <= now) {
+            self.make_room(other);
+        }
+    }
+
     /// When a call of this kind looks again whether a further connect is to begin, though nothing has changed until then.
     pub(in crate::transport::pool) fn looks_again(&mut self, kind: Kind, now: Instant) -> Option<Instant> {
         if self.many != Some(true) {
@@ -213,8 +228,19 @@ impl<L: Link, P: Clone> Origin<L, P> {
         told
     }
 
-    /// So many of those who wait, to look again.
+    /// So many of those who wait, of each kind, to look again: none looks for the other.
     pub(in crate::transport::pool) fn places(&self, most: usize) -> Vec<P> {
-        self.waiters.iter().take(most).map(|waiter| waiter.place.clone()).collect()
+        let (mut places, mut left) = (Vec::new(), self.waiting.map(|waiting| waiting.min(most)));
+        for waiter in &self.waiters {
+            if left == [0; 2] {
+                break;
+            }
+            let left = &mut left[waiter.wish.kind as usize];
+            if *left > 0 {
+                *left -= 1;
+                places.push(waiter.place.clone());
+            }
+        }
+        places
     }
 }
