@@ -1,10 +1,14 @@
 //! Connections of the pool that are not to be trusted any more.
 
+use super::slots::{at, limited};
 use super::*;
 use crate::suspend::WallClock;
 use rand::{RngExt, SeedableRng};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Wake, Waker};
 use std::time::SystemTime;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -206,4 +210,89 @@ async fn the_connections_of_a_client_are_shown_by_origin_with_what_is_on_them() 
         sleep(120 * SEC).await;
         assert!(client.in_flight().connections().is_empty());
     }
+}
+
+/// Gives up another call when its own is woken, once it may.
+#[derive(Default)]
+struct GivesUp {
+    call: Mutex<Option<Pin<Box<Sending>>>>,
+    may: AtomicBool,
+}
+
+impl Wake for GivesUp {
+    fn wake(self: Arc<Self>) {
+        let given_up = self.may.load(Ordering::Relaxed).then(|| self.call.lock().unwrap().take());
+        drop(given_up);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slot_on_its_way_to_a_call_that_is_given_up_at_that_moment_is_free_again() {
+    let gives_up = Arc::new(GivesUp::default());
+    let soon = Arc::clone(&gives_up);
+    let (client, dials) = http2::dialled(Duration::ZERO, move |_, io| {
+        let soon = Arc::clone(&soon);
+        async move {
+            sleep(SEC).await;
+            soon.may.store(true, Ordering::Relaxed);
+            limited(io, 2).await;
+        }
+    });
+    let client = client.build().unwrap();
+    let mut first = Box::pin(client.get(at("/jobs")).send());
+    *gives_up.call.lock().unwrap() = Some(Box::pin(client.get(at("/jobs")).send()));
+    // They are looked at again after the connect. The first word of the server is for both at once.
+    for _ in 0..2 {
+        let waker = Waker::from(Arc::clone(&gives_up));
+        assert!(first.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        if let Some(second) = &mut *gives_up.call.lock().unwrap() {
+            assert!(second.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        }
+        sleep(600 * MS).await;
+    }
+    assert!(gives_up.call.lock().unwrap().is_none());
+    assert_eq!(first.await.unwrap().status(), 200);
+    let held: Vec<_> = (0..2).map(|_| Beside::new(client.get(at("/poll")).send())).collect();
+    sleep(SEC / 10).await;
+    assert_eq!(dials.load(Ordering::Relaxed), 1, "both streams of the one connection");
+    drop(held);
+}
+
+#[test]
+fn a_connect_that_ended_with_its_runtime_is_begun_again_in_the_next_one() {
+    let peer = Peer::new().then(Reply::connect_hang()).forever(Reply::ok("ok"));
+    let client = client(&peer);
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_all().start_paused(true);
+    let first = runtime.build().unwrap();
+    first.block_on(async { timeout(SEC, client.get(URL).send()).await }).unwrap_err();
+    drop(first);
+    let answer = runtime.build().unwrap().block_on(async { client.get(URL).await }).unwrap();
+    assert_eq!((answer.status().as_u16(), answer.attempts().count), (200, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_is_given_up_while_it_connects_leaves_its_connect_to_the_next() {
+    let peer = Peer::new().forever(Reply::ok("ok"));
+    let client = Client::builder().pipe(peer.pipe().connect_takes(SEC)).build().unwrap();
+    timeout(SEC / 2, client.get(URL).send()).await.unwrap_err();
+    let start = Instant::now();
+    client.get(URL).await.unwrap();
+    assert_eq!(start.elapsed(), SEC / 2);
+    sleep(5 * SEC).await;
+    assert_eq!(peer.connections(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_call_was_given_and_never_looked_at_goes_to_the_next() {
+    let one = Peer::new().forever(Reply::ok("ok"));
+    let (two, dials) = http2::dialled(Duration::ZERO, |_, io| limited(io, 1));
+    for client in [client(&one), two.build().unwrap()] {
+        let mut call = Box::pin(client.get(URL).send());
+        assert!(call.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        sleep(SEC).await;
+        drop(call);
+        client.get(URL).await.unwrap();
+    }
+    assert_eq!((one.connections(), dials.load(Ordering::Relaxed)), (1, 1));
 }

@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep};
 const POLL: LongPoll = LongPoll::because("a test parks it");
 
 /// A server of so many streams: `/poll` is never answered, `/stream` never ends, `/large` is more than any window.
-async fn limited(io: DuplexStream, streams: u32) {
+pub(super) async fn limited(io: DuplexStream, streams: u32) {
     let mut server = h2::server::Builder::new();
     let Ok(mut connection) = server.max_concurrent_streams(streams).handshake(io).await else { return };
     let mut kept: Vec<SendResponse<Bytes>> = Vec::new();
@@ -45,7 +45,7 @@ fn served(streams: u32) -> (Client, std::sync::Arc<std::sync::atomic::AtomicU32>
     (client.build().unwrap(), dials)
 }
 
-fn at(path: &str) -> String {
+pub(super) fn at(path: &str) -> String {
     format!("http://api.example{path}")
 }
 

@@ -1,9 +1,11 @@
 //! URLs as people pass them, and the credentials in them.
 
+use super::*;
+use crate::ErrorKind;
 use crate::client::url::lift_credentials;
 use crate::client::url::sealed::Sealed;
-use crate::{Body, Error};
-use http::Request;
+use crate::suspend::WallClock;
+use crate::transport::TransportBuilder;
 
 #[test]
 fn credentials_become_a_header_as_rfc_7617_has_it() {
@@ -43,4 +45,23 @@ fn what_is_no_ascii_in_path_and_query_is_percent_encoded_and_in_a_host_refused()
     let given: http::Uri = "http://a/caf\u{e9}".parse().unwrap();
     assert_eq!(given.into_url().unwrap(), "http://a/caf%C3%A9");
     assert!("http://caf\u{e9}/".into_url().unwrap_err().is_config());
+}
+
+/// As a layer inside the attempts may have left it.
+#[tokio::test(start_paused = true)]
+async fn a_request_that_names_no_server_is_refused_below_too_and_connect_names_it_without_a_scheme() {
+    let peer = Peer::new().forever(Reply::status(405));
+    let mut transport = TransportBuilder::default();
+    transport.connector(peer.pipe());
+    let mut transport = transport.build(SEC, WallClock::default()).unwrap();
+    let request =
+        |method: Method, uri: &str| Request::builder().method(method).uri(uri).body(Body::empty()).unwrap();
+    for uri in ["/jobs", "*", "api.example", "api.example:80", "api.example:443"] {
+        let Err(error) = transport.call(request(Method::GET, uri)).await else { panic!("{uri} was sent") };
+        assert_eq!(error.kind(), ErrorKind::Config, "{uri}: {error}");
+        assert!(error.to_string().contains("is not absolute"), "{uri}: {error}");
+    }
+    assert_eq!(peer.connections(), 0);
+    assert_eq!(transport.call(request(Method::CONNECT, "api.example:80")).await.unwrap().status(), 405);
+    assert_eq!(peer.connections(), 1);
 }
