@@ -337,3 +337,15 @@ async fn an_http2_server_with_tiny_windows_costs_no_upload() {
     compare("nghttpd, windows of 1 KiB, POSTs of 64 KiB", Load::new(4, 100, 4).posting(64 * 1024), front)
         .await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_closes_after_a_second_costs_no_more_posts_than_it_must() {
+    if !slow(false) {
+        return;
+    }
+    let front = async || {
+        let server = format!("keepalive_timeout 1s 1s;\n{QUICK}");
+        Front::of(Server::nginx(site(false, "", &server), CLIENTS).await, false)
+    };
+    compare("keepalive_timeout 1s, 32 POSTs each second", Load::new(32, 1000, 6).posting(16), front).await;
+}
