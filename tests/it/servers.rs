@@ -11,7 +11,7 @@ mod row;
 use clients::Which;
 use load::Load;
 use process::{Server, Site, haproxy, nghttpd, nginx, signal};
-use row::{Front, compare, skipped};
+use row::{Front, compare, compare_with, skipped};
 use std::time::Duration;
 use tokio::time::sleep;
 
@@ -163,8 +163,7 @@ async fn haproxy_that_reloads_under_load_costs_no_call() {
 async fn killed(http2: bool, keepalive: &str) -> Front {
     let server = format!("{keepalive}\n{SLOWLY}");
     let server = Server::nginx(Site { workers: 2, ..site(http2, &long(), &server) }, CLIENTS).await;
-    let workers = server.workers();
-    assert_eq!(workers.len(), 2, "{workers:?}");
+    let workers = server.forked(2).await;
     let mut front = Front::of(server, http2);
     front.trouble = Box::pin(async move {
         for worker in workers {
@@ -347,5 +346,7 @@ async fn a_server_that_closes_after_a_second_costs_no_more_posts_than_it_must() 
         let server = format!("keepalive_timeout 1s 1s;\n{QUICK}");
         Front::of(Server::nginx(site(false, "", &server), CLIENTS).await, false)
     };
-    compare("keepalive_timeout 1s, 32 POSTs each second", Load::new(32, 1000, 6).posting(16), front).await;
+    // A POST that may have arrived is sent once, and reqwest owns the connections of its family: what either loses is chance.
+    let load = Load::new(32, 1000, 6).posting(16);
+    compare_with(&[Which::Client], "keepalive_timeout 1s, 32 POSTs each second", load, front).await;
 }

@@ -296,3 +296,26 @@ async fn what_a_call_was_given_and_never_looked_at_goes_to_the_next() {
     }
     assert_eq!((one.connections(), dials.load(Ordering::Relaxed)), (1, 1));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_refused_a_stream_takes_none_any_more() {
+    let script = crate::testing::Script::new().then(Reply::refuse()).forever(Reply::ok("ok"));
+    let peer = Peer::new().on("/jobs", script);
+    let answer = http2::two(&peer).build().unwrap().post(URL).body("job").await.unwrap();
+    assert_eq!((answer.attempts().count, peer.connections()), (2, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_two_fresh_connections_sent_back_is_an_error() {
+    let dials = Arc::new(AtomicU32::new(0));
+    let counting = Arc::clone(&dials);
+    let dial = tower::service_fn(move |_: http::Uri| {
+        counting.fetch_add(1, Ordering::Relaxed);
+        let (near, _) = tokio::io::duplex(64);
+        std::future::ready(Ok::<_, std::io::Error>(TokioStream::new(near)))
+    });
+    let retry = crate::retry::Settings::default().max_retries(0);
+    let client = Client::builder().connector(dial).retry(retry).build().unwrap();
+    client.post(URL).body("job").await.unwrap_err();
+    assert_eq!(dials.load(Ordering::Relaxed), 2);
+}

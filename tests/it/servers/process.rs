@@ -177,6 +177,18 @@ impl Server {
         let text = fs::read_to_string(format!("/proc/{master}/task/{master}/children")).unwrap_or_default();
         text.split_whitespace().filter_map(|id| id.parse().ok()).collect()
     }
+
+    /// So many workers, once all of them are there: it answers as soon as one is.
+    pub(crate) async fn forked(&self, wanted: usize) -> Vec<u32> {
+        for _ in 0..500 {
+            let workers = self.workers();
+            if workers.len() == wanted {
+                return workers;
+            }
+            sleep(Duration::from_millis(10)).await;
+        }
+        panic!("not {wanted} workers: {:?}", self.workers());
+    }
 }
 
 /// What ends whatever comes after it, should nobody else do so. The group is its own, workers are in it.
