@@ -83,6 +83,16 @@ impl Admitted {
         (self.ticket.timed, self.ticket.streams) = (false, true);
     }
 
+    /// As [`streams`](Admitted::streams), of an answer whose verdict may come right behind its head: a probe has not passed
+    /// before its reader has looked, and [`streams`](Admitted::streams) says so.
+    #[inline]
+    pub(crate) fn streams_unjudged(&mut self, breaker: &Breaker) {
+        if self.ticket.slot != 0 {
+            breaker.answered_probe(&self.ticket);
+        }
+        (self.ticket.timed, self.ticket.streams) = (false, true);
+    }
+
     /// The generation of a half-open admission; `None` where the circuit was closed.
     pub(crate) fn half_open_generation(&self) -> Option<u64> {
         (self.ticket.slot != 0).then_some(u64::from(self.ticket.generation))

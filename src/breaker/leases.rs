@@ -53,6 +53,13 @@ impl ProbeLeases {
         .is_some()
     }
 
+    /// The head of its answer is there, and the verdict still to come.
+    pub(crate) fn answered(&mut self, id: u32) {
+        if let Some(held) = self.held.iter_mut().find(|held| held.id == id) {
+            held.place = Place::Answered;
+        }
+    }
+
     /// Whether it was still held.
     pub(crate) fn free(&mut self, id: u32) -> bool {
         let held = self.held.iter().position(|held| held.id == id);

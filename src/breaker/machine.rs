@@ -132,6 +132,13 @@ impl Machine {
         self.slots.hand_over(ticket.slot, later(now, length)) || !ticket.records
     }
 
+    /// A probe has its head, which is no verdict yet.
+    pub(crate) fn answered_probe(&mut self, ticket: &Ticket) {
+        if ticket.generation == self.generation {
+            self.slots.answered(ticket.slot);
+        }
+    }
+
     pub(crate) fn record(&mut self, ticket: &Ticket, outcome: Outcome, now: Instant, out: &mut Changes) {
         self.advance(now, out);
         if ticket.generation != self.generation {

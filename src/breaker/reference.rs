@@ -118,7 +118,7 @@ impl Reference {
             return Err(Refused { retry_in });
         }
         let length = match place {
-            Place::Sent => self.plan.lease,
+            Place::Sent | Place::Answered => self.plan.lease,
             Place::Unsent => UNSENT,
             Place::Poll => SECOND,
         };

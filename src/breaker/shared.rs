@@ -177,6 +177,12 @@ impl Breaker {
         (ticket.slot, ticket.generation) = (0, self.word().generation());
     }
 
+    /// The head is there, and says nothing yet: the probe goes on, and its silence is no longer the server's.
+    #[cold]
+    pub(super) fn answered_probe(&self, ticket: &Ticket) {
+        self.ask(|machine, _| machine.answered_probe(ticket));
+    }
+
     #[cold]
     pub(super) fn dropped(&self, ticket: &Ticket, silent: Duration, now: Instant) {
         if ticket.slot != 0 || silent >= self.0.hang_after {

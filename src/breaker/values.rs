@@ -22,6 +22,8 @@ pub(crate) enum Place {
     Sent,
     /// One of the probes, of a call that waits for something else than the server: it leaves without a word.
     Unsent,
+    /// One of the probes, whose answer has begun and is no verdict yet: how long its reader takes is no evidence.
+    Answered,
     /// None of them: a long poll goes beside the probes, and the next may follow once it is parked. Its silence is no
     /// evidence, and neither is how long it took.
     Poll,

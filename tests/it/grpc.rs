@@ -397,3 +397,66 @@ async fn a_call_may_be_dropped_at_any_time() {
     timeout(SECOND, send(&mut client, plain_request())).await.unwrap_err();
     assert!(stack.in_flight().is_empty());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_that_fails_in_its_trailers_opens_the_circuit_again() {
+    let stack = layer(exact());
+    let mut client = client(server(|| vec![trailers(14)]), &stack);
+    for _ in 0..5 {
+        assert_eq!(code(&mut client, plain_request()).await, Code::Unavailable);
+    }
+    let phase = || stack.breakers().snapshot()[0].phase;
+    for _ in 0..3 {
+        assert_eq!(phase(), breaker::Phase::Open);
+        sleep(MINUTE).await;
+        assert_eq!(code(&mut client, plain_request()).await, Code::Unavailable);
+    }
+    assert_eq!(phase(), breaker::Phase::Open);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_has_nothing_to_say_yet_closes_the_circuit_as_a_probe() {
+    let good = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let (theirs, stack) = (Arc::clone(&good), layer(exact()));
+    let pipe = server(move || match theirs.load(std::sync::atomic::Ordering::Relaxed) {
+        true => vec![None],
+        false => vec![trailers(14)],
+    });
+    let mut client = client(pipe, &stack);
+    for _ in 0..5 {
+        assert_eq!(code(&mut client, plain_request()).await, Code::Unavailable);
+    }
+    good.store(true, std::sync::atomic::Ordering::Relaxed);
+    sleep(MINUTE).await;
+    let mut watches = Vec::new();
+    for _ in 0..3 {
+        client.ready().await.unwrap();
+        let path = http::uri::PathAndQuery::from_static("/jobs.Jobs/Watch");
+        let mut watch = client.server_streaming(plain_request(), path, Plain).await.unwrap().into_inner();
+        timeout(MS, watch.message()).await.unwrap_err();
+        watches.push(watch);
+    }
+    assert_eq!(stack.breakers().snapshot()[0].phase, breaker::Phase::Closed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_whose_reader_does_not_look_for_long_is_held_against_nobody() {
+    let good = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let (theirs, stack) = (Arc::clone(&good), layer(exact()));
+    let pipe = server(move || match theirs.load(std::sync::atomic::Ordering::Relaxed) {
+        true => vec![message("job"), None],
+        false => vec![trailers(14)],
+    });
+    let mut client = client(pipe, &stack);
+    for _ in 0..5 {
+        assert_eq!(code(&mut client, plain_request()).await, Code::Unavailable);
+    }
+    good.store(true, std::sync::atomic::Ordering::Relaxed);
+    sleep(MINUTE).await;
+    client.ready().await.unwrap();
+    let path = http::uri::PathAndQuery::from_static("/jobs.Jobs/Watch");
+    let watch = client.server_streaming(plain_request(), path, Plain).await.unwrap();
+    sleep(MINUTE).await;
+    assert_eq!(stack.breakers().snapshot()[0].phase, breaker::Phase::HalfOpen);
+    assert_eq!(watch.into_inner().message().await.unwrap().unwrap(), "job");
+}

@@ -39,7 +39,7 @@ pub fn check(bytes: &[u8]) {
             Op::Wait(n) => reference.wait(n),
             Op::Admit(place) => {
                 let lease = match place {
-                    Place::Sent => Lease::sent(lease),
+                    Place::Sent | Place::Answered => Lease::sent(lease),
                     Place::Unsent => Lease::unsent(ticks(UNSENT)),
                     Place::Poll => Lease::poll(),
                 };

@@ -41,8 +41,11 @@ impl CallState {
         if !self.record.polled.is_idle() {
             self.record.polled.data(data);
         }
-        if let Some(trailers) = frame.trailers_ref().filter(|_| self.facts.grpc) {
-            self.count(grpc::trailers(trailers), None, now);
+        if self.facts.grpc {
+            match frame.trailers_ref() {
+                Some(trailers) => self.count(grpc::trailers(trailers), None, now),
+                None => self.serves(now),
+            }
         }
         self.held.quiet();
     }
@@ -114,6 +117,16 @@ impl CallState {
         self.enter(Phase::Body, now);
         self.held.quiet();
         if let Some(permit) = &mut self.held.permit {
+            match self.facts.grpc {
+                true => permit.streams_unjudged(&self.origin_state.breaker),
+                false => permit.streams(&self.origin_state.breaker, now),
+            }
+        }
+    }
+
+    /// No status came with the head: the server has begun to serve the call, which is all that is asked of a probe.
+    fn serves(&mut self, now: Instant) {
+        if let Some(permit) = &mut self.held.permit {
             permit.streams(&self.origin_state.breaker, now);
         }
     }
@@ -123,6 +136,9 @@ impl CallState {
         if !self.record.flow.is_waiting() {
             self.record.flow.wait(now);
             self.held.heard(now);
+            if self.facts.grpc {
+                self.serves(now);
+            }
         }
     }
 
