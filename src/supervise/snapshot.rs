@@ -36,6 +36,7 @@ pub struct Subsystem {
     /// blocks, without an `.await`. `None` where it is not.
     pub in_poll_for: Option<Duration>,
     /// Whether it would be known if its thread hung.
+    #[cfg_attr(not(feature = "admin"), expect(dead_code, reason = "the status page says it"))]
     pub(crate) is_polled: bool,
 }
 

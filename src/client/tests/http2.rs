@@ -209,6 +209,39 @@ async fn a_body_that_its_reader_leaves_alone_leaves_its_connection_in_use() {
     assert_eq!(peer.connections(), 2, "somebody waited for five seconds");
 }
 
+/// Says goodbye with the head of its first response, and goes on with the body for a minute.
+async fn goes_on_after_its_goodbye(mut connection: Served) {
+    let Some(Ok((_, mut respond))) = connection.accept().await else { return };
+    let Ok(mut stream) = respond.send_response(Head::new(()), false) else { return };
+    connection.graceful_shutdown();
+    spawn(async move {
+        for _ in 0..12 {
+            sleep(5 * SEC).await;
+            let _ = stream.send_data(Bytes::from_static(b"."), false);
+        }
+        let _ = stream.send_data(Bytes::from_static(b"end"), true);
+    });
+    while connection.accept().await.is_some() {}
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_on_a_connection_that_takes_no_more_calls_is_served_to_its_end() {
+    let (client, dials) = dialled(MS, |number, io| async move {
+        let Ok(connection) = h2::server::handshake(io).await else { return };
+        match number {
+            0 => goes_on_after_its_goodbye(connection).await,
+            _ => serve(connection).await,
+        }
+    });
+    let client = client.build().unwrap();
+    let body = client.get(URL).collect(crate::Collect::never()).send().await.unwrap().into_body();
+    sleep(SEC).await;
+    client.get(URL).await.unwrap();
+    assert_eq!(dials.load(Ordering::Relaxed), 2, "the first takes no more");
+    let whole = body.collect().await.unwrap().to_bytes();
+    assert_eq!(&whole[..], b"............end");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_call_that_is_given_up_soon_leaves_its_connection_in_use() {
     let peer = Peer::new().on("/never", Reply::hang()).forever(Reply::ok("ok"));
