@@ -171,7 +171,7 @@ const PURE: &[&str] = &[
     "transport/connect/memory",
     "transport/connect/no_proxy",
     "transport/connect/race",
-    "transport/pool/entry",
+    "transport/pool/connection",
     "transport/pool/hint",
     "transport/pool/origin",
     "transport/pool/origin/waiters",

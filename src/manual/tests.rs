@@ -254,7 +254,7 @@ fn the_client() {
     let pool = include_str!("../transport/pool/settings.rs");
     let dial = include_str!("../transport/pool/dialer.rs");
     let lease = include_str!("../transport/pool/lease.rs");
-    let entry = include_str!("../transport/pool/entry.rs");
+    let entry = include_str!("../transport/pool/connection.rs");
     let unread = include_str!("../transport/pool/unread.rs");
     let leaving = include_str!("../transport/pool/leaving.rs");
     constant(pool, "IDLE_PER_ORIGIN: usize = 64", "idle connections per origin", "64");

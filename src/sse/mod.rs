@@ -80,7 +80,7 @@ mod recent_ids;
 mod reconnect;
 mod refusal;
 mod settings;
-mod status;
+mod state;
 mod stream;
 mod verdict;
 
@@ -88,7 +88,7 @@ pub use parser::Event;
 pub use reconnect::{Mode, Reconnect};
 pub use refusal::{Reconnection, Refusal};
 pub use settings::Settings;
-pub use status::{Cause, Phase, Status};
+pub use state::{Cause, Phase, Status};
 pub use stream::EventStream;
 
 #[cfg(any(test, fuzzing))]

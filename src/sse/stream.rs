@@ -1,9 +1,9 @@
 //! The stream that connects again: one state machine over the parser, the back-off and the clocks.
 
-mod come_back;
 mod connect;
 mod lost;
 mod read;
+mod reconnection;
 mod refused;
 mod shown;
 
@@ -11,7 +11,7 @@ use super::cadence::Cadence;
 use super::parser::{Event, Parser};
 use super::recent_ids::RecentIds;
 use super::settings::Settings;
-use super::status::{Phase, Status};
+use super::state::{Phase, Status};
 use super::verdict::{self, Rules, Verdict};
 use crate::body::Body;
 use crate::collect::coded;

@@ -4,7 +4,7 @@ use super::refused::{nothing, of};
 use super::{Bound, EventStream, Link};
 use crate::duration::{LONGEST, human};
 use crate::error::{self, Error, ErrorKind};
-use crate::sse::status::{Cause, Phase};
+use crate::sse::state::{Cause, Phase};
 use crate::sse::verdict::{self, Verdict};
 use crate::telemetry;
 use rand::RngExt;

@@ -3,7 +3,7 @@
 use super::{EventStream, Link};
 use crate::error::{Error, ErrorKind};
 use crate::sse::parser::{Event, Item};
-use crate::sse::status::Cause;
+use crate::sse::state::Cause;
 use crate::telemetry;
 use bytes::Bytes;
 use tokio::time::Instant;

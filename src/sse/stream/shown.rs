@@ -1,7 +1,7 @@
 //! A stream as an operator sees it, cheap to write from its reader.
 
 use crate::registry::{STREAMS, StreamView, View};
-use crate::sse::status::{Cause, Phase, Status};
+use crate::sse::state::{Cause, Phase, Status};
 use crate::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;

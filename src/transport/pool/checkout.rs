@@ -1,7 +1,7 @@
 //! A call on its way to a connection.
 
+use super::connection::Wish;
 use super::dial::connect;
-use super::entry::Wish;
 use super::lease::Lease;
 use super::link::Hyper;
 use super::origin::Taken;

@@ -1,7 +1,7 @@
 //! One connection from its connect to its end, in a task of its own: a call that is given up leaves it to the others.
 
+use super::connection::{Carries, Kind};
 use super::dialer::Connected;
-use super::entry::{Carries, Kind};
 use super::link::{Card, Hyper};
 use super::origin::Id;
 use super::site::{Site, Waiting};

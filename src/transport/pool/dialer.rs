@@ -1,6 +1,6 @@
 //! How a connection is made, and how HTTP is spoken on it.
 
-use super::entry::{Carries, Kind, Rules};
+use super::connection::{Carries, Kind, Rules};
 use super::leaving::Leaving;
 use super::link::{Card, Hyper, Sender};
 use super::unread::Unread;

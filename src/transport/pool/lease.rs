@@ -1,7 +1,7 @@
 //! A connection in the hands of a call: its own on HTTP/1, a slot of it on HTTP/2.
 
+use super::connection::Link;
 use super::dial::go_on;
-use super::entry::Link;
 use super::hint::keeps;
 use super::link::{Card, Hyper, Sender};
 use super::origin::{Id, Taken};

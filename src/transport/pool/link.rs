@@ -1,6 +1,6 @@
 //! What a connection of the pool is spoken to through, and what is known of it.
 
-use super::entry::Link;
+use super::connection::Link;
 use super::unread::Unread;
 use crate::body::Body;
 use crate::reuse::{Lost, Meter, Streams};

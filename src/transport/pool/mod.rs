@@ -29,9 +29,9 @@
 //! - **A connect belongs to no call.** It goes on when its call is given up, and whoever waits is told what it died of.
 
 mod checkout;
+mod connection;
 mod dial;
 mod dialer;
-mod entry;
 mod hint;
 mod lease;
 mod leaving;
@@ -42,8 +42,8 @@ mod settings;
 mod site;
 mod unread;
 
+pub(super) use connection::Rules;
 pub(super) use dialer::HEAD;
-pub(super) use entry::Rules;
 pub(super) use lease::Lease;
 pub use settings::Connections;
 
@@ -58,8 +58,8 @@ use crate::telemetry;
 use crate::transport::connect::Connector;
 use crate::transport::versions::{Http1, Http2};
 use checkout::Checkout;
+use connection::{Kind, Wish};
 use dialer::Dialer;
-use entry::{Kind, Wish};
 use http::header::{ACCEPT, HOST};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri};

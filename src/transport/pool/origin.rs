@@ -5,7 +5,7 @@ mod waiters;
 
 pub(super) use waiters::Waits;
 
-use super::entry::{Carries, Entry, Kind, Link, Rules, Wish};
+use super::connection::{Carries, Entry, Kind, Link, Rules, Wish};
 use std::collections::VecDeque;
 use std::time::Duration;
 use tokio::time::Instant;

@@ -1,6 +1,6 @@
 //! How many connections there are, and for how long.
 
-use super::entry::Rules;
+use super::connection::Rules;
 use crate::duration::check;
 use crate::error::Error;
 use crate::retry::backoff::Rng;

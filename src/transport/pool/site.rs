@@ -1,7 +1,7 @@
 //! The connections to one origin, shared by calls, connects and the tasks of connections.
 
+use super::connection::{Kind, Link, Rules};
 use super::dialer::Dialer;
-use super::entry::{Kind, Link, Rules};
 use super::link::Hyper;
 use super::origin::{Back, Counts, Id, Origin, Taken, Waits};
 use super::place::Place;

@@ -3,7 +3,7 @@
 use super::tests::{Fake, Fakes, RULES, SECOND};
 use super::*;
 use crate::retry::backoff::Rng;
-use crate::transport::pool::entry::Kind;
+use crate::transport::pool::connection::Kind;
 use rand::{RngExt, SeedableRng};
 use std::collections::BTreeMap;
 

@@ -3,7 +3,7 @@
 mod ages;
 
 use super::*;
-use crate::transport::pool::entry::Kind;
+use crate::transport::pool::connection::Kind;
 use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;

@@ -1,7 +1,7 @@
 //! Calls that wait for a connection, and when one more is opened for them. Pure.
 
 use super::{Id, Origin, Waiter};
-use crate::transport::pool::entry::{Carries, Entry, Kind, Link, SETTINGS_WITHIN, Wish};
+use crate::transport::pool::connection::{Carries, Entry, Kind, Link, SETTINGS_WITHIN, Wish};
 use std::time::Duration;
 use tokio::time::Instant;
 

@@ -5,7 +5,7 @@ use super::{EventStream, Link};
 use crate::body::Body;
 use crate::error::Error;
 use crate::sse::refusal::Reconnection;
-use crate::sse::status::Cause;
+use crate::sse::state::Cause;
 use crate::telemetry;
 use http::{HeaderMap, StatusCode};
 use std::task::{Context, Poll, ready};
