@@ -89,7 +89,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         drop(queue.sweep()); // counts and logs what became too old
         std::future::ready(())
     });
-    let limit = Duration::from_secs(310); // one command, and its grace
+    let limit = Duration::from_secs(310); // a heartbeat at least once a command; stale after twice that
     crew.spawn("agents", limit, move |heart| handle(heart, incidents.clone(), command.clone()));
 
     let report = crew.run_until(signals.asked(), Duration::from_secs(20)).await?;

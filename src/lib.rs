@@ -134,7 +134,8 @@ assert_eq!(settings.get_backoff().get_base().as_secs(), 5);
 //! | `full` | all of these |
 //! | `cargo-unwedge` | nothing for the library: the program `cargo unwedge` of `cargo install`, see [`manual::lints`] |
 //!
-//! A feature adds API. None changes the behaviour of another feature or of another HTTP client.
+//! A feature adds API. None changes the behaviour of another feature or of another HTTP client, with one exception: a second
+//! provider of rustls in the dependency tree makes plain rustls builders panic, see `ring`.
 //!
 //! # Requirements
 //!

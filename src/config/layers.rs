@@ -71,6 +71,10 @@ impl Layers {
 
     /// Adds the variables with this prefix: `UNWEDGE_RETRY__MAX_DELAY` is `retry.max_delay` for `UNWEDGE_`. A list is
     /// written `a, b`. Variables that are not UTF-8 are ignored.
+    ///
+    /// Every variable with this prefix is taken for a setting, and one that is no key is an error of
+    /// [`load`](Layers::load). Choose a prefix of your own: for a Service named `daemon` Kubernetes sets
+    /// `DAEMON_SERVICE_HOST` and `DAEMON_PORT`.
     pub fn env(mut self, prefix: &str) -> Layers {
         let mut found: Vec<(String, String)> = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))

@@ -93,7 +93,8 @@ fn linked(line: &str) -> String {
 
 fn contents() -> String {
     let mut page = "# The manual\n\nMade from `src/manual`, which is part of the documentation: \
-                    `cargo doc --open --all-features`, module `manual`.\n\n| page | content |\n| --- | --- |\n"
+                    `cargo doc --open --all-features`, module `manual`. \
+                    Links to docs.rs work once this version is published there.\n\n| page | content |\n| --- | --- |\n"
         .to_owned();
     for (file, title, question) in MANUAL {
         writeln!(page, "| [{title}]({file}.md) | {question} |").expect("a string");
