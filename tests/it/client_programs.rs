@@ -39,6 +39,11 @@ fn object_store_reads_at_the_second_attempt_and_a_silent_server_ends_in_time() {
     CLIENTS.runs_built("object_store_get");
 }
 
+#[test]
+fn a_call_of_an_aws_sdk_is_repeated_and_a_body_that_comes_to_a_halt_ends_in_time() {
+    CLIENTS.runs_built("smithy_calls");
+}
+
 /// Without what a formatter moves.
 fn plain(code: &str) -> String {
     let code: String = code.chars().filter(|c| !c.is_whitespace()).collect();
