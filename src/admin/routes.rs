@@ -30,6 +30,7 @@ const COMMAND_TIME: Duration = Duration::from_secs(5);
 pub(super) fn all(state: Arc<State>) -> Router {
     Router::new()
         .route("/admin", get(page))
+        .route("/admin/", get(page))
         .route("/admin/events", get(live))
         .route(
             "/admin/liveness",

@@ -321,6 +321,7 @@ fn a_router_needs_no_runtime_before_the_first_request_and_merges_into_another() 
     runtime.block_on(async {
         assert_eq!(get(&app, "/").await.1, "mine");
         assert_eq!(status(&app, "/admin").await, 200);
+        assert_eq!(get(&app, "/admin/").await.0, 200, "as it is typed by hand");
         assert_eq!(status(&app, "/healthz").await, 200);
     });
 }

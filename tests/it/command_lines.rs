@@ -168,6 +168,12 @@ async fn an_interval_or_a_limit_of_zero_is_refused_whatever_its_unit() {
         }
     }
     refused("supervised_platform", &[(&["--tick", "1"], "has no unit")]).await;
+    for name in
+        ["broker_listener", "checkin_agent", "event_runner", "patrol_loop", "soak", "supervised_platform"]
+    {
+        let said = "--for: duration \"8\" has no unit: write 8s or 8ms";
+        refused(name, &[(&["--for", "8"], said)]).await;
+    }
 }
 
 /// A line of the log as text: its level, its message, and its fields in their order; `None` for one that is none.

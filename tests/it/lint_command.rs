@@ -348,6 +348,11 @@ async fn a_sarif_report_has_findings_and_suppressed_places_alike() {
     assert_eq!(ran.stdout.lines().count(), 2, "{}", ran.stdout);
     let report: serde_json::Value = serde_json::from_str(&fs::read_to_string(report).unwrap()).unwrap();
     assert_eq!(report["version"], "2.1.0");
+    let driver = &report["runs"][0]["tool"]["driver"];
+    assert_eq!(
+        (&driver["name"], &driver["version"]),
+        (&"cargo-unwedge".into(), &env!("CARGO_PKG_VERSION").into())
+    );
     let results = &report["runs"][0]["results"];
     assert_eq!(results[0]["ruleId"], "unbounded-call");
     assert!(results[0].get("suppressions").is_none());

@@ -22,7 +22,7 @@ use http::{HeaderValue, StatusCode};
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
 /// Nothing but the style and the script above, by their hashes, and events from where the page came from.
-const POLICY: &str = "default-src 'none'; style-src 'sha256-qtzDdbtCtLvj3Kvlu0Hs25Y3uhKl2UW3v2rNEx3wYt8='; script-src 'sha256-nTDeTku70gaNdE95qvRlvoh49G69NGM2x/Rse8sX5k4='; connect-src 'self'; \
+const POLICY: &str = "default-src 'none'; style-src 'sha256-qtzDdbtCtLvj3Kvlu0Hs25Y3uhKl2UW3v2rNEx3wYt8='; script-src 'sha256-T404ORUHkWWSK2a6zK3AMcQxWYTAcnaM+8WbwyfY9V8='; connect-src 'self'; \
      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 pub(super) async fn page(Shared(state): Shared<Arc<State>>) -> Response {

@@ -26,7 +26,7 @@
     if (focused) part.querySelector(`[href="${focused}"]`)?.focus();
     title();
   };
-  const events = new EventSource("admin/events");
+  const events = new EventSource(location.pathname.endsWith("/") ? "events" : "admin/events");
   for (const id of parts) events.addEventListener(id, put);
   events.addEventListener("up", (event) => { $("up").textContent = event.data; });
   events.addEventListener("beat", (event) => {
