@@ -70,7 +70,7 @@ type Propagator = Arc<dyn TextMapPropagator + Send + Sync>;
 /// By default the headers are those of the W3C Trace Context, without that a propagator has to be installed.
 /// [`propagator`](TraceContextLayer::propagator) takes any other, and more than one.
 ///
-/// Requests of a health check are given the context of the call that makes them.
+/// The request of a health check is given the context of its own span.
 #[derive(Clone, Default)]
 pub struct TraceContextLayer {
     /// None for the trace context of the W3C.

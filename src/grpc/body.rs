@@ -1,5 +1,6 @@
 //! Bodies of gRPC: a request that can be sent again, and a response whose failure is a status.
 
+use super::span::OpenSpan;
 use super::status;
 use crate::body::Body;
 use crate::collect::Buffer;
@@ -23,22 +24,26 @@ const PIECES: usize = 1024;
 pub struct GrpcBody {
     body: Body,
     failed: bool,
+    span: Option<Box<OpenSpan>>,
 }
 
 impl GrpcBody {
-    pub(super) fn new(body: Body) -> GrpcBody {
-        GrpcBody { body, failed: false }
+    pub(super) fn new(body: Body, span: Option<Box<OpenSpan>>) -> GrpcBody {
+        GrpcBody { body, failed: false, span }
     }
 
     /// The body without that: its failures are errors.
-    pub fn into_inner(self) -> Body {
+    pub fn into_inner(mut self) -> Body {
+        if let Some(span) = &mut self.span {
+            span.forget();
+        }
         self.body
     }
 }
 
 impl Default for GrpcBody {
     fn default() -> GrpcBody {
-        GrpcBody::new(Body::empty())
+        GrpcBody::new(Body::empty(), None)
     }
 }
 
@@ -53,7 +58,19 @@ impl http_body::Body for GrpcBody {
         if self.failed {
             return Poll::Ready(None);
         }
-        Poll::Ready(match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+        let GrpcBody { body, span, .. } = &mut *self;
+        let polled = ready!(Pin::new(&mut *body).poll_frame(cx));
+        if let Some(span) = span {
+            match &polled {
+                Some(Ok(frame)) if frame.is_trailers() => span.ends(frame.trailers_ref()),
+                // Its reader need not ask once more.
+                Some(Ok(_)) if body.is_end_stream() => span.ends(None),
+                Some(Ok(_)) => {}
+                Some(Err(error)) => span.fails(error),
+                None => span.ends(None),
+            }
+        }
+        Poll::Ready(match polled {
             Some(Ok(frame)) => Some(Ok(frame)),
             Some(Err(error)) => {
                 self.failed = true;

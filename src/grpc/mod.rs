@@ -32,11 +32,11 @@
 //! | `CANCELLED` | nothing | no |
 //! | all others | a success | no |
 //!
-//! Only an answer that is nothing but its head is repeated: once there was a message, or could be one, the caller has it. The
-//! wait is `grpc-retry-pushback-ms`; a negative one means never. Methods are all POST, so that nothing else says that a call
-//! may be processed twice. A response without a status in its head is judged by its trailers, or by the error that it ends
-//! with; one that its reader drops before is a success, unless it waited in vain. While half-open it has passed with its first
-//! message, or where its reader finds that nothing came right behind the head. A classifier of
+//! Only an answer without a message is repeated, whose status is in its head or in trailers that came with it: once there was
+//! a message, or could be one, the caller has it. The wait is `grpc-retry-pushback-ms`; a negative one means never. Methods are
+//! all POST, so that nothing else says that a call may be processed twice. Any other response is judged by its trailers, or by
+//! the error that it ends with; one that its reader drops before is a success, unless it waited in vain. While half-open it has
+//! passed with its first message, or where its reader finds that nothing came right behind the head. A classifier of
 //! [`retry::Settings`](crate::retry::Settings::classify) goes before all of this.
 //!
 //! | what failed | is to the caller |
@@ -54,6 +54,7 @@
 //! A health check over HTTP asks most gRPC servers in vain: leave it off, or call their health service in a loop of your own.
 
 mod body;
+mod span;
 mod status;
 
 pub use body::GrpcBody;
@@ -66,6 +67,7 @@ use crate::stack::{ResponseFuture, Stack, StackLayer};
 use bytes::Buf;
 use http::{Request, Response};
 use pin_project::pin_project;
+use span::OpenSpan;
 use std::convert::Infallible;
 use std::fmt;
 use std::future::Future;
@@ -165,7 +167,10 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         Poll::Ready(Ok(match ready!(self.project().call.poll(cx)) {
-            Ok(response) => response.map(GrpcBody::new),
+            Ok(mut response) => {
+                let span = OpenSpan::of(&mut response);
+                response.map(|body| GrpcBody::new(body, span))
+            }
             Err(error) => status::response(&error),
         }))
     }

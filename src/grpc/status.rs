@@ -1,12 +1,14 @@
 //! What a failed call is in gRPC.
 
-use crate::error::{Error, ErrorKind};
-use crate::retry::grpc::{
-    CANCELLED, DEADLINE_EXCEEDED, INTERNAL, PUSHBACK, RESOURCE_EXHAUSTED, STATUS, UNAVAILABLE, UNKNOWN,
-};
-use http::Response;
+use crate::error::Error;
+use crate::retry::grpc::{INTERNAL, PUSHBACK, STATUS, UNAVAILABLE, UNKNOWN, of_error};
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use http::{Response, StatusCode};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+
+const PERMISSION_DENIED: u32 = 7;
+const UNIMPLEMENTED: u32 = 12;
+const UNAUTHENTICATED: u32 = 16;
 
 const MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 
@@ -24,7 +26,7 @@ pub(super) fn response<R: Default>(error: &Error) -> Response<R> {
 /// What a response ends with.
 pub(super) fn trailers(error: &Error) -> HeaderMap {
     let mut trailers = HeaderMap::new();
-    trailers.insert(STATUS, code(error.kind()).into());
+    trailers.insert(STATUS, of_error(error.kind()).into());
     let message = utf8_percent_encode(&error.to_string(), ENCODED).to_string();
     if let Ok(message) = HeaderValue::try_from(message) {
         trailers.insert(MESSAGE, message);
@@ -35,24 +37,22 @@ pub(super) fn trailers(error: &Error) -> HeaderMap {
     trailers
 }
 
-fn code(kind: ErrorKind) -> u32 {
-    match kind {
-        ErrorKind::Deadline | ErrorKind::Attempt | ErrorKind::Stall => DEADLINE_EXCEEDED,
-        ErrorKind::Connect
-        | ErrorKind::Open { .. }
-        | ErrorKind::Unhealthy { .. }
-        | ErrorKind::RetryAfter { .. }
-        | ErrorKind::Transport => UNAVAILABLE,
-        ErrorKind::TooLarge => RESOURCE_EXHAUSTED,
-        ErrorKind::Cancelled => CANCELLED,
-        ErrorKind::Config => INTERNAL,
-        ErrorKind::Redirect => UNKNOWN,
+/// What callers make of a response that ends without a status.
+pub(super) fn of_http(status: StatusCode) -> u32 {
+    match status.as_u16() {
+        400 => INTERNAL,
+        401 => UNAUTHENTICATED,
+        403 => PERMISSION_DENIED,
+        404 => UNIMPLEMENTED,
+        429 | 502..=504 => UNAVAILABLE,
+        _ => UNKNOWN,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::ErrorKind;
     use std::time::Duration;
 
     #[test]
@@ -87,5 +87,11 @@ mod tests {
             );
             assert_eq!(wait, refusal.then_some(&b"1000"[..]), "{kind:?}");
         }
+    }
+
+    #[test]
+    fn a_response_without_a_status_means_what_its_status_in_http_says() {
+        let of = |status: u16| of_http(StatusCode::from_u16(status).expect("a status"));
+        assert_eq!([200, 500, 404, 503, 429, 401, 403, 400].map(of), [2, 2, 12, 14, 14, 16, 7, 13]);
     }
 }

@@ -4,6 +4,7 @@
 //! 200 in either case.
 
 use crate::deadline::Late;
+use crate::error::ErrorKind;
 use crate::retry::classify::{Class, Evidence, Repeat, class};
 use http::{HeaderMap, HeaderName, response};
 use std::time::Duration;
@@ -61,6 +62,46 @@ fn evidence(status: u32) -> Evidence {
         RESOURCE_EXHAUSTED => Evidence::Throttled,
         CANCELLED => Evidence::None,
         _ => Evidence::Success,
+    }
+}
+
+/// The name of a status. One that nobody knows is UNKNOWN, as in gRPC.
+pub(crate) fn name(status: u32) -> &'static str {
+    const NAMES: [&str; 17] = [
+        "OK",
+        "CANCELLED",
+        "UNKNOWN",
+        "INVALID_ARGUMENT",
+        "DEADLINE_EXCEEDED",
+        "NOT_FOUND",
+        "ALREADY_EXISTS",
+        "PERMISSION_DENIED",
+        "RESOURCE_EXHAUSTED",
+        "FAILED_PRECONDITION",
+        "ABORTED",
+        "OUT_OF_RANGE",
+        "UNIMPLEMENTED",
+        "INTERNAL",
+        "UNAVAILABLE",
+        "DATA_LOSS",
+        "UNAUTHENTICATED",
+    ];
+    usize::try_from(status).ok().and_then(|at| NAMES.get(at).copied()).unwrap_or("UNKNOWN")
+}
+
+/// What a call that failed on this side is to its caller.
+pub(crate) fn of_error(kind: ErrorKind) -> u32 {
+    match kind {
+        ErrorKind::Deadline | ErrorKind::Attempt | ErrorKind::Stall => DEADLINE_EXCEEDED,
+        ErrorKind::Connect
+        | ErrorKind::Open { .. }
+        | ErrorKind::Unhealthy { .. }
+        | ErrorKind::RetryAfter { .. }
+        | ErrorKind::Transport => UNAVAILABLE,
+        ErrorKind::TooLarge => RESOURCE_EXHAUSTED,
+        ErrorKind::Cancelled => CANCELLED,
+        ErrorKind::Config => INTERNAL,
+        ErrorKind::Redirect => UNKNOWN,
     }
 }
 
@@ -143,6 +184,13 @@ mod tests {
         // A wait makes no answer a failure that can pass.
         let not_found = parts(&[("grpc-status", "5"), ("grpc-retry-pushback-ms", "250")]);
         assert_eq!(head(&not_found), Some(class(Repeat::Never, Evidence::Success)));
+    }
+
+    #[test]
+    fn a_status_is_called_by_its_name_and_one_that_nobody_knows_is_unknown() {
+        let names = [0, 4, 8, 14, 16, 17, u32::MAX].map(name);
+        let known = ["OK", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED", "UNAVAILABLE", "UNAUTHENTICATED"];
+        assert_eq!((&names[..5], &names[5..]), (&known[..], &["UNKNOWN", "UNKNOWN"][..]));
     }
 
     #[test]

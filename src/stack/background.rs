@@ -4,12 +4,13 @@
 use crate::body::empty;
 use crate::breaker::{Admitted, Outcome, Phase};
 use crate::deadline::{before, outside};
-use crate::error::{BoxError, Error};
+use crate::error::{BoxError, Error, ErrorKind};
 use crate::health::{Answer, Settings, SingleFlight};
 use crate::origin::table::Entry;
 use crate::stack::drain::Drain;
 use crate::stack::origin_state::OriginState;
 use crate::telemetry;
+use crate::telemetry::spans::{self, Traced};
 use http::{Request, Response, Uri};
 use std::future::{Future, pending, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -19,6 +20,7 @@ use std::task::Poll;
 use std::time::Duration;
 use tokio::time::Instant;
 use tower_service::Service;
+use tracing::Span;
 
 /// How often a check that somebody else makes is looked at again, and a service that cannot be used.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -68,7 +70,8 @@ where
                 continue;
             }
         };
-        let checked = caught(check(&mut service, health, uri.clone()));
+        let span = spans::check(&origin_state.origin, &uri);
+        let checked = caught(check(&mut service, health, uri.clone(), span.as_deref()));
         let ends = Instant::now() + origin_state.context.check_limit();
         match before(ends, checked).await? {
             // Dropped without a verdict: the next round checks again, on another connection.
@@ -87,7 +90,12 @@ where
             }
             Some(Err(CheckFailure::Server(cause))) => lead.finish(Err((cause, FAILED)), &mut told),
             Some(Ok(())) => lead.finish(Ok(()), &mut told),
-            None => lead.finish(Err(("no answer in time".to_owned(), Outcome::TimedOut)), &mut told),
+            None => {
+                if let Some(span) = &span {
+                    spans::failed(span, &unhealthy("no answer in time"));
+                }
+                lead.finish(Err(("no answer in time".to_owned(), Outcome::TimedOut)), &mut told);
+            }
         }
         stale = 0;
     }
@@ -122,31 +130,60 @@ enum CheckFailure {
     Server(String),
 }
 
-async fn check<S, B, R>(service: &mut S, health: &Settings, uri: Uri) -> Result<(), CheckFailure>
+async fn check<S, B, R>(
+    service: &mut S,
+    health: &Settings,
+    uri: Uri,
+    span: Option<&Span>,
+) -> Result<(), CheckFailure>
 where
     S: Service<Request<B>, Response = Response<R>>,
     S::Error: Into<BoxError>,
     B: 'static,
     R: http_body::Body + Unpin,
 {
-    let said = |error: S::Error| match Error::from(error.into()) {
-        error if error.is_of_the_connection() => CheckFailure::Connection,
-        error if error.is_of_this_machine() => CheckFailure::Machine,
-        error => CheckFailure::Server(error.cause()),
+    let said = |error: S::Error| {
+        let error = Error::from(error.into());
+        if let Some(span) = span {
+            spans::failed(span, &error);
+        }
+        match error {
+            error if error.is_of_the_connection() => CheckFailure::Connection,
+            error if error.is_of_this_machine() => CheckFailure::Machine,
+            error => CheckFailure::Server(error.cause()),
+        }
     };
     let unknown =
         || CheckFailure::Server("it is not known how an empty body of this type is made".to_owned());
     let body = empty::<B>().ok_or_else(unknown)?;
     let mut request = Request::new(body);
     *request.uri_mut() = uri;
-    let mut answer = pin!(outside(|| service.call(request)));
-    let answer = poll_fn(|cx| outside(|| answer.as_mut().poll(cx))).await.map_err(said)?;
-    let status = answer.status();
-    let mut rest = Drain::new(answer.into_body(), Instant::now());
+    if span.is_some() {
+        request.extensions_mut().insert(Traced);
+    }
+    let mut answer = pin!(within(span, || outside(|| service.call(request))));
+    let answer = poll_fn(|cx| within(span, || outside(|| answer.as_mut().poll(cx)))).await.map_err(said)?;
+    let (head, body) = answer.into_parts();
+    let verdict = health.judge(head.status);
+    if let Some(span) = span {
+        let failure = verdict.as_ref().err().map(|cause| unhealthy(cause));
+        spans::checked(span, Some(&head), failure.as_ref());
+    }
+    let mut rest = Drain::new(body, Instant::now());
     let until = rest.until;
     // Read what there is, so that the connection can be used again; too much of it is left alone.
     let _ = before(until, poll_fn(|cx| rest.poll(cx))).await;
-    health.judge(status).map_err(CheckFailure::Server)
+    verdict.map_err(CheckFailure::Server)
+}
+
+fn unhealthy(cause: &str) -> Error {
+    let kind = ErrorKind::Unhealthy { since: Duration::ZERO, retry_in: Duration::ZERO };
+    Error::new(kind, format!("health check failed: {cause}"))
+}
+
+fn within<T>(span: Option<&Span>, work: impl FnOnce() -> T) -> T {
+    let _entered = span.map(Span::enter);
+    work()
 }
 
 /// A panic of the service ends its check and no other.

@@ -1,13 +1,14 @@
 //! The spans of calls and attempts, with the names that the OpenTelemetry conventions give to HTTP clients.
 //!
 //! A call is an internal span, each of its attempts a client span within: an attempt is what goes over the wire, and has its
-//! own identity there. What is known only later is declared empty and recorded then.
+//! own identity there. A health check is a client span too. A call of gRPC is a client span around those of its attempts.
+//! What is known only later is declared empty and recorded then.
 
 use crate::error::Error;
 use crate::origin::Origin;
 use crate::sync::shielded;
 use crate::target::Target;
-use http::{Extensions, Method, StatusCode, Version, response};
+use http::{Extensions, Method, StatusCode, Uri, Version, response};
 use std::fmt;
 use tracing::field::{Empty, display};
 use tracing::{Level, Span};
@@ -23,14 +24,18 @@ pub(crate) type MaybeSpan = Option<Box<Span>>;
 pub(crate) struct Traced;
 
 /// The span of a call: from its first poll to its result. None where the request is an attempt of a call that has one.
+/// `grpc`: it is one of gRPC.
 #[inline]
-pub(crate) fn call(origin: &Origin, target: &Target, extensions: &Extensions) -> MaybeSpan {
+pub(crate) fn call(origin: &Origin, target: &Target, extensions: &Extensions, grpc: bool) -> MaybeSpan {
     if !tracing::enabled!(target: TARGET, Level::INFO) {
         return None;
     }
     made(|| {
         if extensions.get::<Traced>().is_some() {
             return Span::none();
+        }
+        if grpc {
+            return rpc(origin, target);
         }
         tracing::info_span!(
             target: TARGET,
@@ -55,36 +60,106 @@ pub(crate) fn attempt(origin: &Origin, target: &Target, number: u32) -> MaybeSpa
         return None;
     }
     made(|| {
-        let method = known(&target.method);
-        let span = tracing::info_span!(
-            target: TARGET,
-            "attempt",
-            otel.kind = "client",
-            otel.name = %Name(target),
-            http.request.method = %method,
-            http.request.method_original = Empty,
-            http.request.resend_count = Empty,
-            server.address = address(origin),
-            server.port = i64::from(origin.port()),
-            url.full = target.url(),
-            url.template = Empty,
-            network.protocol.version = Empty,
-            http.response.status_code = Empty,
-            "error.type" = Empty,
-            otel.status_code = Empty,
-            otel.status_description = Empty,
-        );
-        if method == OTHER {
-            span.record("http.request.method_original", target.method.as_str());
-        }
-        if let Some(template) = template(target) {
-            span.record("url.template", template);
-        }
+        let span = client(origin, target, target.label.as_ref().map(|label| label.as_str()));
         if number > 1 {
             span.record("http.request.resend_count", i64::from(number - 1));
         }
         span
     })
+}
+
+/// The span of a health check, from its first byte to its answer. Its path is a setting, and so one of few.
+pub(crate) fn check(origin: &Origin, uri: &Uri) -> MaybeSpan {
+    if !tracing::enabled!(target: TARGET, Level::INFO) {
+        return None;
+    }
+    made(|| {
+        let target = Target { method: Method::GET, uri: uri.clone(), label: None };
+        client(origin, &target, Some(uri.path()))
+    })
+}
+
+/// A request that goes over the wire. `path` is what stands for its path, where there are few of those.
+fn client(origin: &Origin, target: &Target, path: Option<&str>) -> Span {
+    let method = known(&target.method);
+    let span = tracing::info_span!(
+        target: TARGET,
+        "attempt",
+        otel.kind = "client",
+        otel.name = %Name(method, path),
+        http.request.method = %method,
+        http.request.method_original = Empty,
+        http.request.resend_count = Empty,
+        server.address = address(origin),
+        server.port = i64::from(origin.port()),
+        url.full = target.url(),
+        url.template = Empty,
+        network.protocol.version = Empty,
+        http.response.status_code = Empty,
+        rpc.response.status_code = Empty,
+        "error.type" = Empty,
+        otel.status_code = Empty,
+        otel.status_description = Empty,
+    );
+    if method == OTHER {
+        span.record("http.request.method_original", target.method.as_str());
+    }
+    if let Some(template) = template(path) {
+        span.record("url.template", template);
+    }
+    span
+}
+
+/// A call of gRPC, all of its attempts, up to its status: that comes behind the last message.
+fn rpc(origin: &Origin, target: &Target) -> Span {
+    let method = match &target.label {
+        Some(label) => label.as_str(),
+        None => target.uri.path().trim_start_matches('/'),
+    };
+    tracing::info_span!(
+        target: TARGET,
+        "call",
+        otel.kind = "client",
+        otel.name = method,
+        rpc.system.name = "grpc",
+        rpc.method = method,
+        server.address = address(origin),
+        server.port = i64::from(origin.port()),
+        rpc.response.status_code = Empty,
+        "error.type" = Empty,
+        otel.status_code = Empty,
+        otel.status_description = Empty,
+    )
+}
+
+/// In the extensions of a response to a call of gRPC: its span, for those who see the status.
+#[derive(Clone, Debug)]
+#[cfg_attr(not(feature = "grpc"), expect(dead_code, reason = "no call is one of gRPC"))]
+pub(crate) struct Rpc(pub(crate) Span);
+
+#[cold]
+pub(crate) fn is_rpc(span: &Span) -> bool {
+    span.has_field("rpc.method")
+}
+
+/// What a call of gRPC came to, by the name of its status. All but one are errors to those who call.
+#[cold]
+pub(crate) fn rpc_status(span: &Span, status: &'static str) {
+    shielded(|| {
+        span.record("rpc.response.status_code", status);
+        if status != "OK" {
+            span.record("error.type", status);
+            span.record("otel.status_code", "ERROR");
+        }
+    });
+}
+
+/// The status that a call of gRPC has to its caller which failed on this side, and says so itself.
+#[cold]
+pub(crate) fn rpc_status_made(span: &Span, status: &'static str) {
+    shielded(|| {
+        span.record("rpc.response.status_code", status);
+    });
 }
 
 /// A subscriber that panics costs its span, and no call.
@@ -104,6 +179,18 @@ pub(crate) fn head(span: &Span, head: &response::Parts) {
             span.record("network.protocol.version", version);
         }
     });
+}
+
+/// A health check is over: its answer is there, and passed or not, or an error is.
+#[cold]
+pub(crate) fn checked(span: &Span, answer: Option<&response::Parts>, failure: Option<&Error>) {
+    if let Some(answer) = answer {
+        head(span, answer);
+    }
+    let said = answer.is_some_and(|head| is_error(head.status));
+    if let Some(error) = failure.filter(|_| !said) {
+        failed(span, error);
+    }
 }
 
 /// What a call came to.
@@ -140,29 +227,32 @@ pub(crate) fn dropped(span: &Span) {
 
 fn status(span: &Span, status: StatusCode) {
     span.record("http.response.status_code", i64::from(status.as_u16()));
-    if status.is_client_error() || status.is_server_error() {
+    if is_error(status) {
         span.record("error.type", status.as_str());
         span.record("otel.status_code", "ERROR");
     }
 }
 
-/// The method, and what the request is called in place of its path: few by construction.
-struct Name<'a>(&'a Target);
+fn is_error(status: StatusCode) -> bool {
+    status.is_client_error() || status.is_server_error()
+}
+
+/// The method, and what stands for the path: few by construction.
+struct Name<'a>(&'static str, Option<&'a str>);
 
 impl fmt::Display for Name<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let method = known(&self.0.method);
-        f.write_str(if method == OTHER { "HTTP" } else { method })?;
-        match &self.0.label {
-            Some(label) => write!(f, " {}", label.as_str()),
+        f.write_str(if self.0 == OTHER { "HTTP" } else { self.0 })?;
+        match self.1 {
+            Some(path) => write!(f, " {path}"),
             None => Ok(()),
         }
     }
 }
 
 /// A label that looks like a path is the template of one.
-fn template(target: &Target) -> Option<&str> {
-    target.label.as_ref().map(|label| label.as_str()).filter(|label| label.starts_with('/'))
+fn template(path: Option<&str>) -> Option<&str> {
+    path.filter(|path| path.starts_with('/'))
 }
 
 /// What stands for methods that a caller makes up: they are one.
@@ -205,24 +295,17 @@ fn version(version: Version) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::target::Label;
-    use http::Uri;
-
-    fn target(method: &str, label: Option<&'static str>) -> Target {
-        let method = method.parse().expect("a method");
-        Target { method, uri: Uri::from_static("http://a/jobs/7"), label: label.map(Label::new) }
-    }
 
     #[test]
     fn a_client_span_is_called_by_its_method_and_what_stands_for_the_path() {
-        for (method, label, name, path) in [
+        for (method, path, name, shown) in [
             ("GET", None, "GET", None),
             ("POST", Some("jobs"), "POST jobs", None),
             ("GET", Some("/jobs/{id}"), "GET /jobs/{id}", Some("/jobs/{id}")),
             ("FROBNICATE", None, "HTTP", None),
         ] {
-            let target = target(method, label);
-            assert_eq!((Name(&target).to_string().as_str(), template(&target)), (name, path));
+            let method = known(&method.parse().expect("a method"));
+            assert_eq!((Name(method, path).to_string().as_str(), template(path)), (name, shown));
         }
     }
 

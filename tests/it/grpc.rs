@@ -25,7 +25,7 @@ use unwedge::{Body, Deadline, Limits, StackLayer, breaker, within};
 
 /// Messages are bytes.
 #[derive(Clone, Copy, Default)]
-struct Plain;
+pub(crate) struct Plain;
 
 impl Codec for Plain {
     type Encode = Bytes;
@@ -62,10 +62,10 @@ impl Decoder for Plain {
 }
 
 /// What came in: headers and message.
-type Log = Arc<Mutex<Vec<(HeaderMap, Bytes)>>>;
+pub(crate) type Log = Arc<Mutex<Vec<(HeaderMap, Bytes)>>>;
 
 /// A server of tonic, with one method.
-fn tonic_server<H, F>(log: &Log, handler: H) -> Pipe
+pub(crate) fn tonic_server<H, F>(log: &Log, handler: H) -> Pipe
 where
     H: Fn(usize) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Result<Bytes, Status>> + Send + 'static,
@@ -89,10 +89,10 @@ where
 }
 
 /// A response of pieces, each `None` a silence without an end.
-type Pieces = Vec<Option<Frame<Bytes>>>;
+pub(crate) type Pieces = Vec<Option<Frame<Bytes>>>;
 
 /// A server that answers each call with these pieces behind a good head.
-fn server(pieces: impl Fn() -> Pieces + Clone + Send + Sync + 'static) -> Pipe {
+pub(crate) fn server(pieces: impl Fn() -> Pieces + Clone + Send + Sync + 'static) -> Pipe {
     Pipe::serve(service_fn(move |_: Request<Received>| {
         let pieces = pieces();
         let body = futures_util::stream::unfold(pieces.into_iter(), |mut pieces| async move {
@@ -106,14 +106,14 @@ fn server(pieces: impl Fn() -> Pieces + Clone + Send + Sync + 'static) -> Pipe {
     }))
 }
 
-fn message(text: &'static str) -> Option<Frame<Bytes>> {
+pub(crate) fn message(text: &'static str) -> Option<Frame<Bytes>> {
     let mut framed = vec![0];
     framed.extend_from_slice(&u32::try_from(text.len()).unwrap().to_be_bytes());
     framed.extend_from_slice(text.as_bytes());
     Some(Frame::data(framed.into()))
 }
 
-fn trailers(status: u32) -> Option<Frame<Bytes>> {
+pub(crate) fn trailers(status: u32) -> Option<Frame<Bytes>> {
     let mut trailers = HeaderMap::new();
     trailers.insert("grpc-status", status.into());
     Some(Frame::trailers(trailers))
@@ -123,41 +123,102 @@ fn channel(pipe: Pipe) -> Channel {
     Endpoint::from_static("http://jobs.test").connect_with_connector_lazy(pipe)
 }
 
-fn layer(stack: StackBuilder) -> StackLayer {
+pub(crate) fn layer(stack: StackBuilder) -> StackLayer {
     stack.build().unwrap().origin("http://jobs.test").unwrap()
 }
 
-type Client = tonic::client::Grpc<
+pub(crate) type Client = tonic::client::Grpc<
     unwedge::grpc::GrpcService<unwedge::grpc::WithBody<Channel, fn(Body) -> tonic::body::Body>>,
 >;
 
-fn client(pipe: Pipe, stack: &StackLayer) -> Client {
+pub(crate) fn client(pipe: Pipe, stack: &StackLayer) -> Client {
     let body: fn(Body) -> tonic::body::Body = tonic::body::Body::new;
     tonic::client::Grpc::new(GrpcLayer::new(stack.clone(), body).layer(channel(pipe)))
 }
 
-async fn send(client: &mut Client, request: tonic::Request<Bytes>) -> Result<Bytes, Status> {
+pub(crate) async fn send(client: &mut Client, request: tonic::Request<Bytes>) -> Result<Bytes, Status> {
     client.ready().await.unwrap();
     let path = http::uri::PathAndQuery::from_static("/jobs.Jobs/Next");
     Ok(client.unary(request, path, Plain).await?.into_inner())
 }
 
-fn plain_request() -> tonic::Request<Bytes> {
+pub(crate) fn plain_request() -> tonic::Request<Bytes> {
     tonic::Request::new(Bytes::from_static(b"next"))
 }
 
-fn idempotent() -> tonic::Request<Bytes> {
+pub(crate) fn idempotent() -> tonic::Request<Bytes> {
     let mut request = plain_request();
     request.extensions_mut().insert(Idempotent);
     request
 }
 
-async fn code(client: &mut Client, request: tonic::Request<Bytes>) -> Code {
+pub(crate) async fn code(client: &mut Client, request: tonic::Request<Bytes>) -> Code {
     send(client, request).await.map_or_else(|status| status.code(), |_| Code::Ok)
 }
 
-fn after_two(status: fn() -> Status) -> impl Fn(usize) -> std::future::Ready<Result<Bytes, Status>> + Clone {
+pub(crate) fn after_two(
+    status: fn() -> Status,
+) -> impl Fn(usize) -> std::future::Ready<Result<Bytes, Status>> + Clone {
     move |count| std::future::ready(if count <= 2 { Err(status()) } else { Ok(Bytes::from_static(b"job")) })
+}
+
+/// A server that answers its first calls with these pieces each, and all others with a message.
+fn server_after(first: Vec<fn() -> Pieces>) -> (Pipe, Arc<std::sync::atomic::AtomicUsize>) {
+    let asked = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    let pipe = server(move || match first.get(count.fetch_add(1, std::sync::atomic::Ordering::Relaxed)) {
+        Some(pieces) => pieces(),
+        None => vec![message("job"), trailers(0)],
+    });
+    (pipe, asked)
+}
+
+#[tokio::test(start_paused = true)]
+async fn trailers_that_come_with_a_head_are_as_good_a_reason_to_repeat_as_one_in_it() {
+    let count = |asked: &std::sync::atomic::AtomicUsize| asked.load(std::sync::atomic::Ordering::Relaxed);
+    let (pipe, asked) = server_after(vec![|| vec![trailers(14)], || vec![trailers(14)]]);
+    assert_eq!(send(&mut client(pipe, &layer(exact())), idempotent()).await.unwrap(), "job");
+    assert_eq!(count(&asked), 3);
+
+    // One that may not be processed twice, and an answer of the program.
+    let (pipe, asked) = server_after(vec![|| vec![trailers(14)], || vec![trailers(5)]]);
+    let mut client = client(pipe, &layer(exact()));
+    assert_eq!(code(&mut client, plain_request()).await, Code::Unavailable);
+    assert_eq!(code(&mut client, idempotent()).await, Code::NotFound);
+    assert_eq!(count(&asked), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_names_a_wait_in_trailers_too() {
+    fn asks() -> Pieces {
+        let mut trailers = HeaderMap::new();
+        trailers.insert("grpc-status", 8.into());
+        trailers.insert("grpc-retry-pushback-ms", 700.into());
+        vec![Some(Frame::trailers(trailers))]
+    }
+    let (pipe, asked) = server_after(vec![asks]);
+    let start = Instant::now();
+    assert_eq!(send(&mut client(pipe, &layer(exact())), plain_request()).await.unwrap(), "job");
+    assert_eq!(asked.load(std::sync::atomic::Ordering::Relaxed), 2);
+    assert!(start.elapsed() >= 700 * MS, "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn behind_a_message_trailers_are_the_callers() {
+    let (pipe, asked) = server_after(vec![|| vec![message("half"), trailers(14)]]);
+    assert_eq!(code(&mut client(pipe, &layer(exact())), idempotent()).await, Code::Unavailable);
+    assert_eq!(asked.load(std::sync::atomic::Ordering::Relaxed), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_there_with_the_head_is_not_waited_for() {
+    let pipe = server(|| vec![None]);
+    let mut client = client(pipe, &layer(exact()));
+    client.ready().await.unwrap();
+    let (start, path) = (Instant::now(), http::uri::PathAndQuery::from_static("/jobs.Jobs/Watch"));
+    let mut stream = client.server_streaming(idempotent(), path, Plain).await.unwrap().into_inner();
+    assert_eq!(start.elapsed(), Duration::ZERO, "the head is there");
+    timeout(SECOND, stream.message()).await.unwrap_err();
 }
 
 #[tokio::test(start_paused = true)]

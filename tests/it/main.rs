@@ -73,6 +73,7 @@ mod gates;
 mod goodput;
 mod groups;
 mod grpc;
+mod grpc_spans;
 mod gzip;
 mod http2_faults;
 mod incoming;

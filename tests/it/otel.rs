@@ -21,14 +21,14 @@ use unwedge::testing::{Peer, Reply};
 use unwedge::{Label, Limits};
 
 /// What a program with an exporter sees of this thread.
-struct Traces {
+pub(crate) struct Traces {
     exporter: InMemorySpanExporter,
     _provider: SdkTracerProvider,
     _guards: [DefaultGuard; 2],
 }
 
 impl Traces {
-    fn listen() -> Traces {
+    pub(crate) fn listen() -> Traces {
         Traces::filtered("info")
     }
 
@@ -45,15 +45,15 @@ impl Traces {
     }
 
     /// Those that have ended, in their order.
-    fn ended(&self) -> Vec<SpanData> {
+    pub(crate) fn ended(&self) -> Vec<SpanData> {
         self.exporter.get_finished_spans().unwrap()
     }
 
-    fn of_kind(&self, kind: SpanKind) -> Vec<SpanData> {
+    pub(crate) fn of_kind(&self, kind: SpanKind) -> Vec<SpanData> {
         self.ended().into_iter().filter(|span| span.span_kind == kind).collect()
     }
 
-    fn clients(&self) -> Vec<SpanData> {
+    pub(crate) fn clients(&self) -> Vec<SpanData> {
         self.of_kind(SpanKind::Client)
     }
 
@@ -64,20 +64,20 @@ impl Traces {
 }
 
 /// What a span says under this name, as text.
-fn said(span: &SpanData, name: &str) -> Option<String> {
+pub(crate) fn said(span: &SpanData, name: &str) -> Option<String> {
     span.attributes.iter().find(|said| said.key.as_str() == name).map(|said| said.value.to_string())
 }
 
 /// The same for several, in their order.
-fn all(spans: &[SpanData], name: &str) -> Vec<Option<String>> {
+pub(crate) fn all(spans: &[SpanData], name: &str) -> Vec<Option<String>> {
     spans.iter().map(|span| said(span, name)).collect()
 }
 
-fn text(value: &str) -> Option<String> {
+pub(crate) fn text(value: &str) -> Option<String> {
     Some(value.to_owned())
 }
 
-fn is_error(span: &SpanData) -> bool {
+pub(crate) fn is_error(span: &SpanData) -> bool {
     matches!(span.status, Status::Error { .. })
 }
 
@@ -280,13 +280,79 @@ async fn each_hop_of_a_redirect_has_a_call_and_an_identity_of_its_own() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_health_check_goes_out_in_the_name_of_the_call_that_makes_it() {
+async fn a_health_check_is_a_client_span_of_its_own_within_the_call_that_makes_it() {
     let traces = Traces::listen();
     let peer = Peer::new().forever(Reply::ok("ok"));
-    let client = client(&peer).health("/health").attempt_layer(TraceContextLayer::default()).build().unwrap();
+    let health = "/health?deep=s3cret";
+    let client = client(&peer).health(health).attempt_layer(TraceContextLayer::default()).build().unwrap();
     client.get("http://peer.test/jobs").await.unwrap();
     let [the_call] = &traces.of_kind(SpanKind::Internal)[..] else { panic!("{:?}", traces.ended()) };
-    assert_eq!(traceparents(&peer), [traceparent(the_call), traceparent(&traces.client())]);
+    let [check, attempt] = &traces.clients()[..] else { panic!("{:?}", traces.ended()) };
+    assert_eq!(traceparents(&peer), [traceparent(check), traceparent(attempt)]);
+    for span in [check, attempt] {
+        assert_eq!(span.parent_span_id, the_call.span_context.span_id());
+        assert_eq!(all(&[span.clone()], "http.request.resend_count"), [None]);
+    }
+    assert_eq!((&*check.name, said(check, "url.template")), ("GET /health", text("/health")));
+    assert_eq!(said(check, "url.full"), text("http://peer.test/health"));
+    assert_eq!(said(check, "http.response.status_code"), text("200"));
+    assert_eq!((said(check, "error.type"), is_error(check)), (None, false));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_health_check_that_fails_says_what_it_failed_with() {
+    for (reply, kind, status) in [
+        (Reply::status(503), "503", text("503")),
+        (Reply::status(302), "unhealthy", text("302")),
+        (Reply::refuse(), "connect", None),
+        (Reply::hang(), "unhealthy", None),
+    ] {
+        let traces = Traces::listen();
+        let peer = Peer::new().forever(reply.clone());
+        let service =
+            stack(&peer, &exact().retry(at_once().max_retries(0)).health("/health").build().unwrap());
+        call(&service, get("/")).await.unwrap_err();
+        let check = traces.client();
+        assert_eq!((&*check.name, said(&check, "error.type")), ("GET /health", text(kind)), "{reply:?}");
+        assert_eq!(
+            (said(&check, "http.response.status_code"), is_error(&check)),
+            (status, true),
+            "{reply:?}"
+        );
+    }
+    // Its caller has no time left.
+    let traces = Traces::listen();
+    let peer = Peer::new().forever(Reply::hang());
+    let service = stack(&peer, &built(exact().health("/health")));
+    timeout(SECOND, call(&service, get("/"))).await.unwrap_err();
+    assert_eq!((said(&traces.client(), "error.type"), is_error(&traces.client())), (text("dropped"), true));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_health_check_in_the_background_is_a_trace_of_its_own() {
+    let traces = Traces::listen();
+    let script = unwedge::testing::Script::new().then(Reply::ok("")).then(Reply::status(503));
+    let peer =
+        Peer::new().on("/health", script.then(Reply::hang()).forever(Reply::reset())).forever(Reply::ok(""));
+    let health = unwedge::health::Settings::new("/health").mode(unwedge::health::Mode::Background);
+    let client = client(&peer).health(health).attempt_layer(TraceContextLayer::default()).build().unwrap();
+    client.get("http://peer.test/jobs").await.unwrap();
+    sleep(MINUTE).await;
+    let (checks, others): (Vec<_>, Vec<_>) =
+        traces.clients().into_iter().partition(|span| span.name == "GET /health");
+    assert_eq!(
+        (others.len(), all(&checks[..4], "error.type")),
+        (1, [None, text("503"), text("unhealthy"), text("transport")].into())
+    );
+    // The first one was made by the call.
+    assert!(checks[1..].iter().all(|check| check.parent_span_id == SpanId::INVALID), "{checks:?}");
+    let sent: Vec<_> = peer
+        .requests()
+        .iter()
+        .filter(|request| request.path() == "/health")
+        .map(|request| request.header("traceparent").map(str::to_owned))
+        .collect();
+    assert_eq!(sent, checks.iter().map(traceparent).collect::<Vec<_>>());
 }
 
 #[tokio::test]
@@ -315,13 +381,16 @@ async fn where_attempts_have_no_spans_the_context_of_the_caller_goes_out() {
 
 /// The attributes that OpenTelemetry has for a span or a metric of HTTP clients: type, and whether it must be there.
 fn convention(of: &str) -> BTreeMap<&'static str, (&'static str, bool)> {
-    let table = include_str!("../fixtures/otel/http_client.txt");
+    rows(include_str!("../fixtures/otel/http_client.txt"), of)
+}
+
+pub(crate) fn rows(table: &'static str, of: &str) -> BTreeMap<&'static str, (&'static str, bool)> {
     let rows = table.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
     let rows = rows.map(|line| line.split(' ').collect::<Vec<_>>()).filter(|row| row[0] == of);
     rows.map(|row| (row[1], (row[2], row.get(3) == Some(&"required")))).collect()
 }
 
-fn type_of(value: &Value) -> &'static str {
+pub(crate) fn type_of(value: &Value) -> &'static str {
     match value {
         Value::Bool(_) => "boolean",
         Value::I64(_) => "int",
@@ -342,6 +411,8 @@ async fn client_spans_say_what_the_conventions_know_in_their_types() {
             let labelled = with(request(method, "/jobs/7"), Label::new("/jobs/{id}"));
             let _ = call(&service, labelled).await;
         }
+        let checked = stack(&peer, &built(exact().health("/health")));
+        let _ = call(&checked, get("/jobs/7")).await;
     }
     let mut seen = BTreeMap::new();
     for span in traces.clients() {

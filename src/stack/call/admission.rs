@@ -4,6 +4,7 @@ use crate::breaker;
 use crate::error::{Error, ErrorKind, Phase};
 use crate::health::Answer;
 use crate::origin::table::Entry;
+use crate::retry::grpc;
 use crate::stack::call::events;
 use crate::stack::call::facts::Facts;
 use crate::stack::call::held::Probe;
@@ -54,8 +55,10 @@ pub(super) fn turned_away<B>(
     }
     let mut error = Error::new(ErrorKind::Open { retry_in }, "");
     let target = Facts::target(request, Some(request.extensions()), &origin_state.origin);
-    let span = spans::call(&origin_state.origin, &target, request.extensions());
+    let is_grpc = request.extensions().get::<grpc::Call>().is_some();
+    let span = spans::call(&origin_state.origin, &target, request.extensions(), is_grpc);
     if let Some(span) = span {
+        events::name_status(&span, &error);
         spans::failed(&span, &error);
     }
     let end = End { status: None, error: Some(error.kind().as_str()) };

@@ -1,16 +1,19 @@
 //! What is told of a call to those who listen to its stack.
 
+use crate::body::Body;
 use crate::error::{Error, ErrorKind, Phase};
 use crate::origin::table::Entry;
+use crate::retry::grpc;
 use crate::stack::call::state::CallState;
 use crate::stack::events::{Event, EventKind};
 use crate::stack::origin_state::OriginState;
 use crate::target::Target;
 use crate::telemetry::spans;
-use http::StatusCode;
+use http::{Response, StatusCode, response};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
+use tracing::Span;
 
 impl CallState {
     /// An attempt ended with this status, or with this error.
@@ -33,6 +36,13 @@ impl CallState {
     pub(super) fn end_span(&mut self, error: Option<&Error>) {
         if let (Some(span), Some(error)) = (self.attempts.span.take(), error) {
             spans::failed(&span, error);
+        }
+    }
+
+    /// The same of a health check, which its answer or an error ended.
+    pub(super) fn end_check_span(&mut self, head: Option<&response::Parts>, checked: &Result<(), Error>) {
+        if let Some(span) = self.attempts.span.take() {
+            spans::checked(&span, head, checked.as_ref().err());
         }
     }
 
@@ -73,6 +83,26 @@ impl CallState {
             elapsed: now.saturating_duration_since(self.limits.started),
         };
         about.tell(&self.origin_state, &self.facts.target, kind);
+    }
+}
+
+/// The call has a result, and its span ends. That of a call of gRPC goes on to its status.
+#[cold]
+pub(super) fn end_call_span(span: Box<Span>, result: &mut Result<Response<Body>, Error>) {
+    match result {
+        Ok(response) if spans::is_rpc(&span) => drop(response.extensions_mut().insert(spans::Rpc(*span))),
+        Ok(_) => spans::ended(&span, result),
+        Err(error) => {
+            name_status(&span, error);
+            spans::ended(&span, result);
+        }
+    }
+}
+
+/// In gRPC an error is a status to the caller.
+pub(super) fn name_status(span: &Span, error: &Error) {
+    if spans::is_rpc(span) {
+        spans::rpc_status_made(span, grpc::name(grpc::of_error(error.kind())));
     }
 }
 

@@ -6,6 +6,7 @@ use crate::deadline::{Deadline, Scope};
 use crate::error::{BoxError, Error};
 use crate::origin::table::Entry;
 use crate::stack::call::clock::Clock;
+use crate::stack::call::events;
 use crate::stack::call::hop::Hop;
 use crate::stack::call::response::HttpResponse;
 use crate::stack::call::running::{Progress, Running};
@@ -136,7 +137,8 @@ where
     Poll::Ready(match CallState::begin(running.call, request) {
         Ok(call) => {
             *clock = Clock::at(call.attempts.began);
-            *this.span = spans::call(&call.origin_state.origin, &call.facts.target, request.extensions());
+            let CallState { facts, origin_state, .. } = &*call;
+            *this.span = spans::call(&origin_state.origin, &facts.target, request.extensions(), facts.grpc);
             call.attempts.untraced = this.span.is_none() || !call.context().parts.make_attempts();
             Ok(())
         }
@@ -164,11 +166,11 @@ where
 {
     let mut running = this.running.project();
     let span = this.span.as_deref().map(Span::enter);
-    let polled = running.poll(&mut clock, cx);
+    let mut polled = running.poll(&mut clock, cx);
     drop(span);
-    if let Poll::Ready(result) = &polled {
+    if let Poll::Ready(result) = &mut polled {
         if let Some(span) = this.span.take() {
-            spans::ended(&span, result);
+            events::end_call_span(span, result);
         }
         running.stage.set(Stage::Done);
         *running.call = Progress::Over;

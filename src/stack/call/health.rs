@@ -50,6 +50,7 @@ impl CallState {
     pub(super) fn probe_timed_out(&mut self, now: Instant) -> Result<(), Error> {
         let limit = self.context().check_limit();
         let checked = self.probed(Err(format!("no answer within {:#}", human(limit))), now);
+        self.end_check_span(None, &checked);
         checked.map_err(|mut error| {
             error.inner_mut().fault.timed_out = true;
             error
@@ -91,6 +92,7 @@ impl CallState {
     /// The health check that this call made ended with an error.
     pub(super) fn probe_broke(&mut self, error: BoxError, now: Instant) -> Result<(), Error> {
         let error = Error::from(error);
+        self.end_span(Some(&error));
         let (local, idle) = (error.is_of_this_machine(), error.inner().fault.idle);
         if !error.is_of_the_connection() && !local {
             return self.probed(Err(error.cause()), now);

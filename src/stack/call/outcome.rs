@@ -6,7 +6,7 @@ use crate::collect::{Plan, plan};
 use crate::error::{Error, ErrorKind};
 use crate::retry::after::retry_after;
 use crate::retry::free::Price;
-use crate::retry::{Evidence, Outcome, Repeat};
+use crate::retry::{Evidence, Outcome, Repeat, grpc};
 use crate::stack::call::hop::is_redirect;
 use crate::stack::call::state::CallState;
 use crate::stack::context::Parts;
@@ -56,6 +56,10 @@ impl CallState {
         self.origin_state.heard.note(now);
         if let Some(span) = &self.attempts.span {
             spans::head(span, head);
+            let status = grpc::status(&head.headers).filter(|_| self.facts.grpc && head.status.is_success());
+            if let Some(status) = status {
+                spans::rpc_status(span, grpc::name(status));
+            }
         }
         let mut class = self.facts.class(&Outcome::Head(head), self.context());
         let mut price = Price::Full;

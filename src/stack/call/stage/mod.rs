@@ -9,6 +9,7 @@
 
 mod collect;
 mod health;
+mod open_head;
 mod pending;
 mod probe;
 mod ready;

@@ -25,7 +25,7 @@ where
             unreachable!("this is the stage it is in")
         };
         let call = alive(self.call);
-        let Poll::Ready(answer) = call.inside(|| outside(|| future.poll(cx))) else {
+        let Poll::Ready(answer) = call.inside_attempt(|| outside(|| future.poll(cx))) else {
             call.idle(Phase::HealthCheck, clock);
             return Step::Pending(call.timers([Timer::Deadline, Timer::Probe]).next());
         };
@@ -33,8 +33,10 @@ where
         let now = clock.now();
         let (checked, drain) = match answer {
             Ok(answer) => {
-                let checked = call.probed(call.healthy(answer.status()), now);
-                (checked, Some(Drain::new(answer.into_body(), now)))
+                let (head, body) = answer.into_parts();
+                let checked = call.probed(call.healthy(head.status), now);
+                call.end_check_span(Some(&head), &checked);
+                (checked, Some(Drain::new(body, now)))
             }
             Err(error) => (call.probe_broke(error.into(), now), None),
         };

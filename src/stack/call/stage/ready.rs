@@ -6,7 +6,7 @@ use crate::stack::call::clock::Clock;
 use crate::stack::call::running::{RunningProj, alive};
 use crate::stack::call::stage::{Stage, StageProj, Step};
 use crate::stack::call::timers::Timer;
-use crate::telemetry::spans;
+use crate::telemetry::spans::{self, Traced};
 use http::{Request, Response};
 use std::task::{Context, Poll};
 use tokio::time::Instant;
@@ -68,7 +68,7 @@ where
 
     fn send_check(&mut self, clock: &mut Clock) -> Step {
         let call = alive(self.call);
-        let request = match self.request.health_check(call) {
+        let mut request = match self.request.health_check(call) {
             Ok(request) => request,
             Err(error) => {
                 *self.inner = self.inner.clone();
@@ -76,7 +76,11 @@ where
             }
         };
         call.sent(clock.now());
-        let future = call.inside(|| outside(|| self.inner.call(request)));
+        call.attempts.span = spans::check(&call.origin_state.origin, request.uri());
+        if call.attempts.span.is_some() {
+            request.extensions_mut().insert(Traced);
+        }
+        let future = call.inside_attempt(|| outside(|| self.inner.call(request)));
         clock.stale();
         self.stage.set(Stage::Probe { future });
         Step::Next
