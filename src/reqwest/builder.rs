@@ -24,7 +24,9 @@ const PROBES: u32 = 3;
 const UNACKNOWLEDGED: Duration = Duration::from_secs(30);
 /// Shorter than the idle time-outs of most servers and middleboxes, of which 60 s is the shortest common one.
 const IDLE: Duration = Duration::from_secs(50);
-const IDLE_PER_ORIGIN: usize = 64;
+/// A quarter of the descriptors that a process has by default. reqwest closes what is idle beyond it, and the next of so many
+/// calls at a time have to connect again, which costs several times what a call does.
+const IDLE_PER_ORIGIN: usize = 256;
 
 const USER_AGENT: &str = concat!("unwedge/", env!("CARGO_PKG_VERSION"));
 
@@ -47,7 +49,7 @@ type EachChange = Arc<dyn Fn(::reqwest::ClientBuilder) -> ::reqwest::ClientBuild
 /// ```
 ///
 /// The inner client has a connect timeout (`connect` of [`Limits`](crate::Limits): name, TCP, proxy and TLS), TCP
-/// keep-alive (15 s, 15 s, 3), a TCP user timeout on Linux (30 s), HTTP/2 pings (30 s, 15 s), at most 64 idle
+/// keep-alive (15 s, 15 s, 3), a TCP user timeout on Linux (30 s), HTTP/2 pings (30 s, 15 s), at most 256 idle
 /// connections per origin for 50 s, no total timeout and no retries of its own; redirects as the
 /// [module](crate::reqwest) says. TLS, roots, identity and proxies are reqwest's own, with whatever `inner` sets of them:
 /// feature `reqwest-rustls` turns on rustls and HTTP/2 of reqwest, feature `reqwest` no feature at all, and then the

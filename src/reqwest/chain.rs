@@ -12,11 +12,10 @@ use ::reqwest::Url;
 use http::{Extensions, Request, Response};
 use reqwest_middleware::Next;
 use std::future::Future;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, MutexGuard};
 use tower_service::Service;
 
 /// What the caller gave with the request and every attempt gets.
@@ -25,7 +24,7 @@ pub(super) struct CallerRequest<'e> {
     url: Url,
     /// A request's own timeout replaces that of the client beneath. Ours is the one that ends the call.
     timeout: Option<Duration>,
-    /// Attempts follow each other, so that nobody ever waits for it.
+    /// Attempts follow each other, so that nobody ever finds it locked.
     extensions: Mutex<&'e mut Extensions>,
     timed_out: AtomicBool,
 }
@@ -44,51 +43,65 @@ impl<'e> CallerRequest<'e> {
     pub(super) fn timed_out(&self) -> bool {
         self.timed_out.load(Ordering::Relaxed)
     }
-}
 
-/// The rest of the chain. Clones are the same chain.
-#[derive(Clone)]
-pub(super) struct RestOfChain<'c, 'e> {
-    next: Next<'c>,
-    given: &'c CallerRequest<'e>,
-}
+    /// Where it was sent to.
+    pub(super) fn into_url(self) -> Url {
+        self.url
+    }
 
-impl<'c, 'e> RestOfChain<'c, 'e> {
-    pub(super) fn new(next: Next<'c>, given: &'c CallerRequest<'e>) -> RestOfChain<'c, 'e> {
-        RestOfChain { next, given }
+    /// Sends one attempt, or a health check, through the rest of the chain.
+    pub(super) fn send<'c>(
+        &'c self,
+        next: Next<'c>,
+        mut request: Request<Body>,
+    ) -> impl Future<Output = Result<Response<::reqwest::Body>, Error>> + Send + use<'c, 'e> {
+        let is_check = request.extensions_mut().remove::<HealthCheck>().is_some();
+        // Not inside of the future, which would have room for the request of the stack beside that of reqwest.
+        let request = if is_check { convert::attempt(request) } else { self.attempt(request) };
+        async move {
+            let request = convert::needs_runtime().and(request)?;
+            let mut none = Extensions::new();
+            let mut callers = (!is_check).then(|| self.locked());
+            let extensions = callers.as_deref_mut().map_or(&mut none, |callers| &mut **callers);
+            let answer = has(sending(request, |request| next.run(request, extensions))).await?;
+            answer.map(|response| convert::response_to(&self.url, response)).map_err(|error| {
+                self.timed_out.fetch_or(is_own_timer(&error), Ordering::Relaxed);
+                flatten(error)
+            })
+        }
+    }
+
+    fn attempt(&self, request: Request<Body>) -> Result<::reqwest::Request, Error> {
+        let mut request = convert::attempt_at(&self.url, request)?;
+        if let Some(timeout) = self.timeout {
+            *request.timeout_mut() = Some(timeout);
+        }
+        Ok(request)
+    }
+
+    fn locked(&self) -> MutexGuard<'_, &'e mut Extensions> {
+        self.extensions.try_lock().unwrap_or_else(|_| unreachable!("the attempt before it is over"))
     }
 }
 
-impl<'c> Service<Request<Body>> for RestOfChain<'c, '_> {
+/// The rest of the chain, as a function that sends a request through it. Clones are the same chain.
+#[derive(Clone)]
+pub(super) struct RestOfChain<F>(pub(super) F);
+
+impl<F, T> Service<Request<Body>> for RestOfChain<F>
+where
+    F: Fn(Request<Body>) -> T,
+    T: Future<Output = Result<Response<::reqwest::Body>, Error>>,
+{
     type Response = Response<::reqwest::Body>;
     type Error = Error;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Error>> + Send + 'c>>;
+    type Future = T;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
-        let RestOfChain { next, given } = self.clone();
-        Box::pin(async move {
-            convert::needs_runtime()?;
-            let is_check = request.extensions_mut().remove::<HealthCheck>().is_some();
-            let answer = if !is_check {
-                let mut request = convert::attempt_at(&given.url, request)?;
-                if let Some(timeout) = given.timeout {
-                    *request.timeout_mut() = Some(timeout);
-                }
-                let mut extensions = given.extensions.lock().await;
-                has(sending(request, |request| next.run(request, &mut extensions))).await?
-            } else {
-                let request = convert::attempt(request)?;
-                let mut extensions = Extensions::new();
-                has(sending(request, |request| next.run(request, &mut extensions))).await?
-            };
-            answer.map(convert::response).map_err(|error| {
-                given.timed_out.fetch_or(is_own_timer(&error), Ordering::Relaxed);
-                flatten(error)
-            })
-        })
+    fn call(&mut self, request: Request<Body>) -> T {
+        (self.0)(request)
     }
 }

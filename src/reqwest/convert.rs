@@ -68,7 +68,37 @@ pub(super) fn attempt<B: Into<::reqwest::Body>>(request: Request<B>) -> Result<:
 pub(super) fn response(response: ::reqwest::Response) -> Response<::reqwest::Body> {
     let url = response.url().clone();
     let mut response = Response::<::reqwest::Body>::from(response);
-    // Into the extensions that are there, which a builder alone knows how to do.
+    note_url(&mut response, url);
+    response
+}
+
+/// Where a response came from that was asked for elsewhere: reqwest has followed a redirect.
+#[derive(Clone)]
+struct RedirectedTo(Url);
+
+/// The response of an attempt at what the caller wrote. Its URL goes along only where it is another one.
+pub(super) fn response_to(asked: &Url, response: ::reqwest::Response) -> Response<::reqwest::Body> {
+    let url = (response.url() != asked).then(|| response.url().clone());
+    let mut response = Response::<::reqwest::Body>::from(response);
+    if let Some(url) = url {
+        response.extensions_mut().insert(RedirectedTo(url));
+    }
+    response
+}
+
+/// The response of the call, as reqwest has it.
+pub(super) fn hand_back(mut response: Response<Body>, asked: Url) -> ::reqwest::Response {
+    let attempts = response.body().attempts();
+    let url = response.extensions_mut().remove().map_or(asked, |RedirectedTo(url)| url);
+    note_url(&mut response, url);
+    let mut response = ::reqwest::Response::from(response.map(::reqwest::Body::from));
+    // The URL is a field again: before that the table of extensions would grow for both.
+    response.extensions_mut().insert(attempts);
+    response
+}
+
+/// Notes where a response came from among the extensions that are there, which a builder alone knows how to do.
+fn note_url<B>(response: &mut Response<B>, url: Url) {
     let mut builder = http::response::Builder::new();
     if let Some(extensions) = builder.extensions_mut() {
         *extensions = std::mem::take(response.extensions_mut());
@@ -76,14 +106,6 @@ pub(super) fn response(response: ::reqwest::Response) -> Response<::reqwest::Bod
     if let Some(extensions) = builder.url(url).extensions_mut() {
         *response.extensions_mut() = std::mem::take(extensions);
     }
-    response
-}
-
-/// The response of the call, as reqwest has it.
-pub(super) fn hand_back(mut response: Response<Body>) -> ::reqwest::Response {
-    let attempts = response.body().attempts();
-    response.extensions_mut().insert(attempts);
-    response.map(::reqwest::Body::from).into()
 }
 
 /// reqwest spawns and resolves, and a spawn without a runtime is a panic.

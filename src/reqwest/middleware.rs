@@ -12,6 +12,7 @@ use ::reqwest::{Request, Response};
 use async_trait::async_trait;
 use http::Extensions;
 use reqwest_middleware::{Error, Middleware, Next, Result};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::broadcast;
@@ -139,13 +140,19 @@ impl Middleware for ResilienceMiddleware {
             self.warn("the timeout() of a request");
         }
         let given = CallerRequest::new(url, timeout, extensions);
-        let mut stack = self.layer.layer(RestOfChain::new(next, &given));
-        // In a box of its own: both fit into what an allocator has at hand for each thread, and together they do not.
-        let answer = Box::pin(stack.call(request)).await;
+        let send = |request| given.send(next.clone(), request);
+        // In the box of this method: one of its own would spare nothing.
+        let answer = {
+            let call = pin!(self.layer.layer(RestOfChain(send)).call(request));
+            call.await
+        };
         if long_poll && given.timed_out() {
             self.warn("the timeout() of the reqwest client beneath");
         }
-        answer.map(convert::hand_back).map_err(Error::middleware)
+        match answer {
+            Ok(response) => Ok(convert::hand_back(response, given.into_url())),
+            Err(error) => Err(Error::middleware(error)),
+        }
     }
 }
 

@@ -110,6 +110,25 @@ async fn roots_and_versions_of_tls_that_the_inner_client_is_given_are_heeded() {
 }
 
 #[tokio::test]
+async fn a_burst_of_more_than_a_hundred_calls_finds_its_connections_again() {
+    let peer = Peer::new().forever(Reply::ok("ok"));
+    let url = format!("http://{}/", peer.listen().unwrap());
+    let client = super::builder().each_inner(::reqwest::ClientBuilder::no_proxy).build().unwrap();
+    let mut connections = Vec::new();
+    for _ in 0..3 {
+        let mut burst = JoinSet::new();
+        for _ in 0..140 {
+            let call = client.get(&url).send();
+            burst.spawn(async move { call.await.unwrap().text().await.unwrap() });
+        }
+        burst.join_all().await;
+        connections.push(peer.connections());
+    }
+    // Some may not be back yet when the next burst begins.
+    assert!(connections[0] > 120 && connections[2] < connections[0] + 40, "{connections:?}");
+}
+
+#[tokio::test]
 async fn an_inner_client_alone_is_bounded_by_the_ceilings_of_the_stack() {
     let limits = crate::Limits::default().stream(SEC).long_poll(2 * SEC);
     let stack = StackLayer::builder().limits(limits).build().unwrap();
