@@ -19,6 +19,18 @@ const TARGET: &str = "unwedge::spans";
 /// A span, or none and no room for one: most calls are not traced, and thousands of them wait at a time.
 pub(crate) type MaybeSpan = Option<Box<Span>>;
 
+/// That of a call under way. Dropped before it was taken, it says that nobody waited for the result.
+#[derive(Default)]
+pub(crate) struct CallSpan(pub(crate) MaybeSpan);
+
+impl Drop for CallSpan {
+    fn drop(&mut self) {
+        if let Some(span) = &self.0 {
+            left(span);
+        }
+    }
+}
+
 /// In the extensions of a request whose attempt has a span: other layers of this crate beneath make no second one of it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Traced;
@@ -214,6 +226,14 @@ fn fails(span: &Span, error: &Error, told: &dyn fmt::Display) {
         span.record("otel.status_code", "ERROR");
         span.record("otel.status_description", display(told));
     });
+}
+
+#[cold]
+fn left(span: &Span) {
+    match is_rpc(span) {
+        true => rpc_status(span, "CANCELLED"),
+        false => dropped(span),
+    }
 }
 
 /// Its caller waits for it no more.

@@ -77,6 +77,16 @@ async fn a_stream_that_its_reader_drops_was_cancelled() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_call_that_its_caller_drops_was_cancelled() {
+    let traces = Traces::listen();
+    let mut client = client(tonic_server(&Log::default(), |_| pending()), &layer(exact()));
+    timeout(SECOND, send(&mut client, plain_request())).await.unwrap_err();
+    let (the_call, attempts) = ended(&traces);
+    assert_eq!(came_to(&the_call), failed("CANCELLED", "CANCELLED"));
+    assert_eq!(all(&attempts, "error.type"), [text("dropped")]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_fails_on_this_side_has_the_status_of_its_caller_and_its_own_kind() {
     let silent = || tonic_server(&Log::default(), |_| pending());
     let stalls = || server(|| vec![message("one"), None]);

@@ -182,6 +182,8 @@ async fn a_call_that_its_caller_drops_says_so() {
     timeout(SECOND, call(&service, get("/"))).await.unwrap_err();
     let span = traces.client();
     assert_eq!((said(&span, "error.type"), is_error(&span)), (text("dropped"), true));
+    let [the_call] = &traces.of_kind(SpanKind::Internal)[..] else { panic!("{:?}", traces.ended()) };
+    assert_eq!((said(the_call, "error.type"), is_error(the_call)), (text("dropped"), true));
     assert_eq!(traces.ended().len(), 2, "none of them stays open");
 }
 

@@ -13,7 +13,7 @@ use crate::stack::call::running::{Progress, Running};
 use crate::stack::call::stage::Stage;
 use crate::stack::call::state::CallState;
 use crate::stack::origin_state::OriginState;
-use crate::telemetry::spans::{self, MaybeSpan};
+use crate::telemetry::spans::{self, CallSpan};
 use http::{Request, Response};
 use pin_project::pin_project;
 use std::future::Future;
@@ -71,7 +71,7 @@ where
     S: Service<Request<B>>,
     S::Response: HttpResponse,
 {
-    span: MaybeSpan,
+    span: CallSpan,
     #[pin]
     pub(super) running: Running<S, B>,
 }
@@ -91,7 +91,7 @@ where
         // Of the scope that the call was made in.
         let hop = Hop { ambient: Deadline::earlier(Scope::current().deadline, hop.ambient), ..hop };
         let made = Progress::Made { origin_state: Some(origin_state), hop, yields: Yield::default() };
-        ResponseFuture { span: None, running: Running::new(inner, request, made) }
+        ResponseFuture { span: CallSpan::default(), running: Running::new(inner, request, made) }
     }
 }
 
@@ -138,8 +138,8 @@ where
         Ok(call) => {
             *clock = Clock::at(call.attempts.began);
             let CallState { facts, origin_state, .. } = &*call;
-            *this.span = spans::call(&origin_state.origin, &facts.target, request.extensions(), facts.grpc);
-            call.attempts.untraced = this.span.is_none() || !call.context().parts.make_attempts();
+            this.span.0 = spans::call(&origin_state.origin, &facts.target, request.extensions(), facts.grpc);
+            call.attempts.untraced = this.span.0.is_none() || !call.context().parts.make_attempts();
             Ok(())
         }
         Err(error) => {
@@ -165,11 +165,11 @@ where
     R::Error: Into<BoxError>,
 {
     let mut running = this.running.project();
-    let span = this.span.as_deref().map(Span::enter);
+    let span = this.span.0.as_deref().map(Span::enter);
     let mut polled = running.poll(&mut clock, cx);
     drop(span);
     if let Poll::Ready(result) = &mut polled {
-        if let Some(span) = this.span.take() {
+        if let Some(span) = this.span.0.take() {
             events::end_call_span(span, result);
         }
         running.stage.set(Stage::Done);
