@@ -5,6 +5,7 @@ use crate::inflight::connections::{AskPool, Pooled};
 use crate::inflight::entry::{Details, EntryCopy};
 use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use crate::sync::{Mutex, MutexGuard, lock};
+use crate::target::Target;
 use crate::telemetry::ClientName;
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -157,6 +158,12 @@ impl Table {
         }
     }
 
+    /// What a call is about.
+    pub(crate) fn target(&self, slot: &Slot) -> Option<Target> {
+        let slab = lock(&self.slab);
+        slab.entries[slot.0 as usize].as_ref().map(|details| details.target.clone())
+    }
+
     /// Takes a call out, to be dropped where the table is not locked.
     pub(crate) fn take(&self, slot: Slot) -> Option<Details> {
         lock(&self.slab).take(slot.0)
@@ -227,7 +234,6 @@ mod loom_models;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::target::Target;
 
     impl Default for Table {
         fn default() -> Table {

@@ -38,7 +38,12 @@ pub(crate) struct Traced;
 /// The span of a call: from its first poll to its result. None where the request is an attempt of a call that has one.
 /// `grpc`: it is one of gRPC.
 #[inline]
-pub(crate) fn call(origin: &Origin, target: &Target, extensions: &Extensions, grpc: bool) -> MaybeSpan {
+pub(crate) fn call(
+    origin: &Origin,
+    target: impl FnOnce() -> Target,
+    extensions: &Extensions,
+    grpc: bool,
+) -> MaybeSpan {
     if !tracing::enabled!(target: TARGET, Level::INFO) {
         return None;
     }
@@ -46,8 +51,9 @@ pub(crate) fn call(origin: &Origin, target: &Target, extensions: &Extensions, gr
         if extensions.get::<Traced>().is_some() {
             return Span::none();
         }
+        let target = target();
         if grpc {
-            return rpc(origin, target);
+            return rpc(origin, &target);
         }
         tracing::info_span!(
             target: TARGET,

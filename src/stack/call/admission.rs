@@ -56,7 +56,7 @@ pub(super) fn turned_away<B>(
     let mut error = Error::new(ErrorKind::Open { retry_in }, "");
     let target = Facts::target(request, Some(request.extensions()), &origin_state.origin);
     let is_grpc = request.extensions().get::<grpc::Call>().is_some();
-    let span = spans::call(&origin_state.origin, &target, request.extensions(), is_grpc);
+    let span = spans::call(&origin_state.origin, || target.clone(), request.extensions(), is_grpc);
     if let Some(span) = span {
         events::name_status(&span, &error);
         spans::failed(&span, &error);

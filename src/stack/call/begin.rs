@@ -47,8 +47,9 @@ impl CallState {
         // Before anything is taken: a copy of the user's values may panic.
         let head = context.retry.classify.is_some().then(|| KeptHead::of(request));
         let target = Facts::target(request, extensions, &origin_state.origin);
+        let facts = Facts::of(request, target.label.clone(), head, hop.follows, context);
         let slot = context.table.enter(Details {
-            target: target.clone(),
+            target,
             started: limits.started,
             deadline: limits.deadline,
             attempts_allowed: allowed,
@@ -63,7 +64,7 @@ impl CallState {
             telemetry::unbounded(origin_state.endpoint(), reason);
         }
         *call = Progress::Begun(CallState {
-            facts: Facts::of(request, target, head, hop.follows, context),
+            facts,
             limits,
             attempts: Attempts::new(allowed, now),
             held: Held::default(),

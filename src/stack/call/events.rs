@@ -7,9 +7,9 @@ use crate::retry::grpc;
 use crate::stack::call::state::CallState;
 use crate::stack::events::{Event, EventKind};
 use crate::stack::origin_state::OriginState;
-use crate::target::Target;
+use crate::target::{Label, Target};
 use crate::telemetry::spans;
-use http::{Response, StatusCode, response};
+use http::{Method, Response, StatusCode, response};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -82,7 +82,7 @@ impl CallState {
             attempt: self.attempts.number,
             elapsed: now.saturating_duration_since(self.limits.started),
         };
-        about.tell(&self.origin_state, &self.facts.target, kind);
+        about.tell(&self.origin_state, &self.facts.method, self.facts.label.as_ref(), kind);
     }
 }
 
@@ -117,8 +117,9 @@ pub(super) fn turned_away(
     let listeners = &origin_state.context.listeners;
     if listeners.any() {
         let about = About { call: listeners.next_call(), attempt: 0, elapsed };
-        about.tell(origin_state, target, refused(refusal, None));
-        about.tell(origin_state, target, EventKind::End { status: None, error: Some(refusal) });
+        let tell = |kind| about.tell(origin_state, &target.method, target.label.as_ref(), kind);
+        tell(refused(refusal, None));
+        tell(EventKind::End { status: None, error: Some(refusal) });
     }
 }
 
@@ -142,7 +143,13 @@ struct About {
 
 impl About {
     #[cold]
-    fn tell(self, origin_state: &Entry<OriginState>, target: &Target, kind: EventKind) {
+    fn tell(
+        self,
+        origin_state: &Entry<OriginState>,
+        method: &Method,
+        label: Option<&Label>,
+        kind: EventKind,
+    ) {
         let About { call, attempt, elapsed } = self;
         let context = &origin_state.context;
         context.listeners.tell(Event {
@@ -150,8 +157,8 @@ impl About {
             client: Arc::clone(context.labels.client.name()),
             origin: Arc::clone(origin_state.breaker.name()),
             group: origin_state.group.clone(),
-            method: target.method.clone(),
-            label: target.label.clone(),
+            method: method.clone(),
+            label: label.cloned(),
             attempt,
             elapsed,
             kind,

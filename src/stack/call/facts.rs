@@ -8,14 +8,15 @@ use crate::stack::context::LayerContext;
 use crate::stack::gates::credential;
 use crate::target::Label;
 use crate::target::Target;
-use http::{Extensions, Request, Uri, response};
+use http::{Extensions, Method, Request, Uri, response};
 use std::hash::BuildHasher;
 use std::time::Duration;
 
-/// The facts of a request.
+/// The facts of a request. Its URL is not among them: that stands in the table of calls in flight, see
+/// [`CallState::target`](crate::stack::call::state::CallState::target).
 pub(super) struct Facts {
-    /// Method and URL, for the attempts after the first, for redirects, and for the error that names it.
-    pub(super) target: Target,
+    pub(super) method: Method,
+    pub(super) label: Option<Label>,
     /// It may be processed twice.
     pub(super) idempotent: bool,
     /// A redirect is followed by another call: see [`Hop`](crate::stack::Hop).
@@ -33,13 +34,14 @@ impl Facts {
     #[inline]
     pub(super) fn of<B>(
         request: &Request<B>,
-        target: Target,
+        label: Option<Label>,
         head: Option<Box<KeptHead>>,
         follows: bool,
         context: &LayerContext,
     ) -> Facts {
         Facts {
-            target,
+            method: request.method().clone(),
+            label,
             idempotent: is_idempotent(request.method(), request.headers(), request.extensions()),
             follows,
             grpc: request.extensions().get::<grpc::Call>().is_some(),
@@ -90,16 +92,11 @@ impl Facts {
         if self.grpc { grpc::asked(&head.headers) } else { None }
     }
 
-    /// What tells paths apart.
-    pub(super) fn path_key(&self, context: &LayerContext) -> u64 {
-        context.hasher.hash_one(self.target.uri.path())
-    }
-
-    /// What tells gates apart.
-    pub(super) fn gate_key(&self, context: &LayerContext) -> u64 {
+    /// What tells gates apart, of a request to this URL.
+    pub(super) fn gate_key(&self, uri: &Uri, context: &LayerContext) -> u64 {
         match context.retry.remember {
             Remember::Origin => 0,
-            _ => context.hasher.hash_one((self.target.uri.path(), self.credential)),
+            _ => context.hasher.hash_one((uri.path(), self.credential)),
         }
     }
 }
@@ -121,8 +118,11 @@ mod tests {
     fn of(url: &str, token: &str, context: &LayerContext) -> Facts {
         let request = Request::get(url).header(AUTHORIZATION, token).body(()).expect("a valid request");
         let head = context.retry.classify.is_some().then(|| KeptHead::of(&request));
-        let origin = Origin::of(request.uri()).expect("a URL with an origin");
-        Facts::of(&request, Facts::target(&request, None, &origin), head, false, context)
+        Facts::of(&request, None, head, false, context)
+    }
+
+    fn gate_key(url: &'static str, token: &str, context: &LayerContext) -> u64 {
+        of(url, token, context).gate_key(&Uri::from_static(url), context)
     }
 
     fn context(stack: StackBuilder) -> LayerContext {
@@ -132,7 +132,7 @@ mod tests {
     #[test]
     fn a_gate_is_told_apart_by_path_and_credential_and_not_by_query() {
         let context = context(StackBuilder::default());
-        let key = |url, token| of(url, token, &context).gate_key(&context);
+        let key = |url, token| gate_key(url, token, &context);
         let one = key("http://a/jobs?page=1", "x");
         assert_eq!(one, key("http://a/jobs?page=2", "x"));
         assert_ne!(one, key("http://a/jobs", "y"));
@@ -143,7 +143,7 @@ mod tests {
     fn where_an_origin_has_one_gate_all_requests_have_the_same_key() {
         let retry = retry::Settings::default().remember(Remember::Origin);
         let context = context(StackBuilder::default().retry(retry));
-        let key = |url, token| of(url, token, &context).gate_key(&context);
+        let key = |url, token| gate_key(url, token, &context);
         assert_eq!(key("http://a/jobs", "x"), key("http://a/other", "y"));
     }
 

@@ -137,8 +137,8 @@ where
     Poll::Ready(match CallState::begin(running.call, request) {
         Ok(call) => {
             *clock = Clock::at(call.attempts.began);
-            let CallState { facts, origin_state, .. } = &*call;
-            this.span.0 = spans::call(&origin_state.origin, &facts.target, request.extensions(), facts.grpc);
+            let origin = &call.origin_state.origin;
+            this.span.0 = spans::call(origin, || call.target(), request.extensions(), call.facts.grpc);
             call.attempts.untraced = this.span.0.is_none() || !call.context().parts.make_attempts();
             Ok(())
         }

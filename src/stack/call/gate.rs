@@ -25,7 +25,7 @@ impl CallState {
     /// Where a gate is closed for this call: when to ask again, or the refusal.
     #[cold]
     pub(super) fn pass_gate(&mut self, now: Instant) -> Option<Admission> {
-        let (origin_state, key) = (&self.origin_state, self.facts.gate_key(self.context()));
+        let (origin_state, key) = (&self.origin_state, self.gate_key());
         // Who bounds and repeats the call by itself waits by itself.
         let waits_until = || self.limits.waits_until(self.attempts.asked, self.context());
         let end = if self.limits.endless() { Some(now) } else { waits_until() };
@@ -57,6 +57,11 @@ impl CallState {
         }
     }
 
+    /// What tells its gate apart.
+    fn gate_key(&self) -> u64 {
+        self.facts.gate_key(&self.target().uri, self.context())
+    }
+
     /// Whether this response may open or close a gate.
     #[inline]
     pub(super) fn speaks_of_quota(&self, head: &response::Parts) -> bool {
@@ -72,11 +77,12 @@ impl CallState {
     pub(super) fn note_quota(&mut self, head: &response::Parts, evidence: Evidence, now: Instant) {
         #[expect(clippy::disallowed_methods, reason = "dates in headers are wall-clock time")]
         let wall = SystemTime::now();
-        let (gates, key) = (&self.origin_state.gates, self.facts.gate_key(self.context()));
+        let gates = &self.origin_state.gates;
         let wait = if head.status == StatusCode::TOO_MANY_REQUESTS {
             retry_after(&head.headers, wall).or_else(|| quota::reset(&head.headers, wall))
         } else {
             if gates.any() {
+                let key = self.gate_key();
                 gates.with(|gates| gates.answered(key, self.attempts.began, now));
             }
             let good = evidence == Evidence::Success && self.context().retry.remember == Remember::Headers;
@@ -84,6 +90,7 @@ impl CallState {
             exhausted.filter(|wait| *wait <= LONGEST)
         };
         let Some(wait) = wait else { return };
+        let key = self.gate_key();
         if gates.with(|gates| gates.close(key, wait, now)) {
             self.origin_state.meter.gate_closed();
             telemetry::gate_closed(

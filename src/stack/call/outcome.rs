@@ -78,7 +78,7 @@ impl CallState {
             self.origin_state.claims.served(self.attempts.began, now);
         }
         if class.repeat == Repeat::Never {
-            let mut plan = plan(&self.facts.target.method, head, self.limits.collect);
+            let mut plan = plan(&self.facts.method, head, self.limits.collect);
             if self.facts.follows && is_redirect(head) {
                 // Its body is nobody's answer: the head is the verdict, and the rest is drained.
                 plan = Plan::Stream { endless: true };

@@ -9,6 +9,7 @@ use crate::stack::pacing::polls::{End, Polled};
 use crate::stall::Stall;
 use crate::sync::lock;
 use http::{StatusCode, response};
+use std::hash::BuildHasher;
 use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
@@ -71,9 +72,10 @@ impl CallState {
 
     #[cold]
     fn keep_distance(&mut self, end: End, now: Instant) {
-        let (took, context) = (now - self.attempts.began, &self.origin_state.context);
-        if let Some(gap) = self.record.polled.end(end, took, context.retry.backoff.ceiling(0)) {
-            lock(&self.origin_state.gaps).set(self.facts.path_key(context), now + gap, now);
+        let (took, base) = (now - self.attempts.began, self.context().retry.backoff.ceiling(0));
+        if let Some(gap) = self.record.polled.end(end, took, base) {
+            let path = self.path_key();
+            lock(&self.origin_state.gaps).set(path, now + gap, now);
         }
     }
 
@@ -85,8 +87,13 @@ impl CallState {
 
     #[cold]
     fn distance_until(&self, now: Instant) -> Option<Instant> {
-        let path = self.facts.path_key(self.context());
+        let path = self.path_key();
         lock(&self.origin_state.gaps).until(path, now)
+    }
+
+    /// What tells paths apart.
+    fn path_key(&self) -> u64 {
+        self.context().hasher.hash_one(self.target().uri.path())
     }
 
     /// The error of a body that fell silent.

@@ -2,9 +2,10 @@
 //! from it.
 
 use crate::error::Phase;
-use crate::inflight::{Slot, Table};
+use crate::inflight::{Details, Slot, Table};
 use crate::stack::pacing::polls::Polled;
 use crate::stall::Flow;
+use crate::target::Target;
 use crate::telemetry::End;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -59,11 +60,15 @@ impl Record {
         }
     }
 
-    /// It is no longer in flight.
+    /// What it is about, as long as it is in flight.
+    pub(super) fn target(&self, table: &Table) -> Option<Target> {
+        table.target(self.slot.as_ref()?)
+    }
+
+    /// It is no longer in flight. What was known of it there is the caller's.
     #[inline]
-    pub(super) fn leave(&mut self, table: &Table) {
-        // What stood there is dropped last, since it holds values of the user's.
-        let _details = self.slot.take().and_then(|slot| table.take(slot));
+    pub(super) fn leave(&mut self, table: &Table) -> Option<Details> {
+        self.slot.take().and_then(|slot| table.take(slot))
     }
 
     /// Whether bytes of a body that is collected were still arriving when its time was up.
@@ -76,8 +81,7 @@ impl Record {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::inflight::{Details, InFlight};
-    use crate::target::Target;
+    use crate::inflight::InFlight;
     use std::sync::Arc;
 
     const SECOND: Duration = Duration::from_secs(1);
@@ -105,10 +109,20 @@ mod tests {
         record.ends(&table, Some(Instant::now() + 9 * SECOND));
         let call = &seen.snapshot()[0];
         assert_eq!((call.phase, call.attempt, call.deadline_in), (Phase::BackOff, 2, Some(9 * SECOND)));
-        record.leave(&table);
+        drop(record.leave(&table));
         record.enter(&table, Phase::Body, 3, Instant::now());
-        record.leave(&table);
+        drop(record.leave(&table));
         assert!(seen.is_empty());
+    }
+
+    #[test]
+    fn what_a_call_is_about_stands_in_the_table_until_it_leaves_and_is_then_handed_out() {
+        let table = Table::default();
+        let mut record = record(&table);
+        assert_eq!(record.target(&table).map(|target| target.url()).as_deref(), Some("http://a/"));
+        let left = record.leave(&table).expect("it was there");
+        assert_eq!(left.target.url(), "http://a/");
+        assert!(record.target(&table).is_none() && record.leave(&table).is_none());
     }
 
     #[test]
@@ -123,6 +137,6 @@ mod tests {
         assert!(!record.flows(10 * SECOND, start + 5 * SECOND));
         record.phase = Phase::Headers;
         assert!(!record.flows(10 * SECOND, start));
-        record.leave(&table);
+        drop(record.leave(&table));
     }
 }

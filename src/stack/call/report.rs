@@ -101,6 +101,8 @@ impl CallState {
     /// The error that the caller gets, with target and story.
     pub(super) fn finally(&mut self, mut error: Error, now: Instant) -> Error {
         self.record.end.error = Some(error.kind().as_str());
+        // Of a path that is known no more once the call has left the table.
+        self.poll_ended(End::Over, now);
         let attempting =
             !matches!(self.record.phase, Phase::BackOff | Phase::Ready) && !self.record.streaming;
         self.tell(&mut error);
@@ -119,13 +121,13 @@ impl CallState {
     }
 
     pub(super) fn tell(&mut self, error: &mut Error) {
-        self.record.leave(&self.origin_state.context.table);
+        let left = self.record.leave(&self.origin_state.context.table);
         let inner = error.inner_mut();
         if inner.phase.is_none() && !matches!(inner.kind, ErrorKind::Open { .. } | ErrorKind::Config) {
             inner.phase = Some(self.record.phase);
         }
         if inner.target.is_none() {
-            inner.target = Some(self.facts.target.clone());
+            inner.target = Some(left.map_or_else(|| self.target(), |left| left.target));
         }
         // A layer that made but one attempt has nothing to add to the story of the one beneath.
         if self.attempts.number > 1 || inner.attempt == 0 {

@@ -8,6 +8,7 @@ use crate::health::HealthCheck;
 use crate::reuse::{Fresh, Parked};
 use crate::stack::call::hop::Hop;
 use crate::stack::call::state::CallState;
+use crate::target::Target;
 use crate::telemetry::spans::Traced;
 use http::{Extensions, HeaderMap, Method, Request, Uri, Version};
 use tokio::time::Instant;
@@ -17,7 +18,7 @@ pub(super) struct Outgoing<B> {
     pub(super) kept: Option<Kept<B>>,
 }
 
-/// Method and URL are known from the [`Facts`](crate::stack::call::facts::Facts) of the call.
+/// Method and URL are known from the [`target`](CallState::target) of the call.
 pub(super) struct Kept<B> {
     pub(super) version: Version,
     /// Its URL was without an origin: somebody beneath adds that.
@@ -40,14 +41,14 @@ pub(super) struct Redirected {
 
 impl Redirected {
     pub(super) fn of(call: &CallState) -> Redirected {
-        let (target, limits) = (&call.facts.target, &call.limits);
+        let (Target { method, uri, .. }, limits) = (call.target(), &call.limits);
         let hop = Hop {
             follows: call.facts.follows,
             started: Some(limits.started),
             ends: limits.deadline,
             ambient: limits.hard_deadline.map(Deadline::at),
         };
-        Redirected { method: target.method.clone(), uri: target.uri.clone(), hop }
+        Redirected { method, uri, hop }
     }
 }
 
@@ -97,11 +98,9 @@ impl<B: 'static> Outgoing<B> {
     pub(super) fn again(&mut self, call: &CallState) -> Option<Request<B>> {
         let Kept { version, relative, headers, extensions, body } = self.kept.take()?;
         let mut request = Request::new(body?);
-        *request.method_mut() = call.facts.target.method.clone();
-        *request.uri_mut() = call.facts.target.uri.clone();
-        if relative {
-            *request.uri_mut() = without_origin(request.uri());
-        }
+        let Target { method, uri, .. } = call.target();
+        *request.method_mut() = method;
+        *request.uri_mut() = if relative { without_origin(&uri) } else { uri };
         *request.version_mut() = version;
         if let Some(headers) = headers {
             *request.headers_mut() = *headers;
@@ -128,7 +127,7 @@ impl<B: 'static> Outgoing<B> {
             )));
         };
         let mut probe = Request::new(body);
-        *probe.uri_mut() = health.uri(&call.facts.target.uri)?;
+        *probe.uri_mut() = health.uri(&call.target().uri)?;
         *probe.version_mut() = self.kept.as_ref().map(|kept| kept.version).unwrap_or_default();
         probe.extensions_mut().insert(HealthCheck);
         if call.attempts.fresh {

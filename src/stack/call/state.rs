@@ -14,7 +14,9 @@ use crate::stack::call::record::Record;
 use crate::stack::context::LayerContext;
 use crate::stack::origin_state::OriginState;
 use crate::stack::pacing::polls;
+use crate::target::Target;
 use crate::telemetry::spans;
+use http::Uri;
 use std::sync::Arc;
 use tokio::time::Instant;
 use tracing::Span;
@@ -42,6 +44,19 @@ impl CallState {
     #[inline]
     pub(super) fn bounds(&self) -> &Resolved {
         self.limits.bounds(self.context())
+    }
+
+    /// Method and URL, for the attempts after the first, for redirects, and for the error that names it. They stand in the
+    /// table of calls in flight and nowhere else, since few calls ask: of one that has left the table only the origin is
+    /// known.
+    #[cold]
+    pub(super) fn target(&self) -> Target {
+        let listed = self.record.target(&self.context().table);
+        listed.unwrap_or_else(|| Target {
+            method: self.facts.method.clone(),
+            uri: self.origin_state.origin.completes(&Uri::default()),
+            label: self.facts.label.clone(),
+        })
     }
 
     /// It waits for something else from now on.
@@ -114,9 +129,10 @@ impl Drop for CallState {
             self.poll_ended(polls::End::Over, Instant::now());
         }
         let CallState { facts, limits, record, origin_state, .. } = self;
-        record.leave(&origin_state.context.table);
+        // What stood there is dropped here, since it holds values of the user's.
+        drop(record.leave(&origin_state.context.table));
         let took = || Instant::now() - limits.started;
-        origin_state.meter.called(&facts.target.method, record.end, limits.long_poll().is_some(), took);
+        origin_state.meter.called(&facts.method, record.end, limits.long_poll().is_some(), took);
         if self.record.end.error.is_none() {
             self.ended(None, Instant::now);
         }

@@ -91,8 +91,8 @@ where
         let (call, now) = (alive(self.call), clock.now());
         call.sent(now);
         if !call.attempts.untraced {
-            let target = &call.facts.target;
-            call.attempts.span = spans::attempt(&call.origin_state.origin, target, call.attempts.number);
+            let target = call.target();
+            call.attempts.span = spans::attempt(&call.origin_state.origin, &target, call.attempts.number);
         }
         if self.stage.first().is_none() {
             self.stage.set(Stage::Start { request: self.request.again(call) });
