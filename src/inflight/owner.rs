@@ -49,6 +49,7 @@ impl Owner {
 }
 
 /// The subsystem of the current task; from now on it is known that its calls stand in this table.
+#[inline]
 pub(crate) fn current<T: Any + Send + Sync>(table: &Arc<T>) -> Option<Arc<Owner>> {
     CURRENT
         .try_with(|member| {

@@ -47,6 +47,16 @@ impl Slab {
         self.entries.len() - self.free.len()
     }
 
+    /// One place more.
+    #[cold]
+    fn grow(&mut self) -> u32 {
+        self.entries.push(None);
+        self.last_used = None;
+        // As many free places as entries are reserved now, so that leaving never allocates.
+        self.free.reserve(self.entries.len() - self.free.len());
+        (self.entries.len() - 1) as u32
+    }
+
     /// Takes an entry out; the caller drops it when the lock is given back, since it may hold values of the user's.
     #[inline]
     fn take(&mut self, slot: u32) -> Option<Details> {
@@ -136,26 +146,18 @@ impl Table {
         self.pool.get().map(|ask| ask()).unwrap_or_default()
     }
 
+    #[inline]
     pub(crate) fn enter(&self, details: Details) -> Slot {
         let mut slab = lock(&self.slab);
-        let at = slab.free.pop();
+        let at = slab.free.pop().unwrap_or_else(|| slab.grow());
         // Under the lock, or an operator who looks now would see the new call do what the last one in this place did.
         // As a call that is answered at once will be: anything else is written when it has to wait.
-        self.row(at.map_or(slab.entries.len(), |at| at as usize)).set(SINCE_START, Phase::Headers, 1);
-        match at {
-            Some(at) => {
-                slab.entries[at as usize] = Some(details);
-                Slot(at)
-            }
-            None => {
-                slab.entries.push(Some(details));
-                slab.last_used = None;
-                // As many free places as entries are reserved now, so that leaving never allocates.
-                let more = slab.entries.len() - slab.free.len();
-                slab.free.reserve(more);
-                Slot((slab.entries.len() - 1) as u32)
-            }
+        self.row(at as usize).set(SINCE_START, Phase::Headers, 1);
+        // The place is empty. Asked here as well, the compiler knows it: nothing is dropped, and the entry moved but once.
+        if let place @ None = &mut slab.entries[at as usize] {
+            *place = Some(details);
         }
+        Slot(at)
     }
 
     /// What a call is about.
@@ -165,6 +167,7 @@ impl Table {
     }
 
     /// Takes a call out, to be dropped where the table is not locked.
+    #[inline]
     pub(crate) fn take(&self, slot: Slot) -> Option<Details> {
         lock(&self.slab).take(slot.0)
     }
@@ -218,12 +221,14 @@ impl Table {
         EntryCopy { details: details.clone(), state, in_phase_since }
     }
 
+    #[inline]
     pub(super) fn row(&self, at: usize) -> &Row {
         // Chunk n begins at place FIRST * (2^n - 1).
         let chunk = ((at / FIRST + 1).ilog2() as usize).min(self.chunks.len() - 1);
         let begins = FIRST * ((1 << chunk) - 1);
         let rows = self.chunks[chunk].get_or_init(|| (0..FIRST << chunk).map(|_| Row::default()).collect());
-        &rows[(at - begins) % rows.len()]
+        // Its length is a power of two, and a mask much cheaper than a division.
+        &rows[(at - begins) & (rows.len() - 1)]
     }
 }
 
