@@ -77,11 +77,12 @@ impl Hint {
         Hint(step << 40 | slowest.min(NANOS))
     }
 
-    /// Says no where it cannot tell: above 18 minutes, and not before 2 years would a step come round again.
+    /// A success in this step that took no longer is no news. None where it cannot tell, as of another step; not before 2
+    /// years would one come round again. Above 18 minutes everything is news.
     #[inline]
-    pub(super) fn covers(self, step: u64, took: Duration) -> bool {
-        let nanos = nanos(took);
-        self.0 >> 40 == step & 0xff_ffff && nanos <= self.0 & NANOS && nanos < NANOS
+    pub(super) fn slowest(self, step: u64) -> Option<Duration> {
+        let slowest = (self.0 & NANOS).min(NANOS - 1);
+        (self.0 >> 40 == step & 0xff_ffff).then(|| Duration::from_nanos(slowest))
     }
 }
 
@@ -126,9 +127,9 @@ mod tests {
             pace.note(start + Duration::from_secs(5 * STEP_SECS), ns(slowest));
             let hint = Hint::of(&pace);
             for took in [0, slowest - 1, slowest, slowest.saturating_add(1), NANOS - 1, NANOS, NANOS + 1] {
-                let no_news = took <= slowest && took < NANOS;
-                assert_eq!(hint.covers(5, ns(took)), no_news, "{took} after {slowest}");
-                assert!([4, 6, 1, 13, 0xff_ffff].iter().all(|step| !hint.covers(*step, ns(took))));
+                let covers = |step| hint.slowest(step).is_some_and(|slowest| ns(took) <= slowest);
+                assert_eq!(covers(5), took <= slowest && took < NANOS, "{took} after {slowest}");
+                assert!([4, 6, 1, 13, 0xff_ffff].iter().all(|step| !covers(*step)));
             }
         }
     }

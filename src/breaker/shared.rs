@@ -218,7 +218,9 @@ impl Breaker {
     #[inline]
     pub(super) fn is_known(&self, ticket: &Ticket, at: u64, now: Instant) -> bool {
         let hint = Hint(self.0.hint.load(Ordering::Relaxed));
-        !ticket.timed || hint.covers(latency::step_at(at), now.saturating_duration_since(ticket.admitted))
+        // Compared by a sum: a difference of two moments takes three times as long.
+        let is_no_slower = |slowest| now <= ticket.admitted + slowest;
+        !ticket.timed || hint.slowest(latency::step_at(at)).is_some_and(is_no_slower)
     }
 
     #[inline]

@@ -138,6 +138,7 @@ impl OriginState {
     }
 
     /// Puts tokens into the budget of retries.
+    #[inline]
     pub(super) fn deposit(&self, tokens: u32) {
         if let Some(bucket) = &self.budget {
             bucket.deposit(tokens);
@@ -194,10 +195,11 @@ impl LastHeard {
 
     #[inline]
     pub(super) fn note(&self, now: Instant) {
-        let at = self.nanos(now);
         let last = self.last.load(Ordering::Relaxed);
-        if last == 0 || at > last.saturating_add(Self::MOMENT) {
-            self.last.store(at, Ordering::Relaxed);
+        // Compared by a sum: a difference of two moments takes three times as long.
+        let moment_ends = self.epoch + Duration::from_nanos(last.saturating_add(Self::MOMENT));
+        if last == 0 || now >= moment_ends {
+            self.last.store(self.nanos(now), Ordering::Relaxed);
         }
     }
 
@@ -235,10 +237,15 @@ mod tests {
     fn what_was_heard_is_known_for_as_long_as_is_asked() {
         let start = Instant::now();
         let (heard, second) = (LastHeard::new(start), Duration::from_secs(1));
+        let moment = Duration::from_nanos(LastHeard::MOMENT);
         assert!(!heard.within(second, start), "nothing yet");
         heard.note(start);
         assert!(heard.within(second, start + Duration::from_millis(999)));
         assert!(!heard.within(second, start + second));
+        heard.note(start + moment);
+        assert!(!heard.within(second, start + second), "too near to the one before to be written down");
+        heard.note(start + moment + Duration::from_nanos(1));
+        assert!(heard.within(second, start + second));
         heard.note(start + second / 2);
         heard.note(start);
         assert!(
