@@ -52,6 +52,7 @@ pub(crate) enum Plan {
     Stream { endless: bool },
 }
 
+#[inline]
 pub(crate) fn plan(method: &Method, head: &response::Parts, limit: u64) -> Plan {
     let status = head.status;
     let no_body = method == Method::HEAD
@@ -68,6 +69,7 @@ pub(crate) fn plan(method: &Method, head: &response::Parts, limit: u64) -> Plan 
 }
 
 /// Types whose body is a sequence of messages over time.
+#[inline]
 fn is_endless(headers: &HeaderMap) -> bool {
     let Some(value) = headers.get(CONTENT_TYPE) else { return false };
     let value = value.as_bytes();
@@ -146,6 +148,7 @@ pub(crate) fn coded(headers: &HeaderMap) -> Option<Error> {
 }
 
 /// The declared length; a value that is no number is left to the transport to refuse.
+#[inline]
 pub(crate) fn declared(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.trim().parse().ok()
 }
@@ -178,6 +181,7 @@ impl Buffer {
         }
     }
 
+    #[inline]
     pub(crate) fn push(&mut self, data: Bytes) {
         if data.is_empty() {
             return;
@@ -194,6 +198,7 @@ impl Buffer {
         }
     }
 
+    #[inline]
     pub(crate) fn take(&mut self) -> Bytes {
         match std::mem::take(&mut self.read) {
             Pieces::One(data) => data,

@@ -79,6 +79,7 @@ impl Progress {
 }
 
 impl Flow {
+    #[inline]
     pub(crate) fn new(least: Option<(u64, Duration)>) -> Flow {
         let progress = |(least, per)| Box::new(Progress { least, per, waited: Duration::ZERO, gained: 0 });
         Flow { waiting_since: None, received: 0, progress: least.map(progress) }
@@ -105,6 +106,7 @@ impl Flow {
     }
 
     /// The body gave something.
+    #[inline]
     pub(crate) fn got(&mut self, bytes: usize, now: Instant) {
         self.received += bytes as u64;
         let since = self.waiting_since.take();

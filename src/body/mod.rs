@@ -146,6 +146,7 @@ impl Body {
         Body { kind: Kind::Streamed { body: SyncWrapper::new(body), left }, told: Told::default() }
     }
 
+    #[inline]
     pub(crate) fn collected(data: Bytes, trailers: Option<Box<HeaderMap>>) -> Body {
         match trailers {
             None => Body::full(data),

@@ -28,6 +28,7 @@ pub(crate) struct Scope {
 
 impl Scope {
     /// That of the current task.
+    #[inline]
     pub(crate) fn current() -> Scope {
         AMBIENT.try_with(|ambient| *ambient).unwrap_or_default()
     }
@@ -128,6 +129,7 @@ impl Deadline {
         Detached { future: AMBIENT.scope(Scope::default(), future) }
     }
 
+    #[inline]
     pub(crate) fn earlier(a: Option<Deadline>, b: Option<Deadline>) -> Option<Deadline> {
         match (a, b) {
             (Some(a), Some(b)) => Some(a.min(b)),
@@ -136,6 +138,7 @@ impl Deadline {
     }
 
     /// The earlier of the two.
+    #[inline]
     pub(crate) fn nearest(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
         match (a, b) {
             (Some(a), Some(b)) => Some(a.min(b)),

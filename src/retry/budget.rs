@@ -123,6 +123,7 @@ impl Bucket {
     }
 
     /// Puts `tokens` back, up to the capacity. One load when the bucket is full, as it is while nothing goes wrong.
+    #[inline]
     pub(crate) fn deposit(&self, tokens: u32) {
         // Those of time may follow: no order of additions changes what there is in the end.
         self.change(|left, paid| {
@@ -136,6 +137,7 @@ impl Bucket {
     }
 
     /// Stores what `next` makes of tokens and seconds, once no other call came between. `None` leaves them alone.
+    #[inline]
     fn change(&self, next: impl Fn(u32, u32) -> Option<(u32, u32)>) -> bool {
         let mut state = self.state.load(Ordering::Relaxed);
         loop {

@@ -91,6 +91,7 @@ pub(crate) const fn class(repeat: Repeat, evidence: Evidence) -> Class {
 
 impl Outcome<'_> {
     /// The class by the rules of this crate.
+    #[inline]
     pub fn class(&self) -> Class {
         match self {
             // The caller gave it too little time, and has none to give to another attempt.
@@ -123,6 +124,7 @@ impl Outcome<'_> {
     }
 }
 
+#[inline]
 fn of_status(status: StatusCode) -> Class {
     match status.as_u16() {
         429 | 425 => class(Repeat::Always, Evidence::Throttled),
@@ -165,6 +167,7 @@ fn of_error(error: &Error) -> Class {
 }
 
 /// Whether the request may be processed twice (RFC 9110, 9.2.2).
+#[inline]
 pub(crate) fn is_idempotent(method: &Method, headers: &HeaderMap, extensions: &Extensions) -> bool {
     let safe_to_repeat = matches!(
         *method,

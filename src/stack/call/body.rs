@@ -16,6 +16,7 @@ use tokio::time::Instant;
 
 impl CallState {
     /// Some of the body came while it is collected.
+    #[inline]
     pub(super) fn got(&mut self, bytes: usize, clock: &mut Clock) {
         let waited = self.record.flow.is_waiting();
         self.record.flow.got(bytes, clock.now());
@@ -53,10 +54,11 @@ impl CallState {
     /// The body is complete.
     pub(super) fn complete(&mut self, now: Instant) {
         self.poll_ended(End::Over, now);
-        self.count(Evidence::Success, None, now);
+        self.held.settle(&self.origin_state.breaker, breaker::Outcome::Success, now);
     }
 
     /// A response is handed over: the budget is settled, and it is told how it came about.
+    #[inline]
     pub(super) fn hand_over(&mut self, head: &mut response::Parts, now: Instant) -> Attempts {
         self.record.end.status = Some(head.status);
         self.attempted(self.record.end.status, None, now);
@@ -100,6 +102,7 @@ impl CallState {
     }
 
     /// The response with the body that was collected.
+    #[inline]
     pub(super) fn respond(
         &mut self,
         mut head: response::Parts,

@@ -7,10 +7,12 @@ use tokio::time::Instant;
 pub(super) struct Clock(Option<Instant>);
 
 impl Clock {
+    #[inline]
     pub(super) fn at(now: Instant) -> Clock {
         Clock(Some(now))
     }
 
+    #[inline]
     pub(super) fn now(&mut self) -> Instant {
         *self.0.get_or_insert_with(Instant::now)
     }
@@ -20,6 +22,7 @@ impl Clock {
         *self = Clock::at(Instant::now().max(at));
     }
 
+    #[inline]
     pub(super) fn stale(&mut self) {
         self.0 = None;
     }

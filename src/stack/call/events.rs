@@ -17,18 +17,24 @@ use tracing::Span;
 
 impl CallState {
     /// An attempt ended with this status, or with this error.
+    #[inline]
     pub(super) fn attempted(&mut self, status: Option<StatusCode>, error: Option<&Error>, now: Instant) {
         self.origin_state.meter.attempted(status, error);
         self.end_span(error);
         if self.context().listeners.any() {
-            let took = now.saturating_duration_since(self.attempts.began);
-            let phase = match error {
-                Some(error) => error.phase().unwrap_or(self.record.phase),
-                None => Phase::Body,
-            };
-            let error = error.map(Error::kind);
-            self.tell_listeners(now, EventKind::Attempt { status, error, phase, took });
+            self.tell_attempt(status, error, now);
         }
+    }
+
+    #[cold]
+    fn tell_attempt(&mut self, status: Option<StatusCode>, error: Option<&Error>, now: Instant) {
+        let took = now.saturating_duration_since(self.attempts.began);
+        let phase = match error {
+            Some(error) => error.phase().unwrap_or(self.record.phase),
+            None => Phase::Body,
+        };
+        let error = error.map(Error::kind);
+        self.tell_listeners(now, EventKind::Attempt { status, error, phase, took });
     }
 
     /// The attempt is over, and so is its span. What its head said of it was recorded before.

@@ -66,6 +66,7 @@ impl Facts {
     }
 
     /// What an outcome means: the user's word, where there is one.
+    #[inline]
     pub(super) fn class(&self, outcome: &Outcome<'_>, context: &LayerContext) -> Class {
         let own = match (&context.retry.classify, &self.head) {
             (Some(classify), Some(head)) => classify.class(head, outcome),
@@ -74,6 +75,7 @@ impl Facts {
         own.unwrap_or_else(|| self.by_the_rules(outcome))
     }
 
+    #[inline]
     fn by_the_rules(&self, outcome: &Outcome<'_>) -> Class {
         let of_grpc = match outcome {
             Outcome::Head(head) if self.grpc => grpc::head(head),

@@ -60,6 +60,7 @@ impl CallState {
     }
 
     /// It waits for something else from now on.
+    #[inline]
     pub(super) fn enter(&mut self, phase: Phase, now: Instant) {
         self.record.enter(&self.origin_state.context.table, phase, self.attempts.number, now);
     }
@@ -72,6 +73,7 @@ impl CallState {
     }
 
     /// The request is on its way: from now on its silence counts.
+    #[inline]
     pub(super) fn sent(&mut self, now: Instant) {
         self.attempts.sent(matches!(self.held.probe, Probe::Leading(_)), now);
         if self.attempts.number > 1 || self.record.phase != Phase::Headers {
