@@ -150,6 +150,20 @@ mod tests {
     }
 
     #[test]
+    fn how_much_has_come_and_since_when_nothing_comes_is_known() {
+        let start = Instant::now();
+        let mut flow = Flow::new(None);
+        let seen =
+            |flow: &Flow, at: u32| (flow.received(), flow.is_waiting(), flow.silent_for(start + at * SECOND));
+        assert_eq!(seen(&flow, 1), (0, false, Duration::ZERO));
+        flow.wait(start + SECOND);
+        assert_eq!(seen(&flow, 4), (0, true, 3 * SECOND));
+        flow.got(10, start + 4 * SECOND);
+        flow.got(5, start + 4 * SECOND);
+        assert_eq!(seen(&flow, 9), (15, false, Duration::ZERO));
+    }
+
+    #[test]
     fn a_drip_that_never_idles_still_falls_short_of_the_least_progress() {
         let start = Instant::now();
         let mut flow = Flow::new(Some((100, 30 * SECOND)));

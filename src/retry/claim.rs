@@ -63,6 +63,19 @@ mod tests {
     }
 
     #[test]
+    fn a_claim_after_the_end_of_another_begins_anew() {
+        let start = Instant::now();
+        let at = |seconds| start + seconds * SECOND;
+        for next in [10, 20] {
+            let mut claims = Claims::default();
+            claims.claim(10 * SECOND, at(0));
+            claims.claim(10 * SECOND, at(next));
+            claims.served(at(next - 1), at(next + 1));
+            assert!(claims.is_standing(), "{next}: what was sent before it says nothing about it");
+        }
+    }
+
+    #[test]
     fn claims_that_follow_each_other_are_one_and_each_further_one_can_be_disproved_too() {
         let start = Instant::now();
         let at = |seconds| start + seconds * SECOND;

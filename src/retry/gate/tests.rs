@@ -16,7 +16,7 @@ fn ask(gates: &mut Gates, end: Option<Instant>, now: Instant) -> Answer {
 fn a_gate_lets_nobody_through_until_its_time_and_everybody_after() {
     let (mut gates, now) = (Gates::default(), Instant::now());
     assert_eq!(ask(&mut gates, None, now), Answer::Go);
-    assert!(gates.close(PATH, 60 * SECOND, now));
+    assert!(gates.is_empty() && gates.close(PATH, 60 * SECOND, now) && !gates.is_empty());
     assert_eq!(gates.closed(now), (1, Some(60 * SECOND)));
     let end = Some(now + 30 * SECOND);
     assert_eq!(ask(&mut gates, end, now + SECOND), Answer::Refuse { retry_in: 59 * SECOND });
@@ -100,6 +100,15 @@ fn above_five_minutes_one_call_at_a_time_asks() {
 }
 
 #[test]
+fn after_five_minutes_and_no_more_nobody_has_to_ask() {
+    let (mut gates, now) = (Gates::default(), Instant::now());
+    gates.close(PATH, LONGEST, now);
+    for _ in 0..2 {
+        assert_eq!(ask(&mut gates, None, now + LONGEST), Answer::Go);
+    }
+}
+
+#[test]
 fn told_again_by_the_one_that_asked_it_stays_closed() {
     let (mut gates, now) = (Gates::default(), Instant::now());
     gates.close(PATH, 3600 * SECOND, now);
@@ -137,7 +146,7 @@ fn who_leaves_and_what_is_over_leaves_nothing() {
     }
     assert!(gates.gates[&PATH].waiting.is_empty());
     gates.close(8, SECOND, now);
-    // A call of any other path finds them over.
-    assert_eq!(gates.ask(9, None, None, now + 3 * SECOND, &mut half()), Answer::Go);
+    // A call of any other path finds them over, at the moment that the last of them is.
+    assert_eq!(gates.ask(9, None, None, now + 2 * SECOND, &mut half()), Answer::Go);
     assert!(gates.is_empty());
 }
