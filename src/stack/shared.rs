@@ -16,7 +16,8 @@ pub(super) struct Shared {
     pub(super) context: Arc<LayerContext>,
     pub(super) origins: PerOrigin<OriginState>,
     /// That of the first call. Most programs talk to one origin, often through clones that live for one call: this is found
-    /// without the lock of the table.
+    /// without the lock of the table. That it is held here keeps it there below the hard cap; evicted above that, it serves
+    /// nobody any more ([`Entry::serves`]), so that calls and handles never see two states of one origin.
     first: OnceLock<Arc<Entry<OriginState>>>,
 }
 
