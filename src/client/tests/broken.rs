@@ -24,6 +24,43 @@ async fn a_head_above_64_kib_is_an_error_that_says_so() {
     assert_eq!(peer.request_count(), 4);
 }
 
+/// A response with so many headers of its own.
+fn headed(headers: usize) -> Reply {
+    (0..headers).fold(Reply::ok("ok"), |reply, n| reply.header(&format!("x-{n}"), "1"))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_response_of_more_than_100_headers_is_refused_over_http_1_and_taken_over_http_2_and_speaks_against_nobody()
+ {
+    // Those that the peer adds leave room for so many.
+    let peer =
+        Peer::new().then(headed(97)).times(3, headed(101)).then(headed(400)).forever(Reply::ok("fine"));
+    let client = piped(&peer).breaker(breaker::Settings::default().failures(1)).build().unwrap();
+    let taken = client.get(URL).await.unwrap();
+    assert!((97..=100).contains(&taken.headers().len()), "{}", taken.headers().len());
+    for sent in 2..=5 {
+        let error = client.get(URL).await.unwrap_err();
+        assert!(error.is_too_large() && !error.is_retriable(), "{error}");
+        let said = format!(
+            "GET {URL}: the response head is above its cap of 64 KiB or 100 headers (attempt 1 of 4)"
+        );
+        assert_eq!((error.to_string(), error.attempts(), peer.request_count()), (said, 1, sent));
+        tokio::time::sleep(MS).await;
+        assert_eq!(peer.open_connections(), 0);
+    }
+    assert_eq!(client.get(URL).await.unwrap().text().await.unwrap(), "fine");
+    let seen = client.breakers().snapshot().remove(0);
+    assert_eq!((seen.calls, seen.failures, seen.phase), (2, 0, breaker::Phase::Closed));
+    // There the size alone is bounded.
+    let peer = Peer::new().then(headed(101)).forever(headed(400));
+    let client = http2::two(&peer).build().unwrap();
+    for headers in [101, 400] {
+        let taken = client.get(URL).await.unwrap();
+        assert!(taken.headers().len() >= headers);
+        assert_eq!(taken.text().await.unwrap(), "ok");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_hundred_informational_responses_are_borne_and_one_more_is_an_error() {
     let peer = Peer::new()
