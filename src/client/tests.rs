@@ -12,6 +12,7 @@ mod http2;
 mod local;
 mod pooled;
 mod proxies;
+mod refused_streams;
 mod renewal;
 mod requests;
 mod resolving;
@@ -20,6 +21,7 @@ mod slots;
 mod sockets;
 mod socks;
 mod tls;
+mod uploads;
 mod urls;
 mod versions;
 

@@ -7,75 +7,75 @@ use std::io;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::time::{Instant, sleep};
 
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
+pub(super) const DATA: u8 = 0;
+pub(super) const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
 const PING: u8 = 6;
 const GOAWAY: u8 = 7;
-const END_STREAM: u8 = 1;
-const END_HEADERS: u8 = 4;
+pub(super) const END_STREAM: u8 = 1;
+pub(super) const END_HEADERS: u8 = 4;
 
 /// Settings by their numbers.
-fn settings(list: &[(u16, u32)]) -> Vec<u8> {
+pub(super) fn settings(list: &[(u16, u32)]) -> Vec<u8> {
     let payload = list.iter().flat_map(|(id, value)| [&id.to_be_bytes()[..], &value.to_be_bytes()].concat());
     frame(SETTINGS, 0, 0, &payload.collect::<Vec<_>>())
 }
 
-fn streams(limit: u32) -> Vec<u8> {
+pub(super) fn streams(limit: u32) -> Vec<u8> {
     settings(&[(3, limit)])
 }
 
-fn goaway(last: u32) -> Vec<u8> {
+pub(super) fn goaway(last: u32) -> Vec<u8> {
     frame(GOAWAY, 0, 0, &[last.to_be_bytes(), [0; 4]].concat())
 }
 
 /// `200` and two bytes.
-fn ok(stream: u32) -> Vec<u8> {
+pub(super) fn ok(stream: u32) -> Vec<u8> {
     [frame(HEADERS, END_HEADERS, stream, &[0x88]), frame(DATA, END_STREAM, stream, b"ok")].concat()
 }
 
-fn window(stream: u32, more: u32) -> Vec<u8> {
+pub(super) fn window(stream: u32, more: u32) -> Vec<u8> {
     frame(8, 0, stream, &more.to_be_bytes())
 }
 
-fn reset(stream: u32, reason: u32) -> Vec<u8> {
+pub(super) fn reset(stream: u32, reason: u32) -> Vec<u8> {
     frame(RST_STREAM, 0, stream, &reason.to_be_bytes())
 }
 
 /// The other end of a connection: what arrives, and what was answered by itself.
-struct Wire {
-    io: DuplexStream,
+pub(super) struct Wire {
+    pub(super) io: DuplexStream,
     /// Whether settings are acknowledged.
-    acks: bool,
+    pub(super) acks: bool,
 }
 
 /// A frame that arrived.
-struct Arrived {
-    kind: u8,
+pub(super) struct Arrived {
+    pub(super) kind: u8,
     flags: u8,
-    stream: u32,
+    pub(super) stream: u32,
 }
 
 impl Arrived {
-    fn ends(&self) -> bool {
+    pub(super) fn ends(&self) -> bool {
         self.kind <= HEADERS && self.flags & END_STREAM != 0
     }
 }
 
 impl Wire {
-    async fn begin(mut io: DuplexStream, first: &[u8]) -> io::Result<Wire> {
+    pub(super) async fn begin(mut io: DuplexStream, first: &[u8]) -> io::Result<Wire> {
         // All connections have a wide window for what is uploaded.
         io.write_all(&[first, &window(0, 1 << 30)].concat()).await?;
         io.read_exact(&mut [0; 24]).await?;
         Ok(Wire { io, acks: true })
     }
 
-    async fn say(&mut self, bytes: &[u8]) -> io::Result<()> {
+    pub(super) async fn say(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.io.write_all(bytes).await
     }
 
     /// The next frame that is about a stream. Pings are answered.
-    async fn next(&mut self) -> io::Result<Arrived> {
+    pub(super) async fn next(&mut self) -> io::Result<Arrived> {
         loop {
             let mut head = [0; 9];
             self.io.read_exact(&mut head).await?;
@@ -93,7 +93,7 @@ impl Wire {
     }
 
     /// The stream of the next request that is whole.
-    async fn request(&mut self) -> io::Result<u32> {
+    pub(super) async fn request(&mut self) -> io::Result<u32> {
         loop {
             let arrived = self.next().await?;
             if arrived.ends() {
@@ -103,7 +103,7 @@ impl Wire {
     }
 
     /// Answers all that comes.
-    async fn serve(mut self) -> io::Result<()> {
+    pub(super) async fn serve(mut self) -> io::Result<()> {
         loop {
             let stream = self.request().await?;
             self.say(&ok(stream)).await?;
