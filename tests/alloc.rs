@@ -289,7 +289,7 @@ fn a_call_of_a_client_over_a_socket_allocates_at_most_16_times() {
 }
 
 #[test]
-fn a_call_of_the_reqwest_family_over_a_socket_allocates_at_most_57_times() {
+fn a_call_of_the_reqwest_family_over_a_socket_allocates_at_most_58_times() {
     let url: reqwest::Url = raw_server().to_string().parse().expect("an address is a URL");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let client = unwedge::reqwest::builder().build().expect("the defaults fit together");
@@ -303,5 +303,5 @@ fn a_call_of_the_reqwest_family_over_a_socket_allocates_at_most_57_times() {
     }
     let least = (0..20).map(|_| measure(|| drop(call())).count_total).min().unwrap_or_default();
     println!("{least} allocations");
-    assert!(least <= 57, "{least}");
+    assert!(least <= 58, "{least}");
 }

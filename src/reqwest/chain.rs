@@ -24,24 +24,34 @@ pub(super) struct CallerRequest<'e> {
     url: Url,
     /// A request's own timeout replaces that of the client beneath. Ours is the one that ends the call.
     timeout: Option<Duration>,
-    /// Attempts follow each other, so that nobody ever finds it locked.
-    extensions: Mutex<&'e mut Extensions>,
+    is_long_poll: bool,
     timed_out: AtomicBool,
+    /// Attempts follow each other, so that nobody ever finds it locked.
+    chain: Mutex<ChainInput<'e>>,
+}
+
+/// What goes into the rest of the chain.
+struct ChainInput<'e> {
+    extensions: &'e mut Extensions,
+    /// Of the attempt that begins. In its future there would be room for it until the attempt is over.
+    request: Option<::reqwest::Request>,
 }
 
 impl<'e> CallerRequest<'e> {
     pub(super) fn new(
         url: Url,
         timeout: Option<Duration>,
+        is_long_poll: bool,
         extensions: &'e mut Extensions,
     ) -> CallerRequest<'e> {
         let timeout = timeout.map(|timeout| timeout.saturating_add(GRACE));
-        CallerRequest { url, timeout, extensions: Mutex::new(extensions), timed_out: AtomicBool::new(false) }
+        let chain = Mutex::new(ChainInput { extensions, request: None });
+        CallerRequest { url, timeout, is_long_poll, timed_out: AtomicBool::new(false), chain }
     }
 
-    /// Whether reqwest's own total timeout ended an attempt.
-    pub(super) fn timed_out(&self) -> bool {
-        self.timed_out.load(Ordering::Relaxed)
+    /// Whether it is a long poll that reqwest's own total timeout ended.
+    pub(super) fn is_poll_that_timed_out(&self) -> bool {
+        self.is_long_poll && self.timed_out.load(Ordering::Relaxed)
     }
 
     /// Where it was sent to.
@@ -56,13 +66,14 @@ impl<'e> CallerRequest<'e> {
         mut request: Request<Body>,
     ) -> impl Future<Output = Result<Response<::reqwest::Body>, Error>> + Send + use<'c, 'e> {
         let is_check = request.extensions_mut().remove::<HealthCheck>().is_some();
-        // Not inside of the future, which would have room for the request of the stack beside that of reqwest.
-        let request = if is_check { convert::attempt(request) } else { self.attempt(request) };
+        let begun = self.begin(request, is_check);
         async move {
-            let request = convert::needs_runtime().and(request)?;
+            begun?;
+            let mut input = self.locked();
+            let ChainInput { extensions, request } = &mut *input;
+            let Some(request) = request.take() else { unreachable!("each attempt begins with a request") };
             let mut none = Extensions::new();
-            let mut callers = (!is_check).then(|| self.locked());
-            let extensions = callers.as_deref_mut().map_or(&mut none, |callers| &mut **callers);
+            let extensions = if is_check { &mut none } else { &mut **extensions };
             let answer = has(sending(request, |request| next.run(request, extensions))).await?;
             answer.map(|response| convert::response_to(&self.url, response)).map_err(|error| {
                 self.timed_out.fetch_or(is_own_timer(&error), Ordering::Relaxed);
@@ -71,16 +82,24 @@ impl<'e> CallerRequest<'e> {
         }
     }
 
-    fn attempt(&self, request: Request<Body>) -> Result<::reqwest::Request, Error> {
-        let mut request = convert::attempt_at(&self.url, request)?;
-        if let Some(timeout) = self.timeout {
-            *request.timeout_mut() = Some(timeout);
-        }
-        Ok(request)
+    /// Makes the request of an attempt, or of a health check.
+    fn begin(&self, request: Request<Body>, is_check: bool) -> Result<(), Error> {
+        convert::needs_runtime()?;
+        let request = if is_check {
+            convert::attempt(request)?
+        } else {
+            let mut request = convert::attempt_at(&self.url, request)?;
+            if let Some(timeout) = self.timeout {
+                *request.timeout_mut() = Some(timeout);
+            }
+            request
+        };
+        self.locked().request = Some(request);
+        Ok(())
     }
 
-    fn locked(&self) -> MutexGuard<'_, &'e mut Extensions> {
-        self.extensions.try_lock().unwrap_or_else(|_| unreachable!("the attempt before it is over"))
+    fn locked(&self) -> MutexGuard<'_, ChainInput<'e>> {
+        self.chain.try_lock().unwrap_or_else(|_| unreachable!("the attempt before it is over"))
     }
 }
 

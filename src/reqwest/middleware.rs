@@ -2,6 +2,7 @@
 
 use super::chain::{CallerRequest, RestOfChain};
 use super::convert;
+use crate::body::Body;
 use crate::collect::Collect;
 use crate::deadline::Deadline;
 use crate::inflight::InFlight;
@@ -12,7 +13,6 @@ use ::reqwest::{Request, Response};
 use async_trait::async_trait;
 use http::Extensions;
 use reqwest_middleware::{Error, Middleware, Next, Result};
-use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::broadcast;
@@ -104,6 +104,35 @@ impl ResilienceMiddleware {
             );
         }
     }
+
+    /// The request as the stack takes it, and what else came with it. Not in the future of the call, which would have room
+    /// for each form of the request until it is over.
+    fn prepare<'e>(
+        &self,
+        request: Request,
+        extensions: &'e mut Extensions,
+    ) -> Result<(http::Request<Body>, CallerRequest<'e>)> {
+        let url = request.url().clone();
+        let timeout = request.timeout().copied();
+        let mut request = convert::request(request).map_err(Error::Reqwest)?;
+        let options = request.extensions_mut();
+        carry::<LongPoll>(extensions, options);
+        carry::<Collect>(extensions, options);
+        carry::<Label>(extensions, options);
+        carry::<CallOptions>(extensions, options);
+        carry::<Group>(extensions, options);
+        carry::<Idempotent>(extensions, options);
+        carry::<Deadline>(extensions, options);
+        if let Some(timeout) = timeout {
+            let own = Deadline::after(timeout);
+            options.insert(options.get::<Deadline>().map_or(own, |said| own.min(*said)));
+        }
+        let is_long_poll = options.get::<LongPoll>().is_some();
+        if is_long_poll && timeout.is_some() {
+            self.warn("the timeout() of a request");
+        }
+        Ok((request, CallerRequest::new(url, timeout, is_long_poll, extensions)))
+    }
 }
 
 impl From<StackLayer> for ResilienceMiddleware {
@@ -120,33 +149,12 @@ impl Middleware for ResilienceMiddleware {
         extensions: &mut Extensions,
         next: Next<'_>,
     ) -> Result<Response> {
-        let url = request.url().clone();
-        let timeout = request.timeout().copied();
-        let mut request = convert::request(request).map_err(Error::Reqwest)?;
-        let options = request.extensions_mut();
-        carry::<LongPoll>(extensions, options);
-        carry::<Collect>(extensions, options);
-        carry::<Label>(extensions, options);
-        carry::<CallOptions>(extensions, options);
-        carry::<Group>(extensions, options);
-        carry::<Idempotent>(extensions, options);
-        carry::<Deadline>(extensions, options);
-        if let Some(timeout) = timeout {
-            let own = Deadline::after(timeout);
-            options.insert(options.get::<Deadline>().map_or(own, |said| own.min(*said)));
-        }
-        let long_poll = options.get::<LongPoll>().is_some();
-        if long_poll && timeout.is_some() {
-            self.warn("the timeout() of a request");
-        }
-        let given = CallerRequest::new(url, timeout, extensions);
+        let (request, given) = self.prepare(request, extensions)?;
         let send = |request| given.send(next.clone(), request);
-        // In the box of this method: one of its own would spare nothing.
-        let answer = {
-            let call = pin!(self.layer.layer(RestOfChain(send)).call(request));
-            call.await
-        };
-        if long_poll && given.timed_out() {
+        // In a box of its own: both fit into what an allocator has at hand for each thread (glibc: 1 032 bytes), and
+        // together they do not.
+        let answer = Box::pin(self.layer.layer(RestOfChain(send)).call(request)).await;
+        if given.is_poll_that_timed_out() {
             self.warn("the timeout() of the reqwest client beneath");
         }
         match answer {
