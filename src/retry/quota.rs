@@ -122,6 +122,9 @@ mod tests {
             (&[("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "12")], Some(12)),
             (&[("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "2000000042")], Some(42)),
             (&[("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "1999999999")], Some(0)),
+            // From here on it is a date.
+            (&[("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "1000000000")], Some(0)),
+            (&[("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "999999999")], Some(999_999_999)),
             // By its own clock, which is 7 min behind.
             (
                 &[
