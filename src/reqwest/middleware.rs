@@ -107,7 +107,7 @@ impl ResilienceMiddleware {
 
     /// The request as the stack takes it, and what else came with it. Not in the future of the call, which would have room
     /// for each form of the request until it is over.
-    fn prepare<'e>(
+    pub(super) fn prepare<'e>(
         &self,
         request: Request,
         extensions: &'e mut Extensions,

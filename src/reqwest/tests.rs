@@ -2,7 +2,8 @@
 
 mod trusting;
 
-use super::ClientBuilder;
+use super::chain::RestOfChain;
+use super::{ClientBuilder, ResilienceMiddleware};
 use crate::suspend::WallClock;
 use crate::testing::{Peer, Reply};
 use crate::{ErrorKind, StackLayer, tls};
@@ -11,8 +12,9 @@ use hyper_util::rt::TokioIo;
 use reqwest_middleware::{Extension, Middleware, Next};
 use rustls::ServerConfig;
 use rustls::pki_types::PrivateKeyDer;
-use std::sync::Arc;
+use std::io;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -126,6 +128,39 @@ async fn a_burst_of_more_than_a_hundred_calls_finds_its_connections_again() {
     }
     // Some may not be back yet when the next burst begins.
     assert!(connections[0] > 120 && connections[2] < connections[0] + 40, "{connections:?}");
+}
+
+/// Measures the boxes of a call instead of sending it.
+struct Measures(Mutex<Vec<usize>>);
+
+#[async_trait::async_trait]
+impl Middleware for Measures {
+    async fn handle(
+        &self,
+        request: ::reqwest::Request,
+        extensions: &mut Extensions,
+        next: Next<'_>,
+    ) -> reqwest_middleware::Result<::reqwest::Response> {
+        let copy = request.try_clone().expect("it has no body");
+        let of_the_middleware = size_of_val(&*next.clone().run(copy, extensions));
+        let (request, given) = ResilienceMiddleware::default().prepare(request, extensions)?;
+        let send = |request| given.send(next.clone(), request);
+        let call = StackLayer::default().layer(RestOfChain(send)).call(request);
+        self.0.lock().unwrap().extend([of_the_middleware, size_of_val(&call)]);
+        Err(reqwest_middleware::Error::middleware(io::Error::other("measured")))
+    }
+}
+
+#[tokio::test]
+async fn the_two_boxes_of_a_call_have_at_most_1032_bytes() {
+    let measures = Arc::new(Measures(Mutex::default()));
+    let client = reqwest_middleware::ClientBuilder::new(::reqwest::Client::new())
+        .with_arc(measures.clone())
+        .with(ResilienceMiddleware::default())
+        .build();
+    client.get("http://a.example/").send().await.unwrap_err();
+    let sizes = measures.0.lock().unwrap().clone();
+    assert!(sizes.len() == 2 && sizes.iter().all(|size| *size <= 1032), "{sizes:?}");
 }
 
 #[tokio::test]
