@@ -23,11 +23,12 @@ fn with(test: &str, file: &str, text: &str) -> PathBuf {
     dir
 }
 
-/// Cargo in the workspace of the fixtures, which builds beside everything else, once for all tests.
+/// Cargo in the workspace of the fixtures, over the builds of this crate, so that what both need is built once.
 fn cargo(args: &[&str]) -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.args(args).current_dir(fixtures()).env("CARGO_TERM_COLOR", "never").env_remove("RUSTFLAGS");
-    command.env("CARGO_TARGET_DIR", Path::new(env!("CARGO_TARGET_TMPDIR")).join("lints"));
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("it is below the target directory");
+    command.env("CARGO_TARGET_DIR", target);
     command
 }
 

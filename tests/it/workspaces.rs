@@ -21,8 +21,9 @@ impl Workspace {
         Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(self.name)
     }
 
+    /// That of this crate, so that what both need is built once.
     fn target(&self) -> PathBuf {
-        Path::new(env!("CARGO_TARGET_TMPDIR")).join(self.name)
+        Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("it is below the target directory").into()
     }
 
     pub(crate) fn cargo(&self, args: &[&str]) -> Output {
