@@ -84,6 +84,19 @@ let jobs: Vec<String> = client.get("https://api.example.com/jobs").send().await?
 //! | [`Error`], [`ErrorKind`], [`Phase`] | cause and place of a failure, with the outcomes of the earlier attempts |
 //! | [`retry::Settings`], [`breaker::Settings`], [`health::Settings`] | settings of retry, circuit breaker and health check |
 //! | [`breaker::Breaker`] | a circuit breaker for other work than HTTP calls |
+#![cfg_attr(feature = "sse", doc = "| [`sse::EventStream`] | an event stream that reconnects by itself |")]
+#![cfg_attr(
+    feature = "supervise",
+    doc = "| [`Supervisor`](supervise::Supervisor), [`Queue`](queue::Queue), [`Command`](child::Command) | loops that are restarted and watched; work that expires; child processes that end |"
+)]
+#![cfg_attr(
+    feature = "admin",
+    doc = "| [`Admin`](admin::Admin) | probes, metrics and a status page for all of it |"
+)]
+#![cfg_attr(
+    feature = "config",
+    doc = "| [`Layers`](config::Layers) | settings from a file, the environment and flags |"
+)]
 //! | [`manual`] | recipes, the order of the parts, the reasons of the defaults, the meaning of every error |
 //!
 //! # Settings
@@ -120,7 +133,7 @@ assert_eq!(settings.get_backoff().get_base().as_secs(), 5);
 //! | `client` (default) | `Client`: hyper with rustls and the platform's root certificates |
 //! | `aws-lc-rs` (default), `ring` | the cryptography of `Client`; a provider installed for the process has precedence |
 //! | `blocking` | `blocking::Client`: the client for programs without a runtime; brings `client` |
-//! | `config` | settings from a file, the environment and flags, in layers |
+//! | `config` | settings from a file, the environment and flags, in layers; brings `serde` |
 //! | `grpc` | `grpc`: the status of gRPC as evidence and as what callers are told, and its deadlines; without tonic in the tree |
 //! | `metrics` | counts and durations through the `metrics` facade |
 //! | `otel` | `otel`: the trace context of OpenTelemetry in the headers of each attempt |
