@@ -84,6 +84,16 @@ a call has no bound of its own:
 }
 
 #[test]
+fn a_deadline_alone_bounds_a_body_that_streams_and_so_does_a_stall_guard() {
+    let bounded = || StackLayer::builder().limits(Limits::default().stream(120 * SECOND));
+    for part in [Parts { total: true, ..Parts::default() }, Parts { stall: true, ..Parts::default() }] {
+        assert_eq!(worst(bounded(), part).stream, Some(120 * SECOND));
+    }
+    let neither = Parts { attempt: true, ..Parts::default() };
+    assert_eq!(worst(bounded(), neither).stream, None);
+}
+
+#[test]
 fn how_many_retries_begin_is_what_a_slow_count_says() {
     for (wait, attempt, total) in [(2, 10, 30), (5, 0, 30), (0, 10, 30), (1, 1, 10), (3, 7, 100), (40, 1, 30)]
     {
