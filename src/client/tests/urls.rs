@@ -6,6 +6,8 @@ use crate::client::url::lift_credentials;
 use crate::client::url::sealed::Sealed;
 use crate::suspend::WallClock;
 use crate::transport::TransportBuilder;
+use std::sync::{Arc, Mutex};
+use tower::ServiceExt;
 
 #[test]
 fn credentials_become_a_header_as_rfc_7617_has_it() {
@@ -64,4 +66,22 @@ async fn a_request_that_names_no_server_is_refused_below_too_and_connect_names_i
     assert_eq!(peer.connections(), 0);
     assert_eq!(transport.call(request(Method::CONNECT, "api.example:80")).await.unwrap().status(), 405);
     assert_eq!(peer.connections(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connect_to_the_port_of_https_goes_over_tls_and_one_to_another_port_does_not() {
+    let peer = Peer::new().forever(Reply::status(405));
+    let (pipe, asked) = (peer.pipe(), Arc::new(Mutex::new(Vec::new())));
+    let mut transport = TransportBuilder::default();
+    let told = Arc::clone(&asked);
+    transport.connector(tower::service_fn(move |uri: http::Uri| {
+        told.lock().unwrap().push(uri.to_string());
+        pipe.clone().oneshot(uri)
+    }));
+    let mut transport = transport.build(SEC, WallClock::default()).unwrap();
+    for named in ["api.example:443", "api.example:8443"] {
+        let request = Request::builder().method(Method::CONNECT).uri(named).body(Body::empty()).unwrap();
+        let _ = transport.call(request).await;
+    }
+    assert_eq!(*asked.lock().unwrap(), ["https://api.example:443/", "http://api.example:8443/"]);
 }

@@ -36,6 +36,16 @@ async fn health_names_who_is_stale_and_who_was_never_seen() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn only_a_limit_below_the_interval_is_said_to_be_too_short() {
+    let liveness = Liveness::new();
+    liveness.expect("relay", 60 * SECOND).unwrap();
+    for (stale_after, said) in [(60 * SECOND, false), (59 * SECOND, true)] {
+        let _ = liveness.is_healthy(&["relay"], stale_after);
+        assert_eq!(liveness.0.said_short.load(Ordering::Relaxed), said, "{stale_after:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_expectation_of_nobody_is_never_green() {
     let liveness = Liveness::new();
     liveness.beat("relay");

@@ -124,8 +124,6 @@ impl Frames {
             DATA => streams.heard(self.left),
             HEADERS => streams.heard(0),
             GOAWAY => streams.goodbye(),
-            // Where there is no setting, no payload follows.
-            SETTINGS if flags & ACK == 0 && self.left == 0 => streams.settings(None),
             SETTINGS if flags & ACK == 0 => self.setting = Some(Setting::default()),
             _ => {}
         }
@@ -200,6 +198,15 @@ mod tests {
                 assert!(frames.read(&said, stands).is_ok());
             }
         }
+    }
+
+    #[test]
+    fn a_head_that_is_no_end_and_an_acknowledgement_say_nothing() {
+        let ack = [0, 0, 8, 6, ACK, 0, 0, 0, 0, 7, 7, 7, 7, 7, 7, 7, 7];
+        let mut frames = Frames::default();
+        assert!(frames.read(&EMPTY.repeat(MOST as usize - 2), stands).is_ok());
+        assert!(frames.read(&[&ack[..], &EARLY_HINTS].concat(), stands).is_ok());
+        assert_eq!(frames.read(&EMPTY, stands), Err(TOO_MANY));
     }
 
     #[test]

@@ -274,6 +274,16 @@ fn a_connection_that_ends_before_its_first_word_is_told_to_those_who_waited_for_
 }
 
 #[test]
+fn nobody_is_told_of_the_end_of_a_connection_that_was_retired_before() {
+    let (start, mut origin) = (Instant::now(), Fakes::new(RULES, Some(true)));
+    origin.wait(PROMPT, 0);
+    let (id, _) = add(&mut origin, Carries::Many { kind: Kind::Prompt, limit: None }, start);
+    origin.retire(id);
+    assert_eq!(origin.connects(Kind::Prompt, start), 1, "another one is on its way");
+    assert_eq!(origin.gone(id, start), [0; 0]);
+}
+
+#[test]
 fn a_call_that_waits_knows_when_to_look_again_though_nothing_changes() {
     let (start, mut origin) = (Instant::now(), Fakes::new(RULES, Some(true)));
     origin.wait(PROMPT, 0);
