@@ -43,7 +43,8 @@ fn in_time<F: Future<Output = ()>>(work: impl FnOnce() -> F + Send + 'static) {
         let _ = done.send(ended);
     };
     std::thread::spawn(thread);
-    match told.recv_timeout(Duration::from_secs(20)) {
+    // Long, because a busy machine is slow and only a deadlock is meant.
+    match told.recv_timeout(Duration::from_secs(120)) {
         Ok(Ok(())) => {}
         Ok(Err(panic)) => resume_unwind(panic),
         Err(RecvTimeoutError::Timeout) => panic!("code of the user that calls back waits for ever"),
