@@ -161,7 +161,7 @@ fn of_error(error: &Error) -> Class {
             class(Repeat::Always, Evidence::None)
         }
         ErrorKind::Unhealthy { .. } if fault.probe => class(Repeat::Always, Evidence::Failure),
-        // The server is there and has said more than this client takes, in the head (`TooLarge`) as in the body.
+        ErrorKind::TooLarge if error.phase() != Some(Phase::Body) => class(Repeat::Never, Evidence::Failure),
         _ => nothing,
     }
 }
@@ -257,7 +257,7 @@ mod tests {
             (unhealthy, |f| f.probe = true, (R::Always, E::Failure)),
             (unhealthy, |f| (f.probe, f.reused) = (true, true), (R::Always, E::None)),
             (unhealthy, |f| (f.probe, f.local) = (true, true), (R::Always, E::None)),
-            (ErrorKind::TooLarge, |_| (), (R::Never, E::None)),
+            (ErrorKind::TooLarge, |_| (), (R::Never, E::Failure)),
             (ErrorKind::Deadline, |_| (), (R::Never, E::None)),
             (ErrorKind::Open { retry_in: WAIT }, |_| (), (R::Never, E::None)),
             (ErrorKind::Config, |_| (), (R::Never, E::None)),
