@@ -257,7 +257,7 @@ fn the_client() {
     let entry = include_str!("../transport/pool/connection.rs");
     let unread = include_str!("../transport/pool/unread.rs");
     let leaving = include_str!("../transport/pool/leaving.rs");
-    constant(pool, "IDLE_PER_ORIGIN: usize = 64", "idle connections per origin", "64");
+    constant(pool, "IDLE_PER_ORIGIN: usize = 256", "idle connections per origin", "256");
     constant(pool, "PER_ORIGIN: usize = 1024", "connections per origin", "1024");
     constant(dial, "HEAD: u32 = 64 * 1024", "response head", "65536 bytes");
     constant(dial, "RESET_HERE: usize = 50", "HTTP/2 streams reset here", "50");

@@ -145,20 +145,20 @@ async fn a_body_of_the_callers_that_breaks_is_the_callers_fault() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn idle_connections_are_closed_after_50_s_and_at_most_64_are_kept() {
+async fn idle_connections_are_closed_after_50_s_and_at_most_256_are_kept() {
     let peer = Peer::new().forever(Reply::ok("ok").after(SEC));
     let client = client(&peer);
     let mut calls = tokio::task::JoinSet::new();
-    for _ in 0..70 {
+    for _ in 0..270 {
         calls.spawn(client.get(URL).send());
     }
     while let Some(call) = calls.join_next().await {
         call.unwrap().unwrap();
     }
     tokio::time::sleep(SEC).await;
-    assert_eq!((peer.connections(), peer.open_connections()), (70, 64));
+    assert_eq!((peer.connections(), peer.open_connections()), (270, 256));
     tokio::time::sleep(48 * SEC).await;
-    assert_eq!(peer.open_connections(), 64);
+    assert_eq!(peer.open_connections(), 256);
     tokio::time::sleep(60 * SEC).await;
     assert_eq!(peer.open_connections(), 0);
 }

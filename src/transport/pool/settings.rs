@@ -9,7 +9,8 @@ use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
 const IDLE: Duration = Duration::from_secs(50);
-const IDLE_PER_ORIGIN: usize = 64;
+/// A quarter of the descriptors that a process has by default.
+const IDLE_PER_ORIGIN: usize = 256;
 const AGE: Duration = Duration::from_secs(300);
 const PER_ORIGIN: usize = 1024;
 
@@ -62,7 +63,7 @@ impl Connections {
         self
     }
 
-    /// How many connections of one origin are kept without a call. Default 64: a burst of that many calls finds its
+    /// How many connections of one origin are kept without a call. Default 256: a burst of that many calls finds its
     /// connections again. None with 0: each connection of HTTP/1.1 then ends with its call.
     pub fn idle_per_origin(mut self, idle: usize) -> Connections {
         self.idle_per_origin = idle;
