@@ -32,12 +32,12 @@
 //! | `CANCELLED` | nothing | no |
 //! | all others | a success | no |
 //!
-//! Only an answer without a message is repeated, whose status is in its head or in trailers that came with it: once there was
-//! a message, or could be one, the caller has it. The wait is `grpc-retry-pushback-ms`; a negative one means never. Methods are
-//! all POST, so that nothing else says that a call may be processed twice. Any other response is judged by its trailers, or by
-//! the error that it ends with; one that its reader drops before is a success, unless it waited in vain. While half-open it has
-//! passed with its first message, or where its reader finds that nothing came right behind the head. A classifier of
-//! [`retry::Settings`](crate::retry::Settings::classify) goes before all of this.
+//! Only an answer that is nothing but its head is repeated, as servers answer that have no message: once there was a message,
+//! or could be one, the caller has it. The wait is `grpc-retry-pushback-ms`; a negative one means never. Methods are all POST,
+//! so that nothing else says that a call may be processed twice. A response without a status in its head is judged by its
+//! trailers, or by the error that it ends with; one that its reader drops before is a success, unless it waited in vain. While
+//! half-open it has passed with its first message, or where its reader finds that nothing came right behind the head. A
+//! classifier of [`retry::Settings`](crate::retry::Settings::classify) goes before all of this.
 //!
 //! | what failed | is to the caller |
 //! | --- | --- |

@@ -73,7 +73,13 @@ where
         let span = spans::check(&origin_state.origin, &uri);
         let checked = caught(check(&mut service, health, uri.clone(), span.as_deref()));
         let ends = Instant::now() + origin_state.context.check_limit();
-        match before(ends, checked).await? {
+        let checked = before(ends, checked).await?;
+        if let (None | Some(Err(CheckFailure::Panic)), Some(span)) = (&checked, &span) {
+            let cause = if checked.is_none() { "no answer in time" } else { PANICKED };
+            spans::failed(span, &unhealthy(cause));
+        }
+        drop(span);
+        match checked {
             // Dropped without a verdict: the next round checks again, on another connection.
             Some(Err(CheckFailure::Connection)) => {
                 drop(lead);
@@ -90,12 +96,8 @@ where
             }
             Some(Err(CheckFailure::Server(cause))) => lead.finish(Err((cause, FAILED)), &mut told),
             Some(Ok(())) => lead.finish(Ok(()), &mut told),
-            None => {
-                if let Some(span) = &span {
-                    spans::failed(span, &unhealthy("no answer in time"));
-                }
-                lead.finish(Err(("no answer in time".to_owned(), Outcome::TimedOut)), &mut told);
-            }
+            Some(Err(CheckFailure::Panic)) => lead.finish(Err((PANICKED.to_owned(), FAILED)), &mut told),
+            None => lead.finish(Err(("no answer in time".to_owned(), Outcome::TimedOut)), &mut told),
         }
         stale = 0;
     }
@@ -128,7 +130,10 @@ enum CheckFailure {
     /// What this machine lacked: no evidence either, and not over at once.
     Machine,
     Server(String),
+    Panic,
 }
+
+const PANICKED: &str = "the check panicked";
 
 async fn check<S, B, R>(
     service: &mut S,
@@ -191,7 +196,7 @@ async fn caught(check: impl Future<Output = Result<(), CheckFailure>>) -> Result
     let mut check = pin!(check);
     poll_fn(|cx| {
         let polled = catch_unwind(AssertUnwindSafe(|| check.as_mut().poll(cx)));
-        polled.unwrap_or_else(|_| Poll::Ready(Err(CheckFailure::Server("the check panicked".to_owned()))))
+        polled.unwrap_or_else(|_| Poll::Ready(Err(CheckFailure::Panic)))
     })
     .await
 }

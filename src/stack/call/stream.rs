@@ -149,12 +149,7 @@ where
         let mut this = self.project();
         let Some(call) = this.call.as_mut() else { return Poll::Ready(None) };
         if !this.prefix.is_empty() {
-            let frame = Frame::data(std::mem::take(this.prefix));
-            if call.facts.grpc && call.record.flow.received() == 0 {
-                // It came with the head, and counts once its reader has it.
-                call.streamed(&frame, Instant::now());
-            }
-            return Poll::Ready(Some(Ok(frame)));
+            return Poll::Ready(Some(Ok(Frame::data(std::mem::take(this.prefix)))));
         }
         std::task::ready!(this.yields.poll(cx));
         let polled = call.inside(|| Pin::new(&mut *this.body).poll_frame(cx));

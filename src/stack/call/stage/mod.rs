@@ -9,7 +9,6 @@
 
 mod collect;
 mod health;
-mod open_head;
 mod pending;
 mod probe;
 mod ready;

@@ -12,7 +12,7 @@ use crate::stack::call::stage::{Stage, StageProj, Step};
 use crate::stack::call::stream::Guarded;
 use crate::stack::call::timers::Timer;
 use bytes::Bytes;
-use http::{Request, Response, response};
+use http::{Request, Response};
 use std::future::Future;
 use std::task::{Context, Poll};
 use tower_service::Service;
@@ -54,10 +54,7 @@ where
     #[inline]
     fn answered(&mut self, answer: Response<R>, clock: &mut Clock, cx: &mut Context<'_>) -> Step {
         let call = alive(self.call);
-        let (head, body) = answer.into_parts();
-        if call.facts.is_open(&head) {
-            return self.answered_in_grpc(head, body, clock, cx);
-        }
+        let (head, mut body) = answer.into_parts();
         let now = clock.now();
         let verdict = call.head(&head, self.request.is_some(), now);
         if verdict.is_ok() && call.facts.follows && is_redirect(&head) {
@@ -73,21 +70,8 @@ where
             }
             Ok(Plan::Collect(limit)) => limit,
         };
-        self.begin_to_collect(head, body, Buffer::default(), limit, clock, cx)
-    }
-
-    /// Most bodies are there already: those never go through the stage.
-    #[inline]
-    pub(in crate::stack::call) fn begin_to_collect(
-        &mut self,
-        head: response::Parts,
-        mut body: R,
-        mut buffer: Buffer,
-        limit: u64,
-        clock: &mut Clock,
-        cx: &mut Context<'_>,
-    ) -> Step {
-        let call = alive(self.call);
+        // Most bodies are there already: those never go through the stage.
+        let mut buffer = Buffer::default();
         match read(call, &mut body, &mut buffer, limit, clock, cx) {
             Read::Complete => Step::Done(Ok(call.respond(head, buffer, clock.now()))),
             Read::TooMuch => {
