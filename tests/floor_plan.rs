@@ -174,7 +174,6 @@ const PURE: &[&str] = &[
     "transport/pool/connection",
     "transport/pool/hint",
     "transport/pool/origin",
-    "transport/pool/origin/uploads",
     "transport/pool/origin/waiters",
 ];
 

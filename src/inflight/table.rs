@@ -153,7 +153,9 @@ impl Table {
         // Under the lock, or an operator who looks now would see the new call do what the last one in this place did.
         // As a call that is answered at once will be: anything else is written when it has to wait.
         self.row(at as usize).set(SINCE_START, Phase::Headers, 1);
-        // The place is empty. Asked here as well, the compiler knows it: nothing is dropped, and the entry moved but once.
+        // The place is empty, being a free one. Asked here as well, the compiler knows it: nothing is dropped, and the entry
+        // moved but once.
+        debug_assert!(slab.entries[at as usize].is_none(), "a free place holds a call");
         if let place @ None = &mut slab.entries[at as usize] {
             *place = Some(details);
         }

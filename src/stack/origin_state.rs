@@ -196,7 +196,8 @@ impl LastHeard {
     #[inline]
     pub(super) fn note(&self, now: Instant) {
         let last = self.last.load(Ordering::Relaxed);
-        // Compared by a sum: a difference of two moments takes three times as long.
+        // Compared by a sum: a difference of two moments takes three times as long. `last` is one too large, so that it is
+        // not 0, and the same moment is late enough.
         let moment_ends = self.epoch + Duration::from_nanos(last.saturating_add(Self::MOMENT));
         if last == 0 || now >= moment_ends {
             self.last.store(self.nanos(now), Ordering::Relaxed);

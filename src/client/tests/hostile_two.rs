@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 
 pub(super) const DATA: u8 = 0;
 pub(super) const HEADERS: u8 = 1;
-const RST_STREAM: u8 = 3;
+pub(super) const RST_STREAM: u8 = 3;
 const PING: u8 = 6;
 const GOAWAY: u8 = 7;
 pub(super) const END_STREAM: u8 = 1;

@@ -3,7 +3,7 @@
 
 use super::hostile::Hostile;
 use super::hostile_two::{
-    DATA, END_HEADERS, END_STREAM, HEADERS, Wire, goaway, ok, settings, streams, window,
+    DATA, END_HEADERS, END_STREAM, HEADERS, RST_STREAM, Wire, goaway, ok, settings, streams,
 };
 use super::http2::{dialled, frame};
 use super::*;
@@ -33,81 +33,31 @@ async fn begin(mut io: DuplexStream, room: u32) -> io::Result<Wire> {
     Ok(Wire { io, acks: true })
 }
 
-/// Answers each request at once, whose upload it makes room for so much later, if ever.
-fn answers_early(room: u32, reads_after: Option<Duration>) -> Hostile {
-    Hostile::new(true, move |_, io| async move {
-        let mut wire = begin(io, room).await?;
-        loop {
-            let arrived = wire.next().await?;
-            if arrived.kind != HEADERS {
-                continue;
-            }
-            wire.say(&ok(arrived.stream)).await?;
-            if let Some(after) = reads_after {
-                sleep(after).await;
-                wire.say(&[window(0, 1 << 20), window(arrived.stream, 1 << 20)].concat()).await?;
-            }
-        }
-    })
-}
-
 async fn post(client: &Client, body: Body) {
     let answer = client.post(URL).body(body).send().await.unwrap();
     assert_eq!((answer.attempts().count, answer.text().await.unwrap().as_str()), (1, "ok"));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_after_an_upload_that_its_server_never_reads_goes_out_at_once_on_another_connection() {
-    // Room for a little of an upload, for all but its last byte, and for any upload but not for so many.
-    for (room, bytes) in [(100, 1000), (100, 100_000), (999, 1000), (1 << 20, 40_000), (0, 100)] {
-        for pieces in [false, true] {
-            let server = answers_early(room, None);
-            let client = server.client();
-            let start = Instant::now();
-            for _ in 0..3 {
-                post(&client, body(bytes, pieces)).await;
-                let answer = client.get(URL).send().await.unwrap();
-                assert_eq!(answer.attempts().count, 1, "{room} {bytes} {pieces}");
+async fn an_upload_whose_response_is_dropped_is_reset_and_not_sent_to_its_end() {
+    let (told, mut resets) = mpsc::channel(1);
+    let server = Hostile::new(true, move |_, io| {
+        let told = told.clone();
+        async move {
+            let mut wire = begin(io, 100).await?;
+            loop {
+                let arrived = wire.next().await?;
+                match arrived.kind {
+                    HEADERS => wire.say(&frame(HEADERS, END_HEADERS, arrived.stream, &[0x88])).await?,
+                    RST_STREAM => told.send(arrived.stream).await.map_err(io::Error::other)?,
+                    _ => {}
+                }
             }
-            assert_eq!(start.elapsed(), Duration::ZERO, "{room} {bytes} {pieces}");
-            assert!(server.dials() <= 4, "{room} {bytes} {pieces}: {}", server.dials());
         }
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_call_after_an_upload_that_nobody_reads_goes_out_at_once_where_there_may_be_one_connection_too() {
-    let server = answers_early(100, None);
-    let network = Network::default().http2_only().connections(Connections::default().per_origin(1));
-    let client = server.builder().network(network).build().unwrap();
-    let start = Instant::now();
-    for _ in 0..3 {
-        post(&client, body(1000, false)).await;
-    }
-    assert_eq!((start.elapsed(), server.dials()), (Duration::ZERO, 3));
-    sleep(120 * SEC).await;
-    assert_eq!(server.open(), 0, "what is left of them ends");
-}
-
-#[tokio::test(start_paused = true)]
-async fn the_stream_of_an_upload_that_is_read_after_its_answer_is_free_from_then_on() {
-    for pieces in [false, true] {
-        let server = answers_early(100, Some(500 * MS));
-        let client = server.client();
-        for _ in 0..3 {
-            post(&client, body(100_000, pieces)).await;
-            sleep(SEC).await;
-        }
-        assert_eq!(server.dials(), 1, "{pieces}");
-        // Who comes before that may wait for it, where there is no further connection.
-        let network = Network::default().http2_only().connections(Connections::default().per_origin(1));
-        let server = answers_early(1 << 20, None);
-        let client = server.builder().network(network).build().unwrap();
-        for _ in 0..3 {
-            post(&client, body(10_000, pieces)).await;
-        }
-        assert_eq!(server.dials(), 1, "{pieces}: there was room for all of it");
-    }
+    });
+    let upload = server.client().post(URL).body(body(100_000, false)).collect(Collect::never());
+    drop(upload.send().await.unwrap());
+    assert_eq!(tokio::time::timeout(SEC, resets.recv()).await, Ok(Some(1)));
 }
 
 #[tokio::test(start_paused = true)]

@@ -70,8 +70,6 @@ pub(super) struct Entry<L> {
     pub(super) carries: Carries,
     /// Calls that are on it.
     pub(super) calls: u32,
-    /// Uploads that take a slot each, though their calls have had their answer.
-    pub(super) uploads: u32,
     pub(super) opened: Instant,
     /// No call begins on it from then on.
     pub(super) dies: Instant,
@@ -105,16 +103,11 @@ impl<L: Link> Entry<L> {
             || mute && now >= self.opened + SETTINGS_WITHIN
     }
 
-    /// Whether there is room for one more, where there may be so many.
-    pub(super) fn takes(&self, limit: u32) -> bool {
-        self.calls + self.uploads < limit
-    }
-
     /// Whether it is of this kind, and a slot is free.
     pub(super) fn has_slot(&self, wish: Wish, now: Instant) -> bool {
         let Carries::Many { kind, limit: Some(limit) } = self.carries else { return false };
         kind == wish.kind
-            && self.takes(limit)
+            && self.calls < limit
             && !(wish.fresh && self.doubtful)
             // A parked call waits with the bodies of its kind.
             && !(kind == Kind::Prompt && self.link.as_ref().is_some_and(|link| link.is_clogged(now)))

@@ -6,12 +6,12 @@ use super::hint::keeps;
 use super::link::{Card, Hyper, Sender};
 use super::origin::{Id, Taken};
 use super::site::Site;
-use super::upload::{Both, Upload, Uploading};
 use crate::body::Body;
 use http::{HeaderMap, Request, Response, StatusCode, Version};
-use hyper::body::{Body as _, Incoming};
+use hyper::body::Incoming;
+use hyper::client::conn::TrySendError;
 use std::fmt;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -30,28 +30,9 @@ pub(in crate::transport) struct Lease {
     /// HTTP/1: the head is there, so that the connection may be of use once the body has been read.
     answered: bool,
     /// HTTP/2: the body that was handed over, among those of its connection.
-    body: Option<u32>,
-    /// HTTP/2: the request has a body, whose end may come later than that of the call.
-    upload: Option<Arc<Slot>>,
+    body: Option<usize>,
     /// HTTP/1: the body was handed over, and has not come to its end.
     cut: bool,
-}
-
-/// The slot of a request with a body.
-struct Slot {
-    site: Weak<Site>,
-    id: Id,
-    both: Both,
-}
-
-impl Uploading for Slot {
-    fn ended(&self) {
-        if self.both.done() {
-            if let Some(site) = self.site.upgrade() {
-                site.uploaded(self.id);
-            }
-        }
-    }
 }
 
 impl Lease {
@@ -65,7 +46,6 @@ impl Lease {
             waits: Some((now, frames)),
             answered: false,
             body: None,
-            upload: None,
             cut: false,
         }
     }
@@ -78,32 +58,16 @@ impl Lease {
         self.link.as_ref().is_some_and(Hyper::is_shared)
     }
 
-    /// Hands the request to the connection. It comes back with the error where nothing of it was sent.
+    /// Hands the request to the connection.
     pub(super) async fn send(
         &mut self,
         request: Request<Body>,
-    ) -> Result<Response<Incoming>, (hyper::Error, Option<Request<Body>>)> {
+    ) -> Result<Response<Incoming>, TrySendError<Request<Body>>> {
         let Some(link) = &mut self.link else { unreachable!("it is given back when it is dropped") };
         link.card.meter.begins();
         match &mut link.sender {
-            Sender::One(one) => one.try_send_request(request).await.map_err(|mut failed| {
-                let message = failed.take_message();
-                (failed.into_error(), message)
-            }),
-            Sender::Many(many) => {
-                let (site, id, upload) = (&self.site, self.id, &mut self.upload);
-                let request = request.map(|body| {
-                    let told = (!body.is_end_stream()).then(|| {
-                        let slot = Slot { site: Arc::downgrade(site), id, both: Both::default() };
-                        Arc::clone(upload.insert(Arc::new(slot))) as Arc<dyn Uploading>
-                    });
-                    Upload::new(body, told)
-                });
-                many.try_send_request(request).await.map_err(|mut failed| {
-                    let message = failed.take_message();
-                    (failed.into_error(), message.map(|request| request.map(Upload::into_body)))
-                })
-            }
+            Sender::One(one) => one.try_send_request(request).await,
+            Sender::Many(many) => many.try_send_request(request).await,
         }
     }
 
@@ -211,10 +175,7 @@ impl Drop for Lease {
                 task.abort();
             }
         }
-        match self.upload.take() {
-            Some(slot) => self.site.release(self.id, &slot.both, now),
-            None => self.site.put_back(self.id, link, self.answered, now),
-        }
+        self.site.put_back(self.id, link, self.answered, now);
         if in_vain {
             go_on(&self.site);
         }

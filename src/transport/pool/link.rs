@@ -2,7 +2,6 @@
 
 use super::connection::Link;
 use super::unread::Unread;
-use super::upload::Upload;
 use crate::body::Body;
 use crate::reuse::{Lost, Meter, Streams};
 use hyper::client::conn::{http1, http2};
@@ -21,7 +20,7 @@ pub(super) struct Hyper {
 
 pub(super) enum Sender {
     One(http1::SendRequest<Body>),
-    Many(http2::SendRequest<Upload>),
+    Many(http2::SendRequest<Body>),
 }
 
 /// What is known of a connection, wherever it is.

@@ -14,7 +14,6 @@
 //! Origin ◆  which call takes which connection, when another is opened, when one is left
 //! Entry  ◆  one connection: its slots, its age, what its server said of it
 //! Lease     a connection in the hands of a call; given back when it is dropped, at any moment
-//! Upload    a request body on HTTP/2, which may outlast its call and keeps the slot then
 //! Leaving   connections that no call uses any more, until they have ended
 //! ```
 //!
@@ -42,7 +41,6 @@ mod place;
 mod settings;
 mod site;
 mod unread;
-mod upload;
 
 pub(super) use connection::Rules;
 pub(super) use dialer::HEAD;
@@ -169,7 +167,7 @@ async fn exchange(site: Arc<Site>, mut request: Request<Body>, wish: Wish) -> Re
             let form = form(request.method(), &uri, card.connected.is_proxied());
             *request.uri_mut() = form;
         }
-        let (cause, message) = match lease.send(request).await {
+        let mut failed = match lease.send(request).await {
             Ok(mut response) => {
                 card.connected.get_extras(response.extensions_mut());
                 let (status, version) = (response.status(), response.version());
@@ -184,7 +182,7 @@ async fn exchange(site: Arc<Site>, mut request: Request<Body>, wish: Wish) -> Re
             Err(failed) => failed,
         };
         let served = card.meter.was_reused();
-        match message {
+        match failed.take_message() {
             Some(unsent) if served || fresh_ones < FRESH_ONES => {
                 fresh_ones += u32::from(!served);
                 request = unsent;
@@ -197,7 +195,7 @@ async fn exchange(site: Arc<Site>, mut request: Request<Body>, wish: Wish) -> Re
                 if served && !many && !unsent {
                     lease.was_stale();
                 }
-                let error = Error::from(BoxError::from(card.lost(cause, unsent)));
+                let error = Error::from(BoxError::from(card.lost(failed.into_error(), unsent)));
                 if error.inner().fault.unprocessed {
                     lease.leave();
                 }

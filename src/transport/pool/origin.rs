@@ -1,7 +1,6 @@
 //! The connections to one origin, and the calls that wait for one: which takes which, when another one is opened, when
 //! one is left. Pure.
 
-mod uploads;
 mod waiters;
 
 pub(super) use waiters::Waits;
@@ -286,7 +285,9 @@ impl<L: Link, P: Clone> Origin<L, P> {
 
     /// Hands out what came free, and closes what is too much.
     pub(super) fn settle(&mut self, now: Instant) -> Changed<P, L> {
-        let (mut given, mut in_vain, mut next) = (Vec::new(), [[false; 2]; 2], 0);
+        let mut given = Vec::new();
+        let mut in_vain = [[false; 2]; 2];
+        let mut next = 0;
         while let Some(waiter) = self.waiters.get(next) {
             let wish = waiter.wish;
             let tried = &mut in_vain[wish.kind as usize][usize::from(wish.fresh)];

@@ -5,7 +5,6 @@ use super::dialer::Dialer;
 use super::link::Hyper;
 use super::origin::{Back, Counts, Id, Origin, Taken, Waits};
 use super::place::Place;
-use super::upload::Both;
 use crate::error::{Error, Phase};
 use crate::inflight::Pooled;
 use crate::sync::{Mutex, lock};
@@ -150,22 +149,6 @@ impl Site {
             }
             origin.give_back(id, link, back, now);
         });
-    }
-
-    /// A call has done with a slot, which its upload may still take.
-    pub(super) fn release(self: &Arc<Self>, id: Id, both: &Both, now: Instant) {
-        self.with(now, |origin| {
-            // Asked here, so that an upload that ends now is let go of after it was left behind.
-            if !both.done() {
-                origin.leave_upload(id);
-            }
-            origin.release(id, now);
-        });
-    }
-
-    /// An upload has come to its end that was left behind by its call.
-    pub(super) fn uploaded(self: &Arc<Self>, id: Id) {
-        self.with(Instant::now(), |origin| origin.uploaded(id));
     }
 
     /// What is shown of it, of each version of HTTP that it speaks.

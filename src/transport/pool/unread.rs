@@ -36,7 +36,7 @@ impl Unread {
     }
 
     /// A body was handed over, of a connection on which `arrived` bytes of bodies have come.
-    pub(super) fn enter(&self, arrived: u64, now: Instant) -> u32 {
+    pub(super) fn enter(&self, arrived: u64, now: Instant) -> usize {
         let mut bodies = lock(&self.bodies);
         if bodies.iter().all(|body| *body == Reader::None) {
             // What came for streams that were reset is not there any more.
@@ -47,24 +47,24 @@ impl Unread {
             bodies.len() - 1
         });
         bodies[at] = Reader::Away(now);
-        at as u32
+        at
     }
 
     /// So many bytes were taken.
-    pub(super) fn took(&self, at: u32, bytes: usize, now: Instant) {
+    pub(super) fn took(&self, at: usize, bytes: usize, now: Instant) {
         self.read.fetch_add(bytes as u64, Ordering::Relaxed);
-        lock(&self.bodies)[at as usize] = Reader::Away(now);
+        lock(&self.bodies)[at] = Reader::Away(now);
     }
 
     /// There is nothing, and the reader waits.
-    pub(super) fn waits(&self, at: u32) {
-        lock(&self.bodies)[at as usize] = Reader::Waits;
+    pub(super) fn waits(&self, at: usize) {
+        lock(&self.bodies)[at] = Reader::Waits;
     }
 
     /// It has come to its end, or was given up: `arrived` then, since what was left of it is not there any more, and how
     /// much that was nobody knows.
-    pub(super) fn leave(&self, at: u32, arrived: Option<u64>) {
-        lock(&self.bodies)[at as usize] = Reader::None;
+    pub(super) fn leave(&self, at: usize, arrived: Option<u64>) {
+        lock(&self.bodies)[at] = Reader::None;
         if let Some(arrived) = arrived {
             self.read.store(arrived, Ordering::Relaxed);
         }

@@ -13,7 +13,6 @@ struct World {
     rng: Rng,
     now: Instant,
     lent: Vec<(Id, Fake, bool)>,
-    uploading: Vec<Id>,
     waiting: BTreeMap<u32, (u64, Wish)>,
     connecting: Vec<Kind>,
     alive: BTreeMap<u64, (Id, Fake, Carries)>,
@@ -27,7 +26,6 @@ impl World {
             rng: Rng::seed_from_u64(seed),
             now: Instant::now(),
             lent: Vec::new(),
-            uploading: Vec::new(),
             waiting: BTreeMap::new(),
             connecting: Vec::new(),
             alive: BTreeMap::new(),
@@ -90,10 +88,6 @@ impl World {
     fn give_back(&mut self) {
         let (id, link, one) = self.lent.swap_remove(self.rng.random_range(0..self.lent.len()));
         if !one {
-            if self.rng.random_range(0..4_u32) == 0 {
-                self.origin.leave_upload(id);
-                self.uploading.push(id);
-            }
             return self.origin.release(id, self.now);
         }
         let back = [Back::Ready, Back::Turning, Back::Spent][self.rng.random_range(0..3_usize)];
@@ -128,18 +122,12 @@ impl World {
         }
     }
 
-    fn end_upload(&mut self) {
-        let id = self.uploading.swap_remove(self.rng.random_range(0..self.uploading.len()));
-        self.origin.uploaded(id);
-    }
-
     fn step(&mut self) {
-        match self.rng.random_range(0..13_u32) {
+        match self.rng.random_range(0..12_u32) {
             0..4 => self.call(),
             4..6 if !self.connecting.is_empty() => self.connect(),
             6..9 if !self.lent.is_empty() => self.give_back(),
             9 => self.change_one(),
-            12 if !self.uploading.is_empty() => self.end_upload(),
             10 => {
                 // A call that is given up while it waits.
                 if !self.waiting.is_empty() {
@@ -166,9 +154,6 @@ impl World {
         let calls: u32 = self.origin.entries.iter().flatten().map(|entry| entry.calls).sum();
         let alive = self.lent.iter().filter(|(id, ..)| self.alive.contains_key(&id.serial)).count();
         assert_eq!(calls as usize, alive, "a slot is lost, or lent to nobody");
-        let uploads: u32 = self.origin.entries.iter().flatten().map(|entry| entry.uploads).sum();
-        let alive = self.uploading.iter().filter(|id| self.alive.contains_key(&id.serial)).count();
-        assert_eq!(uploads as usize, alive, "an upload has lost its slot, or keeps one");
         assert_eq!(self.origin.waiters.len(), self.waiting.len(), "somebody is forgotten");
         let waiting = [Kind::Prompt, Kind::Parked]
             .map(|kind| self.waiting.values().filter(|(_, wish)| wish.kind == kind).count());
@@ -209,9 +194,6 @@ fn no_slot_is_lost_no_connection_lent_twice_and_nobody_forgotten_whatever_happen
         }
         while !world.lent.is_empty() {
             world.give_back();
-        }
-        while !world.uploading.is_empty() {
-            world.end_upload();
         }
         world.origin.retire_all();
         for (id, ..) in std::mem::take(&mut world.alive).into_values() {

@@ -173,38 +173,6 @@ fn streams_are_lent_up_to_the_limit_to_one_kind_of_call_and_none_where_nobody_re
 }
 
 #[test]
-fn an_upload_takes_the_slot_that_its_call_has_left_until_it_has_ended() {
-    let (start, rules) = (Instant::now(), Rules { per_origin: 1, ..RULES });
-    let mut origin = Fakes::new(rules, Some(true));
-    let (id, _) = add(&mut origin, many(Kind::Prompt, 2), start);
-    let leave = |origin: &mut Fakes| {
-        origin.ask(PROMPT, start).expect("there is room");
-        origin.leave_upload(id);
-        origin.release(id, start);
-    };
-    leave(&mut origin);
-    leave(&mut origin);
-    assert!(origin.ask(PROMPT, start).is_none(), "both are taken by what is still sent");
-    origin.wait(PROMPT, 0);
-    origin.uploaded(id);
-    assert_eq!(given(&mut origin, start), [0]);
-    origin.wait(PROMPT, 1);
-    assert_eq!((origin.connects(Kind::Prompt, start), origin.entry(id).unwrap().retired), (0, false));
-    // What has no call left makes room where there is none.
-    origin.release(id, start);
-    origin.uploaded(id);
-    leave(&mut origin);
-    leave(&mut origin);
-    assert_eq!(origin.connects(Kind::Prompt, start), 0);
-    assert!(origin.entry(id).unwrap().retired);
-    assert_eq!(origin.settle(start).left.len(), 1);
-    origin.uploaded(id);
-    origin.gone(id, start);
-    origin.uploaded(id);
-    assert_eq!(origin.connects(Kind::Prompt, start), 1);
-}
-
-#[test]
 fn a_waiter_gets_what_comes_free_in_the_order_they_came() {
     let (start, mut origin) = (Instant::now(), Fakes::new(RULES, None));
     let keys: Vec<_> = (0..3).map(|place| origin.wait(PROMPT, place)).collect();

@@ -58,13 +58,12 @@ impl<L: Link, P: Clone> Origin<L, P> {
 
     /// One that is of no use to those who wait leaves its place to one that will be, once it has ended.
     fn make_room(&mut self, kind: Kind) {
-        let is_spare = |entry: &Entry<L>| match entry.carries {
-            // Also where all that is left on it are uploads of calls that have had their answers.
-            Carries::Many { kind: its, .. } => entry.calls == 0 && (its != kind || entry.uploads > 0),
+        let of_others = |entry: &Entry<L>| match entry.carries {
+            Carries::Many { kind: its, .. } => its != kind && entry.calls == 0,
             Carries::One => false,
         };
         let mut ids = self.shared.clone().into_iter();
-        let spare = ids.find(|id| self.entry(*id).is_some_and(|entry| is_spare(entry)));
+        let spare = ids.find(|id| self.entry(*id).is_some_and(|entry| of_others(entry)));
         // Where there are idle ones, those who wait are to repeat what failed on one that had been idle.
         let Some(spare) = spare.or_else(|| self.idle.first().copied()) else { return };
         let ends = |entry: &Entry<L>| entry.retired && entry.calls == 0;
@@ -150,7 +149,9 @@ impl<L: Link, P: Clone> Origin<L, P> {
         self.many = Some(many);
         self.not_before = None;
         let same = |entry: &Entry<L>| match entry.carries {
-            Carries::Many { kind: its, limit } => its == kind && limit.is_none_or(|limit| entry.takes(limit)),
+            Carries::Many { kind: its, limit } => {
+                its == kind && limit.is_none_or(|limit| entry.calls < limit)
+            }
             Carries::One => false,
         };
         if many
@@ -172,7 +173,6 @@ impl<L: Link, P: Clone> Origin<L, P> {
             link: Some(link),
             carries,
             calls: 0,
-            uploads: 0,
             opened: now,
             dies,
             idle: Some(now),
