@@ -196,7 +196,7 @@ async fn caught(check: impl Future<Output = Result<(), CheckFailure>>) -> Result
     let mut check = pin!(check);
     poll_fn(|cx| {
         let polled = catch_unwind(AssertUnwindSafe(|| check.as_mut().poll(cx)));
-        polled.unwrap_or_else(|_| Poll::Ready(Err(CheckFailure::Panic)))
+        polled.unwrap_or(Poll::Ready(Err(CheckFailure::Panic)))
     })
     .await
 }
