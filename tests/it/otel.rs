@@ -293,7 +293,7 @@ async fn a_health_check_is_a_client_span_of_its_own_within_the_call_that_makes_i
     assert_eq!(traceparents(&peer), [traceparent(check), traceparent(attempt)]);
     for span in [check, attempt] {
         assert_eq!(span.parent_span_id, the_call.span_context.span_id());
-        assert_eq!(all(&[span.clone()], "http.request.resend_count"), [None]);
+        assert_eq!(all(std::slice::from_ref(span), "http.request.resend_count"), [None]);
     }
     assert_eq!((&*check.name, said(check, "url.template")), ("GET /health", text("/health")));
     assert_eq!(said(check, "url.full"), text("http://peer.test/health"));
