@@ -59,8 +59,9 @@ async fn handle(heart: Heartbeat, queue: Incidents, command: Vec<String>) -> Res
         };
         let Some(item) = next else { return Ok(()) };
         let agent = Command::new(program, Duration::from_secs(300)).args(args).inherit_env(["PATH"]);
-        let ended = agent.stdin(item.value).run_until(heart.cancelled()).await?;
-        println!("{}: {ended}", item.key);
+        let ended = agent.stdin(item.value).run_until(heart.cancelled()).await;
+        // One that cannot be started costs no other its turn.
+        println!("{}: {}", item.key, ended.map_or_else(|error| error.to_string(), |ended| ended.to_string()));
         heart.progress();
     }
 }

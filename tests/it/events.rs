@@ -97,7 +97,8 @@ async fn a_call_that_fails_for_good_and_one_that_is_dropped_say_so_at_their_end(
     assert!(tokio::time::timeout(SECOND, call(&service, get("/"))).await.is_err());
     assert_eq!(lines(&mut events), ["2 1 1s end: dropped"]);
     call(&service, get("/")).await.unwrap_err();
-    assert_eq!(lines(&mut events).last().unwrap(), "3 1 10s end: deadline");
+    let told = lines(&mut events);
+    assert_eq!(told, ["3 1 10s attempt: deadline in Headers after 10s", "3 1 10s end: deadline"]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -163,6 +163,17 @@ fn an_event_above_its_limit_is_said_once_and_its_id_counts() {
 }
 
 #[test]
+fn an_id_that_fills_an_event_is_kept_and_a_longer_one_is_not() {
+    let sizes = Sizes { line: 200, event: 20 };
+    for (length, kept) in [(20, true), (21, false)] {
+        let id = "7".repeat(length);
+        let stream = format!("id: 1\n\nevent: x\nid: {id}\n\n");
+        let last = if kept { id } else { "1".to_owned() };
+        assert_eq!(said(sizes, &[stream.as_bytes()]), (vec![Item::TooLarge], last), "{length}");
+    }
+}
+
+#[test]
 fn a_line_without_end_costs_a_bounded_amount_of_memory_and_is_given_up() {
     let mut parser = Parser::new(SIZES, "".into());
     let mut said = Vec::new();
