@@ -185,26 +185,6 @@ async fn the_sweeper_hands_over_what_expires_and_ends_with_the_queue() {
     assert_eq!(seen, [(7, MAX_AGE + Duration::from_secs(60))], "the first sweep after it became too old");
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_sweeper_that_comes_late_leaves_out_what_it_missed_and_goes_on() {
-    let queue = queue(Settings::default().max_age(Duration::from_secs(1)));
-    let mut seen = Vec::new();
-    let began = Instant::now();
-    let work = async {
-        queue.push("a", 1).unwrap();
-        tokio::time::advance(Duration::from_secs(150)).await;
-        queue.push("a", 2).unwrap();
-        tokio::time::sleep(Duration::from_secs(60)).await;
-        queue.close();
-    };
-    let sweeps = queue.keep_swept(Duration::from_secs(60), |swept| {
-        seen.extend(swept.expired.iter().map(|e| (e.item.value, began.elapsed().as_secs())));
-    });
-    let (swept, ()) = tokio::join!(sweeps, work);
-    swept.unwrap();
-    assert_eq!(seen, [(1, 150), (2, 180)]);
-}
-
 #[test]
 fn settings_that_cannot_work_are_refused_with_value_and_rule() {
     for (settings, message) in [

@@ -1,11 +1,11 @@
-//! Keys and names whose code panics: no item is lost to them, and every count stays true.
+//! Keys and names whose code panics, and a sweeper that is late: no item is lost to them, and every count stays true.
 
 use crate::support::SECOND;
 use std::cell::Cell;
 use std::fmt::{self, Display, Formatter};
 use std::hash::{Hash, Hasher};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use tokio::time::sleep;
+use tokio::time::{Instant, advance, sleep};
 use unwedge::queue::{Counts, Item, Queue, Settings};
 
 thread_local! {
@@ -140,4 +140,24 @@ fn a_key_that_cannot_be_compared_loses_nothing_and_locks_nobody_out() {
     queue.push(Unlike(1), 3).unwrap();
     let served: Vec<u8> = std::iter::from_fn(|| queue.try_pop()).map(|item| item.value).collect();
     assert_eq!(served, [1, 3]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sweeper_that_comes_late_leaves_out_what_it_missed_and_goes_on() {
+    let queue = Queue::new(Settings::default().max_age(SECOND)).unwrap();
+    let mut seen = Vec::new();
+    let began = Instant::now();
+    let work = async {
+        queue.push("a", 1).unwrap();
+        advance(150 * SECOND).await;
+        queue.push("a", 2).unwrap();
+        sleep(60 * SECOND).await;
+        queue.close();
+    };
+    let sweeps = queue.keep_swept(60 * SECOND, |swept| {
+        seen.extend(swept.expired.iter().map(|e| (e.item.value, began.elapsed().as_secs())));
+    });
+    let (swept, ()) = tokio::join!(sweeps, work);
+    swept.unwrap();
+    assert_eq!(seen, [(1, 150), (2, 180)]);
 }
