@@ -95,5 +95,5 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let report = crew.run_until(signals.asked(), Duration::from_secs(20)).await?;
     drop(serving); // up to here /healthz answers 503
-    std::process::exit(report.exit_code())
+    report.exit()
 }

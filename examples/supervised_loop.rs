@@ -32,5 +32,5 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let report = crew.run_until(fourth, Duration::from_secs(5)).await?;
     println!("clean: {}, restarts: {}", report.clean, report.restarts);
-    std::process::exit(report.exit_code())
+    report.exit()
 }

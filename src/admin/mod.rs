@@ -24,7 +24,7 @@
 //!
 //! let report = crew.run_until(ctrl_c(), Duration::from_secs(10)).await?;
 //! drop(admin); // up to here /healthz answers 503, so that nothing new is sent this way
-//! std::process::exit(report.exit_code());
+//! report.exit();
 //! # }
 //! ```
 //!

@@ -6,6 +6,7 @@ mod groups;
 mod run;
 
 pub use capture::Output;
+pub(crate) use groups::kill_of;
 #[cfg(unix)]
 pub(crate) use groups::{is_ours, kill_all};
 
@@ -22,7 +23,9 @@ use std::time::Duration;
 ///
 /// By default the environment is empty, and the working directory is that of this process. Processes that the command
 /// started are killed with it, also when it ends by itself or when the future is dropped. Not killed are a grandchild in a
-/// session of its own (`setsid`), and any child if this process itself is killed by `SIGKILL`.
+/// session of its own (`setsid`), and any child if this process ends in a way that drops no future: by `SIGKILL`, by a signal
+/// that it does not handle ([`Signals`](crate::supervise::Signals)), by an abort, or by `std::process::exit` in place of
+/// [`Report::exit`](crate::supervise::Report::exit).
 ///
 /// | setting | default | why |
 /// | --- | --- | --- |

@@ -59,6 +59,11 @@ pub(crate) fn current<T: Any + Send + Sync>(table: &Arc<T>) -> Option<Arc<Owner>
         .ok()
 }
 
+/// The subsystem of the current task.
+pub(crate) fn of_task() -> Option<Arc<Owner>> {
+    CURRENT.try_with(Arc::clone).ok()
+}
+
 /// Whether the current task is told to end: what it drops now says nothing about a server.
 pub(crate) fn is_ending() -> bool {
     CURRENT.try_with(|member| member.cancel.is_cancelled()).unwrap_or(false)

@@ -17,7 +17,7 @@
 //!     }
 //! });
 //! let report = crew.run_until(ctrl_c(), Duration::from_secs(10)).await?;
-//! std::process::exit(report.exit_code());
+//! report.exit()
 //! # }
 //! ```
 //!
@@ -125,7 +125,7 @@ impl Supervisor {
             period: None,
             calls: Vec::new(),
             seed: None,
-            exit: |code| std::process::exit(code),
+            exit: |code| report::exit(code),
             reap: true,
         }
     }

@@ -158,10 +158,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// 0 after a clean end, 1 if a subsystem had to be aborted.
-    ///
-    /// Pass it to `std::process::exit`: a return from `main` waits for ever for a subsystem that blocks its thread. Flush
-    /// logs and files before.
+    /// 0 after a clean end, 1 if a subsystem had to be aborted. See [`exit`](Report::exit).
     ///
     /// ```
     /// use std::time::Duration;
@@ -179,4 +176,30 @@ impl Report {
     pub fn exit_code(&self) -> i32 {
         i32::from(!self.clean)
     }
+
+    /// Kills the process groups of all [children](crate::child) that still run, and ends the process with the
+    /// [exit code](Report::exit_code).
+    ///
+    /// A return from `main` instead waits for ever for a subsystem that blocks its thread, and `std::process::exit` alone
+    /// leaves the children of tasks that still run behind. Flush logs and files before; no destructor runs.
+    ///
+    /// ```no_run
+    /// # async fn daemon(crew: unwedge::supervise::Supervisor) -> Result<(), unwedge::Error> {
+    /// use std::time::Duration;
+    /// use unwedge::supervise::ctrl_c;
+    ///
+    /// let report = crew.run_until(ctrl_c(), Duration::from_secs(10)).await?;
+    /// report.exit()
+    /// # }
+    /// ```
+    pub fn exit(&self) -> ! {
+        exit(self.exit_code())
+    }
+}
+
+/// Ends the process, and what it started.
+pub(super) fn exit(code: i32) -> ! {
+    #[cfg(unix)]
+    crate::child::kill_all();
+    std::process::exit(code)
 }

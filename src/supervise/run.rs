@@ -3,6 +3,7 @@
 use crate::deadline::sleep_until;
 use crate::duration::check;
 use crate::error::Error;
+use crate::inflight::owner::Owner;
 use crate::panics;
 use crate::supervise::liveness::Liveness;
 use crate::supervise::readiness::Shared;
@@ -29,9 +30,10 @@ impl Supervisor {
     /// left.
     ///
     /// The signal is [`ctrl_c`](crate::supervise::ctrl_c), or any future that returns nothing, a name, or what
-    /// `tokio::signal::ctrl_c()` does. Where it is ready at once nothing is started. It also ends, with a clean report,
-    /// when all subsystems have stopped for good. A straggler that blocks its thread holds up the end of the runtime: end
-    /// the process with the report's [`exit_code`](Report::exit_code), as in the example of the [module](super).
+    /// `tokio::signal::ctrl_c()` does. Where it is ready at once nothing is started. It also ends, with a clean report, when all
+    /// subsystems have stopped for good. A straggler that blocks its thread holds up the end of the runtime: end
+    /// the process with the report's [`exit`](Report::exit), as in the example of the [module](super). Children of such a
+    /// straggler are killed.
     ///
     /// With [`Escalation::Exit`](crate::supervise::Escalation::Exit) it ends the process itself, after the grace.
     ///
@@ -148,7 +150,12 @@ async fn abort(liveness: &Liveness, tasks: &mut JoinSet<()>, cells: &[Arc<Subsys
         log::straggler(&cell.name, subsystem);
     }
     tasks.abort_all();
-    let _ = tokio::time::timeout(GONE, async { while tasks.join_next().await.is_some() {} }).await;
+    let gone = tokio::time::timeout(GONE, async { while tasks.join_next().await.is_some() {} }).await;
+    if gone.is_err() {
+        // Those who block their thread end no child that they wait for, and the process may end now.
+        let is_left = |owner: &Arc<Owner>| shown.iter().any(|(cell, _)| Arc::ptr_eq(&cell.member, owner));
+        crate::child::kill_of(is_left);
+    }
     shown.into_iter().map(|(cell, _)| cell.name.to_string()).collect()
 }
 
