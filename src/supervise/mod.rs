@@ -111,12 +111,12 @@ impl Default for Supervisor {
 impl Supervisor {
     /// A supervisor without loops.
     ///
-    /// As process 1 of a container the program handles [`Signals`] from here on, because there a signal without a handler
-    /// has no effect.
+    /// As process 1 of a container the program handles SIGTERM and SIGINT as [`Signals`] describes from here on, because
+    /// there a signal without a handler has no effect.
     pub fn new() -> Supervisor {
         if std::process::id() == 1 {
             // Without a handler the program is as deaf as it was; run_until says so where it waits for a signal.
-            let _ = Signals::install();
+            let _ = signal::install_unasked();
         }
         Supervisor {
             liveness: Liveness::new(),

@@ -8,7 +8,7 @@ use crate::panics;
 use crate::supervise::liveness::Liveness;
 use crate::supervise::readiness::Shared;
 use crate::supervise::report::{Event, Recorder, Report};
-use crate::supervise::signal::Asked;
+use crate::supervise::signal::{Asked, Crew as Signalled};
 use crate::supervise::state::SubsystemState;
 use crate::supervise::watchdog::{Watchdog, Watched};
 use crate::supervise::{Supervisor, systemd};
@@ -30,7 +30,9 @@ impl Supervisor {
     /// left.
     ///
     /// The signal is [`ctrl_c`](crate::supervise::ctrl_c), or any future that returns nothing, a name, or what
-    /// `tokio::signal::ctrl_c()` does. Where it is ready at once nothing is started. It also ends, with a clean report, when all
+    /// `tokio::signal::ctrl_c()` does. Where it is ready at once nothing is started. Where
+    /// [`Signals`](crate::supervise::Signals) are installed, as they are in process 1, and neither the future nor anybody else
+    /// has answered a signal within 1 s, it ends as if the future had named it. It also ends, with a clean report, when all
     /// subsystems have stopped for good. A straggler that blocks its thread holds up the end of the runtime: end
     /// the process with the report's [`exit`](Report::exit), as in the example of the [module](super). Children of such a
     /// straggler are killed.
@@ -63,7 +65,8 @@ impl Supervisor {
         let cells =
             self.tasks.iter_mut().map(crate::supervise::Task::check).collect::<Result<Vec<_>, _>>()?;
         // Handlers are installed by the first poll, and what cannot be ended is not started.
-        let mut signal = pin!(async { signal.await.into() });
+        let signalled = Signalled::new();
+        let mut signal = pin!(signalled.asked(signal));
         let early = poll_fn(|cx| Poll::Ready(signal.as_mut().poll(cx))).await;
         if let Poll::Ready(asked) = early {
             return never_started(asked, &cells, &self.liveness.0.recorder);

@@ -110,6 +110,8 @@ mod preflight_modes;
 #[cfg(unix)]
 mod processes;
 mod program;
+#[cfg(unix)]
+mod program_end;
 mod queue_hostile;
 mod redirected;
 mod redirects;

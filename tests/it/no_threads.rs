@@ -1,6 +1,7 @@
 //! A machine that gives no more threads, as in a control group that is full.
 
 use crate::processes::{again, plays_well, runtime};
+use std::future::Future;
 use std::os::unix::process::ExitStatusExt;
 use std::process::Command;
 use std::time::Duration;
@@ -50,6 +51,34 @@ fn without_a_thread_for_signals_there_is_an_error_and_they_keep_their_effect() {
     let ran = ran.expect("it ends").unwrap();
     let ended = ran.status.success() || ran.status.signal() == Some(15);
     assert!(ended, "skipped, or ended by the signal: {ran:?}");
+}
+
+#[test]
+fn a_first_signal_that_is_waited_for_needs_no_thread_and_is_an_orderly_end() {
+    let name = "no_threads::a_first_signal_that_is_waited_for_needs_no_thread_and_is_an_orderly_end";
+    let command = again(name, || {
+        let signals = Signals::install().unwrap();
+        let runtime = runtime();
+        let pid = std::process::id();
+        let mut kill = Command::new("sh");
+        let mut kill = kill.args(["-c", &format!("read line && kill -TERM {pid}")]);
+        kill = kill.stdin(std::process::Stdio::piped());
+        #[expect(clippy::zombie_processes, reason = "this process ends soon")]
+        let mut kill = kill.spawn().unwrap();
+        if !no_more_threads() {
+            return;
+        }
+        let asked = runtime.block_on(async {
+            let mut asked = std::pin::pin!(signals.asked());
+            std::future::poll_fn(|cx| std::task::Poll::Ready(asked.as_mut().poll(cx).is_ready())).await;
+            std::io::Write::write_all(&mut kill.stdin.take().unwrap(), b"now\n").unwrap();
+            timeout(CEILING / 2, asked).await.expect("it is told").name()
+        });
+        assert_eq!(asked, "SIGTERM");
+    });
+    if let Some(command) = command {
+        runtime().block_on(plays_well(command));
+    }
 }
 
 #[test]

@@ -11,12 +11,12 @@ use tokio::process::Command;
 use tokio::time::{Instant, sleep, timeout};
 
 /// Whether this process does anything: a zombie does not.
-fn is_alive(pid: &str) -> bool {
+pub(crate) fn is_alive(pid: &str) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     stat.rsplit(") ").next().is_some_and(|rest| !rest.is_empty() && !rest.starts_with('Z'))
 }
 
-async fn until(what: &str, mut met: impl FnMut() -> bool) {
+pub(crate) async fn until(what: &str, mut met: impl FnMut() -> bool) {
     let ends = Instant::now() + CEILING;
     while !met() {
         assert!(Instant::now() < ends, "{what}: not within {CEILING:?}");
@@ -45,7 +45,7 @@ async fn a_second_signal_leaves_no_child_alive_also_in_groups_of_their_own_that_
 }
 
 /// Whether whoever started the tests told them to ignore SIGHUP, as nohup does: programs that they start then ignore it too.
-fn hang_ups_are_ignored() -> bool {
+pub(crate) fn hang_ups_are_ignored() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap_or("0");
     let ignored = u64::from_str_radix(ignored.trim(), 16).unwrap_or_default() & 1 == 1;
@@ -110,7 +110,7 @@ pub(crate) async fn plays_well(mut command: Command) {
 }
 
 /// Sends it to this process, and returns when it was sent.
-fn to_itself(name: &str) {
+pub(crate) fn to_itself(name: &str) {
     let pid = std::process::id().to_string();
     let sent = std::process::Command::new("kill").args([&format!("-{name}"), &*pid]).status();
     assert!(sent.unwrap().success());
@@ -265,7 +265,7 @@ async fn process_one_reaps_what_was_left_to_it_within_fifteen_seconds() {
 
 /// A test in a process of its own that is process 1 besides, where this machine allows it.
 #[cfg(target_os = "linux")]
-fn plays_well_as_process_one(command: &Command) {
+pub(crate) fn plays_well_as_process_one(command: &Command) {
     if as_process_one("").is_none() {
         return;
     }

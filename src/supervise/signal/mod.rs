@@ -9,8 +9,10 @@ pub use asked::Asked;
 #[cfg(unix)]
 use listener as system;
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
+use std::pin::pin;
+use std::task::Poll;
 
 /// Waits for SIGINT, and on Unix for SIGTERM and SIGHUP too: [`Signals::install`] and [`Signals::asked`] in one.
 ///
@@ -30,14 +32,17 @@ pub async fn ctrl_c() -> Asked {
 /// | signal | effect |
 /// | --- | --- |
 /// | the first of SIGTERM, SIGINT, SIGHUP | a graceful shutdown: [`asked`](Signals::asked) completes, also if it is called later |
-/// | the same, and nothing calls `asked` within 1 s | its default effect: the program ends at once, because its start or its end hangs |
+/// | the same, and nothing calls `asked` within 1 s | a [`Supervisor`](crate::supervise::Supervisor) that runs begins its graceful shutdown, if the future that ends it has not done so yet. Without one the signal has its default effect: the program ends at once, because its start or its end hangs |
+/// | another within 100 ms | counts as the same one: a terminal and the program that started this one may both send theirs |
 /// | a second one | the process groups of all [children](crate::child) are killed; the grace of a [`Supervisor`](crate::supervise::Supervisor) is over, and a program that is still there after 1 s ends with 128 and the number of the signal |
 /// | a third one | the same, without that 1 s |
 /// | SIGHUP, after [`hangups`](Signals::hangups) | [`Hangups::recv`] completes, for a program that reloads its settings |
 /// | SIGHUP that was ignored when the program was started (`nohup`; seen on Linux) | stays ignored |
 ///
-/// [`Supervisor::new`](crate::supervise::Supervisor::new) installs them if the program is process 1 (of a container), because there
-/// a signal without a handler has no effect at all. On other systems than Unix only Ctrl-C is handled, from the first poll of
+/// [`Supervisor::new`](crate::supervise::Supervisor::new) installs them, SIGHUP excepted, if the program is process 1 (of a
+/// container), because there a signal without a handler has no effect at all. A program that puts itself into the background
+/// by a fork does so first: the new process has the handlers, and hears nothing before the next call of one of these
+/// functions or of [`run_until`](crate::supervise::Supervisor::run_until). On other systems than Unix only Ctrl-C is handled, from the first poll of
 /// [`asked`](Signals::asked) on.
 ///
 /// ```no_run
@@ -52,12 +57,12 @@ pub async fn ctrl_c() -> Asked {
 /// let mut crew = Supervisor::new();
 /// crew.patrol("patrol", Duration::from_secs(3600), Duration::from_secs(300), |_| sweep());
 /// let report = crew.run_until(signals.asked(), Duration::from_secs(10)).await?;
-/// std::process::exit(report.exit_code());
+/// report.exit()
 /// # }
 /// ```
 #[derive(Clone, Debug)]
 #[doc(alias("sigterm", "sigint", "sighup"))]
-pub struct Signals(system::Handle);
+pub struct Signals(());
 
 impl Signals {
     /// Installs the handlers. A second call returns another handle to the same ones.
@@ -73,7 +78,7 @@ impl Signals {
     /// # Cancellation safety
     /// No signal is lost: the next call completes.
     pub fn asked(&self) -> impl Future<Output = Asked> + Send + use<> {
-        system::asked(self.0.clone())
+        system::asked()
     }
 
     /// Waits for the second signal, after which the children have been killed and 1 s is left: for a last log line.
@@ -81,11 +86,11 @@ impl Signals {
     /// # Cancellation safety
     /// Nothing is lost.
     pub fn asked_again(&self) -> impl Future<Output = ()> + Send + use<> {
-        system::asked_again(self.0.clone())
+        system::asked_again()
     }
 
-    /// From this call on SIGHUP no longer ends the program: [`Hangups::recv`] completes for each one. On other systems than
-    /// Unix there is none.
+    /// From the first call on SIGHUP no longer ends the program: [`Hangups::recv`] completes for each one. A receiver is told
+    /// at once of one that came before it was made and that nobody was told of. On other systems than Unix there is none.
     ///
     /// ```no_run
     /// # use unwedge::supervise::Signals;
@@ -99,7 +104,33 @@ impl Signals {
     /// # }
     /// ```
     pub fn hangups(&self) -> Hangups {
-        Hangups(system::hangups(&self.0))
+        Hangups(system::hangups())
+    }
+}
+
+/// As process 1, before the program has said what it wants.
+pub(super) fn install_unasked() -> io::Result<()> {
+    system::install_unasked()
+}
+
+/// A crew that runs, and takes the first signal where nobody else does.
+pub(super) struct Crew(system::Crew);
+
+impl Crew {
+    pub(super) fn new() -> Crew {
+        Crew(system::Crew::new())
+    }
+
+    /// What ends the crew: this future, or a signal that nobody answers.
+    pub(super) async fn asked<S: Into<Asked>>(&self, signal: impl Future<Output = S>) -> Asked {
+        let mut signal = pin!(signal);
+        // The other may spend the whole budget of each poll.
+        let mut unanswered = pin!(tokio::task::unconstrained(self.0.unanswered()));
+        poll_fn(|cx| match signal.as_mut().poll(cx) {
+            Poll::Ready(asked) => Poll::Ready(asked.into()),
+            Poll::Pending => unanswered.as_mut().poll(cx),
+        })
+        .await
     }
 }
 
@@ -124,14 +155,29 @@ mod system {
     use std::io;
     use tokio::signal::ctrl_c;
 
-    pub(super) type Handle = ();
     pub(super) type Hangups = ();
 
-    pub(super) fn install() -> io::Result<Handle> {
+    pub(super) struct Crew(());
+
+    impl Crew {
+        pub(super) fn new() -> Crew {
+            Crew(())
+        }
+
+        pub(super) async fn unanswered(&self) -> Asked {
+            pending().await
+        }
+    }
+
+    pub(super) fn install() -> io::Result<()> {
         Ok(())
     }
 
-    pub(super) async fn asked((): Handle) -> Asked {
+    pub(super) fn install_unasked() -> io::Result<()> {
+        Ok(())
+    }
+
+    pub(super) async fn asked() -> Asked {
         let mut asked = Asked::from(ctrl_c().await);
         asked.again = Some(Box::pin(async {
             if ctrl_c().await.is_err() {
@@ -141,13 +187,13 @@ mod system {
         asked
     }
 
-    pub(super) async fn asked_again((): Handle) {
+    pub(super) async fn asked_again() {
         if ctrl_c().await.is_err() || ctrl_c().await.is_err() {
             pending::<()>().await;
         }
     }
 
-    pub(super) fn hangups((): &Handle) -> Hangups {}
+    pub(super) fn hangups() -> Hangups {}
 
     pub(super) async fn hangup((): &mut Hangups) {
         pending().await
