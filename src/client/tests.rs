@@ -10,6 +10,7 @@ mod hostile_one;
 mod hostile_two;
 mod http2;
 mod local;
+mod moved_names;
 mod pooled;
 mod proxies;
 mod refused_streams;

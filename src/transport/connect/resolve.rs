@@ -1,12 +1,14 @@
 //! Names to addresses: the resolver of the system on threads of our own, or one of the user's.
 
+mod names;
+
 use crate::deadline::Timer;
 use crate::error::{BoxError, Error, ErrorKind, Phase};
 use crate::sync::{Mutex, lock};
 use crate::transport::connect::phase::reporting;
 use crate::transport::connect::routes::{a_socket, has_route, lacking, reachable};
 use hyper_util::client::legacy::connect::dns::Name;
-use std::collections::{HashMap, VecDeque};
+use names::{Answer, Names, Pending};
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io;
@@ -29,6 +31,8 @@ const THREADS: usize = 4;
 const PATIENCE: Duration = Duration::from_millis(100);
 /// .. up to this many: the most that dead name servers can hold.
 const MOST_THREADS: usize = 64;
+/// While so many work no name is looked up a second time: half of the threads are for other names.
+const BUSY: usize = MOST_THREADS / 2;
 /// So many names wait behind them. One more is refused at once.
 const WAITING: usize = 256;
 /// So many addresses of an answer are looked at. Fewer than a tenth of them are tried for one connection.
@@ -57,11 +61,8 @@ where
 }
 
 type LookUp = dyn Fn(&str) -> io::Result<Vec<SocketAddr>> + Send + Sync;
-type Answer = Result<Vec<SocketAddr>, Arc<io::Error>>;
-/// One name being looked up for all who asked meanwhile. Nobody listens any more where all of them have left.
-type Pending = Arc<watch::Sender<Option<Answer>>>;
 
-/// Asks the system, one call per name at a time.
+/// Asks the system, one call per name at a time unless that takes long.
 ///
 /// The threads are neither tokio's blocking ones, which a dead name server would fill and which hold up the end of a
 /// runtime, nor kept: each ends when no name waits. Answers are shared by those who wait, and not remembered: the
@@ -75,22 +76,7 @@ type Start = fn(Arc<LookUps>) -> io::Result<()>;
 struct LookUps {
     look_up: Box<LookUp>,
     start: Start,
-    state: Mutex<State>,
-}
-
-#[derive(Default)]
-struct State {
-    pending: HashMap<Box<str>, Pending>,
-    waiting: VecDeque<Waiting>,
-    threads: usize,
-    /// .. that have not taken their first name yet.
-    coming: usize,
-}
-
-struct Waiting {
-    host: Box<str>,
-    /// For longer than [`PATIENCE`].
-    late: bool,
+    state: Mutex<Names>,
 }
 
 impl Resolver {
@@ -119,16 +105,21 @@ impl Resolver {
 
     /// Joins those who wait for this name, or has it looked up.
     fn ask(&self, host: &str) -> Result<watch::Receiver<Option<Answer>>, Error> {
+        let now = Instant::now();
         let mut state = lock(&self.0.state);
-        if let Some(one) = state.pending.get(host) {
-            return Ok(one.subscribe());
+        if let Some(answer) = state.join(host) {
+            self.0.look_again(&mut state, host, now);
+            return Ok(answer);
         }
-        let mut most = THREADS;
-        if state.waiting.len() >= WAITING {
+        // A name that hangs takes no place of others, however often it is looked up.
+        let mut most = THREADS + state.beside;
+        let mut crowded = state.waiting() >= WAITING;
+        if crowded {
             state.forget_the_left();
-            if state.waiting.len() >= WAITING {
-                most = MOST_THREADS;
-            }
+            crowded = state.waiting() >= WAITING;
+        }
+        if crowded {
+            most = MOST_THREADS;
         }
         if state.threads < most {
             match self.0.start(&mut state) {
@@ -137,7 +128,7 @@ impl Resolver {
                 Err(none) => return Err(failed(none).of_this_machine()),
                 Ok(()) => {}
             }
-        } else if most == MOST_THREADS {
+        } else if crowded {
             let crowd = io::Error::other(format!(
                 "{} host names are being resolved and {WAITING} wait: the resolver is dead or slow",
                 state.threads
@@ -145,17 +136,18 @@ impl Resolver {
             return Err(failed(crowd).of_this_machine());
         }
         let (one, answer) = watch::channel(None);
-        state.pending.insert(host.into(), Arc::new(one));
-        state.waiting.push_back(Waiting { host: host.into(), late: false });
+        state.first(host, Arc::new(one), now);
         Ok(answer)
     }
 
-    /// Somebody has waited for this name: where it waits for a thread, one more is started.
-    fn hurry(&self, host: &str) {
+    /// Somebody has waited for this name: where it waits for a thread, one more is started, and where a look-up takes long,
+    /// another one beside it.
+    fn hurry(&self, host: &str, now: Instant) {
         let mut state = lock(&self.0.state);
-        if let Some(waiting) = state.waiting.iter_mut().find(|waiting| *waiting.host == *host) {
-            waiting.late = true;
+        if state.is_late(host) {
             self.0.staff(&mut state);
+        } else {
+            self.0.look_again(&mut state, host, now);
         }
     }
 
@@ -177,8 +169,9 @@ impl Resolver {
                     // The connect limit stands on the same clock, and says so.
                     break;
                 }
-                self.hurry(host);
-                patient_until = Instant::now().max(patient_until) + PATIENCE;
+                let now = Instant::now().max(patient_until);
+                self.hurry(host, now);
+                patient_until = now + PATIENCE;
             }
             Poll::Pending
         });
@@ -191,31 +184,25 @@ impl Resolver {
 }
 
 impl LookUps {
-    fn start(self: &Arc<Self>, state: &mut State) -> io::Result<()> {
+    fn start(self: &Arc<Self>, state: &mut Names) -> io::Result<()> {
         (self.start)(Arc::clone(self))?;
         state.threads += 1;
         state.coming += 1;
         Ok(())
     }
 
+    /// Looks this name up once more where that takes long.
+    fn look_again(self: &Arc<Self>, state: &mut Names, host: &str, now: Instant) {
+        if state.threads < BUSY && state.again(host, now) {
+            self.staff(state);
+        }
+    }
+
     /// Has a thread on its way for each name that waits too long. One that is on its way takes the first in the queue, which
     /// may be another.
-    fn staff(self: &Arc<Self>, state: &mut State) {
-        let late = state.waiting.iter().filter(|waiting| waiting.late).count();
+    fn staff(self: &Arc<Self>, state: &mut Names) {
+        let late = state.late();
         while state.coming < late && state.threads < MOST_THREADS && self.start(state).is_ok() {}
-    }
-}
-
-impl State {
-    fn forget_the_left(&mut self) {
-        let State { pending, waiting, .. } = self;
-        waiting.retain(|Waiting { host, .. }| {
-            let wanted = pending.get(host).is_some_and(|one| one.receiver_count() > 0);
-            if !wanted {
-                pending.remove(host);
-            }
-            wanted
-        });
     }
 }
 
@@ -227,22 +214,23 @@ fn thread(look_ups: Arc<LookUps>) -> io::Result<()> {
 /// What one thread does until no name waits.
 fn work(look_ups: &Arc<LookUps>) {
     let mut first = true;
-    while let Some((host, one)) = next(look_ups, std::mem::take(&mut first)) {
+    while let Some((host, one, is_first)) = next(look_ups, std::mem::take(&mut first)) {
         // A panic must not cost the thread, of which there are few.
         let looked = catch_unwind(AssertUnwindSafe(|| (look_ups.look_up)(&host)));
         let looked = looked.unwrap_or_else(|_| Err(io::Error::other("the resolver panicked")));
-        lock(&look_ups.state).pending.remove(&host);
-        one.send_replace(Some(looked.map_err(Arc::new)));
+        // What went wrong with one that was begun later is no reason to give up the first.
+        let answered = is_first || looked.is_ok();
+        if lock(&look_ups.state).over(&host, &one, answered) {
+            one.send_replace(Some(looked.map_err(Arc::new)));
+        }
     }
 }
 
-fn next(look_ups: &Arc<LookUps>, first: bool) -> Option<(Box<str>, Pending)> {
+fn next(look_ups: &Arc<LookUps>, first: bool) -> Option<(Box<str>, Pending, bool)> {
     let mut state = lock(&look_ups.state);
     state.forget_the_left();
     state.coming -= usize::from(first);
-    let next = state.waiting.pop_front();
-    let found =
-        next.and_then(|Waiting { host, .. }| state.pending.get(&host).cloned().map(|one| (host, one)));
+    let found = state.next();
     if found.is_none() {
         // Under the same lock: whoever asks next starts a thread.
         state.threads -= 1;

@@ -69,3 +69,132 @@ async fn names_behind_busy_threads_get_more_after_a_wait_and_all_threads_end_whe
         assert!(start.elapsed() < 20_000 * MS);
     }
 }
+
+/// Holds look-ups until it is dropped.
+#[derive(Default)]
+struct Gate(Arc<(std::sync::Mutex<bool>, std::sync::Condvar)>);
+
+impl Gate {
+    /// What waits for it.
+    fn wait(&self) -> impl Fn() + Send + Sync + 'static {
+        let gate = Arc::clone(&self.0);
+        move || {
+            let (open, changed) = &*gate;
+            drop(changed.wait_timeout_while(open.lock().unwrap(), Duration::from_secs(20), |open| !*open));
+        }
+    }
+}
+
+impl Drop for Gate {
+    fn drop(&mut self) {
+        *self.0.0.lock().unwrap() = true;
+        self.0.1.notify_all();
+    }
+}
+
+fn found() -> io::Result<Vec<SocketAddr>> {
+    Ok(vec![SocketAddr::from(([192, 0, 2, 1], 0))])
+}
+
+/// How many look-ups of this name there are and how many threads, once those that were begun have a name.
+fn under_way(resolver: &Resolver, host: &str) -> (usize, usize) {
+    let started = std::time::Instant::now();
+    loop {
+        let state = lock(&resolver.0.state);
+        if state.coming == 0 {
+            return (state.look_ups(host), state.threads);
+        }
+        drop(state);
+        assert!(started.elapsed() < Duration::from_secs(20), "a thread does not begin");
+        std::thread::yield_now();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_that_hangs_is_looked_up_four_times_at_most_a_second_apart_and_takes_no_place_of_others() {
+    let gate = Gate::default();
+    let wait = gate.wait();
+    let resolver = Resolver::new(move |_| {
+        wait();
+        found()
+    });
+    let mut asked = tokio::task::JoinSet::new();
+    for _ in 0..3 {
+        let mut resolver = resolver.clone();
+        asked.spawn(async move { resolver.call("hangs".parse().unwrap()).await });
+    }
+    for (after, look_ups) in [(950, 1), (100, 2), (850, 2), (200, 3), (1000, 4), (60_000, 4)] {
+        tokio::time::sleep(Duration::from_millis(after)).await;
+        assert_eq!(under_way(&resolver, "hangs"), (look_ups, look_ups), "{after} ms later");
+    }
+    let mut others = Vec::new();
+    for n in 1..THREADS {
+        let host = format!("other{n}");
+        others.push(resolver.ask(&host).unwrap());
+        assert_eq!(under_way(&resolver, &host), (1, 4 + n), "a thread of its own at once");
+    }
+    others.push(resolver.ask("fifth").unwrap());
+    assert_eq!(
+        under_way(&resolver, "fifth"),
+        (1, 4 + THREADS - 1),
+        "as many work as without the second looks"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_address_of_a_name_serves_all_and_what_a_later_or_an_older_look_up_failed_with_is_not_heard()
+ {
+    let gate = Gate::default();
+    let (wait, calls) = (gate.wait(), AtomicUsize::new(0));
+    let resolver = Resolver::new(move |_| match calls.fetch_add(1, Ordering::SeqCst) {
+        0 => {
+            wait();
+            Err(io::Error::other("the old name server is dead"))
+        }
+        1 => Err(io::Error::other("no descriptor for a second one")),
+        _ => found(),
+    });
+    let ask = || {
+        let mut resolver = resolver.clone();
+        async move { resolver.call("moves".parse().unwrap()).await.map(Iterator::count) }
+    };
+    let (first, second) = tokio::join!(ask(), async {
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+        ask().await
+    });
+    assert_eq!((first.unwrap(), second.unwrap()), (1, 1));
+    // The first still hangs, and ends while another one is asked for.
+    assert_eq!(ask().await.unwrap(), 1);
+    let mut answer = resolver.ask("moves").unwrap();
+    drop(gate);
+    assert!(answer.wait_for(Option::is_some).await.unwrap().as_ref().unwrap().is_ok());
+    let started = std::time::Instant::now();
+    while under_way(&resolver, "moves") != (0, 0) {
+        assert!(started.elapsed() < Duration::from_secs(20), "nothing is left behind");
+        std::thread::yield_now();
+    }
+    assert_eq!(lock(&resolver.0.state).beside, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_given_up_before_its_look_up_begins_leaves_nothing_that_others_would_wait_for() {
+    let gate = Gate::default();
+    let (wait, calls) = (gate.wait(), AtomicUsize::new(0));
+    // The first hangs, for a name that then has its answer from the second.
+    let resolver = Resolver::new(move |_| {
+        if calls.fetch_add(1, Ordering::SeqCst) == 0 {
+            wait();
+        }
+        found()
+    });
+    let ask = |host: &str| {
+        let (mut resolver, host) = (resolver.clone(), host.parse().unwrap());
+        async move { resolver.call(host).await.map(Iterator::count) }
+    };
+    assert_eq!(ask("hangs").await.unwrap(), 1);
+    // Asked for, and left before a thread has taken it or after.
+    for _ in 0..100 {
+        drop(resolver.ask("hangs").unwrap());
+    }
+    assert_eq!(ask("hangs").await.unwrap(), 1);
+}
