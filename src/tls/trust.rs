@@ -5,7 +5,7 @@ use super::material::Material;
 use super::platform::Roots;
 use super::settings::Tls;
 use super::whole::{built, given};
-use crate::error::Error;
+use crate::error::{Error, ErrorKind, Phase};
 use crate::sync::{Mutex, lock};
 use rustls::ClientConfig;
 use std::fmt;
@@ -20,6 +20,9 @@ const ALPN_HTTP2: &[&[u8]] = &[b"h2"];
 /// So often files are looked at while connections are made, and the roots of the platform at most.
 const EVERY: Duration = Duration::from_secs(60);
 
+/// Begins a look, which asks the platform too or not.
+type Start = fn(Over, bool) -> io::Result<()>;
+
 /// What the settings come to, now and later. Clones are the same.
 #[derive(Clone)]
 pub(crate) struct Trust(Arc<Inner>);
@@ -29,6 +32,7 @@ struct Inner {
     given: Option<Arc<ClientConfig>>,
     tls: Tls,
     alpn: &'static [&'static [u8]],
+    start: Start,
     state: Mutex<State>,
     /// Counts the looks that are over.
     looks: watch::Sender<u64>,
@@ -83,7 +87,7 @@ impl Trust {
             State { made: None, prepared, looked: Instant::now(), looking: false, asked: None, wrong: None };
         let (looks, _) = watch::channel(0);
         let (tls, state) = (tls.clone(), Mutex::new(state));
-        Ok(Trust(Arc::new(Inner { given, tls, alpn, state, looks })))
+        Ok(Trust(Arc::new(Inner { given, tls, alpn, start: thread, state, looks })))
     }
 
     /// What to shake hands by. The first time it waits for the roots of the platform.
@@ -106,7 +110,7 @@ impl Trust {
             return Ok(made.config);
         }
         let mut looks = inner.looks.subscribe();
-        inner.look(now, true).map_err(|error| Error::config("TLS cannot be set up").with_source(error))?;
+        inner.look(now, true).map_err(no_thread)?;
         let _ = looks.changed().await;
         let state = lock(&inner.state);
         match (&state.made, &state.wrong) {
@@ -169,8 +173,7 @@ impl Inner {
             platform
         };
         let over = Over(Arc::clone(self));
-        let thread = std::thread::Builder::new().name("unwedge-tls".to_owned());
-        thread.spawn(move || over.0.read(platform)).map(drop)
+        (self.start)(over, platform)
     }
 
     fn read(&self, platform: bool) {
@@ -234,6 +237,18 @@ impl Inner {
         let config = Arc::new(built(material, roots, &provider()?, self.alpn)?);
         Ok(Some(Made { config, own, platform }))
     }
+}
+
+fn thread(look: Over, platform: bool) -> io::Result<()> {
+    let thread = std::thread::Builder::new().name("unwedge-tls".to_owned());
+    thread.spawn(move || look.0.read(platform)).map(drop)
+}
+
+/// This machine has no thread to look with: the next connect may get one.
+fn no_thread(why: io::Error) -> Error {
+    let lacks =
+        Error::new(ErrorKind::Connect, format!("this machine has no thread to set up TLS with: {why}"));
+    lacks.with_source(why).at(Phase::Tls).of_this_machine()
 }
 
 /// A look has ended, also by a panic.

@@ -182,3 +182,16 @@ fn fewer_roots_of_a_platform_that_says_it_is_broken_are_not_taken() {
         assert_eq!(roots(n, incomplete).are_better_than(&before), better, "{n} {incomplete}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_machine_without_a_thread_to_look_with_is_at_fault_itself_and_the_next_connect_may_get_one() {
+    let mut trust = Trust::prepare(&Tls::default().add_root_certificate(root()), false).unwrap();
+    let refused: Start = |_, _| Err(io::Error::from_raw_os_error(11));
+    Arc::get_mut(&mut trust.0).unwrap().start = refused;
+    let lacks = trust.config().await.unwrap_err();
+    assert!(lacks.is_connect() && lacks.is_of_this_machine() && lacks.is_retriable(), "{lacks:?}");
+    assert_eq!(lacks.phase(), Some(Phase::Tls));
+    assert!(lacks.to_string().contains("no thread to set up TLS"), "{lacks}");
+    Arc::get_mut(&mut trust.0).unwrap().start = thread;
+    assert!(trust.config().await.is_ok());
+}

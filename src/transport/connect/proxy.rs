@@ -1,6 +1,6 @@
 //! Which connections lead through a proxy, and what is said to it.
 
-use crate::error::{Error, ErrorKind, Phase};
+use crate::error::{Error, ErrorKind, Fault, Phase};
 use crate::target::text::redacted;
 use crate::transport::connect::no_proxy::NoProxy;
 use http::{HeaderValue, StatusCode, Uri};
@@ -165,7 +165,11 @@ impl Proxy {
         }
         let phase = error.phase().unwrap_or(Phase::Connect);
         let detail = format!("{self}: {}", error.cause());
-        Error::new(ErrorKind::Connect, detail).at(phase).with_source(error)
+        let Fault { local, certificate, .. } = error.inner().fault;
+        let mut failed = Error::new(ErrorKind::Connect, detail).at(phase).with_source(error);
+        // What this machine lacked on the way to a proxy says nothing about anybody.
+        (failed.inner_mut().fault.local, failed.inner_mut().fault.certificate) = (local, certificate);
+        failed
     }
 
     /// The connect bound passed on the way through the proxy.
@@ -246,6 +250,21 @@ mod tests {
             let error = Proxies::of(value).unwrap_err().to_string();
             assert!(error.contains(rule) && !error.contains("hunter2"), "{error}");
         }
+    }
+
+    #[test]
+    fn what_this_machine_lacked_on_the_way_to_a_proxy_is_still_of_this_machine() {
+        let proxies = Proxies::of("http://proxy.example:3128").unwrap();
+        let proxy = proxies.toward(&Uri::from_static("http://api.example/")).unwrap().unwrap();
+        let said = |error: std::io::Error| {
+            let error = Error::from(crate::error::BoxError::from(error)).at(Phase::Connect);
+            proxy.unreachable(error)
+        };
+        let lack = said(std::io::Error::from_raw_os_error(24));
+        assert!(lack.is_connect() && lack.is_of_this_machine(), "{lack}");
+        let down = said(std::io::ErrorKind::ConnectionRefused.into());
+        assert!(down.is_connect() && !down.is_of_this_machine(), "{down}");
+        assert!(down.to_string().contains("proxy http://proxy.example:3128: connection refused"), "{down}");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Which addresses of a name this machine has a way to, and whether it could ask for them.
 
+use crate::error::of_this_machine;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
@@ -26,9 +27,15 @@ pub(super) fn has_route(to: &SocketAddr) -> bool {
 }
 
 /// Why a look-up failed. Without a descriptor the system can neither read who to ask nor ask, and says that there is no
-/// such name.
+/// such name. A sandbox that permits no such socket, or an address that is missing, is no reason to doubt what it says.
 pub(super) fn lacking(said: io::Error, open: impl Fn() -> io::Result<UdpSocket>) -> io::Error {
-    open().err().unwrap_or(said)
+    use io::ErrorKind as Io;
+    let other =
+        [Io::PermissionDenied, Io::AddrNotAvailable, Io::AddrInUse, Io::NetworkUnreachable, Io::NetworkDown];
+    match open() {
+        Err(lack) if of_this_machine(&lack).is_some() && !other.contains(&lack.kind()) => lack,
+        _ => said,
+    }
 }
 
 pub(super) fn a_socket() -> io::Result<UdpSocket> {
@@ -63,6 +70,24 @@ mod tests {
         assert!(poor.is_of_this_machine(), "{poor}");
         let rich = read(lacking(unknown(), a_socket));
         assert!(!rich.is_of_this_machine() && rich.to_string().contains("not known"), "{rich}");
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn where_such_sockets_are_not_permitted_a_name_that_is_unknown_is_unknown() {
+        let unknown = || io::Error::other("failed to lookup address information: Name or service not known");
+        let read = |code| {
+            Error::from(BoxError::from(lacking(unknown(), || Err(io::Error::from_raw_os_error(code)))))
+        };
+        // EPERM, EACCES, EAFNOSUPPORT, EADDRINUSE, EADDRNOTAVAIL, ENETDOWN, ENETUNREACH.
+        for code in [1, 13, 97, 98, 99, 100, 101] {
+            let said = read(code);
+            assert!(!said.inner().fault.local && said.to_string().contains("not known"), "{code}: {said}");
+        }
+        // ENOMEM, ENFILE, EMFILE, ENOBUFS.
+        for code in [12, 23, 24, 105] {
+            assert!(read(code).inner().fault.local, "{code}");
+        }
     }
 
     #[test]
