@@ -42,6 +42,13 @@ impl Admitted {
         self.quiet = true;
     }
 
+    /// The server is waited for: its silence is counted from here on, unless it was before.
+    pub(crate) fn listen(&mut self, now: Instant) {
+        if self.quiet {
+            self.heard_at(now);
+        }
+    }
+
     /// Nothing is sent yet: whoever waits here waits for something else than the server.
     #[inline]
     pub(crate) fn unsent(&mut self) {

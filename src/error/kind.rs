@@ -107,6 +107,11 @@ impl Phase {
         }
     }
 
+    /// Whether what it waits for is of this machine or its name servers: the server was asked for nothing yet.
+    pub(crate) const fn asks_nobody(self) -> bool {
+        matches!(self, Phase::Ready | Phase::Resolve)
+    }
+
     pub(crate) const fn from_u8(n: u8) -> Phase {
         match n {
             0 => Phase::Ready,

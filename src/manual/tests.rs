@@ -245,6 +245,9 @@ fn the_client() {
         "100 ms",
     );
     constant(resolve, "MOST_THREADS: usize = 64", "threads of the resolver", "64");
+    let names = include_str!("../transport/connect/resolve/names.rs");
+    constant(names, "AGAIN: Duration = Duration::from_secs(1)", "wait for another look-up of a name", "1 s");
+    constant(names, "OF_ONE: usize = 4", "look-ups of one name", "4");
     constant(resolve, "ADDRESSES: usize = 256", "addresses of a name", "256");
     constant(resolve, "WAITING: usize = 256", "names that wait for it", "256");
     let tls = include_str!("../tls/base.rs");

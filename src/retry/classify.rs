@@ -153,9 +153,13 @@ fn of_error(error: &Error) -> Class {
         ErrorKind::Transport if fault.unprocessed => class(Repeat::Always, Evidence::Failure),
         ErrorKind::Transport if fault.reused => class(Repeat::AtOnce, Evidence::None),
         ErrorKind::Transport | ErrorKind::Stall => class(Repeat::IfIdempotent, Evidence::Failure),
-        // It waited for a connection of its own pool: nothing was sent, and nobody was asked.
-        ErrorKind::Attempt if error.phase() == Some(Phase::Ready) => class(Repeat::Always, Evidence::None),
-        ErrorKind::Attempt => class(Repeat::IfIdempotent, Evidence::Failure),
+        ErrorKind::Attempt => match error.phase() {
+            // It waited for a connection of its own pool, or for an address: nothing was sent, and nobody was asked.
+            Some(phase) if phase.asks_nobody() => class(Repeat::Always, Evidence::None),
+            // Nothing was sent either: only those who make connections say so.
+            Some(Phase::Connect | Phase::Tls) => class(Repeat::Always, Evidence::Failure),
+            _ => class(Repeat::IfIdempotent, Evidence::Failure),
+        },
         // Nothing of the request was sent, so that a POST may follow as well.
         ErrorKind::Unhealthy { .. } if fault.probe && (fault.reused || fault.local) => {
             class(Repeat::Always, Evidence::None)
@@ -265,8 +269,17 @@ mod tests {
         ] {
             assert_eq!(of(kind, fault), expected, "{kind}");
         }
-        let unsent = Error::new(ErrorKind::Attempt, "").at(Phase::Ready);
-        assert_eq!(of_error(&unsent), class(Repeat::Always, Evidence::None), "no connection had room for it");
+        for (phase, repeat, evidence) in [
+            (Phase::Ready, R::Always, E::None),
+            (Phase::Resolve, R::Always, E::None),
+            (Phase::Connect, R::Always, E::Failure),
+            (Phase::Tls, R::Always, E::Failure),
+            (Phase::Headers, R::IfIdempotent, E::Failure),
+            (Phase::Body, R::IfIdempotent, E::Failure),
+        ] {
+            let late = Error::new(ErrorKind::Attempt, "").at(phase);
+            assert_eq!(of_error(&late), class(repeat, evidence), "{phase}");
+        }
         let body = Error::new(ErrorKind::TooLarge, "").at(Phase::Body);
         assert_eq!(of_error(&body), class(Repeat::Never, Evidence::None), "more than its reader wanted");
         let mut proxy = Error::new(ErrorKind::Connect, "a proxy said no");

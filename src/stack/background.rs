@@ -6,6 +6,7 @@ use crate::breaker::{Admitted, Outcome, Phase};
 use crate::deadline::{before, outside};
 use crate::error::{BoxError, Error, ErrorKind};
 use crate::health::{Answer, Settings, SingleFlight};
+use crate::inflight;
 use crate::origin::table::Entry;
 use crate::stack::drain::Drain;
 use crate::stack::origin_state::OriginState;
@@ -87,6 +88,12 @@ where
                 if stale % STALE == 0 {
                     rest(LOOK_AGAIN).await?;
                 }
+                continue;
+            }
+            // It was still waiting for an address when it was polled last, a moment ago.
+            None if inflight::reported().asks_nobody() => {
+                drop(lead);
+                rest(LOOK_AGAIN).await?;
                 continue;
             }
             Some(Err(CheckFailure::Machine)) => {
@@ -195,6 +202,7 @@ fn within<T>(span: Option<&Span>, work: impl FnOnce() -> T) -> T {
 async fn caught(check: impl Future<Output = Result<(), CheckFailure>>) -> Result<(), CheckFailure> {
     let mut check = pin!(check);
     poll_fn(|cx| {
+        inflight::listen();
         let polled = catch_unwind(AssertUnwindSafe(|| check.as_mut().poll(cx)));
         polled.unwrap_or(Poll::Ready(Err(CheckFailure::Panic)))
     })

@@ -4,6 +4,7 @@ use crate::breaker;
 use crate::duration::human;
 use crate::error::{BoxError, Error, ErrorKind, Phase};
 use crate::health::Ended;
+use crate::inflight;
 use crate::stack::call::held::Probe;
 use crate::stack::call::state::CallState;
 use crate::telemetry;
@@ -48,8 +49,14 @@ impl CallState {
 
     /// The health check that this call made ran into its bound.
     pub(super) fn probe_timed_out(&mut self, now: Instant) -> Result<(), Error> {
-        let limit = self.context().check_limit();
-        let checked = self.probed(Err(format!("no answer within {:#}", human(limit))), now);
+        let limit = human(self.context().check_limit());
+        // What it waited for when it was polled, a moment ago.
+        let doing = inflight::reported();
+        let checked = if doing.asks_nobody() {
+            Err(self.undecided(format!("no answer within {limit:#} ({doing})"), true))
+        } else {
+            self.probed(Err(format!("no answer within {limit:#}")), now)
+        };
         self.end_check_span(None, &checked);
         checked.map_err(|mut error| {
             error.inner_mut().fault.timed_out = true;
@@ -97,12 +104,19 @@ impl CallState {
         if !error.is_of_the_connection() && !local {
             return self.probed(Err(error.cause()), now);
         }
-        // What is known of the server stays as it was; whoever needs to know more checks again.
-        self.held.leave_probe(self.origin_state.health.as_deref());
-        let mut failed = self.unhealthy(error.cause());
-        let fault = &mut failed.inner_mut().fault;
-        (fault.reused, fault.local, fault.idle) = (!local, local, idle);
+        let mut failed = self.undecided(error.cause(), local);
+        failed.inner_mut().fault.idle = idle;
         Err(failed)
+    }
+
+    /// The health check that this call made says nothing about the server, for a fault of this machine (`local`) or of a
+    /// connection. What is known of it stays as it was; whoever needs to know more checks again.
+    fn undecided(&mut self, cause: String, local: bool) -> Error {
+        self.held.leave_probe(self.origin_state.health.as_deref());
+        let mut failed = self.unhealthy(cause);
+        let fault = &mut failed.inner_mut().fault;
+        (fault.reused, fault.local) = (!local, local);
+        failed
     }
 
     fn unhealthy(&self, cause: String) -> Error {

@@ -2,6 +2,7 @@
 //! its place at a gate.
 
 use crate::breaker::{Admitted, Breaker, Outcome};
+use crate::error::Phase;
 use crate::health::{SingleFlight, Waiting};
 use crate::stack::gates::{Place, SharedGates};
 use tokio::time::Instant;
@@ -67,6 +68,16 @@ impl Held {
         }
     }
 
+    /// Whoever waits for an address, or for room in a pool of its own, does not wait for the server: what counts is its
+    /// silence after that.
+    pub(super) fn waits_for(&mut self, doing: Phase, now: Instant) {
+        match &mut self.permit {
+            Some(permit) if doing.asks_nobody() => permit.quiet(),
+            Some(permit) => permit.listen(now),
+            None => {}
+        }
+    }
+
     /// Nobody listens: silence is the reader's own.
     #[inline]
     pub(super) fn quiet(&mut self) {
@@ -124,7 +135,7 @@ impl Held {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::breaker::{Phase, Settings};
+    use crate::breaker::{Phase as Circuit, Settings};
     use crate::health::{Answer, Mode};
     use std::time::Duration;
 
@@ -146,15 +157,15 @@ mod tests {
         held.settle(&breaker, Outcome::Success, Instant::now());
         held.settle(&breaker, Outcome::Failure { retry_after: None }, Instant::now());
         held.leave(&breaker, GivenUp::Dropped, Instant::now);
-        assert_eq!(breaker.phase(), Phase::Closed);
+        assert_eq!(breaker.phase(), Circuit::Closed);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_call_that_is_left_in_silence_was_hung_unless_the_program_ends() {
         for (left, phase) in [
-            (GivenUp::Dropped, Phase::Open),
-            (GivenUp::Stream, Phase::Open),
-            (GivenUp::Ending, Phase::Closed),
+            (GivenUp::Dropped, Circuit::Open),
+            (GivenUp::Stream, Circuit::Open),
+            (GivenUp::Ending, Circuit::Closed),
         ] {
             let breaker = breaker();
             let mut held = admitted(&breaker);
@@ -175,7 +186,30 @@ mod tests {
         tokio::time::advance(2 * SECOND).await;
         held.heard(Instant::now());
         held.leave(&breaker, GivenUp::Dropped, Instant::now);
-        assert_eq!(breaker.phase(), Phase::Closed);
+        assert_eq!(breaker.phase(), Circuit::Closed);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_silence_of_a_server_is_counted_from_the_end_of_the_wait_for_its_address() {
+        for (silent, phase) in [(SECOND / 2, Circuit::Closed), (SECOND, Circuit::Open)] {
+            let breaker = breaker();
+            let mut held = admitted(&breaker);
+            held.waits_for(Phase::Resolve, Instant::now());
+            tokio::time::advance(4 * SECOND).await;
+            held.waits_for(Phase::Connect, Instant::now());
+            for _ in 0..4 {
+                tokio::time::advance(silent / 4).await;
+                held.waits_for(Phase::Connect, Instant::now());
+            }
+            held.leave(&breaker, GivenUp::Dropped, Instant::now);
+            assert_eq!(breaker.phase(), phase, "{silent:?}");
+        }
+        let breaker = breaker();
+        let mut held = admitted(&breaker);
+        held.waits_for(Phase::Resolve, Instant::now());
+        tokio::time::advance(4 * SECOND).await;
+        held.leave(&breaker, GivenUp::Dropped, Instant::now);
+        assert_eq!(breaker.phase(), Circuit::Closed);
     }
 
     #[tokio::test(start_paused = true)]

@@ -75,7 +75,7 @@ impl CallState {
         let limit = self.limits.attempt(self.context());
         let full = limit.is_some_and(|limit| now - self.attempts.began >= limit);
         match self.record.phase {
-            Phase::Ready | Phase::BackOff => self.settle(breaker::Outcome::Nothing, now),
+            Phase::Ready | Phase::BackOff | Phase::Resolve => self.settle(breaker::Outcome::Nothing, now),
             _ if self.limits.long_poll().is_some() => self.settle(breaker::Outcome::Nothing, now),
             phase if full && phase != Phase::HealthCheck => {
                 self.settle(breaker::Outcome::TimedOut, now);

@@ -85,7 +85,11 @@ impl CallState {
         match timer {
             Timer::Deadline => limits.deadline,
             Timer::Total => limits.total_of_waits(attempts.asked, context),
-            Timer::Overdue => self.held.permit.as_ref()?.overdue_at(&self.origin_state.breaker),
+            Timer::Overdue => {
+                let at = self.held.permit.as_ref()?.overdue_at(&self.origin_state.breaker)?;
+                // What nobody was asked is late for nobody.
+                Some(at).filter(|_| !self.record.phase.asks_nobody())
+            }
             Timer::Attempt => limits.attempt(context).map(|limit| attempts.began + limit),
             Timer::Stall => self.record.flow.bound(limits.idle(context)).map(|(at, _)| at),
             Timer::Probe => context.health.as_ref().map(|_| attempts.began + context.check_limit()),

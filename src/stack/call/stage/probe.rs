@@ -2,6 +2,7 @@
 
 use crate::deadline::outside;
 use crate::error::{BoxError, Phase};
+use crate::inflight;
 use crate::stack::call::clock::Clock;
 use crate::stack::call::running::{RunningProj, alive};
 use crate::stack::call::stage::{Stage, StageProj, Step, Then};
@@ -25,7 +26,9 @@ where
             unreachable!("this is the stage it is in")
         };
         let call = alive(self.call);
+        inflight::listen();
         let Poll::Ready(answer) = call.inside_attempt(|| outside(|| future.poll(cx))) else {
+            call.held.waits_for(inflight::reported(), clock.now());
             call.idle(Phase::HealthCheck, clock);
             return Step::Pending(call.timers([Timer::Deadline, Timer::Probe]).next());
         };

@@ -1,7 +1,7 @@
 //! The wait for a response head, and what is done with it.
 
 use crate::collect::{Buffer, Plan};
-use crate::error::{BoxError, Error, Phase};
+use crate::error::{BoxError, Error};
 use crate::inflight;
 use crate::stack::call::clock::Clock;
 use crate::stack::call::collect::{Read, read};
@@ -37,10 +37,9 @@ where
         match polled {
             Poll::Pending => {
                 let doing = inflight::reported();
-                if call.record.phase == Phase::Ready && doing != Phase::Ready {
-                    call.handed_over(clock.now());
+                if call.record.phase != doing {
+                    call.goes_on(doing, clock.now());
                 }
-                call.idle(doing, clock);
                 Step::Pending(call.timers([Timer::Deadline, Timer::Overdue, Timer::Attempt]).next())
             }
             Poll::Ready(Err(error)) => {
