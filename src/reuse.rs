@@ -108,6 +108,13 @@ impl Meter {
         self.turns() > 0
     }
 
+    /// Whether the connection, one that carries one request at a time, had answered an earlier one, and has brought nothing
+    /// since the last was written.
+    #[cfg(feature = "client")]
+    pub(crate) fn was_silent(&self) -> bool {
+        self.was_reused() && self.0.turns.load(Ordering::Relaxed) & (READ | STREAMS) == 0
+    }
+
     /// Whether requests share the connection (HTTP/2).
     pub(crate) fn is_shared(&self) -> bool {
         self.0.turns.load(Ordering::Relaxed) & STREAMS != 0
@@ -165,8 +172,12 @@ mod tests {
         meter.read();
         meter.read();
         assert!(!known.was_reused(), "one request, one answer");
+        assert!(!known.was_silent());
         meter.wrote();
         assert!(known.was_reused() && !known.is_shared());
+        assert!(known.was_silent(), "the second request is not answered");
+        meter.read();
+        assert!(known.was_reused() && !known.was_silent());
         assert!(Meter::of(&Connected::new()).is_none());
     }
 

@@ -174,6 +174,10 @@ const PURE: &[&str] = &[
     "transport/pool/connection",
     "transport/pool/hint",
     "transport/pool/origin",
+    "transport/pool/origin/connecting",
+    "transport/pool/origin/doubts",
+    "transport/pool/origin/old",
+    "transport/pool/origin/under_way",
     "transport/pool/origin/waiters",
 ];
 

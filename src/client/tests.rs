@@ -9,6 +9,7 @@ mod hostile;
 mod hostile_one;
 mod hostile_two;
 mod http2;
+mod hung;
 mod local;
 mod moved_names;
 mod pooled;

@@ -25,6 +25,8 @@ pub(crate) struct Fault {
     pub(crate) timed_out: bool,
     /// .. on a connection that many calls may share.
     pub(crate) connection_timed_out: bool,
+    /// What one connect died of, told to several calls that waited for it.
+    pub(crate) shared: bool,
     /// A gate that an earlier 429 had closed turned the call away.
     pub(crate) gate: bool,
     /// A certificate was refused.

@@ -245,9 +245,10 @@ impl Error {
         timed || self.0.fault.timed_out || (self.is_connect() && self.0.limit.is_some())
     }
 
-    /// Whether this one call ran out of its time: not together with all others of a connection that went silent.
+    /// Whether this one call ran out of its time: not with others of a connection that went silent, or of a connect.
     pub(crate) fn is_own_timeout(&self) -> bool {
-        self.is_timeout() && (self.is_connect() || !self.0.fault.connection_timed_out)
+        let fault = &self.0.fault;
+        self.is_timeout() && !fault.shared && (self.is_connect() || !fault.connection_timed_out)
     }
 
     /// Whether a body stalled.

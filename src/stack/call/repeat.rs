@@ -60,7 +60,9 @@ impl CallState {
         } else {
             (class, outcome.excuse())
         };
-        self.attempts.fresh = fault.idle && (excuse == Excuse::Stale || fault.probe);
+        // A connection that says nothing may be one of many that died with what they led to.
+        let silent = error.is_timeout() && !error.is_connect();
+        self.attempts.fresh = fault.probe || silent || fault.idle && excuse == Excuse::Stale;
         self.attempts.free.judge(class, excuse)
     }
 

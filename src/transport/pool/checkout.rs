@@ -79,7 +79,7 @@ impl Drop for Checkout {
     fn drop(&mut self) {
         let was_given_up = self.waits.take().map(|(place, key)| {
             let now = Instant::now();
-            self.site.with(now, |origin| origin.leave(key));
+            self.site.with(now, |origin| origin.leave(key, now));
             if let Some(Ok(Taken { id, link })) = place.leave() {
                 self.site.put_back(id, link, true, now);
             }

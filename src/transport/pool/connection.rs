@@ -71,8 +71,10 @@ pub(super) struct Entry<L> {
     /// Calls that are on it.
     pub(super) calls: u32,
     pub(super) opened: Instant,
-    /// No call begins on it from then on.
+    /// From then on it takes calls only where no other can be made; see [`lean`](super::origin::Origin).
     pub(super) dies: Instant,
+    /// The call that has it to itself is one that may park.
+    pub(super) parked: bool,
     /// Since when there has been no call on it.
     pub(super) idle: Option<Instant>,
     /// So long its server keeps it without a call.
@@ -89,15 +91,30 @@ impl<L: Link> Entry<L> {
     /// When it is to be closed, if no call comes; for one that no call has.
     pub(super) fn closes(&self, rules: &Rules) -> Option<Instant> {
         let kept = self.keeps.map_or(rules.idle, |keeps| keeps.min(rules.idle));
-        let closes = self.idle.map(|idle| self.dies.min(idle + kept));
+        let closes = self.idle.map(|idle| idle + kept);
         closes.or_else(|| self.turning.map(|since| since + TURNS_WITHIN))
+    }
+
+    /// Whether it is at its age.
+    pub(super) fn is_aged(&self, now: Instant) -> bool {
+        now >= self.dies
+    }
+
+    /// Whether it takes a call, where those at their age do until this moment.
+    pub(super) fn serves(&self, leans: Option<Instant>, now: Instant) -> bool {
+        !self.is_aged(now) || leans.is_some_and(|until| now < until)
+    }
+
+    /// It is used no longer than this, whatever becomes of connects: twice its age.
+    fn ends(&self) -> Instant {
+        self.dies + self.dies.saturating_duration_since(self.opened)
     }
 
     /// Whether no call may begin on it any more.
     pub(super) fn is_over(&self, rules: &Rules, now: Instant) -> bool {
         let mute = matches!(self.carries, Carries::Many { limit: None, .. });
         self.retired
-            || now >= self.dies
+            || now >= self.dies && now >= self.ends()
             || self.link.as_ref().is_some_and(Link::is_closed)
             || self.closes(rules).is_some_and(|closes| now >= closes)
             || mute && now >= self.opened + SETTINGS_WITHIN

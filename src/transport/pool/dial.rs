@@ -3,13 +3,14 @@
 use super::connection::{Carries, Kind};
 use super::dialer::Connected;
 use super::link::{Card, Hyper};
-use super::origin::Id;
+use super::origin::{Connect, Id};
 use super::site::{Site, Waiting};
+use crate::deadline::Timer;
 use crate::error::{BoxError, Error, ErrorKind, Phase};
 use crate::inflight::observe;
 use std::fmt;
 use std::future::{Future, poll_fn};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock, Weak};
 use std::task::{Context, Poll};
@@ -29,9 +30,8 @@ pub(super) fn go_on(site: &Arc<Site>) {
 
 /// Begins the connects that calls of this kind need. In a runtime alone.
 pub(super) fn connect(site: &Arc<Site>, kind: Kind, now: Instant) {
-    let (begun, guessed) = site.connects(kind, now);
-    for _ in 0..begun {
-        dial(site, kind, guessed);
+    for begun in site.connects(kind, now) {
+        dial(site, begun, now);
     }
 }
 
@@ -52,34 +52,52 @@ fn heard(site: &Arc<Site>, id: Id) {
     go_on(site);
 }
 
-/// Begins a connect for calls of this kind, which counts as under way already. `guessed` where it is not known yet what
-/// the origin speaks.
-fn dial(site: &Arc<Site>, kind: Kind, guessed: bool) {
-    let pending = Pending { site: Arc::downgrade(site), kind, guessed, over: false };
+/// Begins this connect, which counts as under way already.
+fn dial(site: &Arc<Site>, connect: Connect, now: Instant) {
+    let mut pending = Pending { site: Arc::downgrade(site), connect, over: false, inside: false };
     let dialer = Arc::clone(&site.dialer);
     let (uri, task_of) = (site.uri.clone(), Arc::new(OnceLock::new()));
     let handle = Arc::clone(&task_of);
     let task = async move {
         let made = {
             let mut connecting = Box::pin(dialer.connect(uri, handle));
+            let (mut timer, mut looks) = (pin!(Timer::default()), now);
             poll_fn(|cx| {
+                pending.inside = true;
                 let (polled, doing) = observe(|| connecting.as_mut().poll(cx));
-                if polled.is_pending() && doing != Phase::Headers {
+                pending.inside = false;
+                if polled.is_ready() {
+                    return polled.map(Some);
+                }
+                if doing != Phase::Headers {
                     pending.doing(doing);
                 }
-                polled
+                loop {
+                    let now = Instant::now();
+                    if now >= looks {
+                        match pending.drags_on(now) {
+                            Some(at) => looks = at,
+                            None => return Poll::Ready(None),
+                        }
+                    }
+                    if timer.as_mut().poll(looks, cx)?.is_pending() {
+                        return Poll::Pending;
+                    }
+                }
             })
             .await
         };
         match made {
-            Ok((link, carries, connection)) => {
+            // Nobody waits for it.
+            None => {}
+            Some(Ok((link, carries, connection))) => {
                 let dies = Instant::now() + dialer.life();
                 drop(dialer);
                 if let Some(life) = pending.connected(link, carries, dies) {
                     Driven { connection, life }.await;
                 }
             }
-            Err(error) => pending.failed(error),
+            Some(Err(error)) => pending.failed(error),
         }
     };
     #[expect(
@@ -91,12 +109,13 @@ fn dial(site: &Arc<Site>, kind: Kind, guessed: bool) {
     }
 }
 
-/// A connect under way. One that goes away without a result has its runtime ended.
+/// A connect under way. One that goes away without a result was given up, has its runtime ended, or panicked.
 struct Pending {
     site: Weak<Site>,
-    kind: Kind,
-    guessed: bool,
+    connect: Connect,
     over: bool,
+    /// The connector is being polled.
+    inside: bool,
 }
 
 impl Pending {
@@ -106,15 +125,21 @@ impl Pending {
         }
     }
 
+    /// When it is looked at again; none where it is given up.
+    fn drags_on(&self, now: Instant) -> Option<Instant> {
+        let connect = self.connect;
+        self.site.upgrade()?.with(now, |origin| origin.drags_on(connect, now))
+    }
+
     fn connected(mut self, link: Hyper, carries: Carries, dies: Instant) -> Option<Life> {
         self.over = true;
         let (site, now) = (self.site.upgrade()?, Instant::now());
         let carries = match carries {
-            Carries::Many { .. } => Carries::Many { kind: self.kind, limit: None },
+            Carries::Many { .. } => Carries::Many { kind: self.connect.kind, limit: None },
             Carries::One => Carries::One,
         };
         let card = Arc::clone(&link.card);
-        let begun = (self.kind, self.guessed);
+        let begun = self.connect;
         let id = site.with(now, |origin| origin.connected(link, carries, begun, dies, now));
         if let (Some(id), Some(streams)) = (id, card.streams()) {
             let weak = Weak::clone(&self.site);
@@ -132,11 +157,11 @@ impl Pending {
         Some(Life { site: Weak::clone(&self.site), id: id?, card, died_of: None })
     }
 
-    fn failed(mut self, error: Error) {
+    fn failed(&mut self, error: Error) {
         self.over = true;
         let Some(site) = self.site.upgrade() else { return };
         let now = Instant::now();
-        let told = site.with(now, |origin| origin.not_connected(self.kind, now));
+        let told = site.with(now, |origin| origin.not_connected(self.connect, now));
         tell(told, error);
         go_on(&site);
     }
@@ -151,7 +176,10 @@ fn tell(mut places: Vec<Arc<Waiting>>, error: Error) {
             let cause = Arc::new(error);
             for place in places {
                 let told: BoxError = Box::new(Told(Arc::clone(&cause)));
-                drop(place.put(Err(Error::from(told))));
+                let mut told = Error::from(told);
+                // One event, and not as many as there are calls.
+                told.inner_mut().fault.shared = true;
+                drop(place.put(Err(told)));
             }
         }
     }
@@ -162,8 +190,12 @@ impl Drop for Pending {
         if self.over {
             return;
         }
+        if self.inside {
+            // It would do so again at once.
+            return self.failed(Error::new(ErrorKind::Connect, "the connector panicked").at(Phase::Connect));
+        }
         if let Some(site) = self.site.upgrade() {
-            site.with(Instant::now(), |origin| origin.given_up(self.kind));
+            site.with(Instant::now(), |origin| origin.given_up(self.connect));
             site.stir();
         }
     }

@@ -159,13 +159,23 @@ impl Lease {
     }
 }
 
+impl Lease {
+    /// HTTP/1: since when not a byte came on a connection that had served before, which did not end either.
+    fn was_silent(&self, now: Instant) -> Option<Instant> {
+        let since = self.waits?.0;
+        let link = self.link.as_ref()?;
+        let long = now.saturating_duration_since(since) >= RETIRED_AFTER;
+        (long && !link.is_closed() && link.card.meter.was_silent()).then_some(since)
+    }
+}
+
 impl Drop for Lease {
     fn drop(&mut self) {
         let now = Instant::now();
         if let (Some(body), Some(card)) = (self.body, self.card()) {
             card.unread.leave(body, card.streams().map(|streams| streams.arrived()));
         }
-        let in_vain = self.was_in_vain(now);
+        let (in_vain, silent) = (self.was_in_vain(now), self.was_silent(now));
         let Some(link) = self.link.take() else { return };
         if in_vain {
             self.site.with(now, |origin| origin.retire(self.id));
@@ -174,6 +184,9 @@ impl Drop for Lease {
             if let Some(task) = link.card.task.get() {
                 task.abort();
             }
+        }
+        if let Some(since) = silent {
+            self.site.with(now, |origin| origin.doubt_silent(self.id, since));
         }
         self.site.put_back(self.id, link, self.answered, now);
         if in_vain {

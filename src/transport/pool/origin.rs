@@ -1,14 +1,20 @@
 //! The connections to one origin, and the calls that wait for one: which takes which, when another one is opened, when
 //! one is left. Pure.
 
+mod connecting;
+mod doubts;
+mod old;
+mod under_way;
 mod waiters;
 
+pub(super) use under_way::Connect;
 pub(super) use waiters::Waits;
 
 use super::connection::{Carries, Entry, Kind, Link, Rules, Wish};
 use std::collections::VecDeque;
 use std::time::Duration;
 use tokio::time::Instant;
+use under_way::UnderWay;
 
 /// A place among the connections, and which of those that had it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,7 +86,12 @@ pub(super) struct Origin<L, P> {
     waiting: [usize; 2],
     keys: u64,
     /// Connects under way, for calls of each kind.
-    connecting: [usize; 2],
+    connecting: [UnderWay; 2],
+    connects: u64,
+    /// So many have a connection to themselves that may park.
+    parked: usize,
+    /// Until when connections at their age take calls, since no other can be made.
+    leans: Option<Instant>,
     /// It has been seen to speak HTTP/2, or it has not. None before the first connection.
     many: Option<bool>,
     not_before: Option<Instant>,
@@ -101,7 +112,10 @@ impl<L: Link, P: Clone> Origin<L, P> {
             waiters: VecDeque::new(),
             waiting: [0; 2],
             keys: 0,
-            connecting: [0; 2],
+            connecting: Default::default(),
+            connects: 0,
+            parked: 0,
+            leans: None,
             many,
             not_before: None,
             left: Vec::new(),
@@ -120,7 +134,7 @@ impl<L: Link, P: Clone> Origin<L, P> {
     fn slot(&mut self, wish: Wish, now: Instant) -> Option<Taken<L>> {
         let mut next = 0;
         while let Some(id) = self.shared.get(next).copied() {
-            let rules = self.rules;
+            let (rules, leans) = (self.rules, self.leans);
             let Some(entry) = self.entry(id) else {
                 self.shared.remove(next);
                 continue;
@@ -130,7 +144,7 @@ impl<L: Link, P: Clone> Origin<L, P> {
                 self.retire(id);
                 continue;
             }
-            if entry.has_slot(wish, now) {
+            if entry.has_slot(wish, now) && entry.serves(leans, now) {
                 entry.calls += 1;
                 entry.idle = None;
                 let link = entry.link.as_ref().map(Link::share);
@@ -142,17 +156,23 @@ impl<L: Link, P: Clone> Origin<L, P> {
     }
 
     fn idle_one(&mut self, wish: Wish, now: Instant) -> Option<Taken<L>> {
+        if self.idle.is_empty() || !self.may_take(wish.kind) {
+            return None;
+        }
         let mut next = self.idle.len();
         while next > 0 {
             next -= 1;
-            let (id, rules) = (self.idle[next], self.rules);
+            let (id, rules, leans) = (self.idle[next], self.rules, self.leans);
             match self.entry(id) {
                 Some(entry) if entry.is_over(&rules, now) => self.retire(id),
                 Some(entry) if wish.fresh && entry.doubtful => {}
+                Some(entry) if !entry.serves(leans, now) => {}
                 Some(entry) => {
                     entry.calls = 1;
                     entry.idle = None;
+                    entry.parked = wish.kind == Kind::Parked;
                     let link = entry.link.take();
+                    self.parked += usize::from(wish.kind == Kind::Parked);
                     self.idle.remove(next);
                     return link.map(|link| Taken { id, link });
                 }
@@ -167,18 +187,22 @@ impl<L: Link, P: Clone> Origin<L, P> {
         let rules = self.rules;
         let Some(entry) = self.entry(id) else { return self.left.push(link) };
         entry.calls = 0;
+        let (parks, aged) = (std::mem::take(&mut entry.parked), entry.is_aged(now));
         if back == Back::Spent || entry.retired {
             entry.retired = true;
+            self.parked -= usize::from(parks);
             return self.left.push(link);
         }
         entry.link = Some(link);
         entry.turning = (back == Back::Turning).then_some(now);
+        entry.idle = (back == Back::Ready).then_some(now);
+        entry.doubtful &= back == Back::Turning;
+        let over = entry.is_over(&rules, now);
+        self.parked -= usize::from(parks);
         if back == Back::Turning {
             return;
         }
-        entry.idle = Some(now);
-        entry.doubtful = false;
-        if entry.is_over(&rules, now) {
+        if over || aged && self.has_young(now) {
             return self.retire(id);
         }
         self.idle.push(id);
@@ -239,19 +263,11 @@ impl<L: Link, P: Clone> Origin<L, P> {
         }
     }
 
-    /// A connection that had been idle was stale: so may those be that are idle now.
-    pub(super) fn doubt(&mut self) {
-        for id in self.idle.clone() {
-            if let Some(entry) = self.entry(id) {
-                entry.doubtful = true;
-            }
-        }
-    }
-
     /// The connection has ended. These are told what it died of, since it never came to take a call.
     pub(super) fn gone(&mut self, id: Id, now: Instant) -> Vec<P> {
         let Some(entry) = self.entry(id) else { return Vec::new() };
-        let (mute, retired) = (entry.carries, entry.retired);
+        let (mute, retired, parks) = (entry.carries, entry.retired, std::mem::take(&mut entry.parked));
+        self.parked -= usize::from(parks);
         self.retire(id);
         let link = self.entry(id).and_then(|entry| entry.link.take());
         self.left.extend(link);
@@ -259,7 +275,7 @@ impl<L: Link, P: Clone> Origin<L, P> {
         self.free.push(id.at);
         self.open -= 1;
         match mute {
-            Carries::Many { kind, limit: None } if !retired => self.in_vain(kind, now),
+            Carries::Many { kind, limit: None } if !retired => self.in_vain(kind, u64::MAX, now),
             _ => Vec::new(),
         }
     }
@@ -283,36 +299,6 @@ impl<L: Link, P: Clone> Origin<L, P> {
         all.filter_map(|(at, entry)| Some(Id { at, serial: entry.as_ref()?.serial })).collect()
     }
 
-    /// Hands out what came free, and closes what is too much.
-    pub(super) fn settle(&mut self, now: Instant) -> Changed<P, L> {
-        let mut given = Vec::new();
-        let mut in_vain = [[false; 2]; 2];
-        let mut next = 0;
-        while let Some(waiter) = self.waiters.get(next) {
-            let wish = waiter.wish;
-            let tried = &mut in_vain[wish.kind as usize][usize::from(wish.fresh)];
-            let taken = if *tried { None } else { self.ask(wish, now) };
-            match taken {
-                Some(taken) => {
-                    if let Some(waiter) = self.waiters.remove(next) {
-                        self.waiting[wish.kind as usize] -= 1;
-                        given.push((waiter.place, taken));
-                    }
-                }
-                None => {
-                    *tried = true;
-                    next += 1;
-                }
-            }
-        }
-        // What was used last is kept.
-        while self.idle.len() > self.rules.idle_per_origin {
-            let oldest = self.idle[0];
-            self.retire(oldest);
-        }
-        Changed { given, left: self.left() }
-    }
-
     pub(super) fn left(&mut self) -> Vec<L> {
         std::mem::take(&mut self.left)
     }
@@ -333,14 +319,9 @@ impl<L: Link, P: Clone> Origin<L, P> {
         counts
     }
 
-    /// Whether it is known which HTTP is spoken.
-    pub(super) fn is_known(&self) -> bool {
-        self.many.is_some()
-    }
-
     /// Nothing is left of it that anybody would miss.
     pub(super) fn is_empty(&self) -> bool {
-        self.open == 0 && self.waiters.is_empty() && self.connecting == [0; 2]
+        self.open == 0 && self.waiters.is_empty() && self.connecting.iter().all(|of| of.len() == 0)
     }
 }
 

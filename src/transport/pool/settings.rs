@@ -71,7 +71,8 @@ impl Connections {
     }
 
     /// How long a connection is used, give or take a tenth. Default 5 min, so that a changed address, a drained balancer
-    /// or a renewed certificate is noticed under traffic. It ends between requests: what is on it goes on.
+    /// or a renewed certificate is noticed under traffic. It ends between requests, once there is another one: what is on it
+    /// goes on. Where no other can be made it serves for up to twice as long.
     pub fn age(mut self, age: Duration) -> Connections {
         self.age = age;
         self
@@ -79,7 +80,8 @@ impl Connections {
 
     /// How many connections lead to one origin at a time. Default 1024, the number of descriptors that a process has by
     /// default: more would fail where waiting for one that comes free does not. A call that waits for that is in phase
-    /// `Ready`, and says nothing about the server.
+    /// `Ready`, and says nothing about the server. On HTTP/1 one in sixteen, and with two or more one at least, is kept for
+    /// calls that end soon: long polls and event streams have the others.
     pub fn per_origin(mut self, connections: usize) -> Connections {
         self.per_origin = connections;
         self

@@ -3,7 +3,7 @@
 use super::connection::{Kind, Link, Rules};
 use super::dialer::Dialer;
 use super::link::Hyper;
-use super::origin::{Back, Counts, Id, Origin, Taken, Waits};
+use super::origin::{Back, Connect, Counts, Id, Origin, Taken, Waits};
 use super::place::Place;
 use crate::error::{Error, Phase};
 use crate::inflight::Pooled;
@@ -101,17 +101,16 @@ impl Site {
         }
     }
 
-    /// How many connects are to begin for calls of this kind, which count as under way from now on; and whether it is not
-    /// known yet what the origin speaks.
-    pub(super) fn connects(&self, kind: Kind, now: Instant) -> (usize, bool) {
-        let (begun, guessed, left) = {
+    /// The connects that are to begin for calls of this kind, which count as under way from now on.
+    pub(super) fn connects(&self, kind: Kind, now: Instant) -> Vec<Connect> {
+        let (begun, left) = {
             let mut origin = lock(&self.origin);
-            (origin.connects(kind, now), !origin.is_known(), origin.left())
+            (origin.connects(kind, now), origin.left())
         };
         if !left.is_empty() {
             self.dialer.leaving.leave(left, now);
         }
-        (begun, guessed)
+        begun
     }
 
     /// What a call of this kind waits for, as the phase it is in (none where the connection is as silent as a server that

@@ -14,7 +14,7 @@ struct World {
     now: Instant,
     lent: Vec<(Id, Fake, bool)>,
     waiting: BTreeMap<u32, (u64, Wish)>,
-    connecting: Vec<Kind>,
+    connecting: Vec<Connect>,
     alive: BTreeMap<u64, (Id, Fake, Carries)>,
     places: u32,
 }
@@ -63,21 +63,26 @@ impl World {
     }
 
     fn connect(&mut self) {
-        let kind = self.connecting.swap_remove(self.rng.random_range(0..self.connecting.len()));
-        match self.rng.random_range(0..4_u32) {
+        let connect = self.connecting.swap_remove(self.rng.random_range(0..self.connecting.len()));
+        match self.rng.random_range(0..5_u32) {
+            4 => match self.origin.drags_on(connect, self.now) {
+                Some(_) => self.connecting.push(connect),
+                None => self.origin.given_up(connect),
+            },
             0 => {
-                for place in self.origin.not_connected(kind, self.now) {
+                for place in self.origin.not_connected(connect, self.now) {
                     self.waiting.remove(&place).expect("it waits");
                 }
             }
-            1 => self.origin.given_up(kind),
+            1 => self.origin.given_up(connect),
             _ => {
                 let limit = (self.rng.random_range(0..4_u32) > 0).then(|| self.rng.random_range(0..4_u32));
                 let shared = self.origin.many.unwrap_or(self.rng.random_bool(0.5));
+                let kind = connect.kind;
                 let carries = if shared { Carries::Many { kind, limit } } else { Carries::One };
                 let (link, dies) = (Fake::default(), self.now + RULES.age);
-                let guessed = self.rng.random_bool(0.5);
-                let id = self.origin.connected(link.clone(), carries, (kind, guessed), dies, self.now);
+                let connect = Connect { guessed: self.rng.random_bool(0.5), ..connect };
+                let id = self.origin.connected(link.clone(), carries, connect, dies, self.now);
                 if let Some(id) = id {
                     self.alive.insert(id.serial, (id, link, carries));
                 }
@@ -107,7 +112,8 @@ impl World {
         let at = self.rng.random_range(0..self.alive.len());
         let serial = *self.alive.keys().nth(at).expect("it is there");
         let (id, link, _) = self.alive[&serial].clone();
-        match self.rng.random_range(0..5_u32) {
+        match self.rng.random_range(0..6_u32) {
+            5 => self.origin.doubt_silent(id, self.now),
             0 => self.origin.retire(id),
             1 => {
                 link.closed.set(true);
@@ -134,7 +140,7 @@ impl World {
                     let at = self.rng.random_range(0..self.waiting.len());
                     let place = *self.waiting.keys().nth(at).expect("it is there");
                     let (key, _) = self.waiting.remove(&place).expect("it waits");
-                    self.origin.leave(key);
+                    self.origin.leave(key, self.now);
                 }
             }
             _ => {
@@ -145,7 +151,7 @@ impl World {
         self.settle();
         for kind in [Kind::Prompt, Kind::Parked] {
             let begun = self.origin.connects(kind, self.now);
-            self.connecting.extend(std::iter::repeat_n(kind, begun));
+            self.connecting.extend(begun);
         }
         self.check();
     }
@@ -159,7 +165,11 @@ impl World {
             .map(|kind| self.waiting.values().filter(|(_, wish)| wish.kind == kind).count());
         assert_eq!(self.origin.waiting, waiting);
         assert_eq!(self.origin.open, self.alive.len());
-        assert!(self.origin.open + self.connecting.len() <= RULES.per_origin, "too many");
+        let under_way: usize = self.origin.connecting.iter().map(UnderWay::len).sum();
+        assert!(self.origin.open + under_way <= RULES.per_origin, "too many");
+        let parked = self.origin.entries.iter().flatten().filter(|entry| entry.parked).count();
+        assert_eq!(self.origin.parked, parked);
+        assert!(parked < RULES.per_origin, "no place is left to calls that end soon");
         let idle = self.origin.idle.len();
         assert!(idle <= RULES.idle_per_origin, "{idle} are idle");
         // Whoever waits has something to wait for: a connect, a slot, a first word, room, or a moment to come.
@@ -170,9 +180,9 @@ impl World {
                 || self.origin.entries.iter().flatten().any(|entry| of(entry) && !entry.retired)
         };
         for (_, wish) in self.waiting.values() {
-            let full = self.origin.open + self.connecting.len() == RULES.per_origin;
-            let connecting = !self.connecting.is_empty();
-            assert!(full || connecting || paced(wish.kind), "{wish:?} waits for nothing");
+            let full = self.origin.open + under_way == RULES.per_origin;
+            let parked = wish.kind == Kind::Parked && parked + 1 == RULES.per_origin;
+            assert!(full || parked || under_way > 0 || paced(wish.kind), "{wish:?} waits for nothing");
         }
     }
 }
@@ -187,10 +197,10 @@ fn no_slot_is_lost_no_connection_lent_twice_and_nobody_forgotten_whatever_happen
         }
         // Everybody goes home.
         for (key, _) in std::mem::take(&mut world.waiting).into_values() {
-            world.origin.leave(key);
+            world.origin.leave(key, world.now);
         }
-        while let Some(kind) = world.connecting.pop() {
-            world.origin.given_up(kind);
+        while let Some(connect) = world.connecting.pop() {
+            world.origin.given_up(connect);
         }
         while !world.lent.is_empty() {
             world.give_back();

@@ -1,6 +1,9 @@
 //! The rules one by one.
 
 mod ages;
+mod parked;
+mod silent;
+mod slow;
 
 use super::*;
 use crate::transport::pool::connection::Kind;
@@ -48,9 +51,25 @@ fn add(origin: &mut Fakes, carries: Carries, now: Instant) -> (Id, Fake) {
             Carries::One => Kind::Prompt,
         },
     );
-    origin.connecting[kind as usize] += 1;
+    let connect = Connect { guessed: false, ..origin.begin(kind, now) };
     let dies = now + RULES.age;
-    (origin.connected(link.clone(), carries, (kind, false), dies, now).unwrap(), link)
+    (origin.connected(link.clone(), carries, connect, dies, now).unwrap(), link)
+}
+
+/// How many connects begin.
+fn begun(origin: &mut Fakes, kind: Kind, now: Instant) -> usize {
+    origin.connects(kind, now).len()
+}
+
+/// The connect that is under way for the longest.
+fn under_way(origin: &Fakes, kind: Kind) -> Connect {
+    origin.connecting[kind as usize].first().unwrap()
+}
+
+/// It fails. Who is told.
+fn fails(origin: &mut Fakes, kind: Kind, now: Instant) -> Vec<u32> {
+    let connect = under_way(origin, kind);
+    origin.not_connected(connect, now)
 }
 
 fn many(kind: Kind, limit: u32) -> Carries {
@@ -75,7 +94,10 @@ fn the_connection_that_was_used_last_is_taken_first_and_an_idle_one_not_after_50
     let taken = origin.ask(PROMPT, start + 69 * SECOND).unwrap();
     origin.give_back(two, taken.link, Back::Ready, start + 299 * SECOND);
     assert!(origin.ask(PROMPT, start + 300 * SECOND).is_none(), "it is five minutes old");
-    assert_eq!(origin.settle(start).left.len(), 2);
+    assert_eq!(origin.settle(start).left.len(), 1, "it is kept until there is another one");
+    let (young, _) = add(&mut origin, Carries::One, start + 301 * SECOND);
+    assert_eq!(origin.settle(start).left.len(), 1);
+    assert_eq!(origin.ask(PROMPT, start + 301 * SECOND).unwrap().id, young);
 }
 
 #[test]
@@ -137,7 +159,7 @@ fn the_last_call_of_a_connection_leaves_its_place_to_the_other_kind_that_waits_f
         let (id, _) = add(&mut origin, many(Kind::Prompt, 1), start);
         let taken = origin.ask(PROMPT, start).unwrap();
         origin.wait(PARKED, 1);
-        assert_eq!(origin.connects(Kind::Parked, start), 0, "there is no room");
+        assert_eq!(begun(&mut origin, Kind::Parked, start), 0, "there is no room");
         if own_waits {
             origin.wait(PROMPT, 2);
         }
@@ -176,13 +198,14 @@ fn streams_are_lent_up_to_the_limit_to_one_kind_of_call_and_none_where_nobody_re
 fn a_waiter_gets_what_comes_free_in_the_order_they_came() {
     let (start, mut origin) = (Instant::now(), Fakes::new(RULES, None));
     let keys: Vec<_> = (0..3).map(|place| origin.wait(PROMPT, place)).collect();
-    assert_eq!((origin.connects(Kind::Prompt, start), origin.connects(Kind::Prompt, start)), (3, 0));
-    origin.leave(keys[0]);
+    assert_eq!((begun(&mut origin, Kind::Prompt, start), begun(&mut origin, Kind::Prompt, start)), (3, 0));
+    origin.leave(keys[0], start);
     let dies = start + RULES.age;
-    origin.connected(Fake::default(), Carries::One, (Kind::Prompt, true), dies, start);
+    let connect = under_way(&origin, Kind::Prompt);
+    origin.connected(Fake::default(), Carries::One, connect, dies, start);
     assert_eq!(given(&mut origin, start), [1]);
-    assert_eq!(origin.not_connected(Kind::Prompt, start), [0; 0], "another connect is under way for it");
-    assert_eq!(origin.not_connected(Kind::Prompt, start), [2]);
+    assert_eq!(fails(&mut origin, Kind::Prompt, start), [0; 0], "another connect is under way for it");
+    assert_eq!(fails(&mut origin, Kind::Prompt, start), [2]);
 }
 
 #[test]
@@ -192,17 +215,17 @@ fn where_streams_are_shared_one_connect_is_under_way_and_all_are_told_when_it_fa
         origin.wait(PROMPT, place);
     }
     origin.wait(PARKED, 3);
-    assert_eq!((origin.connects(Kind::Prompt, start), origin.connects(Kind::Prompt, start)), (1, 0));
-    assert_eq!(origin.connects(Kind::Parked, start), 1, "of another kind");
-    assert_eq!(origin.not_connected(Kind::Prompt, start), [0, 1, 2]);
+    assert_eq!((begun(&mut origin, Kind::Prompt, start), begun(&mut origin, Kind::Prompt, start)), (1, 0));
+    assert_eq!(begun(&mut origin, Kind::Parked, start), 1, "of another kind");
+    assert_eq!(fails(&mut origin, Kind::Prompt, start), [0, 1, 2]);
     let (_, _) = add(&mut origin, many(Kind::Prompt, 1), start);
     origin.wait(PROMPT, 4);
     origin.wait(PROMPT, 5);
     assert_eq!(given(&mut origin, start), [4]);
-    assert_eq!(origin.connects(Kind::Prompt, start), 1, "it is full");
-    assert_eq!(origin.not_connected(Kind::Prompt, start), [0; 0], "there is one to wait for");
-    assert_eq!(origin.connects(Kind::Prompt, start), 0);
-    assert_eq!(origin.connects(Kind::Prompt, start + SECOND), 1);
+    assert_eq!(begun(&mut origin, Kind::Prompt, start), 1, "it is full");
+    assert_eq!(fails(&mut origin, Kind::Prompt, start), [0; 0], "there is one to wait for");
+    assert_eq!(begun(&mut origin, Kind::Prompt, start), 0);
+    assert_eq!(begun(&mut origin, Kind::Prompt, start + SECOND), 1);
 }
 
 #[test]
@@ -212,14 +235,8 @@ fn connections_that_take_no_stream_at_all_are_few_and_far_between() {
     let mut opened = Vec::new();
     for second in 0..50 {
         let now = start + second * SECOND;
-        for _ in 0..origin.connects(Kind::Prompt, now) {
-            origin.connected(
-                Fake::default(),
-                many(Kind::Prompt, 0),
-                (Kind::Prompt, false),
-                now + RULES.age,
-                now,
-            );
+        for connect in origin.connects(Kind::Prompt, now) {
+            origin.connected(Fake::default(), many(Kind::Prompt, 0), connect, now + RULES.age, now);
             opened.push(second);
         }
         assert!(origin.settle(now).given.is_empty());
@@ -233,11 +250,15 @@ fn a_connection_that_ends_before_its_first_word_is_told_to_those_who_waited_for_
     origin.wait(PROMPT, 0);
     origin.wait(PARKED, 1);
     let (id, _) = add(&mut origin, Carries::Many { kind: Kind::Prompt, limit: None }, start);
-    assert_eq!(origin.connects(Kind::Prompt, start), 0, "it may have room");
+    assert_eq!(begun(&mut origin, Kind::Prompt, start), 0, "it may have room");
     assert_eq!(origin.gone(id, start), [0]);
     let (id, _) = add(&mut origin, Carries::Many { kind: Kind::Parked, limit: None }, start);
     assert_eq!(given(&mut origin, start + 5 * SECOND), [0; 0]);
-    assert_eq!(origin.connects(Kind::Parked, start + 5 * SECOND), 1, "that one is not waited for any longer");
+    assert_eq!(
+        begun(&mut origin, Kind::Parked, start + 5 * SECOND),
+        1,
+        "that one is not waited for any longer"
+    );
     assert_eq!(origin.gone(id, start + 5 * SECOND), [0; 0]);
 }
 
@@ -247,7 +268,7 @@ fn nobody_is_told_of_the_end_of_a_connection_that_was_retired_before() {
     origin.wait(PROMPT, 0);
     let (id, _) = add(&mut origin, Carries::Many { kind: Kind::Prompt, limit: None }, start);
     origin.retire(id);
-    assert_eq!(origin.connects(Kind::Prompt, start), 1, "another one is on its way");
+    assert_eq!(begun(&mut origin, Kind::Prompt, start), 1, "another one is on its way");
     assert_eq!(origin.gone(id, start), [0; 0]);
 }
 
@@ -264,11 +285,11 @@ fn a_call_that_waits_knows_when_to_look_again_though_nothing_changes() {
     origin.limited(mute, 1);
     origin.wait(PROMPT, 1);
     assert_eq!(given(&mut origin, start), [0]);
-    assert_eq!(origin.connects(Kind::Prompt, start), 1);
-    assert_eq!(origin.looks_again(Kind::Prompt, start), None, "a connect is under way");
-    assert_eq!(origin.not_connected(Kind::Prompt, start), [0; 0]);
+    assert_eq!(begun(&mut origin, Kind::Prompt, start), 1);
+    assert_eq!(origin.looks_again(Kind::Prompt, start), Some(start + SECOND), "a connect is under way");
+    assert_eq!(fails(&mut origin, Kind::Prompt, start), [0; 0]);
     assert_eq!(origin.looks_again(Kind::Prompt, start), Some(start + SECOND));
-    assert_eq!(origin.connects(Kind::Prompt, start + SECOND), 1);
+    assert_eq!(begun(&mut origin, Kind::Prompt, start + SECOND), 1);
 }
 
 #[test]
@@ -283,17 +304,17 @@ fn an_idle_connection_that_is_of_no_use_to_those_who_wait_makes_room_and_only_on
     let busy = origin.ask(PROMPT, start).unwrap();
     assert_eq!(busy.id, one);
     origin.wait(PARKED, 0);
-    assert_eq!((origin.connects(Kind::Parked, start), origin.connects(Kind::Parked, start)), (0, 0));
+    assert_eq!((begun(&mut origin, Kind::Parked, start), begun(&mut origin, Kind::Parked, start)), (0, 0));
     assert!(origin.entry(two).unwrap().retired && !origin.entry(one).unwrap().retired);
     origin.gone(two, start);
-    assert_eq!(origin.connects(Kind::Parked, start), 1);
+    assert_eq!(begun(&mut origin, Kind::Parked, start), 1);
     // Of those that carry one call at a time only what was idle when another turned out to be stale.
     let mut origin = one_place(None);
     let (one, _) = add(&mut origin, Carries::One, start);
     let (two, _) = add(&mut origin, Carries::One, start);
     origin.doubt();
     origin.wait(FRESH, 0);
-    assert_eq!((origin.connects(Kind::Prompt, start), origin.connects(Kind::Prompt, start)), (0, 0));
+    assert_eq!((begun(&mut origin, Kind::Prompt, start), begun(&mut origin, Kind::Prompt, start)), (0, 0));
     assert!(origin.entry(one).unwrap().retired && !origin.entry(two).unwrap().retired);
 }
 

@@ -21,10 +21,11 @@ fn what_was_connected_before_it_was_known_that_streams_are_shared_is_kept_where_
     for place in 0..3 {
         origin.wait(PROMPT, place);
     }
-    assert_eq!(origin.connects(Kind::Prompt, start), 3);
+    assert_eq!(begun(&mut origin, Kind::Prompt, start), 3);
     let mute = Carries::Many { kind: Kind::Prompt, limit: None };
     let connected = |origin: &mut Fakes| {
-        origin.connected(Fake::default(), mute, (Kind::Prompt, true), start + RULES.age, start)
+        let connect = under_way(origin, Kind::Prompt);
+        origin.connected(Fake::default(), mute, connect, start + RULES.age, start)
     };
     let first = connected(&mut origin).unwrap();
     assert_eq!(connected(&mut origin), None, "the first may have room for all");
@@ -56,7 +57,65 @@ fn a_connection_that_is_never_without_a_stream_takes_none_any_more_at_its_age() 
     assert!(origin.ask(PROMPT, start + 299 * SECOND).is_some());
     origin.release(id, start + 299 * SECOND);
     assert!(origin.ask(PROMPT, start + 300 * SECOND).is_none());
+    add(&mut origin, many(Kind::Prompt, 2), start + 300 * SECOND);
     assert_eq!(origin.settle(start + 300 * SECOND).left.len(), 0, "one is on it still");
     origin.release(id, start + 301 * SECOND);
     assert_eq!(origin.settle(start + 301 * SECOND).left.len(), 1);
+}
+
+#[test]
+fn a_connection_at_its_age_serves_again_where_no_other_can_be_made() {
+    let at = 301 * SECOND;
+    for (carries, spoken) in [(Carries::One, None), (many(Kind::Prompt, 1), Some(true))] {
+        for drags in [false, true] {
+            let (start, mut origin) = (Instant::now(), Fakes::new(RULES, spoken));
+            let (old, _) = add(&mut origin, carries, start);
+            let taken = origin.ask(PROMPT, start).unwrap();
+            let back = |origin: &mut Fakes, link, now| match carries {
+                Carries::One => origin.give_back(old, link, Back::Ready, now),
+                Carries::Many { .. } => origin.release(old, now),
+            };
+            back(&mut origin, taken.link, start + 295 * SECOND);
+            assert!(origin.ask(PROMPT, start + at).is_none());
+            for place in 0..2 {
+                origin.wait(PROMPT, place);
+            }
+            assert!(begun(&mut origin, Kind::Prompt, start + at) >= 1);
+            let connect = under_way(&origin, Kind::Prompt);
+            let later = start + at + if drags { SECOND } else { Duration::ZERO };
+            if drags {
+                assert!(origin.drags_on(connect, later).is_some());
+            } else {
+                assert_eq!(origin.not_connected(connect, later), [0; 0], "{carries:?}");
+            }
+            assert_eq!(given(&mut origin, later), [0], "{carries:?}, {drags}");
+            // It is on it: the other one is told, or goes on waiting for its connect.
+            let link = Fake::default();
+            back(&mut origin, link, later);
+            assert_eq!(given(&mut origin, later + 9 * SECOND), [1], "for a while");
+            back(&mut origin, Fake::default(), later + 9 * SECOND);
+            assert!(origin.ask(PROMPT, later + 10 * SECOND).is_none(), "then it is tried again");
+            origin.settle(later);
+            let (young, _) = add(&mut origin, carries, later + 10 * SECOND);
+            assert_eq!(origin.settle(later).left.len(), 1, "and once one is made it is left");
+            assert_eq!(origin.ask(PROMPT, later + 10 * SECOND).unwrap().id, young);
+        }
+    }
+}
+
+#[test]
+fn a_connection_serves_no_longer_than_for_twice_its_age_nor_where_it_was_left() {
+    for (left, after, serves) in [(false, 599, true), (false, 600, false), (true, 301, false)] {
+        let (start, mut origin) = (Instant::now(), Fakes::new(RULES, Some(true)));
+        let (id, _) = add(&mut origin, many(Kind::Prompt, 2), start);
+        assert!(origin.ask(PROMPT, start).is_some());
+        if left {
+            origin.retire(id);
+        }
+        let now = start + after * SECOND;
+        origin.wait(PROMPT, 0);
+        assert_eq!(begun(&mut origin, Kind::Prompt, now), 1);
+        let told = fails(&mut origin, Kind::Prompt, now);
+        assert_eq!((told.is_empty(), given(&mut origin, now).len()), (serves, usize::from(serves)));
+    }
 }
