@@ -11,6 +11,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, sleep, timeout};
 
 type Dialled = Pin<Box<dyn Future<Output = io::Result<TokioIo<PipeStream>>> + Send>>;
@@ -261,4 +262,23 @@ async fn parked_polls_leave_a_connection_to_calls_that_end_soon() {
         poll.ended().await.unwrap();
     }
     assert_eq!(start.elapsed(), 99 * SEC, "three at a time");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_is_dropped_on_a_plain_thread_leaves_no_connection_to_a_server_that_reads_no_more() {
+    let alive = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    let (client, _) = super::http2::dialled(Duration::ZERO, |_, mut io| async move {
+        let _ = io.read_exact(&mut [0; 100]).await;
+        let _ = io.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
+        std::future::pending().await
+    });
+    let client = client.network(Network::default()).build().unwrap();
+    let before = alive();
+    let answer = client.post(URL).body(vec![b'x'; 1 << 20]).await.unwrap();
+    assert_eq!(answer.text().await.unwrap(), "ok");
+    std::thread::spawn(move || drop(client)).join().unwrap();
+    sleep(5 * SEC).await;
+    assert_eq!(alive(), before + 3, "the server, the connection, and who waits for its end");
+    sleep(6 * SEC).await;
+    assert_eq!(alive(), before + 1, "the server");
 }

@@ -105,6 +105,7 @@ fn dial(site: &Arc<Site>, connect: Connect, now: Instant) {
         reason = "the connect is bounded, and the connection ends with the last handle of it, which the pool holds"
     )]
     if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+        site.dialer.leaving.lives_in(&runtime);
         let _ = task_of.set(runtime.spawn(task).abort_handle());
     }
 }

@@ -7,6 +7,7 @@ use super::link::{Card, Hyper};
 use crate::sync::{Mutex, lock};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep};
 
@@ -18,7 +19,11 @@ const LOOKS: [Duration; 4] =
 
 /// What is dropped of it is dropped where nothing is locked: a connection carries what its connector gave it.
 #[derive(Default)]
-pub(super) struct Leaving(Mutex<Vec<Leaver>>);
+pub(super) struct Leaving {
+    leavers: Mutex<Vec<Leaver>>,
+    /// Where the last of the connections was begun.
+    runtime: Mutex<Option<Handle>>,
+}
 
 struct Leaver {
     until: Instant,
@@ -49,6 +54,12 @@ impl Leaver {
 }
 
 impl Leaving {
+    /// A connection begins here.
+    pub(super) fn lives_in(&self, runtime: &Handle) {
+        let runtime = runtime.clone();
+        let _before = lock(&self.runtime).replace(runtime);
+    }
+
     /// Drops these, which no call will use.
     pub(super) fn leave(&self, links: Vec<Hyper>, now: Instant) {
         let cards: Vec<_> = links.iter().map(|link| Arc::clone(&link.card)).collect();
@@ -57,7 +68,7 @@ impl Leaving {
         let leavers = cards.into_iter().map(|card| Leaver { until: now + ENDS_WITHIN, card });
         let leavers: Vec<_> = leavers.filter(|leaver| !leaver.has_ended()).collect();
         let _ended: Vec<_> = {
-            let mut all = lock(&self.0);
+            let mut all = lock(&self.leavers);
             let is_full = all.len() + leavers.len() > all.capacity();
             let ended = all.extract_if(.., |leaver| is_full && leaver.has_ended()).collect();
             all.extend(leavers);
@@ -68,7 +79,7 @@ impl Leaving {
     /// Ends those that have had their time. When to look again, while there are any.
     pub(super) fn sweep(&self, now: Instant) -> Option<Instant> {
         let (_ended, late, next) = {
-            let mut all = lock(&self.0);
+            let mut all = lock(&self.leavers);
             let ended: Vec<_> = all.extract_if(.., |leaver| leaver.has_ended()).collect();
             for leaver in all.iter_mut().filter(|leaver| leaver.is_in_use()) {
                 leaver.until = now + ENDS_WITHIN;
@@ -84,13 +95,14 @@ impl Leaving {
 impl Drop for Leaving {
     /// With the pool; what is left of it is not waited for longer.
     fn drop(&mut self) {
-        let mut left = std::mem::take(&mut *lock(&self.0));
+        let mut left = std::mem::take(&mut *lock(&self.leavers));
         left.retain(|leaver| !leaver.has_ended());
         if left.is_empty() {
             return;
         }
-        // Without a runtime there is no task either.
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        // A client may be dropped on a thread of no runtime, while its connections live on in theirs.
+        let runtime = lock(&self.runtime).take();
+        let Some(runtime) = Handle::try_current().ok().or(runtime) else { return };
         #[expect(clippy::disallowed_methods, reason = "it ends by itself, after ten seconds at the latest")]
         runtime.spawn(async move {
             for wait in LOOKS {

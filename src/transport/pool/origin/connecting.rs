@@ -223,9 +223,11 @@ impl<L: Link, P: Clone> Origin<L, P> {
         if self.lean(kind, now) {
             return Some(now + SLOW);
         }
-        // Its place is needed.
-        let is_in_the_way = is_spare && self.room() == 0 && self.lacks(kind, now) > 0;
-        (!is_in_the_way).then(|| now + SLOW)
+        // A slow network answers the oldest in the end.
+        let too_many = self.connecting[kind as usize].is_one_too_many(&connect, now);
+        let is_in_the_way = self.room() == 0 && self.lacks(kind, now) > 0;
+        let gives_up = is_spare && (too_many || is_in_the_way);
+        (!gives_up).then(|| now + SLOW)
     }
 
     /// No connection that carries many calls came of it.

@@ -79,6 +79,12 @@ impl UnderWay {
         self.spares().iter().any(|connect| connect.number == number)
     }
 
+    /// Whether it has had its time, and another one may come as late: that of calls that were given up, beside an older one.
+    pub(super) fn is_one_too_many(&self, connect: &Connect, now: Instant) -> bool {
+        let is_late = now >= connect.begun + 2 * SLOW;
+        is_late && self.spares().iter().skip(1).any(|spare| spare.number == connect.number)
+    }
+
     /// So many calls need none of their own, where each connect is for one.
     pub(super) fn suffices_for(&self, now: Instant) -> usize {
         self.owned + self.spares().iter().filter(|connect| now < connect.begun + SLOW).count()

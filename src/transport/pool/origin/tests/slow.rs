@@ -131,6 +131,22 @@ fn a_connect_that_hangs_leaves_its_place_where_there_is_no_other() {
 }
 
 #[test]
+fn of_connects_whose_calls_were_given_up_one_goes_on_while_others_wait() {
+    let (start, mut origin) = (Instant::now(), Fakes::new(RULES, None));
+    let keys: Vec<_> = (0..3).map(|place| origin.wait(PROMPT, place)).collect();
+    let connects = origin.connects(Kind::Prompt, start);
+    keys.into_iter().for_each(|key| origin.leave(key, start + SECOND / 2));
+    origin.wait(PROMPT, 3);
+    let own = origin.connects(Kind::Prompt, start + SECOND)[0];
+    let go_on = |origin: &mut Fakes, now| {
+        [connects[0], connects[1], connects[2], own].map(|connect| origin.drags_on(connect, now).is_some())
+    };
+    assert_eq!(go_on(&mut origin, start + SECOND), [true; 4]);
+    assert_eq!(go_on(&mut origin, start + 2 * SECOND), [true, false, false, true]);
+    assert!(origin.drags_on(own, start + 4 * SECOND).is_some());
+}
+
+#[test]
 fn a_connect_of_a_runtime_that_nobody_drives_is_forgotten_and_used_where_it_comes_after_all() {
     for spoken in [None, Some(true)] {
         let rules = Rules { per_origin: 3, ..RULES };
