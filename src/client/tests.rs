@@ -5,6 +5,7 @@ mod broken;
 mod connecting;
 mod connectors;
 mod floods;
+mod handover;
 mod hostile;
 mod hostile_one;
 mod hostile_two;

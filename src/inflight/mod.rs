@@ -27,24 +27,56 @@ thread_local! {
     // What the connector that was just polled is doing. The connection pool stands between a call and its connector, hands
     // neither a context down nor a state up, and this mailbox is the one way past it that costs no allocation. A pool of
     // ours, whose connects carry the row of their call, would replace it; beneath reqwest nothing would.
-    static DOING: Cell<Phase> = const { Cell::new(Phase::Headers) };
+    static DOING: Cell<Reported> = const { Cell::new(NOTHING) };
 }
+
+/// What was reported while a call was polled.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reported {
+    /// What is waited for; `Headers` where that is an answer.
+    pub(crate) phase: Phase,
+    /// How many requests a connection has taken, less those that came back.
+    pub(crate) taken: i8,
+}
+
+impl Reported {
+    /// Whether the server has no part in it: nothing was sent, and what is waited for is our own pool, or a name.
+    pub(crate) fn waits_here(self) -> bool {
+        self.taken <= 0 && self.phase.asks_nobody()
+    }
+}
+
+const NOTHING: Reported = Reported { phase: Phase::Headers, taken: 0 };
 
 /// Called by a connector each time it is polled and has to wait.
 #[cfg_attr(not(feature = "client"), expect(dead_code, reason = "connectors report"))]
 pub(crate) fn report(phase: Phase) {
-    DOING.set(phase);
+    DOING.set(Reported { phase, ..DOING.get() });
+}
+
+/// Called by a pool when a request is handed to a connection.
+#[cfg(feature = "client")]
+pub(crate) fn taken() {
+    let Reported { phase, taken } = DOING.get();
+    DOING.set(Reported { phase, taken: taken.saturating_add(1) });
+}
+
+/// Called by a pool when a request came back that a connection had taken, since it was not sent.
+#[cfg(feature = "client")]
+pub(crate) fn came_back() {
+    let Reported { phase, taken } = DOING.get();
+    DOING.set(Reported { phase, taken: taken.saturating_sub(1) });
 }
 
 /// From here on it counts what a connector reports.
 #[inline]
 pub(crate) fn listen() {
-    DOING.set(Phase::Headers);
+    DOING.set(NOTHING);
 }
 
-/// What was reported since [`listen`]; `Headers` where nothing was.
+/// What was reported since [`listen`].
 #[inline]
-pub(crate) fn reported() -> Phase {
+pub(crate) fn reported() -> Reported {
     DOING.get()
 }
 
@@ -52,7 +84,7 @@ pub(crate) fn reported() -> Phase {
 #[cfg(feature = "client")]
 pub(crate) fn observe<T>(work: impl FnOnce() -> T) -> (T, Phase) {
     listen();
-    (work(), reported())
+    (work(), reported().phase)
 }
 
 /// A handle to the calls in flight of one stack.

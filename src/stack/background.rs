@@ -17,6 +17,7 @@ use std::future::{Future, pending, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -72,9 +73,16 @@ where
             }
         };
         let span = spans::check(&origin_state.origin, &uri);
-        let checked = caught(check(&mut service, health, uri.clone(), span.as_deref()));
-        let ends = Instant::now() + origin_state.context.check_limit();
-        let checked = before(ends, checked).await?;
+        let waits = Waits::default();
+        let checked = {
+            let check = check(&mut service, health, (uri.clone(), &waits), span.as_deref());
+            let (mut check, limit) = (pin!(caught(check)), origin_state.context.check_limit());
+            match before(Instant::now() + limit, check.as_mut()).await? {
+                // Our own pool had no room for it before: the server has its whole time from now on.
+                None if waits.are_over() => before(Instant::now() + limit, check).await?,
+                checked => checked,
+            }
+        };
         if let (None | Some(Err(CheckFailure::Panic)), Some(span)) = (&checked, &span) {
             let cause = if checked.is_none() { "no answer in time" } else { PANICKED };
             spans::failed(span, &unhealthy(cause));
@@ -90,13 +98,13 @@ where
                 }
                 continue;
             }
-            // It was still waiting for an address when it was polled last, a moment ago.
-            None if inflight::reported().asks_nobody() => {
+            Some(Err(CheckFailure::Machine)) => {
                 drop(lead);
                 rest(LOOK_AGAIN).await?;
                 continue;
             }
-            Some(Err(CheckFailure::Machine)) => {
+            // It was still waiting for our own pool, or for an address.
+            None if waits.here() => {
                 drop(lead);
                 rest(LOOK_AGAIN).await?;
                 continue;
@@ -140,12 +148,35 @@ enum CheckFailure {
     Panic,
 }
 
+/// What a check waits for that the server has no part in.
+#[derive(Default)]
+struct Waits {
+    now: AtomicBool,
+    ever: AtomicBool,
+}
+
+impl Waits {
+    fn note(&self, here: bool) {
+        self.now.store(here, Ordering::Relaxed);
+        self.ever.fetch_or(here, Ordering::Relaxed);
+    }
+
+    /// Nobody was asked yet.
+    fn here(&self) -> bool {
+        self.now.load(Ordering::Relaxed)
+    }
+
+    fn are_over(&self) -> bool {
+        self.ever.load(Ordering::Relaxed) && !self.here()
+    }
+}
+
 const PANICKED: &str = "the check panicked";
 
 async fn check<S, B, R>(
     service: &mut S,
     health: &Settings,
-    uri: Uri,
+    (uri, waits): (Uri, &Waits),
     span: Option<&Span>,
 ) -> Result<(), CheckFailure>
 where
@@ -174,7 +205,15 @@ where
         request.extensions_mut().insert(Traced);
     }
     let mut answer = pin!(within(span, || outside(|| service.call(request))));
-    let answer = poll_fn(|cx| within(span, || outside(|| answer.as_mut().poll(cx)))).await.map_err(said)?;
+    let answer = poll_fn(|cx| {
+        inflight::listen();
+        let polled = within(span, || outside(|| answer.as_mut().poll(cx)));
+        if polled.is_pending() {
+            waits.note(inflight::reported().waits_here());
+        }
+        polled
+    });
+    let answer = answer.await.map_err(said)?;
     let (head, body) = answer.into_parts();
     let verdict = health.judge(head.status);
     if let Some(span) = span {
@@ -202,7 +241,6 @@ fn within<T>(span: Option<&Span>, work: impl FnOnce() -> T) -> T {
 async fn caught(check: impl Future<Output = Result<(), CheckFailure>>) -> Result<(), CheckFailure> {
     let mut check = pin!(check);
     poll_fn(|cx| {
-        inflight::listen();
         let polled = catch_unwind(AssertUnwindSafe(|| check.as_mut().poll(cx)));
         polled.unwrap_or(Poll::Ready(Err(CheckFailure::Panic)))
     })

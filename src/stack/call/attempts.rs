@@ -7,6 +7,7 @@ use crate::error::{Attempt, Error};
 use crate::retry::backoff::Rng;
 use crate::retry::free::{FreeRetries, Price};
 use crate::retry::{Backoff, Repeat};
+use crate::stack::call::passage::Passage;
 use crate::stack::context::LayerContext;
 use crate::stack::origin_state::Recovery;
 use crate::telemetry::spans::MaybeSpan;
@@ -33,6 +34,8 @@ pub(super) struct Attempts {
     /// What comes next is to go out on a connection that was not idle.
     pub(super) fresh: bool,
     pub(super) free: FreeRetries,
+    /// How far its request has come beneath.
+    pub(super) passage: Passage,
     /// Attempts have no spans: the call has none, or does not make them.
     pub(super) untraced: bool,
     /// That of the attempt under way.
@@ -80,6 +83,7 @@ impl Attempts {
             left: false,
             fresh: false,
             free: FreeRetries::default(),
+            passage: Passage::default(),
             untraced: true,
             span: None,
             past: None,
@@ -104,6 +108,7 @@ impl Attempts {
     #[inline]
     pub(super) fn sent(&mut self, is_health_check: bool, now: Instant) {
         self.began = now;
+        self.passage = Passage::default();
         self.left |= !is_health_check;
     }
 

@@ -4,7 +4,6 @@ use crate::breaker;
 use crate::duration::human;
 use crate::error::{BoxError, Error, ErrorKind, Phase};
 use crate::health::Ended;
-use crate::inflight;
 use crate::stack::call::held::Probe;
 use crate::stack::call::state::CallState;
 use crate::telemetry;
@@ -50,9 +49,11 @@ impl CallState {
     /// The health check that this call made ran into its bound.
     pub(super) fn probe_timed_out(&mut self, now: Instant) -> Result<(), Error> {
         let limit = human(self.context().check_limit());
-        // What it waited for when it was polled, a moment ago.
-        let doing = inflight::reported();
-        let checked = if doing.asks_nobody() {
+        let passage = &self.attempts.passage;
+        let checked = if passage.is_queued() {
+            Err(self.undecided(format!("no connection had room for the check within {limit:#}"), true))
+        } else if passage.is_local() {
+            let doing = passage.doing();
             Err(self.undecided(format!("no answer within {limit:#} ({doing})"), true))
         } else {
             self.probed(Err(format!("no answer within {limit:#}")), now)

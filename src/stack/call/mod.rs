@@ -5,8 +5,8 @@
 //! `facts` of its request, its `limits`, its `attempts`, what it has `held` of others, and the `record` of what becomes
 //! of it. What ends a wait stands in `timers`.
 //!
-//! The rest are the decisions: `begin` before everything, `admission`, `gate` and `health` before an attempt, `outcome`
-//! and `repeat` after it, `refusal` where there is none, `poll` where it is a long poll, `body` and `stream` once there
+//! The rest are the decisions: `begin` before everything, `admission`, `gate` and `health` before an attempt, `handover`
+//! when a connection takes its request, `outcome` and `repeat` after it, `refusal` where there is none, `poll` where it is a long poll, `body` and `stream` once there
 //! is a response, `hop` and `next_hop` where redirects are followed, `report` for what the caller is told, and `events` for
 //! what those are who listen.
 
@@ -20,6 +20,7 @@ mod events;
 mod facts;
 mod future;
 mod gate;
+mod handover;
 mod health;
 mod held;
 pub(crate) mod hop;
@@ -27,6 +28,7 @@ mod limits;
 #[cfg(feature = "client")]
 mod next_hop;
 mod outcome;
+mod passage;
 mod poll;
 mod record;
 mod refusal;

@@ -82,20 +82,6 @@ impl CallState {
         self.poll_sent();
     }
 
-    /// Beneath, it waits for something else from now on.
-    #[cold]
-    pub(super) fn goes_on(&mut self, doing: Phase, now: Instant) {
-        if self.record.phase == Phase::Ready {
-            // It had waited for a connection with room for it. The server has it only now.
-            self.attempts.began = now;
-            if let Some(permit) = &mut self.held.permit {
-                permit.sent_at(now);
-            }
-        }
-        self.held.waits_for(doing, now);
-        self.enter(doing, now);
-    }
-
     /// As [`inside`](CallState::inside), in the span of the attempt.
     #[inline(always)]
     pub(super) fn inside_attempt<T>(&mut self, work: impl FnOnce() -> T) -> T {

@@ -55,7 +55,7 @@ pub use settings::Connections;
 
 use crate::body::Body;
 use crate::error::{BoxError, Error};
-use crate::inflight::AskPool;
+use crate::inflight::{AskPool, came_back, taken};
 use crate::retry::backoff::Rng;
 use crate::reuse::{Fresh, Parked};
 use crate::suspend::{WallClock, Watch};
@@ -173,6 +173,7 @@ async fn exchange(site: Arc<Site>, mut request: Request<Body>, wish: Wish) -> Re
             let form = form(request.method(), &uri, card.connected.is_proxied());
             *request.uri_mut() = form;
         }
+        taken();
         let mut failed = match lease.send(request).await {
             Ok(mut response) => {
                 card.connected.get_extras(response.extensions_mut());
@@ -191,6 +192,7 @@ async fn exchange(site: Arc<Site>, mut request: Request<Body>, wish: Wish) -> Re
         match failed.take_message() {
             Some(unsent) if served || fresh_ones < FRESH_ONES => {
                 fresh_ones += u32::from(!served);
+                came_back();
                 request = unsent;
                 request.uri_mut().clone_from(&uri);
                 // The connection takes no more.

@@ -69,6 +69,11 @@ where
 impl CallState {
     /// A timer has fired: `Some` where that ends the attempt.
     fn expired(&mut self, timer: Timer, copy: bool, now: Instant) -> Option<Result<Instant, Error>> {
+        let connects = matches!(self.record.phase, Phase::Resolve | Phase::Connect | Phase::Tls);
+        if connects && self.attempts.passage.is_queued() {
+            // What was opened beside a full pool came to nothing: it waited for that pool all the while.
+            self.enter(Phase::Ready, now);
+        }
         let error = match timer {
             Timer::Wake => return None,
             Timer::Turn => {

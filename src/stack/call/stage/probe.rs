@@ -1,7 +1,7 @@
 //! The wait for the answer to the health check of this call.
 
 use crate::deadline::outside;
-use crate::error::{BoxError, Phase};
+use crate::error::BoxError;
 use crate::inflight;
 use crate::stack::call::clock::Clock;
 use crate::stack::call::running::{RunningProj, alive};
@@ -28,8 +28,8 @@ where
         let call = alive(self.call);
         inflight::listen();
         let Poll::Ready(answer) = call.inside_attempt(|| outside(|| future.poll(cx))) else {
-            call.held.waits_for(inflight::reported(), clock.now());
-            call.idle(Phase::HealthCheck, clock);
+            clock.stale();
+            call.check_heard_beneath(clock);
             return Step::Pending(call.timers([Timer::Deadline, Timer::Probe]).next());
         };
         clock.stale();

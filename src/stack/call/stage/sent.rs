@@ -36,10 +36,7 @@ where
         clock.stale();
         match polled {
             Poll::Pending => {
-                let doing = inflight::reported();
-                if call.record.phase != doing {
-                    call.goes_on(doing, clock.now());
-                }
+                call.heard_beneath(clock);
                 Step::Pending(call.timers([Timer::Deadline, Timer::Overdue, Timer::Attempt]).next())
             }
             Poll::Ready(Err(error)) => {
@@ -55,6 +52,7 @@ where
         let call = alive(self.call);
         let (head, mut body) = answer.into_parts();
         let now = clock.now();
+        call.was_taken(now);
         let verdict = call.head(&head, self.request.is_some(), now);
         if verdict.is_ok() && call.facts.follows && is_redirect(&head) {
             *self.redirected = Some(Box::new(Redirected::of(call)));
