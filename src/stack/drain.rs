@@ -4,8 +4,9 @@ use crate::collect::Buffer;
 use bytes::Buf;
 use http_body::Body;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
+use tokio::task::coop::poll_proceed;
 use tokio::time::Instant;
 
 /// A response that is thrown away is read this far and for this long, so that its connection can be used again;
@@ -45,15 +46,18 @@ impl<R: Body + Unpin> Drain<R> {
                 self.complete = frame.is_none();
                 return Poll::Ready(());
             };
-            let Ok(mut data) = frame.into_data() else { continue };
-            let bytes = data.remaining();
-            if let Some(kept) = &mut self.kept {
-                kept.push(data.copy_to_bytes(bytes.min(self.left)));
+            if let Ok(mut data) = frame.into_data() {
+                let bytes = data.remaining();
+                if let Some(kept) = &mut self.kept {
+                    kept.push(data.copy_to_bytes(bytes.min(self.left)));
+                }
+                match self.left.checked_sub(bytes) {
+                    Some(left) => self.left = left,
+                    None => return Poll::Ready(()),
+                }
             }
-            match self.left.checked_sub(bytes) {
-                Some(left) => self.left = left,
-                None => return Poll::Ready(()),
-            }
+            // One that always has a frame lets others have their turn, and whoever bounds this.
+            ready!(poll_proceed(cx)).made_progress();
         }
         Poll::Pending
     }

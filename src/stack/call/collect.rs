@@ -8,6 +8,7 @@ use bytes::Buf;
 use http_body::Body;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use tokio::task::coop::poll_proceed;
 
 /// How far it came.
 pub(super) enum Read {
@@ -30,7 +31,13 @@ where
     R: Body + Unpin,
     R::Error: Into<BoxError>,
 {
+    let mut first = true;
     loop {
+        // A body that always has a frame lets others have their turn, its own limits among them.
+        if !std::mem::take(&mut first) && poll_proceed(cx).map(|budget| budget.made_progress()).is_pending() {
+            call.enter_body(clock);
+            return Read::Pending;
+        }
         match call.inside(|| Pin::new(&mut *body).poll_frame(cx)) {
             Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
                 Ok(mut data) => {

@@ -40,6 +40,8 @@ mod running;
 mod stage;
 mod state;
 mod stream;
+#[cfg(test)]
+mod tests;
 mod timers;
 
 pub use future::ResponseFuture;

@@ -116,7 +116,7 @@ impl CallState {
     pub(super) fn failed(&mut self, mut error: Error, copy: bool, now: Instant) -> Result<Instant, Error> {
         if error.is_refused() {
             // A service beneath refused it, and nothing was sent.
-            if let Some(until) = self.sit_out(&error, now).filter(|_| copy) {
+            if let Some(until) = self.sit_out_beneath(&error, now).filter(|_| copy) {
                 self.settle(breaker::Outcome::Nothing, now);
                 self.end_span(Some(&error));
                 self.attempts.refused_beneath();

@@ -19,6 +19,9 @@ use tokio::time::Instant;
 /// Calls that were woken come back spread over this time: as many as sleep would else arrive in the same millisecond at
 /// a server that has just come back.
 const WOKEN: Duration = Duration::from_secs(1);
+/// No wait is shorter: whoever refuses at once, and asks for no time, would be asked again and again in one turn of its
+/// task.
+const LEAST: Duration = Duration::from_millis(1);
 
 impl CallState {
     /// A refusal: waited out, or told.
@@ -27,7 +30,7 @@ impl CallState {
         if error.is_unhealthy() {
             error = error.at(Phase::HealthCheck);
         }
-        match self.sit_out(&error, now) {
+        match self.sit_out(&error, LEAST, now) {
             // Asked once more while it listens, so that no change is missed.
             Some(_) if self.attempts.past().is_none_or(|past| past.better.is_none()) => {
                 self.attempts.past_mut().better = Some(self.origin_state.listen());
@@ -68,8 +71,8 @@ impl CallState {
         Admission::RefusedAt(now + takes, error)
     }
 
-    /// When to ask again after this refusal, if it is to be waited out.
-    pub(super) fn sit_out(&mut self, refusal: &Error, now: Instant) -> Option<Instant> {
+    /// When to ask again after this refusal, if it is to be waited out: in no less than `least`.
+    pub(super) fn sit_out(&mut self, refusal: &Error, least: Duration, now: Instant) -> Option<Instant> {
         let context = self.context();
         let retry_in = refusal.retry_in()?;
         let again = self.attempts.past().is_some_and(|past| past.sat_out);
@@ -79,12 +82,23 @@ impl CallState {
         if !self.limits.waits_out(whole, context) {
             return None;
         }
-        let until = now.checked_add(context.spread(retry_in))?;
+        let until = now.checked_add(context.spread(retry_in).max(least))?;
         if self.limits.waits_until(self.attempts.asked, self.context()).is_some_and(|end| until >= end) {
             return None;
         }
         self.enter(Phase::BackOff, now);
         Some(until)
+    }
+
+    /// As [`sit_out`](CallState::sit_out), of a refusal by a service beneath. One that asks for no time gets a back-off.
+    pub(super) fn sit_out_beneath(&mut self, refusal: &Error, now: Instant) -> Option<Instant> {
+        let context = self.context();
+        let asks = refusal.retry_in().is_some_and(|retry_in| retry_in >= LEAST);
+        let least = match asks {
+            true => LEAST,
+            false => context.retry.backoff.draw(0, None, &mut lock(&context.rng)).max(LEAST),
+        };
+        self.sit_out(refusal, least, now)
     }
 
     /// The end of a wait; one that was begun in bad times is cut short when they get better.
