@@ -33,6 +33,10 @@ pub enum OnReturn {
 /// | `healthy_after` | 30 s | a run of this length resets the back-off |
 /// | `intensity` | 5 in 2 min | more restarts do not help, and a person has to know |
 ///
+/// Length alone is no health where a run hangs. One that the watchdog ends counts up to its last sign of life; and after too
+/// many restarts the program is ready again when a run of this length has sent a heartbeat (or rests, or is parked) and is
+/// not stale. A loop with [`Watch::Off`](crate::supervise::Watch::Off) need not send any: there the length counts.
+///
 /// A back-off without jitter makes every wait exact, also the one after a return:
 ///
 /// ```
@@ -103,13 +107,17 @@ impl Policy {
         self
     }
 
-    /// The length of a run that resets the back-off to its first wait. Default 30 s.
+    /// The length of a run that resets the back-off to its first wait, and, with a heartbeat, makes the program ready again
+    /// after too many restarts: see [`Policy`]. Default 30 s.
     pub fn healthy_after(mut self, healthy: Duration) -> Policy {
         self.healthy_after = healthy;
         self
     }
 
     /// More than `most` restarts inside the sliding window `within` escalate. Default 5 in 2 min.
+    ///
+    /// So do more than `most` runs that hung and were ended for it, with no healthy one between them: each of those takes
+    /// as long as the stale threshold, and would pass the window by. See [`Watch::Enforce`](crate::supervise::Watch::Enforce).
     #[doc(alias = "max_restarts")]
     pub fn intensity(mut self, most: u32, within: Duration) -> Policy {
         self.intensity = Intensity { most, within };
@@ -223,26 +231,30 @@ pub(crate) enum Decision {
 pub(crate) struct Restarts {
     /// Since it was last healthy.
     failures: u32,
+    /// Those of them that hung.
+    hangs: u32,
     last_wait: Option<Duration>,
     recent: VecDeque<Instant>,
     escalated: bool,
 }
 
 impl Restarts {
-    /// A run that began at `began` ended now.
+    /// A run ended now, which was `healthy` or was not.
     pub(crate) fn ended(
         &mut self,
         policy: &Policy,
         reason: Reason,
-        began: Instant,
+        healthy: bool,
         now: Instant,
         rng: &mut Rng,
     ) -> Decision {
         if (reason, policy.on_return) == (Reason::Return, OnReturn::Stop) {
             return Decision::Stop;
         }
-        if now.saturating_duration_since(began) >= policy.healthy_after {
+        if healthy {
             self.healthy();
+        } else if reason == Reason::Stale {
+            self.hangs = self.hangs.saturating_add(1);
         }
         let mut wait = match (reason, policy.on_return) {
             (Reason::Return, OnReturn::Restart(wait)) => policy.around(wait, rng),
@@ -265,7 +277,9 @@ impl Restarts {
             self.recent.pop_front();
         }
         self.recent.push_back(now);
-        let escalate = !self.escalated && self.recent.len() > policy.intensity.most as usize;
+        let too_many =
+            self.recent.len() > policy.intensity.most as usize || self.hangs > policy.intensity.most;
+        let escalate = !self.escalated && too_many;
         self.escalated |= escalate;
         if self.escalated {
             wait = wait.max(policy.longest(rng));
@@ -273,9 +287,9 @@ impl Restarts {
         Decision::Restart { wait, escalate }
     }
 
-    /// A run is as long as a healthy one.
+    /// A run was healthy for long enough.
     pub(crate) fn healthy(&mut self) {
-        (self.failures, self.last_wait, self.escalated) = (0, None, false);
+        (self.failures, self.hangs, self.last_wait, self.escalated) = (0, 0, None, false);
     }
 
     pub(crate) fn has_escalated(&self) -> bool {

@@ -9,7 +9,8 @@ use crate::supervise::policy::{Decision, Policy, Reason, Restarts};
 use crate::supervise::readiness::Shared;
 use crate::supervise::report::{Event, Recorder};
 use crate::supervise::state::SubsystemState;
-use crate::supervise::verdict::Activity;
+use crate::supervise::verdict::{Activity, lived, shows_life};
+use crate::supervise::watch::Watch;
 use crate::sync::Arc;
 use crate::telemetry::log::supervise as log;
 use rand::SeedableRng;
@@ -17,7 +18,11 @@ use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::atomic::Ordering;
 use std::task::Poll;
+use std::time::Duration;
 use tokio::time::{Instant, sleep};
+
+/// How often one is looked at that is long enough to be healthy, and shows no sign of life.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// All that a subsystem needs to run.
 pub(crate) struct Run {
@@ -49,7 +54,8 @@ enum End {
     Returned,
     Failed(String),
     Panicked(Panic),
-    Stale,
+    /// Ended by the watchdog. It had done its work for so long.
+    Stale(Duration),
 }
 
 /// Runs the subsystem until it is told to end, or ends for good.
@@ -82,10 +88,17 @@ where
         cell.starts(began);
         let end = once(run, factory, &mut restarts, began).await;
         let now = Instant::now();
+        let healthy = match end {
+            // What was given up and hangs is not taken back.
+            End::Stale(lived) => lived >= policy.get_healthy_after() && !restarts.has_escalated(),
+            _ if restarts.has_escalated() => is_healthy(run, began, now),
+            // It ended by itself, and so did not hang.
+            _ => now - began >= policy.get_healthy_after(),
+        };
         let (reason, error) = match end {
             End::Returned => (Reason::Return, None),
             End::Failed(error) => (Reason::Error, Some(error)),
-            End::Stale => (Reason::Stale, None),
+            End::Stale(_) => (Reason::Stale, None),
             End::Panicked(panic) => {
                 told(run, &panic);
                 (Reason::Panic, Some(panic.message))
@@ -94,10 +107,10 @@ where
         if shared.cancel.is_cancelled() {
             return log::stopping(&cell.name, error.as_deref());
         }
-        if restarts.has_escalated() && now - began >= policy.get_healthy_after() {
+        if restarts.has_escalated() && healthy {
             taken_back(run, &mut restarts);
         }
-        let Decision::Restart { wait, escalate } = restarts.ended(policy, reason, began, now, &mut rng)
+        let Decision::Restart { wait, escalate } = restarts.ended(policy, reason, healthy, now, &mut rng)
         else {
             if restarts.has_escalated() {
                 taken_back(run, &mut restarts);
@@ -129,7 +142,7 @@ where
     log::stopping(&cell.name, None);
 }
 
-/// One run. Where it is as long as a healthy one although the subsystem was given up, that is taken back.
+/// One run. Where it is healthy although the subsystem was given up, that is taken back.
 async fn once<F, Fut>(run: &Run, factory: &mut F, restarts: &mut Restarts, began: Instant) -> End
 where
     F: FnMut(Heartbeat) -> Fut,
@@ -156,15 +169,31 @@ where
             Poll::Pending => {}
         }
         if abort.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(End::Stale);
+            return Poll::Ready(End::Stale(lived(run.cell.seen(), began, Instant::now())));
         }
-        if healthy.as_mut().as_pin_mut().is_some_and(|timer| timer.poll(cx).is_ready()) {
-            healthy.set(None);
-            taken_back(run, restarts);
+        while let Some(Poll::Ready(slept)) = healthy.as_mut().as_pin_mut().map(|timer| timer.poll(cx)) {
+            let now = Instant::now();
+            let is_healthy = is_healthy(run, began, now);
+            // On a runtime that has ended nobody can look again.
+            let again = !is_healthy && slept.is_ok();
+            healthy.set(again.then(|| sleep_until(now + AGAIN)));
+            if is_healthy {
+                taken_back(run, restarts);
+            }
         }
         Poll::Pending
     })
     .await
+}
+
+/// Whether a run is as long as a healthy one, and does not hang. How one lives that is not watched, nobody knows.
+fn is_healthy(run: &Run, began: Instant, now: Instant) -> bool {
+    let settings = run.cell.settings();
+    let shows_life = match settings.threshold().filter(|_| settings.watch != Watch::Off) {
+        Some(threshold) => shows_life(run.cell.seen(), began, threshold, now),
+        None => true,
+    };
+    shows_life && now - began >= run.policy.get_healthy_after()
 }
 
 /// The words of an error are the user's code, like the loop that returned it.

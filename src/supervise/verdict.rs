@@ -117,5 +117,22 @@ pub(crate) fn is_due(seen: SignsOfLife, threshold: Duration, now: Instant) -> Ve
     }
 }
 
+/// Whether a run that began then has shown a sign of life, and is not stale.
+pub(crate) fn shows_life(seen: SignsOfLife, began: Instant, threshold: Duration, now: Instant) -> bool {
+    seen.beat.is_some_and(|beat| beat >= began) && !is_due(seen, threshold, now).is_stale()
+}
+
+/// For how long a run that began then is known to have done its work: what came after the last sign of it may have been
+/// a hang.
+pub(crate) fn lived(seen: SignsOfLife, began: Instant, now: Instant) -> Duration {
+    let last = match seen.activity {
+        Activity::Parked | Activity::Stopped => now,
+        Activity::Resting { until } => until.min(now),
+        Activity::BackOff { .. } => began,
+        Activity::Working { since } => seen.progress.or(seen.beat).map_or(since, |at| at.max(since)),
+    };
+    last.saturating_duration_since(began)
+}
+
 #[cfg(test)]
 mod tests;

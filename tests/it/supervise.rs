@@ -262,6 +262,7 @@ async fn one_that_is_healthy_again_is_ready_again() {
         let run = runs.fetch_add(1, Ordering::Relaxed);
         async move {
             if run > 6 {
+                heart.beat();
                 heart.cancelled().await;
             }
             Err("refused".to_owned())

@@ -17,7 +17,8 @@ fn play(policy: &Policy, ends: &[(Reason, u64)]) -> (Vec<u64>, Vec<usize>) {
     for (n, (reason, ran)) in ends.iter().enumerate() {
         let began = now;
         now += Duration::from_secs(*ran);
-        match restarts.ended(policy, *reason, began, now, &mut rng) {
+        let healthy = *reason != Reason::Stale && now - began >= policy.healthy_after;
+        match restarts.ended(policy, *reason, healthy, now, &mut rng) {
             Decision::Stop => break,
             Decision::Restart { wait, escalate } => {
                 waits.push(wait.as_secs());
@@ -81,6 +82,17 @@ fn one_that_was_healthy_again_escalates_again() {
 }
 
 #[test]
+fn the_sixth_hang_without_a_healthy_run_between_escalates_however_long_each_took() {
+    let (waits, escalations) = play(&exact(), &[(Reason::Stale, 600); 8]);
+    assert_eq!((waits[..6].to_vec(), escalations), (vec![1, 2, 4, 8, 16, 30], vec![6]));
+    // An error every ten minutes is none, and a healthy run makes them count anew.
+    let (_, escalations) = play(&exact(), &[(Reason::Error, 600); 20]);
+    assert_eq!(escalations, [0; 0]);
+    let days = [[(Reason::Stale, 600); 5].as_slice(), &[(Reason::Error, 600)]].concat();
+    assert_eq!(play(&exact(), &days.repeat(4)).1, [0; 0]);
+}
+
+#[test]
 fn no_restart_allowed_means_the_first_escalates() {
     let (waits, escalations) = play(&exact().intensity(0, SECOND), &[(Reason::Panic, 0); 2]);
     assert_eq!((waits, escalations), (vec![30, 30], vec![1]));
@@ -115,7 +127,7 @@ fn every_wait_is_drawn_from_ten_percent_around_what_was_set_unless_that_is_witho
                 let (mut restarts, mut rng) = (Restarts::default(), Rng::seed_from_u64(seed));
                 let mut last = Duration::ZERO;
                 for _ in 0..ends {
-                    match restarts.ended(policy, reason, begun, begun, &mut rng) {
+                    match restarts.ended(policy, reason, false, begun, &mut rng) {
                         Decision::Restart { wait, .. } => last = wait,
                         Decision::Stop => unreachable!("it is started again"),
                     }
