@@ -3,7 +3,7 @@
 use super::json::Commanded;
 use super::reply::{json, line};
 use super::state::State;
-use crate::sync::Arc;
+use crate::sync::{Arc, shielded};
 use axum::body::{Body, to_bytes};
 use axum::extract::{Path, State as Shared};
 use axum::response::Response;
@@ -58,14 +58,16 @@ pub(super) async fn command(
     let phase = found[0].phase().as_str();
     let group = group.as_deref();
     let client = client.as_deref();
-    tracing::warn!(
-        origin = &*origin,
-        group,
-        client,
-        command = what,
-        phase,
-        "circuit breaker commanded from outside"
-    );
+    shielded(|| {
+        tracing::warn!(
+            origin = &*origin,
+            group,
+            client,
+            command = what,
+            phase,
+            "circuit breaker commanded from outside"
+        );
+    });
     let done = Commanded { error: None, origin: found[0].name(), phase: Some(phase), group, client };
     json(StatusCode::OK, &done)
 }

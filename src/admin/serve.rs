@@ -3,6 +3,7 @@
 use super::connection::{Activity, Answering, WatchedStream};
 use crate::Error;
 use crate::runtime::has;
+use crate::sync::shielded;
 use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -64,7 +65,8 @@ async fn accept(listener: TcpListener, router: Router) {
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
             Err(error) => {
-                tracing::debug!(%error, "the admin endpoints could not accept a connection");
+                // What the subscriber does must not end this loop.
+                shielded(|| tracing::debug!(%error, "the admin endpoints could not accept a connection"));
                 sleep(PAUSE).await;
                 continue;
             }

@@ -11,6 +11,7 @@ use crate::target::Target;
 use http::{Extensions, Method, StatusCode, Uri, Version, response};
 use std::fmt;
 use tracing::field::{Empty, display};
+use tracing::level_filters::LevelFilter;
 use tracing::{Level, Span};
 
 /// A filter tells spans from lines of the log by this target.
@@ -35,6 +36,19 @@ impl Drop for CallSpan {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Traced;
 
+/// Whether somebody takes spans. Where no subscriber takes any, that is one look at its level.
+#[inline]
+fn are_wanted() -> bool {
+    Level::INFO <= LevelFilter::current() && asks()
+}
+
+/// Asks the subscriber: one that panics takes none.
+fn asks() -> bool {
+    let mut wanted = false;
+    shielded(|| wanted = tracing::enabled!(target: TARGET, Level::INFO));
+    wanted
+}
+
 /// The span of a call: from its first poll to its result. None where the request is an attempt of a call that has one.
 /// `grpc`: it is one of gRPC.
 #[inline]
@@ -44,7 +58,7 @@ pub(crate) fn call(
     extensions: &Extensions,
     grpc: bool,
 ) -> MaybeSpan {
-    if !tracing::enabled!(target: TARGET, Level::INFO) {
+    if !are_wanted() {
         return None;
     }
     made(|| {
@@ -74,7 +88,7 @@ pub(crate) fn call(
 /// streams. The first has no resend count, as OpenTelemetry wants it.
 #[inline]
 pub(crate) fn attempt(origin: &Origin, target: &Target, number: u32) -> MaybeSpan {
-    if !tracing::enabled!(target: TARGET, Level::INFO) {
+    if !are_wanted() {
         return None;
     }
     made(|| {
@@ -88,7 +102,7 @@ pub(crate) fn attempt(origin: &Origin, target: &Target, number: u32) -> MaybeSpa
 
 /// The span of a health check, from its first byte to its answer. Its path is a setting, and so one of few.
 pub(crate) fn check(origin: &Origin, uri: &Uri) -> MaybeSpan {
-    if !tracing::enabled!(target: TARGET, Level::INFO) {
+    if !are_wanted() {
         return None;
     }
     made(|| {
@@ -319,29 +333,4 @@ fn version(version: Version) -> Option<&'static str> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_client_span_is_called_by_its_method_and_what_stands_for_the_path() {
-        for (method, path, name, shown) in [
-            ("GET", None, "GET", None),
-            ("POST", Some("jobs"), "POST jobs", None),
-            ("GET", Some("/jobs/{id}"), "GET /jobs/{id}", Some("/jobs/{id}")),
-            ("FROBNICATE", None, "HTTP", None),
-        ] {
-            let method = known(&method.parse().expect("a method"));
-            assert_eq!((Name(method, path).to_string().as_str(), template(path)), (name, shown));
-        }
-    }
-
-    #[test]
-    fn an_address_has_no_brackets_and_a_version_no_name() {
-        for (url, shown) in [("http://[::1]:8080/", "::1"), ("http://A.Example/", "a.example")] {
-            let origin = Origin::of(&url.parse().expect("a URL")).expect("an origin");
-            assert_eq!(address(&origin), shown);
-        }
-        let versions = [Version::HTTP_10, Version::HTTP_11, Version::HTTP_2, Version::HTTP_3].map(version);
-        assert_eq!(versions, [Some("1.0"), Some("1.1"), Some("2"), Some("3")]);
-    }
-}
+mod tests;

@@ -6,7 +6,7 @@ use super::platform::Roots;
 use super::settings::Tls;
 use super::whole::{built, given};
 use crate::error::{Error, ErrorKind, Phase};
-use crate::sync::{Mutex, lock};
+use crate::sync::{Mutex, lock, shielded};
 use rustls::ClientConfig;
 use std::fmt;
 use std::io;
@@ -201,16 +201,22 @@ impl Inner {
                     state.made = made.or(state.made.take());
                 }
                 if had && renewed {
-                    tracing::info!(
-                        "roots or identity of TLS have changed: new connections use what is there now"
-                    );
+                    shielded(|| {
+                        tracing::info!(
+                            "roots or identity of TLS have changed: new connections use what is there now"
+                        );
+                    });
                 }
             }
             Err(error) => {
                 let wrong = error.cause();
                 let known = lock(&self.state).wrong.replace(wrong.clone());
                 if had && known.as_deref() != Some(&wrong) {
-                    tracing::warn!("{wrong}: what was read before stays in use, and it is looked at again");
+                    shielded(|| {
+                        tracing::warn!(
+                            "{wrong}: what was read before stays in use, and it is looked at again"
+                        );
+                    });
                 }
             }
         }

@@ -1,4 +1,4 @@
-//! Log lines whose arguments panic.
+//! Log lines whose arguments panic, and subscribers that do.
 
 use crate::support::*;
 use std::fmt;
@@ -8,6 +8,7 @@ use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::{Layer, fmt::layer, registry};
 use unwedge::supervise::{Event, Supervisor};
+use unwedge::testing::{Peer, Reply};
 
 /// Where a log goes that a test reads.
 #[derive(Clone, Default)]
@@ -70,4 +71,52 @@ async fn a_panic_in_a_line_that_a_filter_drops_does_not_swallow_the_one_that_tel
     {
         assert!(told.contains(line), "{line:?} is missing in:\n{told}");
     }
+}
+
+/// A subscriber that is broken: it panics when it is asked whether it takes anything of this crate's.
+struct Broken;
+
+impl tracing::Subscriber for Broken {
+    fn register_callsite(&self, _: &'static tracing::Metadata<'static>) -> tracing::subscriber::Interest {
+        tracing::subscriber::Interest::sometimes()
+    }
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        assert!(!metadata.target().starts_with("unwedge"), "a lock of the log is poisoned");
+        false
+    }
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+    fn event(&self, _: &tracing::Event<'_>) {}
+    fn enter(&self, _: &tracing::span::Id) {}
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_subscriber_that_panics_when_it_is_asked_costs_no_loop() {
+    let _guard = tracing::subscriber::set_default(Broken);
+    let mut crew = Supervisor::new();
+    let runs = Arc::new(Mutex::new(0));
+    let counted = Arc::clone(&runs);
+    crew.spawn("tenants", SECOND, move |heart| {
+        *counted.lock().unwrap() += 1;
+        let bad = *counted.lock().unwrap() == 1;
+        async move {
+            assert!(!bad, "a tenant without a name");
+            heart.cancelled().await;
+        }
+    });
+    let report = crew.run_until(tokio::time::sleep(5 * SECOND), SECOND).await.unwrap();
+    assert_eq!((report.restarts, report.clean, *runs.lock().unwrap()), (1, true, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_subscriber_that_panics_when_it_is_asked_costs_no_call() {
+    let _guard = tracing::subscriber::set_default(Broken);
+    let peer = Peer::new().forever(Reply::ok("fine"));
+    let client = client(&peer).build().unwrap();
+    let answer = client.get("http://peer.test/").send().await.unwrap();
+    assert_eq!(answer.text().await.unwrap(), "fine");
 }

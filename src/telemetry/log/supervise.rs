@@ -11,7 +11,9 @@ pub(crate) fn panicked(subsystem: &str, panic: &str, backtrace: &str) {
     // A filter of tracing-subscriber remembers for each thread that its layer refused the event under way. Where the
     // arguments of that event panic it is never cleared, and the next event, this one, would be refused in its place. To
     // ask anew overwrites it.
-    let _ = tracing::enabled!(tracing::Level::ERROR);
+    crate::sync::shielded(|| {
+        let _ = tracing::enabled!(tracing::Level::ERROR);
+    });
     say!(error, subsystem, panic, backtrace, "panicked, loop will continue");
 }
 

@@ -6,7 +6,7 @@
 
 use crate::deadline::Timer;
 use crate::error::{BoxError, Error, ErrorKind, Phase};
-use crate::sync::{Mutex, lock};
+use crate::sync::{Mutex, lock, shielded};
 use crate::transport::connect::memory::Memory;
 use crate::transport::connect::race::{Race, order};
 use crate::transport::connect::resolve::AnyResolver;
@@ -157,7 +157,7 @@ async fn open(address: SocketAddr) -> io::Result<TcpStream> {
     let stream = TcpStream::connect(address).await?;
     // A connection without them is better than none.
     if let Err(error) = set(&stream) {
-        tracing::debug!(%error, "a TCP option was not set");
+        shielded(|| tracing::debug!(%error, "a TCP option was not set"));
     }
     Ok(stream)
 }
