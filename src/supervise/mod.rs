@@ -40,6 +40,13 @@
 //! At the signal every subsystem is asked to end ([`Heartbeat::cancelled`]). Back-offs and long polls of this crate end at
 //! once with an error of kind [`Cancelled`](crate::ErrorKind::Cancelled); all other calls may go on until the end of the
 //! grace period. Subsystems that still run then are aborted and named.
+//!
+//! # Under systemd
+//! Where `NOTIFY_SOCKET` is set (`Type=notify`), systemd is told `READY=1` when a supervisor has started its loops and, with
+//! `WatchdogSec=`, `WATCHDOG=1` at a third of that time or more often, as long as tasks of the runtime run. `STOPPING=1`
+//! is told when the process ends: at SIGTERM, SIGINT or a SIGHUP that ends it, from [`Signals::asked`], [`ctrl_c`] or by these names, and
+//! with [`Escalation::Exit`]. A supervisor that ends for another reason, a future of your own or its last loop, says nothing:
+//! the program may run others, or start the next one with new settings.
 
 mod ending;
 mod handle;

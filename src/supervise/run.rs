@@ -94,6 +94,10 @@ impl Supervisor {
         let first = crew.next(signal.as_mut(), None).await;
         let began = Instant::now();
         let running = cells.iter().filter(|cell| !cell.has_stopped()).count();
+        let ends_process = match &first {
+            Happened::Asked(asked) => asked.ends_process(),
+            first => matches!(first, Happened::Exit),
+        };
         let (name, failed, again) = match first {
             Happened::Asked(asked) => {
                 let again = asked.again.unwrap_or_else(|| Box::pin(std::future::pending()));
@@ -108,7 +112,9 @@ impl Supervisor {
         self.shared.cancel.cancel();
         log::shutting_down(name.unwrap_or("none is left"), running);
         self.liveness.0.recorder.tell(Event::ShuttingDown { signal: name.unwrap_or("none is left") });
-        systemd::stopping();
+        if ends_process {
+            systemd::stopping();
+        }
         let again = pin!(async {
             match again {
                 Some(again) => again.await,
@@ -169,7 +175,9 @@ fn never_started(asked: Asked, cells: &[Arc<SubsystemState>], recorder: &Recorde
     }
     log::shutting_down(asked.name, 0);
     recorder.tell(Event::ShuttingDown { signal: asked.name });
-    systemd::stopping();
+    if asked.ends_process() {
+        systemd::stopping();
+    }
     for cell in cells {
         log::stopping(&cell.name, None);
     }

@@ -12,6 +12,7 @@ mod unix {
     use std::ffi::OsStr;
     use std::io;
     use std::os::unix::net::UnixDatagram;
+    use std::sync::OnceLock;
     use std::sync::atomic::{AtomicBool, Ordering};
     use std::time::Duration;
 
@@ -22,12 +23,24 @@ mod unix {
     /// Ready, which systemd could not be told yet.
     static DUE: AtomicBool = AtomicBool::new(false);
 
+    /// One for all words: a process that has used up its descriptors lives, and has to be able to say so.
+    static SOCKET: OnceLock<UnixDatagram> = OnceLock::new();
+
+    /// Takes the descriptor that all words need, while there are some left.
+    pub(crate) fn prepare() {
+        if std::env::var_os("NOTIFY_SOCKET").is_some() {
+            // Where there is none, each word tries again and says so.
+            let _ = own();
+        }
+    }
+
     /// `Type=notify`: the service is up.
     pub(crate) fn ready() {
         let told = say(READY);
         DUE.store(!told, Ordering::Relaxed);
     }
 
+    /// The process is about to end: systemd takes that for the end of the unit, and no later word back.
     pub(crate) fn stopping() {
         DUE.store(false, Ordering::Relaxed);
         say(STOPPING);
@@ -61,8 +74,7 @@ mod unix {
 
     /// Never waits, not for a reader that has hung either, behind whose full queue `sd_notify::notify` stays for ever.
     fn send(socket: &OsStr, word: &[u8]) -> io::Result<()> {
-        let own = UnixDatagram::unbound()?;
-        own.set_nonblocking(true)?;
+        let own = own()?;
         #[cfg(target_os = "linux")]
         if let Some(name) = std::os::unix::ffi::OsStrExt::as_bytes(socket).strip_prefix(b"@") {
             use std::os::linux::net::SocketAddrExt;
@@ -71,11 +83,22 @@ mod unix {
         }
         own.send_to(word, socket).map(drop)
     }
+
+    fn own() -> io::Result<&'static UnixDatagram> {
+        if let Some(own) = SOCKET.get() {
+            return Ok(own);
+        }
+        let own = UnixDatagram::unbound()?;
+        own.set_nonblocking(true)?;
+        Ok(SOCKET.get_or_init(|| own))
+    }
 }
 
 #[cfg(not(unix))]
 mod elsewhere {
     use std::time::Duration;
+
+    pub(crate) fn prepare() {}
 
     pub(crate) fn ready() {}
 

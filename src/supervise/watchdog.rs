@@ -76,15 +76,14 @@ impl Watchdog {
             (Some(period), _) => period,
             (None, shortest) => (shortest.unwrap_or(MOST) / 4).clamp(LEAST, MOST),
         };
+        systemd::prepare();
         crate::duration::check("the period of the watchdog", looks)?;
         if looks < FINEST {
             return Err(Error::config(format!(
                 "the period of the watchdog is {looks:?}: it must be at least 1 ms, the resolution of timers"
             )));
         }
-        if let Some(systemd) = systemd::watchdog() {
-            looks = looks.min(systemd / 3).max(LEAST);
-        }
+        looks = for_systemd(looks, systemd::watchdog());
         let watched = Arc::new(Watched {
             registry: Arc::clone(registry),
             recorder: registry.recorder.clone(),
@@ -118,6 +117,11 @@ impl Watchdog {
         }
         Ok(Watchdog { watched, thread })
     }
+}
+
+/// Often enough that of three words to systemd one suffices, within the time that it waits for one.
+fn for_systemd(looks: Duration, waits: Option<Duration>) -> Duration {
+    waits.map_or(looks, |waits| looks.min(waits / 3).max(LEAST))
 }
 
 /// What its thread saw last.

@@ -141,6 +141,7 @@ mod stress;
 mod supervise;
 mod supervise_bad;
 mod supervise_blocked;
+mod supervise_health;
 mod supervise_hostile;
 mod supervise_liveness;
 mod supervise_patrol;
@@ -148,6 +149,8 @@ mod supervise_shutdown;
 #[cfg(unix)]
 mod supervised_platform;
 mod support;
+#[cfg(target_os = "linux")]
+mod systemd;
 mod trees;
 mod waited_out;
 mod waits;

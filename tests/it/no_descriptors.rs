@@ -7,7 +7,7 @@ use std::process::Command;
 use unwedge::{Client, breaker, retry};
 
 /// Files, until there is no room for another. None where that cannot be arranged.
-fn fill() -> Option<Vec<File>> {
+pub(crate) fn fill() -> Option<Vec<File>> {
     let pid = std::process::id().to_string();
     let limited = Command::new("prlimit").args(["--pid", &pid, "--nofile=256:256"]).status();
     if !limited.is_ok_and(|status| status.success()) {

@@ -38,6 +38,12 @@ impl Asked {
     pub fn name(&self) -> &'static str {
         self.name
     }
+
+    /// Whether a signal asked that ends the process, and not only this crew. A SIGHUP that a program names itself makes
+    /// it read its settings anew.
+    pub(crate) fn ends_process(&self) -> bool {
+        self.again.is_some() || matches!(self.name, "SIGTERM" | "SIGINT")
+    }
 }
 
 impl fmt::Debug for Asked {

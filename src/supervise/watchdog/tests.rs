@@ -49,3 +49,17 @@ async fn a_runtime_is_blocked_when_two_looks_in_time_saw_no_sign_of_it() {
         assert_eq!(seen.blocked, blocked, "look {look}");
     }
 }
+
+#[test]
+fn systemd_hears_from_it_at_a_third_of_its_time_or_more_often() {
+    let second = Duration::from_secs(1);
+    for (looks, waits, every) in [
+        (second, None, second),
+        (second, Some(second), second / 3),
+        (second, Some(30 * second), second),
+        (60 * second, Some(30 * second), 10 * second),
+        (second, Some(3 * LEAST / 2), LEAST),
+    ] {
+        assert_eq!(for_systemd(looks, waits), every, "{looks:?} {waits:?}");
+    }
+}
