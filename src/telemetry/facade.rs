@@ -60,6 +60,9 @@ impl Sink for Facade {
 
 /// The connections of a client to one origin, each time that somebody looks.
 pub(crate) fn connections(client: &ClientName, origin: &Origin, active: usize, idle: usize) {
+    if !client.shows(&origin.to_string()) {
+        return;
+    }
     for (state, count) in [("active", active), ("idle", idle)] {
         let labels = || {
             vec![

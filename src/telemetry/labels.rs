@@ -4,11 +4,13 @@ use crate::error::Error;
 use crate::options::Group;
 use crate::sync::{Arc, Mutex, lock};
 use std::collections::HashSet;
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What stands for all that are too many to have a label of their own.
 pub(super) const OTHER: &str = "other";
-/// Origins of a stack that have series of their own; all others share those of `other`.
+/// Origins of a stack that have series of their own; all others share those of `other`. So do those of all stacks that share
+/// one label.
 const ORIGINS: usize = 200;
 
 /// The labels of one series.
@@ -74,6 +76,16 @@ impl ClientName {
     pub(super) fn label(&self) -> (&'static str, String) {
         ("client", self.label.to_string())
     }
+
+    fn is_one_of_many(&self) -> bool {
+        !self.is_given && &*self.label == OTHER
+    }
+
+    /// Whether this origin of a client has series of its own beside those of a stack, which has counted its origins.
+    #[cfg(feature = "metrics")]
+    pub(super) fn shows(&self, origin: &str) -> bool {
+        !self.is_one_of_many() || Known::of_many().knows(origin.into())
+    }
 }
 
 /// An origin, or a group of it, and what stands for them in metrics. A breaker outside of a stack has a name in place of
@@ -123,13 +135,35 @@ impl Subject {
 /// The labels of one stack: what it is called, and which of its origins have labels of their own.
 pub(crate) struct Labels {
     pub(crate) client: ClientName,
-    /// The first that were called.
-    known: Mutex<HashSet<Arc<str>>>,
+    known: Known,
+}
+
+/// Origins and groups that have labels of their own: the first that were called. Clones share them.
+#[derive(Clone, Default)]
+struct Known(Arc<Mutex<HashSet<Arc<str>>>>);
+
+impl Known {
+    /// Those of all clients that share a label: a program that makes one for each origin must not make series without
+    /// end.
+    fn of_many() -> Known {
+        static MANY: LazyLock<Known> = LazyLock::new(Known::default);
+        MANY.clone()
+    }
+
+    fn knows(&self, name: Arc<str>) -> bool {
+        let mut known = lock(&self.0);
+        if known.len() >= ORIGINS && !known.contains(&name) {
+            return false;
+        }
+        known.insert(name);
+        true
+    }
 }
 
 impl Labels {
     pub(crate) fn new(client: ClientName) -> Labels {
-        Labels { client, known: Mutex::default() }
+        let known = if client.is_one_of_many() { Known::of_many() } else { Known::default() };
+        Labels { client, known }
     }
 
     /// This origin or group, with labels of its own as long as there are not too many of them.
@@ -150,12 +184,7 @@ impl Labels {
             // No origin has a blank in it.
             Some(group) => format!("{origin} {group}").into(),
         };
-        let mut known = lock(&self.known);
-        if known.len() >= ORIGINS && !known.contains(&name) {
-            return false;
-        }
-        known.insert(name);
-        true
+        self.known.knows(name)
     }
 }
 
@@ -191,5 +220,38 @@ mod tests {
             ["100".to_owned(), "other".to_owned()]
         );
         assert_eq!(**ClientName::number(101).name(), *"101");
+    }
+
+    #[test]
+    fn clients_that_share_a_label_share_the_bound_of_origins_and_each_other_one_has_its_own() {
+        // A client for each tenant, and one origin for each client.
+        let own = |client: ClientName, tenant: u64| {
+            let origin = format!("http://tenant-{tenant}.test").into();
+            *Labels::new(client).of(origin, None).label != *OTHER
+        };
+        let shared = (0..1_000).filter(|&n| own(ClientName::number(1_000 + n), n)).count();
+        assert!(shared <= ORIGINS, "{shared} of 1000");
+        let numbered = (1..=NUMBERED).filter(|&n| own(ClientName::number(n), n)).count();
+        let named = (0..300).filter(|&n| own(ClientName::given(format!("tenant {n}").into()).unwrap(), n));
+        assert_eq!((numbered, named.count()), (100, 300));
+        // What one has, it keeps.
+        let one = Labels::new(ClientName::number(1));
+        let labels = (0..250).map(|n| one.of(format!("http://{n}.test").into(), None)).collect::<Vec<_>>();
+        assert_eq!(labels.iter().filter(|subject| *subject.label != *OTHER).count(), ORIGINS);
+        assert_eq!(*one.of("http://7.test".into(), None).label, *"http://7.test");
+    }
+
+    #[cfg(feature = "metrics")]
+    #[test]
+    fn of_clients_that_share_a_label_no_more_origins_show_their_connections() {
+        let shown = |first: u64| {
+            let shows = |n: &u64| ClientName::number(first + n).shows(&format!("http://pool-{n}.test"));
+            (0..1_000).filter(shows).count()
+        };
+        assert!(shown(5_000) <= ORIGINS);
+        assert_eq!(
+            (0..300).filter(|n| ClientName::number(7).shows(&format!("http://{n}.test"))).count(),
+            300
+        );
     }
 }

@@ -248,7 +248,8 @@ async fn a_deadline_is_counted_by_the_phase_that_it_fell_into() {
 async fn origins_beyond_the_cap_and_methods_made_up_share_a_series() {
     let counting = Counting::begin();
     let peer = Peer::new().forever(Reply::ok(""));
-    let service = stack(&peer, &built(StackLayer::builder()));
+    // Clients without a name may share their origins with those of other tests.
+    let service = stack(&peer, &built(StackLayer::builder().name("many")));
     for n in 0..300 {
         let mut request = request(&format!("MADE{n}"), "/");
         *request.uri_mut() = format!("http://host{n}.test/").parse().unwrap();
@@ -357,17 +358,20 @@ async fn what_the_valve_of_a_queue_holds_is_shown_until_it_is_drained_expires_or
 async fn a_group_is_a_label_where_a_request_has_one() {
     let counting = Counting::begin();
     let peer = Peer::new().forever(Reply::ok(""));
-    let layer = StackLayer::default();
+    let layer = StackLayer::builder().name("jobs").build().unwrap();
     let service = stack(&peer, &layer);
     call(&service, with(get("/"), unwedge::Group::new("billing"))).await.unwrap();
     layer.breakers().of_group(&"http://peer.test".parse().unwrap(), "billing").unwrap().force_open();
     let series = counting.series();
-    assert_eq!(value(&series, "unwedge_breaker_phase{origin=http://peer.test,group=billing}"), 3.0);
-    assert_eq!(value(&series, "unwedge_breaker_phase{origin=http://peer.test}"), 0.0);
-    let budget = "unwedge_retry_budget_tokens{origin=http://peer.test,group=billing}";
+    assert_eq!(
+        value(&series, "unwedge_breaker_phase{origin=http://peer.test,client=jobs,group=billing}"),
+        3.0
+    );
+    assert_eq!(value(&series, "unwedge_breaker_phase{origin=http://peer.test,client=jobs}"), 0.0);
+    let budget = "unwedge_retry_budget_tokens{origin=http://peer.test,client=jobs,group=billing}";
     assert_eq!(value(&series, budget), 500.0);
     let changed = "unwedge_breaker_transitions_total\
-                   {origin=http://peer.test,group=billing,from=closed,to=forced_open}";
+                   {origin=http://peer.test,client=jobs,group=billing,from=closed,to=forced_open}";
     assert_eq!(value(&series, changed), 1.0);
 }
 
@@ -484,9 +488,12 @@ fn histograms_reach_beyond_the_default_deadline() {
 async fn calls_whose_group_is_one_too_many_are_counted() {
     let counting = Counting::begin();
     let peer = Peer::new().forever(Reply::ok(""));
-    let service = stack(&peer, &StackLayer::default());
+    let service = stack(&peer, &StackLayer::builder().name("jobs").build().unwrap());
     for n in 0..1_030 {
         call(&service, with(get("/"), unwedge::Group::new(format!("g{n}")))).await.unwrap();
     }
-    assert_eq!(value(&counting.series(), "unwedge_groups_folded_total{origin=http://peer.test}"), 6.0);
+    assert_eq!(
+        value(&counting.series(), "unwedge_groups_folded_total{origin=http://peer.test,client=jobs}"),
+        6.0
+    );
 }
