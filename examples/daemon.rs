@@ -3,7 +3,7 @@
 //! `cargo run --example daemon -- daemon.toml`; each key is a variable too: `DAEMON_SERVER=https://incidents.example`.
 
 use serde::Deserialize;
-use std::time::Duration;
+use std::{io::Write, time::Duration};
 use unwedge::admin::{self, Admin};
 use unwedge::child::Command;
 use unwedge::config::{Layers, Resilience};
@@ -60,8 +60,8 @@ async fn handle(heart: Heartbeat, queue: Incidents, command: Vec<String>) -> Res
         let Some(item) = next else { return Ok(()) };
         let agent = Command::new(program, Duration::from_secs(300)).args(args).inherit_env(["PATH"]);
         let ended = agent.stdin(item.value).run_until(heart.cancelled()).await;
-        // One that cannot be started costs no other its turn.
-        println!("{}: {}", item.key, ended.map_or_else(|error| error.to_string(), |ended| ended.to_string()));
+        let ended = ended.map_or_else(|error| error.to_string(), |ended| ended.to_string()); // no other loses its turn
+        let _ = writeln!(std::io::stdout(), "{}: {ended}", item.key); // println! panics on a full disk
         heart.progress();
     }
 }
@@ -69,7 +69,7 @@ async fn handle(heart: Heartbeat, queue: Incidents, command: Vec<String>) -> Res
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let signals = Signals::install()?; // before anything that takes time
-    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt().with_writer(std::io::stderr).log_internal_errors(false).init();
     let file = std::env::args().nth(1);
     let layers = file.map_or_else(|| Ok(Layers::new()), |file| Layers::new().file(file))?;
     let Settings { server, every, command, admin, resilience, queue } = layers.env("DAEMON_").load()?;
@@ -81,7 +81,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut crew = Supervisor::new();
     let shown = Admin::new(&crew).breakers(client.breakers()).calls(client.in_flight());
     let serving = shown.metrics(admin::prometheus()?).serve(admin.as_str()).await?;
-    println!("status page: {}/admin", serving.url());
+    let _ = writeln!(std::io::stdout(), "status page: {}/admin", serving.url());
 
     let queue = incidents.clone();
     crew.patrol("poll", every, every, move |_| poll(client.clone(), server.clone(), queue.clone()));

@@ -143,6 +143,31 @@ mod daemon {
         assert!(ran.stderr.contains("shutdown complete"), "{}", ran.stderr);
     }
 
+    #[cfg(target_os = "linux")]
+    #[tokio::test(flavor = "multi_thread")]
+    async fn the_daemon_in_one_file_goes_on_where_its_output_is_on_a_full_disk() {
+        let incidents = Reply::ok(r#"[["prod-eu","disk full"]]"#);
+        let server = Peer::new().then(incidents.clone()).then(incidents).forever(Reply::ok("[]"));
+        let url = format!("http://{}", server.listen().unwrap());
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let mut command = program::example("daemon");
+        command.env("DAEMON_SERVER", &url).env("DAEMON_EVERY", "1s").stdout(full);
+        let began = Instant::now();
+        let mut child = command.spawn().unwrap();
+        let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
+        // Both incidents were handled once the third sweep is complete.
+        let mut sweeps = 0;
+        while sweeps < 4 {
+            let line = timeout(program::CEILING, log.next_line()).await.expect("it goes on").unwrap();
+            let line = line.expect("it still runs");
+            assert!(!line.contains("panicked"), "{line}");
+            sweeps += usize::from(line.contains("sweep complete") && line.contains("poll"));
+        }
+        program::signal(&child, "TERM").await;
+        let ran = timeout(Duration::from_secs(20), finish(child, began)).await.expect("it ends");
+        assert_eq!(ran.code, Some(0));
+    }
+
     #[tokio::test]
     async fn a_wrong_setting_of_the_daemon_is_named_before_anything_runs() {
         let mut command = program::example("daemon");
