@@ -1,9 +1,13 @@
 //! One connection to the admin endpoints, and what it is doing: in a flood one that does nothing gives way first.
 
+use super::page::EVENTS;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use http_body::{Frame, SizeHint};
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
@@ -22,8 +26,10 @@ pub(super) enum ConnState {
     Idle,
     /// A request is on its way.
     Reading,
-    /// It is being answered.
+    /// It is being answered, to the end of the body.
     Answering,
+    /// What is left of the answer goes out.
+    Flushing,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -34,7 +40,8 @@ impl Activity {
         match self.0.load(Ordering::Relaxed) {
             0 => ConnState::Idle,
             1 => ConnState::Reading,
-            _ => ConnState::Answering,
+            2 => ConnState::Answering,
+            _ => ConnState::Flushing,
         }
     }
 
@@ -43,7 +50,7 @@ impl Activity {
     }
 }
 
-/// Notes that something came.
+/// Notes that something came, and that all of an answer has gone.
 pub(super) struct WatchedStream {
     pub(super) stream: TcpStream,
     pub(super) activity: Activity,
@@ -70,7 +77,12 @@ impl AsyncWrite for WatchedStream {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        // hyper flushes when it has nothing more to write.
+        let polled = Pin::new(&mut self.stream).poll_flush(cx);
+        if polled.is_ready() && self.activity.get() == ConnState::Flushing {
+            self.activity.set(ConnState::Idle);
+        }
+        polled
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -78,7 +90,7 @@ impl AsyncWrite for WatchedStream {
     }
 }
 
-/// Notes that a request is answered, until its response is there.
+/// Notes that a request is answered, until the body of its response is over.
 #[derive(Clone)]
 pub(super) struct Answering {
     pub(super) router: Router,
@@ -98,10 +110,45 @@ impl Service<Request<hyper::body::Incoming>> for Answering {
         let (activity, answer) = (self.activity.clone(), self.router.call(request));
         Box::pin(async move {
             activity.set(ConnState::Answering);
-            let answer = answer.await;
+            let answer = answer.await?;
             // A page that stays open to be told what changes connects again by itself.
-            activity.set(ConnState::Idle);
-            answer
+            if answer.headers().get(CONTENT_TYPE).is_some_and(|kind| kind == EVENTS) {
+                activity.set(ConnState::Idle);
+                return Ok(answer);
+            }
+            Ok(answer.map(|body| Body::new(Sending { body, activity })))
         })
+    }
+}
+
+/// The body of an answer, which notes its end.
+struct Sending {
+    body: Body,
+    activity: Activity,
+}
+
+impl http_body::Body for Sending {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        http_body::Body::poll_frame(Pin::new(&mut self.body), cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        http_body::Body::is_end_stream(&self.body)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        http_body::Body::size_hint(&self.body)
+    }
+}
+
+impl Drop for Sending {
+    fn drop(&mut self) {
+        self.activity.set(ConnState::Flushing);
     }
 }

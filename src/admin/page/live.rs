@@ -20,6 +20,8 @@ use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
+/// The type of an answer that does not end.
+pub(in crate::admin) const EVENTS: &str = "text/event-stream";
 const EVERY: Duration = Duration::from_secs(1);
 
 pub(in crate::admin) async fn live(Shared(state): Shared<Arc<State>>) -> Response {
@@ -31,7 +33,7 @@ pub(in crate::admin) async fn live(Shared(state): Shared<Arc<State>>) -> Respons
     let mut ticks = interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let events = Events { state, ticks, sent: None, _place: place };
-    reply::with(StatusCode::OK, "text/event-stream", Body::new(events))
+    reply::with(StatusCode::OK, EVENTS, Body::new(events))
 }
 
 /// Server-sent events, one for each part that changed, named by its id. One who reads slowly gets fewer.

@@ -8,7 +8,7 @@ mod timeline;
 mod work;
 
 use html::Text;
-pub(super) use live::live;
+pub(super) use live::{EVENTS, live};
 use sections::IDS;
 
 use super::state::State;
