@@ -190,6 +190,7 @@ async fn a_server_that_names_a_wait_makes_an_error_that_names_it_too() {
     assert!(error.is_retriable());
     let text = error.to_string();
     assert!(text.contains("503 Service Unavailable, the server asks to wait 1 h: maintenance"), "{text}");
+    assert!(!text.contains("next try in"), "the same wait is said once: {text}");
     let error = client.get(URL).await.unwrap().error_for_status().await.unwrap_err();
     assert_eq!((error.retry_in(), error.status().unwrap().as_u16()), (Some(7 * SEC), 413));
     let error = client.get(URL).await.unwrap().error_for_status().await.unwrap_err();
