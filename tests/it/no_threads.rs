@@ -5,7 +5,7 @@ use std::future::Future;
 use std::os::unix::process::ExitStatusExt;
 use std::process::Command;
 use std::time::Duration;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use unwedge::Client;
 use unwedge::supervise::{Signals, Supervisor};
 
@@ -53,18 +53,45 @@ fn without_a_thread_for_signals_there_is_an_error_and_they_keep_their_effect() {
     assert!(ended, "skipped, or ended by the signal: {ran:?}");
 }
 
+/// A process that terminates this one when it is written to, started while one can be.
+fn prepared() -> std::process::Child {
+    let script = format!("read line && kill -TERM {}", std::process::id());
+    let mut kill = Command::new("sh");
+    kill.args(["-c", &script]).stdin(std::process::Stdio::piped()).spawn().unwrap()
+}
+
+#[test]
+fn without_a_thread_a_signal_that_nobody_takes_has_its_effect_no_sooner_than_else() {
+    let name = "no_threads::without_a_thread_a_signal_that_nobody_takes_has_its_effect_no_sooner_than_else";
+    let command = again(name, || {
+        let _signals = Signals::install().unwrap();
+        let mut kill = prepared();
+        if !no_more_threads() {
+            return;
+        }
+        println!("\nplays");
+        std::io::Write::write_all(&mut kill.stdin.take().unwrap(), b"now\n").unwrap();
+        std::thread::sleep(CEILING);
+        unreachable!("the signal had no effect");
+    });
+    let Some(mut command) = command else { return };
+    let began = Instant::now();
+    let ran = runtime().block_on(async { timeout(CEILING / 2, command.output()).await });
+    let ran = ran.expect("it ends").unwrap();
+    if ran.status.success() && !String::from_utf8_lossy(&ran.stdout).contains("plays") {
+        return;
+    }
+    assert_eq!(ran.status.signal(), Some(15), "{ran:?}");
+    assert!(began.elapsed() >= Duration::from_secs(1), "it had its second: {:?}", began.elapsed());
+}
+
 #[test]
 fn a_first_signal_that_is_waited_for_needs_no_thread_and_is_an_orderly_end() {
     let name = "no_threads::a_first_signal_that_is_waited_for_needs_no_thread_and_is_an_orderly_end";
     let command = again(name, || {
         let signals = Signals::install().unwrap();
         let runtime = runtime();
-        let pid = std::process::id();
-        let mut kill = Command::new("sh");
-        let mut kill = kill.args(["-c", &format!("read line && kill -TERM {pid}")]);
-        kill = kill.stdin(std::process::Stdio::piped());
-        #[expect(clippy::zombie_processes, reason = "this process ends soon")]
-        let mut kill = kill.spawn().unwrap();
+        let mut kill = prepared();
         if !no_more_threads() {
             return;
         }

@@ -303,7 +303,8 @@ mod linux {
                 let blocks = async {
                     until("an agent", || notes.lines().len() == 1).await;
                     says.store(true, Ordering::SeqCst);
-                    let _ = gate.lock().unwrap().recv_timeout(CEILING);
+                    // Longer than the test waits for the agent, or until it is over.
+                    let _ = gate.lock().unwrap().recv_timeout(10 * CEILING);
                 };
                 let (ended, ()) = tokio::join!(agent(&notes).run(), blocks);
                 ended.map(drop)
