@@ -4,7 +4,7 @@
 mod reqwest;
 
 use super::fault::{Fault, Said};
-use super::{BoxError, Error, ErrorKind, Phase};
+use super::{BoxError, Error, ErrorKind, Inner, Phase};
 use crate::reuse::{Lost, Meter};
 use std::error::Error as StdError;
 use std::io;
@@ -95,18 +95,43 @@ fn read(error: BoxError) -> Error {
     fault.idle &= fault.reused;
     fault.ended &= !told && !fault.caller && !fault.timed_out && !head_too_large;
     if let Some(own) = own {
-        let (kind, phase, limit) = (own.0.kind, own.0.phase, own.0.limit);
-        let mut flat = Error::new(kind, own.0.detail.clone());
-        flat.0.phase = phase;
-        flat.0.limit = limit;
-        flat.0.received = own.0.received;
-        flat.0.target.clone_from(&own.0.target);
-        flat.0.attempt = own.0.attempt;
-        flat.0.attempts_allowed = own.0.attempts_allowed;
-        flat.0.journal.clone_from(&own.0.journal);
-        flat.0.status = own.0.status;
-        flat.0.redirects = own.0.redirects;
-        flat.0.fault = own.0.fault;
+        // All of them by name: one that is new has to be thought of here.
+        let Inner {
+            kind,
+            phase,
+            detail,
+            limit,
+            received,
+            target,
+            attempt,
+            attempts_allowed,
+            journal,
+            status,
+            #[cfg(feature = "sse")]
+            body,
+            redirects,
+            retry_in,
+            fault: own_fault,
+            source: _,
+        } = &*own.0;
+        let mut flat = Error(Box::new(Inner {
+            kind: *kind,
+            phase: *phase,
+            detail: detail.clone(),
+            limit: *limit,
+            received: *received,
+            target: target.clone(),
+            attempt: *attempt,
+            attempts_allowed: *attempts_allowed,
+            journal: journal.clone(),
+            status: *status,
+            #[cfg(feature = "sse")]
+            body: body.clone(),
+            redirects: *redirects,
+            retry_in: *retry_in,
+            fault: *own_fault,
+            source: None,
+        }));
         // What stood above it is about the connection, or about whose body it came from.
         flat.0.fault.reused |= fault.reused;
         flat.0.fault.caller |= fault.caller;

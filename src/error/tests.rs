@@ -306,3 +306,24 @@ fn an_hour_of_attempts_and_the_end_of_time_can_be_said() {
     assert_eq!(open.retry_in(), Some(Duration::MAX));
     assert!(open.to_string().starts_with("circuit open, next try in "));
 }
+
+#[test]
+fn an_own_error_inside_another_one_keeps_all_that_it_knows() {
+    let mut own = Error::new(ErrorKind::Transport, "502").at(Phase::Headers).received(7);
+    let inner = own.inner_mut();
+    (inner.attempt, inner.attempts_allowed, inner.redirects) = (2, 4, 1);
+    (inner.status, inner.retry_in) = (Some(StatusCode::BAD_GATEWAY), Some(Duration::from_secs(9)));
+    #[cfg(feature = "sse")]
+    {
+        inner.body = bytes::Bytes::from_static(b"quota");
+    }
+    let flat = Error::from(Box::new(io::Error::other(own)) as BoxError);
+    assert_eq!(
+        (flat.retry_in(), flat.status()),
+        (Some(Duration::from_secs(9)), Some(StatusCode::BAD_GATEWAY))
+    );
+    assert_eq!((flat.kind(), flat.phase(), flat.attempts()), (ErrorKind::Transport, Some(Phase::Headers), 2));
+    assert_eq!((flat.inner().received, flat.inner().redirects, flat.inner().attempts_allowed), (7, 1, 4));
+    #[cfg(feature = "sse")]
+    assert_eq!(flat.body(), b"quota");
+}
