@@ -99,7 +99,7 @@ pub use service::{Sent, Service};
 #[cfg(feature = "reqwest-rustls")]
 pub use crate::tls::Tls;
 
-use crate::sync::made;
+use crate::error::Error;
 use ::reqwest::{IntoUrl, Response};
 use reqwest_middleware::ClientWithMiddleware;
 use std::sync::OnceLock;
@@ -117,12 +117,34 @@ use std::sync::OnceLock;
 /// The inner client is that of [`builder()`]. It is made at the first call, which reads the root certificates of the
 /// platform: some milliseconds. For handles on its breakers make one of your own by [`builder()`].
 ///
+/// Where that fails with feature `reqwest-rustls`, because a machine has no root certificate or a process no descriptor
+/// to read them, the client trusts none: its https calls fail, which a warning says, and the next call of this function
+/// tries again.
+///
 /// # Panics
-/// Where reqwest refuses its own defaults, as [`reqwest::Client::new`](::reqwest::Client::new) does; none is known.
+/// Where reqwest cannot make a client of its defaults, as [`reqwest::Client::new`](::reqwest::Client::new) does: without
+/// feature `reqwest-rustls` the TLS of your choice decides. [`get`] and [`ClientBuilder::build`] return that error.
 pub fn client() -> ClientWithMiddleware {
+    shared().or_else(without_roots).unwrap_or_else(|error| panic!("no default client: {error}"))
+}
+
+fn shared() -> Result<ClientWithMiddleware, Error> {
     static SHARED: OnceLock<ClientWithMiddleware> = OnceLock::new();
-    let make = || builder().build().unwrap_or_else(|error| panic!("no default client: {error}"));
-    made(&SHARED, make).clone()
+    if let Some(client) = SHARED.get() {
+        return Ok(client.clone());
+    }
+    let client = builder().build()?;
+    Ok(SHARED.get_or_init(|| client).clone())
+}
+
+#[cfg(feature = "reqwest-rustls")]
+fn without_roots(_: Error) -> Result<ClientWithMiddleware, Error> {
+    builder().tls(Tls::default()).build()
+}
+
+#[cfg(not(feature = "reqwest-rustls"))]
+fn without_roots(error: Error) -> Result<ClientWithMiddleware, Error> {
+    Err(error)
 }
 
 /// A client with settings of your own.
@@ -139,10 +161,11 @@ pub fn builder() -> ClientBuilder {
 /// ```
 ///
 /// # Errors
-/// A URL that cannot be read is an error of reqwest's; see [`cause`] for all others.
+/// A URL that cannot be read is an error of reqwest's; see [`cause`] for all others. Kind `Config` where reqwest cannot make
+/// the client, for example on a machine without root certificates; the next call tries again.
 ///
 /// # Cancellation safety
 /// It may be dropped at any moment, like every [`ResponseFuture`](crate::stack::ResponseFuture).
 pub async fn get<U: IntoUrl>(url: U) -> reqwest_middleware::Result<Response> {
-    client().get(url).send().await
+    shared().map_err(reqwest_middleware::Error::middleware)?.get(url).send().await
 }

@@ -1,5 +1,6 @@
 //! What needs a certificate: redirects that leave https. What needs a clock of its own: a machine that slept.
 
+mod platform;
 mod trusting;
 
 use super::chain::RestOfChain;
