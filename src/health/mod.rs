@@ -80,8 +80,10 @@ pub enum Mode {
     OnDemand,
     /// The same, but an origin counts as healthy until an attempt fails.
     AfterFailure,
-    /// By a task of the client for each origin, so that no caller waits for a check. While a circuit is half-open the
-    /// checks are its probes, so it closes again without a call. At most 64 origins; the others are checked on demand.
+    /// By a task of the client for each origin, so that callers do not wait for a check: while it is made, the last verdict
+    /// "healthy" still holds. Callers wait only where nothing better is known: the first call of an origin, and calls
+    /// while a check shows whether an origin that was down is back. While a circuit is half-open the checks are its
+    /// probes, so it closes again without a call. At most 64 origins; the others are checked on demand.
     /// A task that ended with its runtime starts again with the next call. A stack without a `Client` must run
     /// `Stack::keep_health_fresh` for this mode; until then checks are made on demand.
     Background,

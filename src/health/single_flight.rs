@@ -8,6 +8,9 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use tokio::time::Instant;
 
+/// A task that keeps a verdict fresh begins its check this soon after the end of the last one; later it has ended itself.
+const SOON: Duration = Duration::from_secs(1);
+
 /// The verdict of one origin, and the probe that is under way for it.
 #[derive(Debug)]
 pub(crate) struct SingleFlight(Mutex<State>);
@@ -26,6 +29,8 @@ struct State {
     last: Option<(u64, Result<(), Arc<str>>)>,
     waiters: Vec<(u64, Waker)>,
     tickets: u64,
+    /// The last check that was made in the background, where calls do not wait for the next one.
+    beside: Option<u64>,
     /// In mode after failure: no failure since the last passed check, so that none is needed.
     trusted: Option<bool>,
 }
@@ -72,6 +77,7 @@ impl SingleFlight {
             last: None,
             waiters: Vec::new(),
             tickets: 0,
+            beside: None,
             trusted: (mode == Mode::AfterFailure).then_some(true),
         }))
     }
@@ -91,6 +97,7 @@ impl SingleFlight {
         match state.verdict.ask(now) {
             Advice::Go => Answer::Go,
             Advice::Refuse { since, retry_in } => Answer::Refuse { since, retry_in },
+            Advice::Check if state.is_renewed(now) => Answer::Go,
             Advice::Check => match state.under_way {
                 Some((flight, ends)) if now < ends => {
                     state.tickets += 1;
@@ -99,6 +106,17 @@ impl SingleFlight {
                 _ => Answer::Lead(state.begin(now)),
             },
         }
+    }
+
+    /// For a check beside the calls: `Some(number)` to send it, where one is due and no other is under way.
+    pub(crate) fn lead_beside(&self, now: Instant) -> Option<u64> {
+        let state = &mut *lock(&self.0);
+        if state.rests(now) {
+            return None;
+        }
+        let number = state.begin(now);
+        state.beside = Some(number);
+        Some(number)
     }
 
     /// For a check that is a probe of a half-open circuit: `Some(number)` to send it, however fresh the verdict is, unless
@@ -110,14 +128,14 @@ impl SingleFlight {
         }
         state.generation = generation;
         state.doubt();
-        Some(state.begin(now))
+        let number = state.begin(now);
+        state.beside = Some(number);
+        Some(number)
     }
 
     /// Whether nobody has to check now: the verdict is fresh, or a check is under way.
     pub(crate) fn rests(&self, now: Instant) -> bool {
-        let state = lock(&self.0);
-        let checking = state.under_way.is_some_and(|(_, ends)| now < ends);
-        checking || state.trusted == Some(true) || state.verdict.ask(now) != Advice::Check
+        lock(&self.0).rests(now)
     }
 
     /// While this is pending, ask again at [`leader_ends`](SingleFlight::leader_ends).
@@ -222,6 +240,22 @@ impl State {
     fn doubt(&mut self) {
         self.verdict.forget();
         self.trusted = self.trusted.map(|_| false);
+    }
+
+    fn rests(&self, now: Instant) -> bool {
+        let checking = self.under_way.is_some_and(|(_, ends)| now < ends);
+        checking || self.trusted == Some(true) || self.verdict.ask(now) != Advice::Check
+    }
+
+    /// Whether the verdict was "healthy" until a moment ago, and is being made anew beside the calls: by a check that is
+    /// under way, or by one that begins in a moment, since the last one was of the same task.
+    fn is_renewed(&self, now: Instant) -> bool {
+        let Some(until) = self.verdict.healthy_until() else { return false };
+        match (self.under_way, &self.last) {
+            (Some((flight, ends)), _) => self.beside == Some(flight) && now < ends,
+            (None, Some((flight, _))) => self.beside == Some(*flight) && now < until + SOON,
+            (None, None) => false,
+        }
     }
 
     fn begin(&mut self, now: Instant) -> u64 {

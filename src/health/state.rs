@@ -72,6 +72,14 @@ impl Verdict {
         self.down_since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
     }
 
+    /// The end of the verdict, where it was "healthy" and nothing has taken it back.
+    pub(crate) fn healthy_until(&self) -> Option<Instant> {
+        match self.known {
+            Known::Healthy { until } => Some(until),
+            Known::Nothing | Known::Down { .. } => None,
+        }
+    }
+
     /// When the next check is due; `None` where it is due now.
     pub(crate) fn next_check(&self) -> Option<Instant> {
         match self.known {

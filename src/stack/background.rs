@@ -5,7 +5,7 @@ use crate::body::empty;
 use crate::breaker::{Admitted, Outcome, Phase};
 use crate::deadline::{before, outside};
 use crate::error::{BoxError, Error, ErrorKind};
-use crate::health::{Answer, Settings, SingleFlight};
+use crate::health::{Settings, SingleFlight};
 use crate::inflight;
 use crate::origin::table::Entry;
 use crate::stack::drain::Drain;
@@ -273,14 +273,7 @@ impl<'a> LeadingCheck<'a> {
         }
         lead.number = match lead.half_open() {
             Some(generation) => flight.probe(generation, now),
-            None => match flight.ask(None, now) {
-                Answer::Lead(number) => Some(number),
-                Answer::Wait(waiting) => {
-                    flight.leave(&waiting);
-                    None
-                }
-                Answer::Go | Answer::Refuse { .. } => None,
-            },
+            None => flight.lead_beside(now),
         };
         if lead.number.is_some() { Ok(lead) } else { Err(now + LOOK_AGAIN) }
     }

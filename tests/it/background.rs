@@ -4,7 +4,7 @@ use crate::support::*;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 use unwedge::health::{Mode, Settings};
-use unwedge::testing::{Peer, Reply};
+use unwedge::testing::{Peer, Reply, Script};
 use unwedge::{Client, StackLayer};
 
 fn health() -> Settings {
@@ -40,9 +40,25 @@ async fn the_verdict_stays_fresh_without_a_call_and_no_call_waits_for_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_call_in_the_middle_of_a_check_goes_at_once_and_the_failed_check_stands_against_the_next() {
+    let slow = |reply: Reply| reply.after(2 * SECOND);
+    let script = Script::new().until(SECOND, slow(Reply::ok(""))).forever(slow(Reply::status(503)));
+    let peer = Peer::new().on("/health", script).forever(Reply::ok("x"));
+    let client = client(&peer);
+    client.get("http://peer.test/").send().await.unwrap();
+    pass(31).await;
+    assert_eq!(checks(&peer), 2, "the second check is under way from 32 s to 34 s");
+    let start = Instant::now();
+    assert_eq!(client.get("http://peer.test/").send().await.unwrap().status(), 200);
+    assert_eq!((start.elapsed(), checks(&peer)), (Duration::ZERO, 2));
+    sleep(1500 * MS).await;
+    assert!(client.get("http://peer.test/").send().await.unwrap_err().is_unhealthy());
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_outage_and_its_end_are_noticed_without_a_call() {
     let down = Reply::status(503);
-    let script = unwedge::testing::Script::new().until(60 * SECOND, Reply::ok("")).until(70 * SECOND, down);
+    let script = Script::new().until(60 * SECOND, Reply::ok("")).until(70 * SECOND, down);
     let peer = Peer::new().on("/health", script.forever(Reply::ok(""))).forever(Reply::ok("x"));
     let client = client(&peer);
     client.get("http://peer.test/").send().await.unwrap();

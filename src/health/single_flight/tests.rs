@@ -97,6 +97,49 @@ fn a_probe_of_a_half_open_circuit_goes_however_fresh_the_verdict_is_and_one_at_a
 }
 
 #[test]
+fn a_healthy_origin_is_called_while_it_is_checked_beside_the_calls_and_the_outcome_holds_from_then_on() {
+    let start = Instant::now();
+    let at = |seconds| start + Duration::from_secs(seconds);
+    let flight = SingleFlight::new(Duration::from_secs(30), LEASE, Mode::Background);
+    assert!(matches!(flight.ask(None, start), Answer::Lead(1)), "nothing is known yet");
+    assert_eq!(flight.lead_beside(start), None, "somebody is at it");
+    flight.finish(1, Ok(()), start);
+    assert_eq!(flight.lead_beside(at(29)), None, "it is fresh");
+    let number = flight.lead_beside(at(30)).unwrap();
+    assert!(matches!(flight.ask(None, at(33)), Answer::Go));
+    assert!(
+        matches!(flight.ask(Some(1), at(33)), Answer::Wait(_)),
+        "a probe of a half-open circuit is no call"
+    );
+    flight.finish(number, Err("503".into()), at(34));
+    assert!(matches!(flight.ask(None, at(34)), Answer::Refuse { .. }));
+    let number = flight.lead_beside(at(35)).unwrap();
+    assert!(matches!(flight.ask(None, at(36)), Answer::Wait(_)), "it was down");
+    flight.finish(number, Ok(()), at(37));
+    assert!(matches!(flight.ask(None, at(37)), Answer::Go));
+}
+
+#[test]
+fn the_moment_between_a_verdict_and_its_next_check_makes_no_caller_check_unless_nobody_begins_one() {
+    let start = Instant::now();
+    let at = |millis| start + Duration::from_millis(millis);
+    let flight = SingleFlight::new(Duration::from_secs(30), LEASE, Mode::Background);
+    let number = flight.lead_beside(start).unwrap();
+    flight.finish(number, Ok(()), start);
+    assert!(matches!(flight.ask(None, at(30_000)), Answer::Go));
+    let number = flight.lead_beside(at(30_001)).unwrap();
+    assert!(matches!(flight.ask(None, at(36_000)), Answer::Go));
+    assert!(matches!(flight.ask(None, at(36_001)), Answer::Lead(_)), "nobody makes that check any more");
+    assert!(flight.finish(number, Ok(()), at(36_002)).is_none());
+
+    let flight = SingleFlight::new(Duration::from_secs(30), LEASE, Mode::Background);
+    let number = flight.lead_beside(start).unwrap();
+    flight.finish(number, Ok(()), start);
+    assert!(matches!(flight.ask(None, at(31_000)), Answer::Lead(_)), "its task has ended");
+    assert!(matches!(flight.ask(None, at(31_001)), Answer::Wait(_)), "on demand then, one for all");
+}
+
+#[test]
 fn an_outage_that_ends_says_how_long_it_was() {
     let now = Instant::now();
     let flight = SingleFlight::new(Duration::from_secs(30), LEASE, Mode::OnDemand);
