@@ -29,13 +29,13 @@
 //! | wait | limit |
 //! | --- | --- |
 //! | response headers | the limits of the client for one attempt, and [`idle`](Settings::idle) |
-//! | silence between two bytes | [`idle`](Settings::idle), 60 s; after two heartbeat comments three times their longest interval, between 3 s and 10 min |
+//! | silence between two bytes | [`idle`](Settings::idle), 60 s; after two heartbeat comments three times their longest interval, at least 3 s and at most the longer of 10 min and `idle` |
 //! | time between two events | [`events_within`](Settings::events_within), off by default; comments are not events |
 //! | reconnect | the back-off: 1 s, doubling to 60 s, +-25 % but never above 60 s |
 //! | reconnect after a refusal or `Retry-After` | that wait if it is longer, at most 5 min |
 //!
 //! Only time in which the reader waits for an event counts: a slow reader gets its events, not an error. The stream as a
-//! whole has no limit. It ends when it is dropped, with an enclosing [`within`](crate::within), or at a
+//! whole has no limit. It ends when it is dropped, at the shutdown of its [supervisor](crate::supervise), with an enclosing [`within`](crate::within), or at a
 //! [`Deadline`](crate::Deadline) in the extensions of the request. A `within` around a single [`next`](EventStream::next) ends
 //! that wait only, and keeps the connection.
 //!
@@ -61,12 +61,17 @@
 //! | end or loss of the connection, silence, a refusal by breaker or health check | reconnect | reconnect |
 //! | a refused certificate | reconnect: certificates are renewed | error |
 //! | an event with the data of [`end_at`](Settings::end_at) | the end, without an error | the end |
-//! | an invalid setting, a redirect that is not followed, a head above its cap, shutdown | error | error |
+//! | an invalid setting, a redirect that is not followed, a head above its cap | error | error |
+//! | shutdown of the supervised loop that reads it | error of kind `Cancelled` | the same |
 //!
 //! Before a response ends the stream with an error, [`on_refusal`](Reconnect::on_refusal) gets it: the hook may renew a token
 //! and return the time of the next try. The error has the status and the beginning of the body
 //! ([`Error::body`](crate::Error::body)), which is not logged. For a status [`is_retriable`](crate::Error::is_retriable) is
 //! true exactly if [`Mode::Agent`] reconnects.
+//!
+//! In a loop under a [`Supervisor`](crate::supervise::Supervisor) the stream ends at the shutdown by itself, as soon as no
+//! event is ready: events that have arrived are returned first. A request that is sent once is work under way, and has the
+//! grace of the shutdown like any other call; only its waits between two tries end at once.
 //!
 //! An event above its size limit is skipped, with an error of kind `TooLarge`; the stream goes on after it.
 //!

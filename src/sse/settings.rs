@@ -93,7 +93,8 @@ impl Settings {
     ///
     /// The stream ends with the response; a lost connection or silence is its last error. Before the response head
     /// arrives, a request that was provably not processed (no connection, 425, 429, a refusal by breaker or health check)
-    /// is sent again up to three times, unless the server asks for a wait of more than a minute.
+    /// is sent again up to three times, unless it has to wait for more than a minute, or than the longest back-off where that
+    /// is more: so long a `Retry-After` or open circuit is its last error.
     ///
     /// ```
     /// use unwedge::sse::Settings;

@@ -2,6 +2,7 @@
 
 mod connect;
 mod lost;
+mod poll;
 mod read;
 mod reconnection;
 mod refused;
@@ -15,8 +16,10 @@ use super::state::{Phase, Status};
 use super::verdict::{self, Rules, Verdict};
 use crate::body::Body;
 use crate::collect::coded;
+use crate::coop::Yield;
 use crate::deadline::{Timer, outside};
 use crate::error::{Error, ErrorKind};
+use crate::inflight::owner::Cancelled;
 use crate::retry::Backoff;
 use crate::retry::after::retry_after;
 use crate::retry::backoff::Rng;
@@ -30,14 +33,11 @@ use std::fmt;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tower_service::Service;
-
-/// Frames without an event before others get their turn.
-const FRAMES: u32 = 64;
 
 /// A stream of events from a server, over as many connections as necessary. The [module](super) lists its limits.
 ///
@@ -71,6 +71,10 @@ pub struct EventStream {
     seen: RecentIds,
     link: Link,
     timer: Pin<Box<Timer>>,
+    yields: Yield,
+    /// The end of the program, and whether what may lie ready then has had its turn.
+    cancelled: Cancelled,
+    last_turn: bool,
     /// Since when somebody waits in vain for the next byte.
     silent_since: Option<Instant>,
     /// The last event, or the connect.
@@ -131,6 +135,9 @@ impl EventStream {
             seen: RecentIds::new(settings.reconnect.duplicates),
             link: Link::Start,
             timer: Box::pin(Timer::default()),
+            yields: Yield::default(),
+            cancelled: Cancelled::default(),
+            last_turn: false,
             silent_since: None,
             event_at: Instant::now(),
             grace: None,
@@ -198,68 +205,6 @@ impl EventStream {
 
     fn rules(&self) -> Rules {
         Rules { mode: self.settings.reconnect.mode, again: self.connect.again }
-    }
-
-    /// Events that lie ready cost budget too: a task that only reads them leaves room for others.
-    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Event, Error>>> {
-        let budget = tokio::task::coop::poll_proceed(cx);
-        if budget.is_pending() && !self.is_due() {
-            return Poll::Pending;
-        }
-        let said = self.poll_said(cx);
-        if let (Poll::Ready(budget), Poll::Ready(_)) = (budget, &said) {
-            budget.made_progress();
-        }
-        said
-    }
-
-    fn poll_said(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Event, Error>>> {
-        let mut frames = 0;
-        loop {
-            let said = match &mut self.link {
-                Link::Ended => return Poll::Ready(None),
-                Link::Start => self.start(),
-                Link::Waiting(until) => {
-                    let until = *until;
-                    match ready!(self.poll_timer(until, cx)) {
-                        Ok(()) => self.link = Link::Start,
-                        Err(error) => return Poll::Ready(Some(Err(self.fail(error)))),
-                    }
-                    None
-                }
-                Link::Opening(opening, since) => match outside(|| opening.as_mut().poll(cx)) {
-                    Poll::Ready(answer) => self.answered(answer),
-                    Poll::Pending => {
-                        let ends = *since + self.idle;
-                        ready!(self.poll_bound(ends, Bound::Headers, cx))
-                    }
-                },
-                Link::Refused(_) => ready!(self.poll_refused(cx)),
-                Link::Open(body, chunk) => match self.parser.next(chunk) {
-                    Some(item) => match self.said(item) {
-                        Some(said) => return Poll::Ready(Some(said)),
-                        None => None,
-                    },
-                    None => match outside(|| http_body::Body::poll_frame(Pin::new(body), cx)) {
-                        Poll::Ready(frame) => {
-                            frames += 1;
-                            self.read(frame)
-                        }
-                        Poll::Pending => {
-                            let (at, bound) = self.silence();
-                            ready!(self.poll_bound(at, bound, cx))
-                        }
-                    },
-                },
-            };
-            if let Some(error) = said {
-                return Poll::Ready(Some(Err(error)));
-            }
-            if frames == FRAMES {
-                cx.waker().wake_by_ref();
-                return Poll::Pending;
-            }
-        }
     }
 
     /// Sends the request.

@@ -37,9 +37,9 @@
 //! takes over the timers and sockets of the blocked one.
 //!
 //! # Graceful shutdown
-//! At the signal every subsystem is asked to end ([`Heartbeat::cancelled`]). Back-offs and long polls of this crate end at
-//! once with an error of kind [`Cancelled`](crate::ErrorKind::Cancelled); all other calls may go on until the end of the
-//! grace period. Subsystems that still run then are aborted and named.
+//! At the signal every subsystem is asked to end ([`Heartbeat::cancelled`]). Back-offs, long polls and
+//! event streams that reconnect end at once with an error of kind [`Cancelled`](crate::ErrorKind::Cancelled); all other calls
+//! may go on until the end of the grace period. Subsystems that still run then are aborted and named.
 //!
 //! # Under systemd
 //! Where `NOTIFY_SOCKET` is set (`Type=notify`), systemd is told `READY=1` when a supervisor has started its loops and, with

@@ -5,6 +5,7 @@ use crate::support::{MINUTE, SECOND, built, events, events_then_silence, get, st
 use bytes::Bytes;
 use http_body_util::{Full, StreamBody};
 use std::convert::Infallible;
+use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -261,6 +262,21 @@ async fn a_bound_fires_although_the_budget_of_the_task_is_always_spent() {
         let took = start.elapsed();
         assert!(took >= bound * SECOND && took <= bound * SECOND + Duration::from_millis(50), "{took:?}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_beside_a_neighbour_that_spends_the_whole_budget_connects_and_is_read() {
+    let mut stream = steady().connect(of_bodies(|_| ready("data: a\n\n")), get("/events")).unwrap();
+    let (mut polls, mut read) = (0, 0);
+    std::future::poll_fn(|cx| {
+        while tokio::task::coop::poll_proceed(cx).map(|budget| budget.made_progress()).is_ready() {}
+        polls += 1;
+        let next = std::pin::pin!(stream.next()).poll(cx);
+        read += u32::from(matches!(next, Poll::Ready(Some(Ok(_)))));
+        if read == 3 || polls == 100 { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+    assert_eq!((read, polls), (3, 6), "each second poll brings an event");
 }
 
 #[tokio::test(start_paused = true)]

@@ -62,6 +62,7 @@ mod event_streams_limits;
 mod event_streams_lost;
 mod event_streams_once;
 mod event_streams_refused;
+mod event_streams_shutdown;
 mod events;
 #[cfg(unix)]
 mod faults_command;

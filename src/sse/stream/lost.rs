@@ -103,26 +103,6 @@ impl EventStream {
         self.broke(error)
     }
 
-    /// Whether somebody is looking for work, or a bound has passed: then a spent budget is no reason to wait.
-    pub(super) fn is_due(&self) -> bool {
-        let due = match &self.link {
-            Link::Start | Link::Ended | Link::Refused(_) => return false,
-            Link::Waiting(until) => *until,
-            Link::Opening(_, since) => self.grace.unwrap_or(*since + self.idle),
-            Link::Open(..) => {
-                let idle = self.silent_since.map(|since| self.grace.unwrap_or(since + self.cadence.bound()));
-                let limit = self.settings.events_within;
-                let event = limit.map(|limit| self.events_grace.unwrap_or(self.event_at + limit));
-                match (idle, event) {
-                    (Some(idle), Some(event)) => idle.min(event),
-                    (Some(at), None) | (None, Some(at)) => at,
-                    (None, None) => return false,
-                }
-            }
-        };
-        Instant::now() >= due
-    }
-
     /// A connect that had no answer, or a body that broke.
     pub(super) fn broke(&mut self, error: Error) -> Option<Error> {
         let opening = matches!(self.link, Link::Opening(..));

@@ -2,7 +2,7 @@
 
 use crate::duration::compact::compact;
 use crate::duration::human;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::telemetry::names::{STREAM_CONNECTS, STREAM_LOSSES};
 use crate::telemetry::sink::count;
 use std::time::Duration;
@@ -19,10 +19,14 @@ pub(crate) fn lost(cluster: &str, cause: &'static str, attempt: u32, wait: Durat
     count(&STREAM_LOSSES, || vec![("stream", cluster.to_owned()), ("cause", cause.to_owned())]);
 }
 
-/// It has ended for good: without an error where the server said so.
+/// It has ended for good: without an error where the server said so, and without a failure where the program ends.
 pub(crate) fn ended(cluster: &str, error: Option<&Error>) {
     match error {
         None => say!(info, cluster, "event stream ended by the server"),
+        // Nothing has failed.
+        Some(error) if error.kind() == ErrorKind::Cancelled => {
+            say!(info, cluster, "event stream ended by the shutdown");
+        }
         Some(error) => say!(error, cluster, error = compact(error), "event stream ended"),
     }
 }
