@@ -95,43 +95,7 @@ fn read(error: BoxError) -> Error {
     fault.idle &= fault.reused;
     fault.ended &= !told && !fault.caller && !fault.timed_out && !head_too_large;
     if let Some(own) = own {
-        // All of them by name: one that is new has to be thought of here.
-        let Inner {
-            kind,
-            phase,
-            detail,
-            limit,
-            received,
-            target,
-            attempt,
-            attempts_allowed,
-            journal,
-            status,
-            #[cfg(feature = "sse")]
-            body,
-            redirects,
-            retry_in,
-            fault: own_fault,
-            source: _,
-        } = &*own.0;
-        let mut flat = Error(Box::new(Inner {
-            kind: *kind,
-            phase: *phase,
-            detail: detail.clone(),
-            limit: *limit,
-            received: *received,
-            target: target.clone(),
-            attempt: *attempt,
-            attempts_allowed: *attempts_allowed,
-            journal: journal.clone(),
-            status: *status,
-            #[cfg(feature = "sse")]
-            body: body.clone(),
-            redirects: *redirects,
-            retry_in: *retry_in,
-            fault: *own_fault,
-            source: None,
-        }));
+        let mut flat = again(own);
         // What stood above it is about the connection, or about whose body it came from.
         flat.0.fault.reused |= fault.reused;
         flat.0.fault.caller |= fault.caller;
@@ -158,6 +122,47 @@ fn read(error: BoxError) -> Error {
     read.0.fault = fault;
     read.0.source = Some(error);
     read
+}
+
+/// The same error once more, but for its source.
+fn again(own: &Error) -> Error {
+    // All fields by name: one that is new has to be thought of here.
+    let Inner {
+        kind,
+        phase,
+        detail,
+        limit,
+        received,
+        target,
+        attempt,
+        attempts_allowed,
+        journal,
+        status,
+        #[cfg(feature = "sse")]
+        body,
+        redirects,
+        retry_in,
+        fault,
+        source: _,
+    } = &*own.0;
+    Error(Box::new(Inner {
+        kind: *kind,
+        phase: *phase,
+        detail: detail.clone(),
+        limit: *limit,
+        received: *received,
+        target: target.clone(),
+        attempt: *attempt,
+        attempts_allowed: *attempts_allowed,
+        journal: journal.clone(),
+        status: *status,
+        #[cfg(feature = "sse")]
+        body: body.clone(),
+        redirects: *redirects,
+        retry_in: *retry_in,
+        fault: *fault,
+        source: None,
+    }))
 }
 
 /// Clients whose errors say more of themselves than their causes do.
