@@ -81,6 +81,7 @@ mod incoming;
 mod incoming_turn;
 mod lint_clients;
 mod lint_command;
+mod lint_futures;
 mod lint_limits;
 mod log_panics;
 mod log_words;

@@ -37,7 +37,9 @@ fn instead(what: &str) -> &'static str {
         "reqwest" if path.starts_with("blocking") => {
             "use unwedge::blocking::Client, or leave its timeout as it is"
         }
-        "reqwest" if path == "get" => "use unwedge::reqwest::get() or unwedge::get()",
+        "reqwest" if path == "get" => {
+            "use unwedge::reqwest::get() or unwedge::get(), or put it and the reading of its body in one async block under a timeout"
+        }
         "reqwest" => "use unwedge::reqwest::builder() or unwedge::Client, or set a timeout",
         "reqwest_middleware" => "use unwedge::reqwest::client()",
         "std" => "use TcpStream::connect_timeout",
@@ -53,6 +55,6 @@ fn instead(what: &str) -> &'static str {
             "put it under unwedge::within() or tokio::time::timeout()"
         }
         "ureq" => "use unwedge::blocking::Client, or an Agent with timeout_global()",
-        _ => "use unwedge::Client, or put it under a timeout",
+        _ => "use unwedge::Client, or put it and the reading of its body under a timeout",
     }
 }

@@ -64,6 +64,33 @@ fn add_tail<'a>(block: &'a Block, found: &mut Vec<&'a Expr>) {
     }
 }
 
+/// All that an expression may begin with: on each way of a branch, and where a fallback gives it.
+pub(crate) fn ways(expr: &Expr) -> Vec<&Expr> {
+    let mut found = Vec::new();
+    add_ways(expr, &mut found);
+    found
+}
+
+fn add_ways<'a>(expr: &'a Expr, found: &mut Vec<&'a Expr>) {
+    for tail in tails(expr) {
+        let chain = Chain::of(tail);
+        let gives = |call: &&&ExprMethodCall| {
+            let name = call.method.to_string();
+            matches!(name.as_str(), "fold" | "map_or" | "map_or_else" | "unwrap_or" | "unwrap_or_else")
+        };
+        for arg in chain.calls.iter().filter(gives).flat_map(|call| &call.args) {
+            match arg {
+                Expr::Closure(closure) => add_ways(&closure.body, found),
+                arg => add_ways(arg, found),
+            }
+        }
+        match chain.root {
+            root @ (Expr::Block(_) | Expr::If(_) | Expr::Match(_)) => add_ways(root, found),
+            root => found.push(root),
+        }
+    }
+}
+
 /// The name of a plain variable.
 pub(crate) fn variable(expr: &Expr) -> Option<String> {
     match expr {
@@ -86,6 +113,15 @@ pub(crate) fn pattern_name(pat: &Pat) -> Option<String> {
         Pat::Reference(pat) => pattern_name(&pat.pat),
         Pat::Type(pat) => pattern_name(&pat.pat),
         _ => None,
+    }
+}
+
+/// The one name in `Ok(name)`, or in a pattern that is nothing but one.
+pub(crate) fn inner_name(pat: &Pat) -> Option<String> {
+    match pat {
+        Pat::Guard(of) => inner_name(&of.pat),
+        Pat::TupleStruct(of) if of.elems.len() == 1 => of.elems.first().and_then(pattern_name),
+        pat => pattern_name(pat),
     }
 }
 

@@ -48,6 +48,14 @@ pub(crate) struct Check<'w> {
     pub(crate) in_stack: u32,
     /// Arguments of a timeout.
     pub(crate) in_scope: u32,
+    /// Blocks `async` in them.
+    pub(crate) in_future: u32,
+    /// What the blocks around do with futures and responses, innermost last.
+    pub(crate) held: Vec<Bounded>,
+    /// Where calls begin whose response is read by its variable.
+    pub(crate) read_later: HashSet<(usize, usize)>,
+    /// What is set on all that a branch may come to, by where those begin.
+    pub(crate) around: HashMap<(usize, usize), Limit>,
     /// Arguments of the functions around, innermost last, and their types where those are of known crates.
     pub(crate) arguments: Vec<(String, Option<Path>)>,
     /// Names for errors, innermost last, and whether a middleware of reqwest made them.
@@ -82,6 +90,10 @@ impl<'w> Check<'w> {
             in_tests: u32::from(test),
             in_stack: 0,
             in_scope: 0,
+            in_future: 0,
+            held: Vec::new(),
+            read_later: HashSet::new(),
+            around: HashMap::new(),
             arguments: Vec::new(),
             errors: Vec::new(),
             matches: Vec::new(),
@@ -135,6 +147,12 @@ impl<'w> Check<'w> {
         }
         let key = (self.module.clone(), path.to_vec());
         self.meanings.borrow_mut().entry(key).or_insert_with(ask).clone()
+    }
+
+    /// Whether this is defined in the code itself.
+    pub(crate) fn is_own(&self, path: &[String]) -> bool {
+        let at = Place { root: self.root, module: &self.module, renames: self.renames };
+        self.world.meaning(at, &self.blocks, path) == Meaning::Own
     }
 
     pub(crate) fn meaning(&self, path: &[String]) -> Option<Found> {

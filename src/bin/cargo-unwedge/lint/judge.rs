@@ -4,7 +4,7 @@ use crate::lint::chain::{Chain, begins, given_name, holder, tails, variable};
 use crate::lint::check::{Check, Found};
 use crate::lint::defaults::{is_bare_default, names_default, starts};
 use crate::lint::known::{Known, client_of};
-use crate::lint::limits::{Bounded, Limit, is_endless};
+use crate::lint::limits::{Bounded, Limit};
 use crate::lint::macros::{Piece, pieces};
 use crate::lint::names::Path;
 use crate::lint::reasons::said;
@@ -24,7 +24,13 @@ impl Check<'_> {
             Known::Call | Known::Connect => Rule::UnboundedCall,
             Known::LongPoll | Known::Unbounded => Rule::LongPoll,
             Known::Vouch => Rule::Vouch,
-            Known::Middleware | Known::Scope | Known::Settings | Known::Stack => return,
+            Known::Deadline
+            | Known::Middleware
+            | Known::Plain
+            | Known::Scope
+            | Known::Settings
+            | Known::Stack
+            | Known::Timer => return,
         };
         let at = begins(expr);
         if self.is_seen(at) {
@@ -35,8 +41,8 @@ impl Check<'_> {
         if matches!(rule, Rule::LongPoll | Rule::Vouch) {
             reason = self.said_in(expr);
         } else {
-            limit = chain.limit(&self.endless).max(self.limit_of_settings(expr));
-            let scoped = known == Known::Connect && self.in_scope > 0;
+            limit = chain.limit(&self.endless).max(self.limit_of_settings(expr)).max(self.limit_around(expr));
+            let scoped = self.is_scoped(known, &path, chain);
             if self.ends(known, limit) || self.in_stack > 0 || scoped {
                 return;
             }
@@ -75,7 +81,7 @@ impl Check<'_> {
             let chain = Chain::of(tail);
             let found = self.named(chain.root).or_else(|| self.made.get(&variable(chain.root)?).cloned());
             let Some((known, path)) = found else { continue };
-            self.made.insert(name.clone(), (known, path.clone()));
+            self.made.insert(name.clone(), (self.as_held(known, &chain), path.clone()));
             let own = chain.limit(&self.endless);
             let limit = own.max(self.limit_of(&name)).max(self.limit_of_settings(chain.root));
             let here =
@@ -171,12 +177,6 @@ impl Check<'_> {
         };
         let given = function.and_then(|name| self.full(self.types.given_by(&name)?));
         given.is_some_and(|path| Known::of(&path) == Some(Known::Stack))
-    }
-
-    /// Whether this bounds the future that it is given.
-    pub(crate) fn is_scope(&self, call: &syn::ExprCall) -> bool {
-        let bounds = call.args.first().is_some_and(|limit| !is_endless(limit, &self.endless));
-        bounds && matches!(self.named(&call.func), Some((Known::Scope, _)))
     }
 
     /// The reason among these arguments: a text, the name of one, or what makes it at run time.
@@ -287,8 +287,9 @@ impl Check<'_> {
             for tail in tails(init) {
                 let chain = Chain::of(tail);
                 let of_function = || self.gives_stack(&chain).then(|| (Known::Stack, Path::new()));
-                if let Some(found) = self.named(chain.root).or_else(of_function) {
-                    self.made.insert(name.clone(), found);
+                let found = self.named(chain.root).or_else(of_function).or_else(|| self.pinned(chain.root));
+                if let Some((known, path)) = found {
+                    self.made.insert(name.clone(), (self.as_held(known, &chain), path));
                 }
             }
         }

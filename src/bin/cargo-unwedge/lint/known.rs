@@ -23,6 +23,12 @@ pub(crate) enum Known {
     Vouch,
     /// Bounds the future that it is given.
     Scope,
+    /// Whose `scope` does.
+    Deadline,
+    /// Is ready after a while.
+    Timer,
+    /// What looks like one of these and is none.
+    Plain,
     /// A layer, or a middleware, whose service has a deadline.
     Stack,
     /// Makes a client of reqwest under middlewares.
@@ -77,6 +83,7 @@ impl Known {
             "std" if rest == ["net", "TcpStream", "connect"] => Some(Known::Connect),
             "tokio" => match rest {
                 ["net", "TcpStream", "connect"] => Some(Known::Connect),
+                ["time", "sleep" | "sleep_until"] => Some(Known::Timer),
                 ["time", "timeout" | "timeout_at"] => Some(Known::Scope),
                 _ => None,
             },
@@ -144,6 +151,8 @@ const NAMES: &[&str] = &[
     "reqwest_middleware::Error",
     "std::net::TcpStream",
     "tokio::net::TcpStream",
+    "tokio::time::sleep",
+    "tokio::time::sleep_until",
     "tokio::time::timeout",
     "tokio::time::timeout_at",
     "tokio_tungstenite::client_async",
@@ -153,6 +162,7 @@ const NAMES: &[&str] = &[
     "tonic::transport::channel::Channel",
     "tonic::transport::channel::Endpoint",
     "tungstenite::connect",
+    "unwedge::Deadline",
     "unwedge::LongPoll",
     "unwedge::StackLayer",
     "unwedge::grpc::GrpcLayer",
@@ -281,7 +291,8 @@ fn unwedge(path: &[&str]) -> Option<Known> {
         ["LongPoll", "because" | "because_owned"] | ["long_poll"] => Some(Known::LongPoll),
         ["LongPoll", "unbounded"] => Some(Known::Unbounded),
         ["vouch"] => Some(Known::Vouch),
-        ["within"] => Some(Known::Scope),
+        ["within"] | ["deadline", "within"] => Some(Known::Scope),
+        ["Deadline", ..] | ["deadline", "Deadline", ..] => Some(Known::Deadline),
         ["StackLayer" | "DeadlineLayer", ..] => Some(Known::Stack),
         ["stack", "BufferedLayer" | "DeadlineLayer" | "StackBuilder" | "StackLayer", ..] => {
             Some(Known::Stack)

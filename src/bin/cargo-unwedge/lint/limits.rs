@@ -1,10 +1,10 @@
 //! Which limits are limits: none that is taken away, none that nobody lives to see, none that is set only now and then.
 
-use crate::lint::chain::{Chain, diverges, given_name, leaves, tails, variable};
+use crate::lint::chain::{Chain, diverges, given_name, leaves, tails, variable, ways};
 use crate::lint::known::{Bounding, bounding, is_bounding_field};
 use std::collections::HashSet;
 use syn::visit::{self, Visit};
-use syn::{Block, Expr, ExprLit, Item, Lit};
+use syn::{Block, Expr, ExprLit, ExprMethodCall, Item, Lit};
 
 /// What the calls of a chain, or those on a variable, say of a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,27 +27,33 @@ pub(crate) type Endless = HashSet<String>;
 impl Chain<'_> {
     /// Whether one of the calls sets a limit: `.timeout(Duration::from_secs(30))`, but not `.timeout(None)`.
     pub(crate) fn limit(&self, endless: &Endless) -> Limit {
-        let mut limit = Limit::Unset;
-        for call in &self.calls {
-            let found = match bounding(&call.method.to_string()) {
-                None => continue,
-                Some(Bounding::Client) => Limit::Set,
-                Some(Bounding::Duration) => match call.args.last() {
-                    Some(arg) if is_endless(arg, endless) => Limit::Endless,
-                    Some(_) => Limit::Set,
-                    None => continue,
-                },
-            };
-            limit = limit.max(found);
-        }
-        limit
+        self.calls.iter().fold(Limit::Unset, |limit, call| limit.max(Limit::of(call, endless)))
     }
 }
 
 impl Limit {
+    /// What this call alone sets.
+    pub(crate) fn of(call: &ExprMethodCall, endless: &Endless) -> Limit {
+        match (bounding(&call.method.to_string()), call.args.last()) {
+            (None, _) | (Some(Bounding::Duration), None) => Limit::Unset,
+            (Some(Bounding::Client), _) => Limit::Set,
+            (Some(Bounding::Duration), Some(arg)) if is_endless(arg, endless) => Limit::Endless,
+            (Some(Bounding::Duration), Some(_)) => Limit::Set,
+        }
+    }
+
     pub(crate) fn max(self, other: Limit) -> Limit {
         if other as u8 > self as u8 { other } else { self }
     }
+}
+
+/// What is said of the body of the response in a variable, and of the future in it.
+pub(crate) fn body_of(name: &str) -> String {
+    format!("body of {name}")
+}
+
+pub(crate) fn future_of(name: &str) -> String {
+    format!("future of {name}")
 }
 
 /// Whether a limit of this length, or without one, ends nothing.
@@ -160,8 +166,10 @@ impl Bounded {
             for names in
                 [&mut bounded.always, &mut bounded.anywhere, &mut bounded.endless, &mut bounded.layered]
             {
-                if names.contains(name) {
-                    names.insert(of.clone());
+                for said in [String::new(), body_of(""), future_of("")] {
+                    if names.contains(&(said.clone() + name)) {
+                        names.insert(said + of);
+                    }
                 }
             }
         }
@@ -229,10 +237,8 @@ impl Walk<'_> {
 
     fn made_from(&mut self, name: Option<String>, init: &Expr) {
         let Some(name) = name else { return };
-        for tail in tails(init) {
-            let of = variable(Chain::of(tail).root).filter(|of| *of != name);
-            self.from.extend(of.map(|of| (name.clone(), of)));
-        }
+        let of = ways(init).into_iter().filter_map(variable).filter(|of| *of != name);
+        self.from.extend(of.map(|of| (name.clone(), of)));
     }
 }
 
@@ -244,10 +250,10 @@ impl<'ast> Visit<'ast> for Walk<'_> {
         }
         match expr {
             Expr::MethodCall(call) => {
-                let chain = Chain::of(expr);
-                match chain.limit(self.endless) {
-                    Limit::Set => self.set(variable(chain.root)),
-                    Limit::Endless => self.found.endless.extend(variable(chain.root)),
+                let names = || ways(&call.receiver).into_iter().filter_map(variable);
+                match Limit::of(call, self.endless) {
+                    Limit::Set => names().for_each(|name| self.set(Some(name))),
+                    Limit::Endless => self.found.endless.extend(names()),
                     Limit::Unset | Limit::Sometimes => {}
                 }
                 self.visit_expr(&call.receiver);
@@ -304,6 +310,14 @@ impl<'ast> Visit<'ast> for Walk<'_> {
             self.made_from(given_name(local), &init.expr);
         }
         visit::visit_local(self, local);
+    }
+
+    /// `select!` has the futures that it is given.
+    fn visit_macro(&mut self, mac: &'ast syn::Macro) {
+        let expr = Expr::Macro(syn::ExprMacro { attrs: Vec::new(), mac: mac.clone() });
+        for name in (self.stands_in)(&expr) {
+            self.set(Some(name));
+        }
     }
 
     /// A function inside has names of its own.

@@ -19,6 +19,8 @@ mod predicates;
 mod read;
 mod reasons;
 mod report;
+mod scope;
+mod select;
 mod templates;
 mod visit;
 mod walk;

@@ -1,11 +1,11 @@
 //! Questions to an error that are answered no, whatever happened: a middleware of reqwest wraps the errors of the stack, and
 //! `is_timeout()` of such an error knows nothing of them.
 
-use crate::lint::chain::{given_name, holder, pattern_name, variable};
+use crate::lint::chain::{Chain, given_name, holder, pattern_name, variable};
 use crate::lint::check::Check;
 use crate::lint::defaults::{behind, made_by_default};
 use crate::lint::known::Known;
-use crate::lint::names::{Path, type_path};
+use crate::lint::names::{Path, segments, type_path};
 use crate::lint::report::Rule;
 use syn::{Expr, ExprMethodCall, FnArg, Pat, Type};
 
@@ -77,15 +77,50 @@ impl Check<'_> {
 
     /// Whether a request that begins like this is one under middlewares.
     fn is_middleware_client(&self, expr: &Expr) -> bool {
-        let root = crate::lint::chain::Chain::of(expr).root;
-        if matches!(self.named(root), Some((Known::Middleware, _))) {
-            return true;
+        let chain = Chain::of(expr);
+        if matches!(self.named(chain.root), Some((Known::Middleware, _))) {
+            return !self.is_without_stack(&chain);
         }
         let Some(name) = holder(expr) else { return false };
         if let Some((known, _)) = self.made.get(&name) {
             return *known == Known::Middleware;
         }
         self.type_of(&name).is_some_and(|path| path == ["reqwest_middleware", "ClientWithMiddleware"])
+    }
+
+    /// Whether a client that begins like this has evidently no stack of this crate: the inner client alone, or one under
+    /// middlewares of others.
+    pub(crate) fn is_without_stack(&self, chain: &Chain<'_>) -> bool {
+        match self.named(chain.root) {
+            Some((_, path)) if path.first().is_some_and(|krate| krate == "unwedge") => {
+                chain.calls("inner_client")
+            }
+            Some(_) => {
+                let with = |call: &&ExprMethodCall| call.method == "with" || call.method == "with_arc";
+                let mut middlewares = chain.calls.iter().copied().filter(with).flat_map(|call| &call.args);
+                chain.calls("build") && middlewares.all(|middleware| self.is_of_others(middleware))
+            }
+            None => false,
+        }
+    }
+
+    /// `TracingMiddleware::default()`, `Arc::new(Retry::new(policy))`: a type of another crate.
+    fn is_of_others(&self, middleware: &Expr) -> bool {
+        let path = match Chain::of(middleware).root {
+            Expr::Call(call) => match (&*call.func, call.args.first()) {
+                (Expr::Path(made), Some(inside)) if type_name(&segments(&made.path), 1) == "Arc" => {
+                    return self.is_of_others(inside);
+                }
+                (Expr::Path(made), _) => segments(&made.path)[..made.path.segments.len() - 1].to_vec(),
+                _ => return false,
+            },
+            Expr::Path(path) => segments(&path.path),
+            Expr::Struct(made) => segments(&made.path),
+            _ => return false,
+        };
+        type_name(&path, 0).starts_with(char::is_uppercase)
+            && self.full(&path).is_none()
+            && !self.is_own(&path)
     }
 
     /// The name that a pattern gives to the error of a result which is, or is not, one of a middleware.
@@ -155,6 +190,11 @@ impl Check<'_> {
         let path = type_path(behind(ty)).and_then(|path| self.full(&path));
         path.is_some_and(|path| is_error(&path))
     }
+}
+
+/// A segment of a path, from its end.
+fn type_name(path: &Path, behind: usize) -> &str {
+    path.iter().rev().nth(behind).map_or("", String::as_str)
 }
 
 fn is_error(path: &Path) -> bool {

@@ -56,7 +56,9 @@ impl Rule {
     pub(crate) fn advice(self) -> &'static str {
         match self {
             Rule::UnboundedClient => "a client without a limit: use unwedge::Client, or set a timeout",
-            Rule::UnboundedCall => "a call without a limit: use unwedge::Client, or put it under a timeout",
+            Rule::UnboundedCall => {
+                "a call without a limit: use unwedge::Client, or put it and the reading of its body under a timeout"
+            }
             Rule::LongPoll => "a request that may wait for long: say why",
             Rule::Vouch => "a service that somebody vouches for: say why its calls end",
             Rule::NeverTrue => "false for each error of the stack: ask unwedge::reqwest::ErrorExt",

@@ -1,11 +1,12 @@
 //! The walk through a file: what surrounds a place, and what is looked at there.
 
-use crate::lint::chain::{Chain, given_name, variable};
+use crate::lint::chain::{Chain, given_name, inner_name, variable};
 use crate::lint::check::Check;
 use crate::lint::defaults::{derives_default, made_by_default};
 use crate::lint::known::Known;
 use crate::lint::names::Module;
 use crate::lint::reasons::{of_expr, of_impl_item, of_item, of_stmt, of_trait_item};
+use crate::lint::select::Select;
 use syn::spanned::Spanned;
 use syn::visit::{self, Visit};
 use syn::{Attribute, Expr, Item, Stmt};
@@ -70,11 +71,13 @@ impl<'ast> Visit<'ast> for Check<'_> {
         if outermost {
             self.learn_variables(block);
         }
-        let bounded = self.bounded_in(block);
-        let (depth, errors) = (self.bounded.len(), self.errors.len());
+        let (bounded, held) = (self.bounded_in(block), self.held_in(block));
+        let (depth, holds, errors) = (self.bounded.len(), self.held.len(), self.errors.len());
         self.bounded.extend(bounded);
+        self.held.extend(held);
         visit::visit_block(self, block);
         self.bounded.truncate(depth);
+        self.held.truncate(holds);
         self.errors.truncate(errors);
         if named {
             self.blocks.pop();
@@ -95,10 +98,13 @@ impl<'ast> Visit<'ast> for Check<'_> {
     }
 
     fn visit_local(&mut self, local: &'ast syn::Local) {
+        let scope = self.in_scope;
         if let Some(init) = &local.init {
             self.begun(given_name(local), &init.expr);
+            self.in_scope += u32::from(self.holds(inner_name(&local.pat), &init.expr));
         }
         visit::visit_local(self, local);
+        self.in_scope = scope;
         self.remember_error(local);
     }
 
@@ -125,11 +131,14 @@ impl<'ast> Visit<'ast> for Check<'_> {
 
     fn visit_expr(&mut self, expr: &'ast Expr) {
         self.under(of_expr(expr), |check| {
-            let (stack, scope, reasons) = (check.in_stack, check.in_scope, check.reasons.len());
+            let (stack, scope, future) = (check.in_stack, check.in_scope, check.in_future);
+            let reasons = check.reasons.len();
             let (errors, matches) = (check.errors.len(), check.matches.len());
             match expr {
                 Expr::MethodCall(call) => {
                     check.in_stack += u32::from(check.is_stack(&Chain::of(expr)));
+                    check.in_scope += u32::from(check.is_deadline(call));
+                    check.spread(call);
                     check.chain(expr);
                     check.ask(call);
                     check.name_inputs(call);
@@ -138,8 +147,16 @@ impl<'ast> Visit<'ast> for Check<'_> {
                     check.judge(expr, &Chain::of(expr));
                     check.bare_default(expr);
                 }
+                Expr::Async(_) => check.in_future += u32::from(check.in_scope > 0),
+                Expr::Closure(closure) if closure.asyncness.is_some() => {
+                    check.in_future += u32::from(check.in_scope > 0);
+                }
+                // Over before the scope around it begins.
+                Expr::Await(_) if check.in_future == 0 => check.in_scope = 0,
+                Expr::If(branch) => check.reads_if(branch),
                 Expr::Assign(assign) => check.begun(variable(&assign.left), &assign.right),
                 Expr::Match(of) => {
+                    check.reads_arms(of);
                     let fails = check.fails(&of.expr);
                     check.matches.push(fails);
                 }
@@ -152,8 +169,11 @@ impl<'ast> Visit<'ast> for Check<'_> {
                 let vouches = matches!(check.named(expr), Some((Known::Vouch, _)));
                 check.reasons.extend(vouches.then(|| check.said_in(expr)).flatten());
             }
+            if Check::leaves_scope(expr) {
+                (check.in_scope, check.in_future) = (0, 0);
+            }
             visit::visit_expr(check, expr);
-            (check.in_stack, check.in_scope) = (stack, scope);
+            (check.in_stack, check.in_scope, check.in_future) = (stack, scope, future);
             check.reasons.truncate(reasons);
             check.matches.truncate(matches);
             // A condition names what its branch knows: `if let Err(error) = ..`.
@@ -165,7 +185,10 @@ impl<'ast> Visit<'ast> for Check<'_> {
 
     fn visit_macro(&mut self, mac: &'ast syn::Macro) {
         self.made_by(mac);
-        self.pieces(mac.tokens.clone());
+        match Select::of(mac) {
+            Some(select) => self.select(&select),
+            None => self.pieces(mac.tokens.clone()),
+        }
     }
 
     fn visit_attribute(&mut self, _: &'ast Attribute) {}
