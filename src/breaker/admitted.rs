@@ -42,10 +42,10 @@ impl Admitted {
         self.quiet = true;
     }
 
-    /// The server is waited for: its silence is counted from here on, unless it was before.
+    /// The server is waited for: it is asked now, unless it was before.
     pub(crate) fn listen(&mut self, now: Instant) {
         if self.quiet {
-            self.heard_at(now);
+            self.sent_at(now);
         }
     }
 

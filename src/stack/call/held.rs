@@ -68,8 +68,8 @@ impl Held {
         }
     }
 
-    /// Whoever waits for an address, or for room in a pool of its own, does not wait for the server: what counts is its
-    /// silence after that.
+    /// Whoever waits for an address, or for room in a pool of its own, does not wait for the server: how long that takes,
+    /// and is silent, counts from then on.
     pub(super) fn waits_for(&mut self, doing: Phase, now: Instant) {
         match &mut self.permit {
             Some(permit) if doing.asks_nobody() => permit.quiet(),
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_silence_of_a_server_is_counted_from_the_end_of_the_wait_for_its_address() {
+    async fn how_long_a_server_takes_is_counted_from_the_end_of_the_wait_for_its_address() {
         for (silent, phase) in [(SECOND / 2, Circuit::Closed), (SECOND, Circuit::Open)] {
             let breaker = breaker();
             let mut held = admitted(&breaker);
@@ -204,8 +204,14 @@ mod tests {
             held.leave(&breaker, GivenUp::Dropped, Instant::now);
             assert_eq!(breaker.phase(), phase, "{silent:?}");
         }
-        let breaker = breaker();
+        let late = Settings::default().failures(1).hang_after(SECOND).overdue_after(SECOND);
+        let breaker = Breaker::new("api", late).expect("valid settings");
         let mut held = admitted(&breaker);
+        held.waits_for(Phase::Resolve, Instant::now());
+        tokio::time::advance(4 * SECOND).await;
+        held.waits_for(Phase::Connect, Instant::now());
+        let overdue = held.permit.as_ref().and_then(|permit| permit.overdue_at(&breaker));
+        assert_eq!(overdue, Some(Instant::now() + SECOND), "it is not late yet");
         held.waits_for(Phase::Resolve, Instant::now());
         tokio::time::advance(4 * SECOND).await;
         held.leave(&breaker, GivenUp::Dropped, Instant::now);
