@@ -29,7 +29,7 @@ struct State {
     last: Option<(u64, Result<(), Arc<str>>)>,
     waiters: Vec<(u64, Waker)>,
     tickets: u64,
-    /// The last check that was made in the background, where calls do not wait for the next one.
+    /// The last check that was made in the background, or found fresh there: calls do not wait for the next one.
     beside: Option<u64>,
     /// In mode after failure: no failure since the last passed check, so that none is needed.
     trusted: Option<bool>,
@@ -111,7 +111,7 @@ impl SingleFlight {
     /// For a check beside the calls: `Some(number)` to send it, where one is due and no other is under way.
     pub(crate) fn lead_beside(&self, now: Instant) -> Option<u64> {
         let state = &mut *lock(&self.0);
-        if state.rests(now) {
+        if state.is_kept(now) {
             return None;
         }
         let number = state.begin(now);
@@ -133,9 +133,19 @@ impl SingleFlight {
         Some(number)
     }
 
-    /// Whether nobody has to check now: the verdict is fresh, or a check is under way.
+    /// Asked by the one who keeps the verdict fresh beside the calls: whether nobody has to check now, since it is fresh,
+    /// or a check is under way.
     pub(crate) fn rests(&self, now: Instant) -> bool {
-        lock(&self.0).rests(now)
+        lock(&self.0).is_kept(now)
+    }
+
+    /// The check with this number was handed over only now: its leader has the whole time from then on, unless another one
+    /// leads already.
+    pub(crate) fn renew(&self, number: u64, handed_over: Instant) {
+        let state = &mut *lock(&self.0);
+        if let Some((_, ends)) = state.under_way.as_mut().filter(|(flight, _)| *flight == number) {
+            *ends = handed_over + state.lease;
+        }
     }
 
     /// While this is pending, ask again at [`leader_ends`](SingleFlight::leader_ends).
@@ -242,13 +252,21 @@ impl State {
         self.trusted = self.trusted.map(|_| false);
     }
 
-    fn rests(&self, now: Instant) -> bool {
-        let checking = self.under_way.is_some_and(|(_, ends)| now < ends);
-        checking || self.trusted == Some(true) || self.verdict.ask(now) != Advice::Check
+    /// Whether a task that keeps it has nothing to do now. A verdict that it finds fresh, whoever made it, is one that it
+    /// follows up.
+    fn is_kept(&mut self, now: Instant) -> bool {
+        if self.under_way.is_some_and(|(_, ends)| now < ends) {
+            return true;
+        }
+        let fresh = self.trusted == Some(true) || self.verdict.ask(now) != Advice::Check;
+        if fresh {
+            self.beside = self.last.as_ref().map(|(flight, _)| *flight);
+        }
+        fresh
     }
 
     /// Whether the verdict was "healthy" until a moment ago, and is being made anew beside the calls: by a check that is
-    /// under way, or by one that begins in a moment, since the last one was of the same task.
+    /// under way, or by one that begins in a moment, since its task has seen the last one.
     fn is_renewed(&self, now: Instant) -> bool {
         let Some(until) = self.verdict.healthy_until() else { return false };
         match (self.under_way, &self.last) {

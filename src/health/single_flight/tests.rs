@@ -140,6 +140,38 @@ fn the_moment_between_a_verdict_and_its_next_check_makes_no_caller_check_unless_
 }
 
 #[test]
+fn a_verdict_that_a_call_made_is_renewed_beside_the_calls_once_the_task_that_keeps_it_has_seen_it() {
+    let start = Instant::now();
+    let at = |millis| start + Duration::from_millis(millis);
+    for seen in [false, true] {
+        let flight = SingleFlight::new(Duration::from_secs(30), LEASE, Mode::Background);
+        assert!(matches!(flight.ask(None, start), Answer::Lead(1)));
+        assert!(flight.rests(start), "a call is at it");
+        flight.finish(1, Ok(()), start);
+        assert!(!seen || flight.rests(at(1_000)));
+        let answer = flight.ask(None, at(30_000));
+        assert_eq!((matches!(answer, Answer::Go), matches!(answer, Answer::Lead(2))), (seen, !seen));
+    }
+}
+
+#[test]
+fn who_waited_with_its_check_for_room_leads_for_its_whole_time_from_then_on() {
+    let start = Instant::now();
+    let at = |seconds| start + Duration::from_secs(seconds);
+    let flight = SingleFlight::new(Duration::from_secs(30), LEASE, Mode::OnDemand);
+    assert!(matches!(flight.ask(None, start), Answer::Lead(1)));
+    let waiting = wait(&flight, start);
+    flight.renew(1, at(4));
+    flight.renew(2, at(8));
+    assert_eq!(flight.leader_ends(), Some(at(10)));
+    assert!(poll(&flight, &waiting, at(9)).is_pending());
+    flight.finish(1, Ok(()), at(9));
+    assert!(matches!(poll(&flight, &waiting, at(9)), Poll::Ready(Ended::Passed)));
+    flight.renew(1, at(9));
+    assert_eq!(flight.leader_ends(), None);
+}
+
+#[test]
 fn an_outage_that_ends_says_how_long_it_was() {
     let now = Instant::now();
     let flight = SingleFlight::new(Duration::from_secs(30), LEASE, Mode::OnDemand);
