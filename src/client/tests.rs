@@ -1,6 +1,7 @@
 //! The client over the in-memory pipe on a paused clock; over real sockets where kernel or TLS are the point.
 
 mod attempts;
+mod blame;
 mod broken;
 mod connecting;
 mod connectors;

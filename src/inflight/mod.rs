@@ -39,13 +39,6 @@ pub(crate) struct Reported {
     pub(crate) taken: i8,
 }
 
-impl Reported {
-    /// Whether the server has no part in it: nothing was sent, and what is waited for is our own pool, or a name.
-    pub(crate) fn waits_here(self) -> bool {
-        self.taken <= 0 && self.phase.asks_nobody()
-    }
-}
-
 const NOTHING: Reported = Reported { phase: Phase::Headers, taken: 0 };
 
 /// Called by a connector each time it is polled and has to wait.

@@ -36,8 +36,7 @@ impl InFlight {
             *idle += pooled.open - pooled.active;
         }
         let mut published = Vec::new();
-        let shown = open.into_iter().filter(|(name, _)| facade::shows(&self.0.client, name));
-        for (_, (origin, active, idle)) in shown.take(ORIGINS) {
+        for (origin, active, idle) in open.into_values().take(ORIGINS) {
             facade::connections(&self.0.client, &origin, active, idle);
             if active + idle > 0 {
                 published.push(origin);

@@ -1,6 +1,8 @@
 //! Health checks beside the calls: keeps the verdict on one origin fresh, so that no caller waits for it, and closes the
 //! circuit of an origin that nobody calls.
 
+mod way;
+
 use crate::body::empty;
 use crate::breaker::{Admitted, Outcome, Phase};
 use crate::deadline::{before, outside};
@@ -8,6 +10,7 @@ use crate::error::{BoxError, Error, ErrorKind};
 use crate::health::{Settings, SingleFlight};
 use crate::inflight;
 use crate::origin::table::Entry;
+use crate::stack::background::way::Way;
 use crate::stack::drain::Drain;
 use crate::stack::origin_state::OriginState;
 use crate::telemetry;
@@ -17,7 +20,6 @@ use std::future::{Future, pending, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -64,7 +66,7 @@ where
             rest(LOOK_AGAIN.max(health.interval)).await?;
             continue;
         }
-        let lead = match LeadingCheck::take(&origin_state, flight, Instant::now()) {
+        let mut lead = match LeadingCheck::take(&origin_state, flight, Instant::now()) {
             Ok(lead) => lead,
             Err(until) => {
                 drop(service);
@@ -73,14 +75,20 @@ where
             }
         };
         let span = spans::check(&origin_state.origin, &uri);
-        let waits = Waits::default();
+        let way = Way::new(origin_state.context.check_limit());
         let checked = {
-            let check = check(&mut service, health, (uri.clone(), &waits), span.as_deref());
-            let (mut check, limit) = (pin!(caught(check)), origin_state.context.check_limit());
-            match before(Instant::now() + limit, check.as_mut()).await? {
-                // Our own pool had no room for it before: the server has its whole time from now on.
-                None if waits.are_over() => before(Instant::now() + limit, check).await?,
-                checked => checked,
+            let check = check(&mut service, health, (uri.clone(), &way), span.as_deref());
+            let mut check = pin!(caught(check));
+            let mut until = way.until();
+            loop {
+                let checked = before(until, check.as_mut()).await?;
+                // Our own pool had no room for it before: the server has its whole time from the hand-over on.
+                let later = way.until();
+                if checked.is_some() || later == until {
+                    break checked;
+                }
+                until = later;
+                lead.renew(&way);
             }
         };
         if let (None | Some(Err(CheckFailure::Panic)), Some(span)) = (&checked, &span) {
@@ -104,7 +112,7 @@ where
                 continue;
             }
             // It was still waiting for our own pool, or for an address.
-            None if waits.here() => {
+            None if way.is_local() => {
                 drop(lead);
                 rest(LOOK_AGAIN).await?;
                 continue;
@@ -148,35 +156,12 @@ enum CheckFailure {
     Panic,
 }
 
-/// What a check waits for that the server has no part in.
-#[derive(Default)]
-struct Waits {
-    now: AtomicBool,
-    ever: AtomicBool,
-}
-
-impl Waits {
-    fn note(&self, here: bool) {
-        self.now.store(here, Ordering::Relaxed);
-        self.ever.fetch_or(here, Ordering::Relaxed);
-    }
-
-    /// Nobody was asked yet.
-    fn here(&self) -> bool {
-        self.now.load(Ordering::Relaxed)
-    }
-
-    fn are_over(&self) -> bool {
-        self.ever.load(Ordering::Relaxed) && !self.here()
-    }
-}
-
 const PANICKED: &str = "the check panicked";
 
 async fn check<S, B, R>(
     service: &mut S,
     health: &Settings,
-    (uri, waits): (Uri, &Waits),
+    (uri, way): (Uri, &Way),
     span: Option<&Span>,
 ) -> Result<(), CheckFailure>
 where
@@ -209,7 +194,7 @@ where
         inflight::listen();
         let polled = within(span, || outside(|| answer.as_mut().poll(cx)));
         if polled.is_pending() {
-            waits.note(inflight::reported().waits_here());
+            way.note(inflight::reported());
         }
         polled
     });
@@ -276,6 +261,18 @@ impl<'a> LeadingCheck<'a> {
             None => flight.lead_beside(now),
         };
         if lead.number.is_some() { Ok(lead) } else { Err(now + LOOK_AGAIN) }
+    }
+
+    /// It was handed over only after a wait for room: the lead and the place of a probe last as long from then on.
+    fn renew(&mut self, way: &Way) {
+        let origin_state = self.origin_state;
+        if let Some(number) = self.number {
+            self.flight.renew(number, way.began());
+        }
+        if let Some(permit) = &mut self.permit {
+            // One whose place is gone meanwhile is no probe any more: its outcome is no news.
+            permit.hand_over(&origin_state.breaker, way.limit(), Instant::now());
+        }
     }
 
     fn half_open(&self) -> Option<u64> {

@@ -13,16 +13,15 @@ mod unix {
     use std::io;
     use std::os::unix::net::UnixDatagram;
     use std::sync::OnceLock;
-    use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+    use std::sync::atomic::{AtomicBool, Ordering};
     use std::time::Duration;
 
     const READY: &str = "READY=1\n";
     const ALIVE: &str = "WATCHDOG=1\n";
     const STOPPING: &str = "STOPPING=1\n";
 
-    /// What systemd could not be told yet, by its place in [`WORDS`].
-    static DUE: AtomicU8 = AtomicU8::new(0);
-    const WORDS: [&str; 3] = ["", READY, STOPPING];
+    /// Ready, which systemd could not be told yet.
+    static DUE: AtomicBool = AtomicBool::new(false);
 
     /// One for all words: a process that has used up its descriptors lives, and has to be able to say so.
     static SOCKET: OnceLock<UnixDatagram> = OnceLock::new();
@@ -37,20 +36,21 @@ mod unix {
 
     /// `Type=notify`: the service is up.
     pub(crate) fn ready() {
-        say_or_owe(1);
+        let told = say(READY);
+        DUE.store(!told, Ordering::Relaxed);
     }
 
     /// The process is about to end: systemd takes that for the end of the unit, and no later word back.
     pub(crate) fn stopping() {
-        say_or_owe(2);
+        DUE.store(false, Ordering::Relaxed);
+        say(STOPPING);
     }
 
     /// `WatchdogSec=`: tasks run. Not sent while every worker is blocked, so that systemd restarts what nothing inside
     /// the process can.
     pub(crate) fn alive() {
-        let due = DUE.load(Ordering::Relaxed);
-        if due > 0 {
-            say_or_owe(due);
+        if DUE.load(Ordering::Relaxed) {
+            ready();
         }
         say(ALIVE);
     }
@@ -58,10 +58,6 @@ mod unix {
     /// How long systemd waits for the next sign of life.
     pub(crate) fn watchdog() -> Option<Duration> {
         sd_notify::watchdog_enabled().filter(|limit| !limit.is_zero())
-    }
-
-    fn say_or_owe(word: u8) {
-        DUE.store(if say(WORDS[usize::from(word)]) { 0 } else { word }, Ordering::Relaxed);
     }
 
     /// Whether it need not be said again.

@@ -3,7 +3,7 @@
 use crate::error::Phase;
 use crate::inflight;
 use crate::stack::call::clock::Clock;
-use crate::stack::call::held::Probe;
+use crate::stack::call::held::{Held, Probe};
 use crate::stack::call::state::CallState;
 use tokio::time::Instant;
 
@@ -12,7 +12,7 @@ impl CallState {
     #[inline]
     pub(super) fn heard_beneath(&mut self, clock: &mut Clock) {
         let doing = self.attempts.passage.hear(inflight::reported());
-        if doing != self.attempts.passage.doing() {
+        if self.attempts.passage.has_moved(doing) {
             self.moved(doing, clock.now());
         }
         self.idle(doing, clock);
@@ -21,7 +21,7 @@ impl CallState {
     /// The same of a health check.
     pub(super) fn check_heard_beneath(&mut self, clock: &mut Clock) {
         let doing = self.attempts.passage.hear(inflight::reported());
-        if doing != self.attempts.passage.doing() {
+        if self.attempts.passage.has_moved(doing) {
             self.moved(doing, clock.now());
         }
         self.idle(Phase::HealthCheck, clock);
@@ -31,7 +31,29 @@ impl CallState {
     #[inline]
     pub(super) fn was_taken(&mut self, now: Instant) {
         if self.attempts.passage.doing() != Phase::Headers {
+            // It was perhaps taken in this very moment.
+            self.attempts.passage.hear(inflight::reported());
             self.moved(Phase::Headers, now);
+        }
+    }
+
+    /// It has its whole time from now on, and so has what it holds of others.
+    fn handed_over(&mut self, now: Instant) {
+        self.attempts.began = now;
+        let Held { permit, probe, .. } = &mut self.held;
+        if let Probe::Leading(number) = probe {
+            if let Some(flight) = &self.origin_state.health {
+                flight.renew(*number, now);
+            }
+            if let Some(permit) = permit {
+                permit.sent_at(now);
+            }
+            return;
+        }
+        let attempt = self.limits.bounds(&self.origin_state.context).attempt;
+        if let Some(permit) = permit {
+            // One whose place is gone meanwhile is no probe any more: its outcome is no news.
+            permit.hand_over(&self.origin_state.breaker, attempt, now);
         }
     }
 
@@ -45,14 +67,10 @@ impl CallState {
         // Whoever is polled late has a connection for long and sends only now. What would be left of its time is none of
         // the server's.
         let over = limit.is_some_and(|limit| now.saturating_duration_since(self.attempts.began) >= limit);
-        let nobody = self.attempts.passage.doing().asks_nobody();
         let anew = self.attempts.passage.moves(doing, over);
+        self.held.listens(!self.attempts.passage.is_local(), now);
         if anew {
-            self.attempts.began = now;
-        }
-        self.held.waits_for(doing, now);
-        if let Some(permit) = self.held.permit.as_mut().filter(|_| anew || nobody && !doing.asks_nobody()) {
-            permit.sent_at(now);
+            self.handed_over(now);
         }
     }
 }

@@ -2,7 +2,6 @@
 //! its place at a gate.
 
 use crate::breaker::{Admitted, Breaker, Outcome};
-use crate::error::Phase;
 use crate::health::{SingleFlight, Waiting};
 use crate::stack::gates::{Place, SharedGates};
 use tokio::time::Instant;
@@ -68,12 +67,12 @@ impl Held {
         }
     }
 
-    /// Whoever waits for an address, or for room in a pool of its own, does not wait for the server: how long that takes,
-    /// and is silent, counts from then on.
-    pub(super) fn waits_for(&mut self, doing: Phase, now: Instant) {
+    /// Whether the server is waited for. Whoever waits for an address, or for room in a pool of its own, does not: how long
+    /// that takes, and is silent, counts from then on.
+    pub(super) fn listens(&mut self, to_the_server: bool, now: Instant) {
         match &mut self.permit {
-            Some(permit) if doing.asks_nobody() => permit.quiet(),
-            Some(permit) => permit.listen(now),
+            Some(permit) if to_the_server => permit.listen(now),
+            Some(permit) => permit.quiet(),
             None => {}
         }
     }
@@ -194,12 +193,12 @@ mod tests {
         for (silent, phase) in [(SECOND / 2, Circuit::Closed), (SECOND, Circuit::Open)] {
             let breaker = breaker();
             let mut held = admitted(&breaker);
-            held.waits_for(Phase::Resolve, Instant::now());
+            held.listens(false, Instant::now());
             tokio::time::advance(4 * SECOND).await;
-            held.waits_for(Phase::Connect, Instant::now());
+            held.listens(true, Instant::now());
             for _ in 0..4 {
                 tokio::time::advance(silent / 4).await;
-                held.waits_for(Phase::Connect, Instant::now());
+                held.listens(true, Instant::now());
             }
             held.leave(&breaker, GivenUp::Dropped, Instant::now);
             assert_eq!(breaker.phase(), phase, "{silent:?}");
@@ -207,12 +206,12 @@ mod tests {
         let late = Settings::default().failures(1).hang_after(SECOND).overdue_after(SECOND);
         let breaker = Breaker::new("api", late).expect("valid settings");
         let mut held = admitted(&breaker);
-        held.waits_for(Phase::Resolve, Instant::now());
+        held.listens(false, Instant::now());
         tokio::time::advance(4 * SECOND).await;
-        held.waits_for(Phase::Connect, Instant::now());
+        held.listens(true, Instant::now());
         let overdue = held.permit.as_ref().and_then(|permit| permit.overdue_at(&breaker));
         assert_eq!(overdue, Some(Instant::now() + SECOND), "it is not late yet");
-        held.waits_for(Phase::Resolve, Instant::now());
+        held.listens(false, Instant::now());
         tokio::time::advance(4 * SECOND).await;
         held.leave(&breaker, GivenUp::Dropped, Instant::now);
         assert_eq!(breaker.phase(), Circuit::Closed);

@@ -6,9 +6,9 @@
 //! of it. What ends a wait stands in `timers`.
 //!
 //! The rest are the decisions: `begin` before everything, `admission`, `gate` and `health` before an attempt, `handover`
-//! when a connection takes its request, `outcome` and `repeat` after it, `refusal` where there is none, `poll` where it is a long poll, `body` and `stream` once there
-//! is a response, `hop` and `next_hop` where redirects are followed, `report` for what the caller is told, and `events` for
-//! what those are who listen.
+//! when a connection takes its request, `outcome` and `repeat` after it, `refusal` where there is none, `poll` where it is
+//! a long poll, `body` and `stream` once there is a response, `hop` and `next_hop` where redirects are followed, `report`
+//! for what the caller is told, and `events` for what those are who listen.
 
 mod admission;
 mod attempts;
@@ -28,7 +28,7 @@ mod limits;
 #[cfg(feature = "client")]
 mod next_hop;
 mod outcome;
-mod passage;
+pub(in crate::stack) mod passage;
 mod poll;
 mod record;
 mod refusal;

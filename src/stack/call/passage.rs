@@ -5,13 +5,17 @@ use crate::inflight::Reported;
 
 /// What is known of the way of one request.
 #[derive(Debug)]
-pub(super) struct Passage {
+pub(in crate::stack) struct Passage {
     /// What it waits for.
     doing: Phase,
     /// How many requests were handed to a connection: one, unless a layer of the user's sends others beside it.
     taken: u8,
+    /// It had not been handed over when it was last looked at where it is.
+    unsent: bool,
     /// It has waited for a connection with room for it.
     queued: bool,
+    /// Somebody is asked to connect for it.
+    asked: bool,
     /// Its time began anew at the hand-over, which it does once.
     anew: bool,
 }
@@ -19,17 +23,22 @@ pub(super) struct Passage {
 impl Default for Passage {
     #[inline]
     fn default() -> Passage {
-        Passage { doing: Phase::Headers, taken: 0, queued: false, anew: false }
+        let (unsent, queued, asked, anew) = (false, false, false, false);
+        Passage { doing: Phase::Headers, taken: 0, unsent, queued, asked, anew }
     }
 }
 
 impl Passage {
     /// What it waits for by what was reported. A request that a connection has is sent, whatever another one beside it
-    /// waits for.
+    /// waits for; and where the server is asked to connect, a name that is looked up for another connect is no news.
     #[inline]
-    pub(super) fn hear(&mut self, reported: Reported) -> Phase {
+    pub(in crate::stack) fn hear(&mut self, reported: Reported) -> Phase {
         self.taken = self.taken.saturating_add_signed(reported.taken);
-        if self.taken > 0 { Phase::Headers } else { reported.phase }
+        match reported.phase {
+            _ if self.taken > 0 => Phase::Headers,
+            Phase::Resolve if self.asked => Phase::Connect,
+            phase => phase,
+        }
     }
 
     /// What it was heard to wait for.
@@ -38,11 +47,20 @@ impl Passage {
         self.doing
     }
 
-    /// It goes on to wait for this. Whether its time begins anew; `over`: it is up.
-    pub(super) fn moves(&mut self, doing: Phase, over: bool) -> bool {
+    /// Whether it is elsewhere by what was [heard](Passage::hear).
+    #[inline]
+    pub(in crate::stack) fn has_moved(&self, doing: Phase) -> bool {
+        doing != self.doing || self.unsent && self.taken > 0
+    }
+
+    /// It goes on to wait for this. Whether its time begins anew; `over`: it is up. A connection that has not said yet how
+    /// much it has room for has not taken it.
+    pub(in crate::stack) fn moves(&mut self, doing: Phase, over: bool) -> bool {
         self.doing = doing;
+        self.unsent = self.taken == 0;
         self.queued |= doing == Phase::Ready;
-        let anew = doing == Phase::Headers && (self.queued || over) && !self.anew;
+        self.asked |= matches!(doing, Phase::Connect | Phase::Tls);
+        let anew = !self.unsent && (self.queued || over) && !self.anew;
         self.anew |= anew;
         anew
     }
@@ -53,7 +71,7 @@ impl Passage {
     }
 
     /// Nobody was asked yet: it waits for our own pool, or for a name.
-    pub(super) fn is_local(&self) -> bool {
+    pub(in crate::stack) fn is_local(&self) -> bool {
         self.doing.asks_nobody() || self.is_queued()
     }
 }
@@ -66,24 +84,55 @@ mod tests {
         Reported { phase, taken }
     }
 
+    /// Whether its time begins anew by this report, if it is news.
+    fn hears(passage: &mut Passage, phase: Phase, taken: i8, over: bool) -> bool {
+        let doing = passage.hear(reported(phase, taken));
+        passage.has_moved(doing) && passage.moves(doing, over)
+    }
+
     #[test]
     fn the_time_of_a_request_begins_anew_when_it_is_handed_over_after_a_wait_for_room_and_only_then() {
         let mut passage = Passage::default();
         for doing in [Phase::Connect, Phase::Ready, Phase::Resolve, Phase::Connect, Phase::Tls, Phase::Ready]
         {
-            assert!(!passage.moves(doing, true), "{doing}");
+            assert!(!hears(&mut passage, doing, 0, true), "{doing}");
             assert_eq!(passage.is_queued(), doing != Phase::Connect || passage.queued, "{doing}");
         }
-        assert!(passage.moves(Phase::Headers, false) && !passage.is_queued());
-        assert!(!passage.moves(Phase::Ready, true) && !passage.moves(Phase::Headers, true), "once");
+        assert!(hears(&mut passage, Phase::Headers, 1, false) && !passage.is_queued());
+        assert!(
+            !hears(&mut passage, Phase::Ready, -1, true) && !hears(&mut passage, Phase::Headers, 1, true)
+        );
+    }
+
+    #[test]
+    fn the_time_of_a_request_does_not_begin_anew_on_a_connection_that_has_not_said_yet_how_much_it_takes() {
+        for (first, over) in [(Phase::Ready, false), (Phase::Connect, true)] {
+            let mut passage = Passage::default();
+            assert!(!hears(&mut passage, first, 0, false));
+            assert!(!hears(&mut passage, Phase::Headers, 0, over), "it waits for it, as for an answer");
+            assert!(!passage.is_local());
+            assert!(!hears(&mut passage, first, 0, false), "others took its room");
+            assert!(!hears(&mut passage, Phase::Headers, 0, over));
+            assert!(hears(&mut passage, Phase::Headers, 1, over), "{first}");
+            assert!(!hears(&mut passage, Phase::Headers, 0, true), "once");
+        }
     }
 
     #[test]
     fn the_time_of_a_request_that_connected_at_once_begins_anew_where_it_would_be_over() {
         for over in [false, true] {
             let mut passage = Passage::default();
-            assert!(!passage.moves(Phase::Connect, over));
-            assert_eq!(passage.moves(Phase::Headers, over), over);
+            assert!(!hears(&mut passage, Phase::Connect, 0, over));
+            assert_eq!(hears(&mut passage, Phase::Headers, 1, over), over);
+        }
+    }
+
+    #[test]
+    fn a_request_that_is_taken_at_once_and_one_of_which_nothing_is_heard_never_move() {
+        let mut passage = Passage::default();
+        for taken in [0, 0, 1, 0] {
+            let doing = passage.hear(reported(Phase::Headers, taken));
+            assert!(!passage.has_moved(doing));
         }
     }
 
@@ -95,6 +144,17 @@ mod tests {
         assert_eq!(passage.hear(reported(Phase::Connect, 0)), Phase::Headers);
         assert_eq!(passage.hear(reported(Phase::Connect, -1)), Phase::Connect);
         assert_eq!(passage.hear(reported(Phase::Connect, -1)), Phase::Connect, "of another beside it");
+    }
+
+    #[test]
+    fn a_name_that_is_looked_up_for_another_connect_is_no_wait_of_a_request_whose_own_has_begun() {
+        let mut passage = Passage::default();
+        assert!(!hears(&mut passage, Phase::Resolve, 0, false) && passage.is_local());
+        for doing in [Phase::Connect, Phase::Resolve, Phase::Tls, Phase::Resolve] {
+            assert!(!hears(&mut passage, doing, 0, false));
+            assert!(!passage.is_local(), "{doing}");
+        }
+        assert_eq!(passage.doing(), Phase::Connect);
     }
 
     #[test]

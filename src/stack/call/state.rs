@@ -133,13 +133,13 @@ impl Drop for CallState {
             spans::dropped(&span);
         }
         self.give_back();
-        let CallState { held, record, origin_state, .. } = self;
+        let CallState { held, record, attempts, origin_state, .. } = self;
         held.leave_gate(&origin_state.gates);
         if held.permit.is_some() {
             let left = match record.streaming {
                 _ if owner::is_ending() => GivenUp::Ending,
                 // Nothing was sent: it waited for a connection.
-                _ if record.phase == Phase::Ready => GivenUp::Ending,
+                _ if record.phase == Phase::Ready || attempts.passage.is_queued() => GivenUp::Ending,
                 true => GivenUp::Stream,
                 false => GivenUp::Dropped,
             };

@@ -88,7 +88,7 @@ impl CallState {
             Timer::Overdue => {
                 let at = self.held.permit.as_ref()?.overdue_at(&self.origin_state.breaker)?;
                 // What nobody was asked is late for nobody.
-                Some(at).filter(|_| !self.record.phase.asks_nobody())
+                Some(at).filter(|_| !attempts.passage.is_local())
             }
             Timer::Attempt => limits.attempt(context).map(|limit| attempts.began + limit),
             Timer::Stall => self.record.flow.bound(limits.idle(context)).map(|(at, _)| at),

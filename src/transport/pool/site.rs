@@ -22,6 +22,8 @@ pub(super) type Waiting = Place<Result<Taken<Hyper>, Error>>;
 /// kind. The others do when they next look: a burst of calls is not woken for each step of each connect.
 const TELL: usize = 64;
 const TELL_CHANGES: usize = 8;
+/// In the phase of a site.
+const RESOLVE: u8 = 1;
 
 pub(super) struct Site {
     origin: Mutex<Connections>,
@@ -84,7 +86,7 @@ impl Site {
     /// What a connect under way waits for, for those who wait for it.
     pub(super) fn doing(&self, phase: Phase) {
         let number = match phase {
-            Phase::Resolve => 1,
+            Phase::Resolve => RESOLVE,
             Phase::Tls => 2,
             _ => 0,
         };
@@ -95,7 +97,7 @@ impl Site {
 
     fn phase(&self) -> Phase {
         match self.phase.load(Ordering::Relaxed) {
-            1 => Phase::Resolve,
+            RESOLVE => Phase::Resolve,
             2 => Phase::Tls,
             _ => Phase::Connect,
         }
@@ -105,7 +107,12 @@ impl Site {
     pub(super) fn connects(&self, kind: Kind, now: Instant) -> Vec<Connect> {
         let (begun, left) = {
             let mut origin = lock(&self.origin);
-            (origin.connects(kind, now), origin.left())
+            let begun = origin.connects(kind, now);
+            if !begun.is_empty() && begun.len() == origin.under_way() {
+                // Nobody is asked yet; what earlier ones came to says nothing of these.
+                self.phase.store(RESOLVE, Ordering::Relaxed);
+            }
+            (begun, origin.left())
         };
         if !left.is_empty() {
             self.dialer.leaving.leave(left, now);

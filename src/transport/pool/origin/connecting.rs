@@ -40,8 +40,12 @@ impl<L: Link, P: Clone> Origin<L, P> {
     }
 
     fn room(&self) -> usize {
-        let connecting: usize = self.connecting.iter().map(UnderWay::len).sum();
-        self.rules.per_origin.saturating_sub(self.open + connecting)
+        self.rules.per_origin.saturating_sub(self.open + self.under_way())
+    }
+
+    /// How many connects are under way, of both kinds.
+    pub(in crate::transport::pool) fn under_way(&self) -> usize {
+        self.connecting.iter().map(UnderWay::len).sum()
     }
 
     /// So many calls of this kind have no connect, where each is for one.
