@@ -179,6 +179,7 @@ const PURE: &[&str] = &[
     "transport/pool/origin/old",
     "transport/pool/origin/under_way",
     "transport/pool/origin/waiters",
+    "transport/pool/steps",
 ];
 
 /// (file, why) of what may box a future although it is a part or the stack.

@@ -80,7 +80,7 @@ impl TransportBuilder {
             ));
         }
         let (tls, proxies) = (Trust::prepare(&self.tls, http2_only)?, self.network.proxies()?);
-        let rules = self.network.connections.rules()?;
+        let rules = self.network.connections.rules(connect)?;
         let connector = match (self.connector, self.resolver) {
             (Some(_), Some(_)) => {
                 return Err(Error::config(

@@ -1,5 +1,7 @@
 //! Connects that hang, or break, and connections that died without a word.
 
+use super::hostile::Hostile;
+use super::hostile_two::{Wire, streams};
 use super::slots::at;
 use super::*;
 use crate::testing::{Pipe, PipeStream};
@@ -281,4 +283,54 @@ async fn a_client_that_is_dropped_on_a_plain_thread_leaves_no_connection_to_a_se
     assert_eq!(alive(), before + 3, "the server, the connection, and who waits for its end");
     sleep(6 * SEC).await;
     assert_eq!(alive(), before + 1, "the server");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_upload_that_is_given_up_before_it_is_out_leaves_no_idle_connection() {
+    let peer = Peer::new().on("/upload", Reply::silent()).forever(Reply::ok("ok").after(MS));
+    let client = client(&peer);
+    three_that_die(&client, &AtomicBool::new(false)).await;
+    let pieces = futures_util::stream::unfold((), |()| async {
+        sleep(300 * MS).await;
+        Some((Ok::<_, io::Error>(bytes::Bytes::from_static(b"piece")), ()))
+    });
+    let upload = client.post(at("/upload")).body(crate::Body::from_stream(pieces)).send();
+    assert!(within(3 * SEC, upload).await.unwrap().unwrap_err().is_timeout());
+    sleep(6 * SEC).await;
+    assert_eq!((peer.connections(), peer.open_connections()), (3, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_works_is_not_left_at_its_age_for_one_whose_peer_says_nothing() {
+    let hangs = Arc::new(AtomicBool::new(false));
+    let mute = Arc::clone(&hangs);
+    let server = Hostile::new(true, move |_, mut io| {
+        let mute = mute.load(Ordering::SeqCst);
+        async move {
+            if mute {
+                return io.read_to_end(&mut Vec::new()).await.map(drop);
+            }
+            Wire::begin(io, &streams(100)).await?.serve().await
+        }
+    });
+    let network = Network::default().http2_only().connections(Connections::default().age(30 * SEC));
+    let client = server.builder().network(network).build().unwrap();
+    client.get(URL).await.unwrap();
+    hangs.store(true, Ordering::SeqCst);
+    let (start, mut worst) = (Instant::now(), Duration::ZERO);
+    while start.elapsed() < 50 * SEC {
+        let began = Instant::now();
+        assert_eq!(client.get(URL).await.unwrap().attempts().count, 1);
+        worst = worst.max(began.elapsed());
+        sleep(SEC).await;
+    }
+    assert!(worst <= SEC + 2 * MS, "{worst:?}");
+    assert!(server.dials() > 2, "it is tried again");
+    // And once there is one that works it is left.
+    hangs.store(false, Ordering::SeqCst);
+    for _ in 0..12 {
+        client.get(URL).await.unwrap();
+        sleep(SEC).await;
+    }
+    assert_eq!(server.open(), 1);
 }

@@ -32,10 +32,15 @@ async fn a_look_up_that_hangs_is_not_waited_for_once_another_one_has_an_address(
     mended.store(true, Ordering::SeqCst);
     assert_eq!(early.ended().await.unwrap().status(), 200);
     let took = start.elapsed();
-    assert!(took >= SEC && took < 4 * SEC, "{took:?}");
-    let start = Instant::now();
-    assert_eq!(client.get(&url).await.unwrap().status(), 200);
-    assert!(start.elapsed() < SEC, "{:?}", start.elapsed());
+    assert!(took >= SEC && took < 9 * SEC, "{took:?}");
+    // Those who come later do not wait for it. A busy machine may need long for one of them.
+    let mut shortest = Duration::MAX;
+    for _ in 0..5 {
+        let start = Instant::now();
+        assert_eq!(client.get(&url).await.unwrap().status(), 200);
+        shortest = shortest.min(start.elapsed());
+    }
+    assert!(shortest < SEC, "{shortest:?}");
     assert_eq!(gate.inside(), 1, "it still hangs");
 }
 
@@ -65,6 +70,28 @@ async fn a_name_that_moves_is_followed_under_traffic_within_the_age_of_connectio
         }
         for _ in 0..50 {
             assert_eq!(asked().await, "new", "{http2}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_of_many_calls_that_wait_for_a_name_knows_it_and_blames_no_server_when_it_is_given_up() {
+    for http2 in [false, true] {
+        let hangs = tower::service_fn(|_| std::future::pending::<io::Result<[std::net::SocketAddr; 0]>>());
+        let network = Network::default().no_proxy();
+        let network = if http2 { network.http2_only() } else { network };
+        let client = Client::builder().network(network).resolver(hangs).build().unwrap();
+        let calls: Vec<_> =
+            (0..200).map(|_| Beside::new(client.get("http://api.example:1/").send())).collect();
+        tokio::time::sleep(MS).await;
+        let waiting = client.in_flight().snapshot();
+        let for_a_name = waiting.iter().filter(|call| call.phase == crate::Phase::Resolve).count();
+        assert_eq!((waiting.len(), for_a_name), (200, 200), "{http2}");
+        tokio::time::sleep(2 * SEC).await;
+        drop(calls);
+        tokio::time::sleep(MS).await;
+        for circuit in client.breakers().snapshot() {
+            assert_eq!(circuit.consecutive_failures, 0, "{http2}");
         }
     }
 }

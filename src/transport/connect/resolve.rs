@@ -112,7 +112,7 @@ impl Resolver {
             return Ok(answer);
         }
         // A name that hangs takes no place of others, however often it is looked up.
-        let mut most = THREADS + state.beside;
+        let mut most = MOST_THREADS.min(THREADS + state.beside);
         let mut crowded = state.waiting() >= WAITING;
         if crowded {
             state.forget_the_left();

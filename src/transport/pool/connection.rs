@@ -32,6 +32,8 @@ pub(in crate::transport) struct Rules {
     pub(super) age: Duration,
     /// So many lead to one origin.
     pub(super) per_origin: usize,
+    /// No connect takes so long: nobody drives the runtime that it was begun in.
+    pub(super) lost: Duration,
 }
 
 /// How long a call may hold what it shares with others.
@@ -77,6 +79,8 @@ pub(super) struct Entry<L> {
     pub(super) parked: bool,
     /// Since when there has been no call on it.
     pub(super) idle: Option<Instant>,
+    /// When it last came back from a call that had its answer: of those that carry one at a time.
+    pub(super) served: Option<Instant>,
     /// So long its server keeps it without a call.
     pub(super) keeps: Option<Duration>,
     /// Since when its task has had something to do before the next call; see [`Back::Turning`](super::origin::Back).

@@ -43,7 +43,7 @@ fn heard(site: &Arc<Site>, id: Id) {
         let Some(streams) = entry.link.as_ref().and_then(|link| link.card.streams()) else { return };
         let (limit, leaving) = (streams.limit(), streams.is_leaving());
         if let Some(limit) = limit {
-            origin.limited(id, limit);
+            origin.limited(id, limit, now);
         }
         if leaving {
             origin.retire(id);
@@ -54,7 +54,13 @@ fn heard(site: &Arc<Site>, id: Id) {
 
 /// Begins this connect, which counts as under way already.
 fn dial(site: &Arc<Site>, connect: Connect, now: Instant) {
-    let mut pending = Pending { site: Arc::downgrade(site), connect, over: false, inside: false };
+    let mut pending = Pending {
+        site: Arc::downgrade(site),
+        connect,
+        over: false,
+        inside: false,
+        doing: Some(Phase::Resolve),
+    };
     let dialer = Arc::clone(&site.dialer);
     let (uri, task_of) = (site.uri.clone(), Arc::new(OnceLock::new()));
     let handle = Arc::clone(&task_of);
@@ -70,7 +76,7 @@ fn dial(site: &Arc<Site>, connect: Connect, now: Instant) {
                     return polled.map(Some);
                 }
                 if doing != Phase::Headers {
-                    pending.doing(doing);
+                    pending.doing(Some(doing));
                 }
                 loop {
                     let now = Instant::now();
@@ -88,8 +94,7 @@ fn dial(site: &Arc<Site>, connect: Connect, now: Instant) {
             .await
         };
         match made {
-            // Nobody waits for it.
-            None => {}
+            None => pending.gives_up(),
             Some(Ok((link, carries, connection))) => {
                 let dies = Instant::now() + dialer.life();
                 drop(dialer);
@@ -110,19 +115,23 @@ fn dial(site: &Arc<Site>, connect: Connect, now: Instant) {
     }
 }
 
-/// A connect under way. One that goes away without a result was given up, has its runtime ended, or panicked.
+/// A connect under way. One that goes away without a result has its runtime ended, or panicked.
 struct Pending {
     site: Weak<Site>,
     connect: Connect,
     over: bool,
     /// The connector is being polled.
     inside: bool,
+    /// What it was last seen to wait for; none once it has ended.
+    doing: Option<Phase>,
 }
 
 impl Pending {
-    fn doing(&self, phase: Phase) {
+    fn doing(&mut self, phase: Option<Phase>) {
+        let before = std::mem::replace(&mut self.doing, phase);
+        let Some(before) = before.filter(|before| Some(*before) != phase) else { return };
         if let Some(site) = self.site.upgrade() {
-            site.doing(phase);
+            site.doing(before, phase);
         }
     }
 
@@ -132,8 +141,18 @@ impl Pending {
         self.site.upgrade()?.with(now, |origin| origin.drags_on(connect, now))
     }
 
+    /// Nobody waits for it, or others are worth more.
+    fn gives_up(mut self) {
+        self.over = true;
+        self.doing(None);
+        let Some(site) = self.site.upgrade() else { return };
+        site.with(Instant::now(), |origin| origin.given_up(self.connect));
+        go_on(&site);
+    }
+
     fn connected(mut self, link: Hyper, carries: Carries, dies: Instant) -> Option<Life> {
         self.over = true;
+        self.doing(None);
         let (site, now) = (self.site.upgrade()?, Instant::now());
         let carries = match carries {
             Carries::Many { .. } => Carries::Many { kind: self.connect.kind, limit: None },
@@ -160,6 +179,7 @@ impl Pending {
 
     fn failed(&mut self, error: Error) {
         self.over = true;
+        self.doing(None);
         let Some(site) = self.site.upgrade() else { return };
         let now = Instant::now();
         let told = site.with(now, |origin| origin.not_connected(self.connect, now));
@@ -195,6 +215,7 @@ impl Drop for Pending {
             // It would do so again at once.
             return self.failed(Error::new(ErrorKind::Connect, "the connector panicked").at(Phase::Connect));
         }
+        self.doing(None);
         if let Some(site) = self.site.upgrade() {
             site.with(Instant::now(), |origin| origin.given_up(self.connect));
             site.stir();

@@ -8,7 +8,7 @@ use super::origin::{Id, Taken};
 use super::site::Site;
 use crate::body::Body;
 use http::{HeaderMap, Request, Response, StatusCode, Version};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::client::conn::TrySendError;
 use std::fmt;
 use std::sync::Arc;
@@ -18,6 +18,9 @@ use tokio::time::Instant;
 /// A call that was given up while it waited for head or body takes its HTTP/2 connection out of use if nothing came on
 /// that for as long; sooner, the caller changed its mind. (On HTTP/1 giving up always closes the connection.)
 const RETIRED_AFTER: Duration = Duration::from_secs(1);
+/// A request body of no more bytes is out at once. Of a larger one, or one that comes in pieces, it is not known when it is,
+/// and a server that reads it need not say a word until then.
+const AT_ONCE: u64 = 16 * 1024;
 
 /// Given back when it is dropped, whatever became of the call.
 pub(in crate::transport) struct Lease {
@@ -27,6 +30,8 @@ pub(in crate::transport) struct Lease {
     link: Option<Hyper>,
     /// Since when the call waits for something to come, and how many frames had come before.
     waits: Option<(Instant, u64)>,
+    /// The request went out at once, so that whatever time passes is the server's.
+    sent: bool,
     /// HTTP/1: the head is there, so that the connection may be of use once the body has been read.
     answered: bool,
     /// HTTP/2: the body that was handed over, among those of its connection.
@@ -44,6 +49,7 @@ impl Lease {
             id,
             link: Some(link),
             waits: Some((now, frames)),
+            sent: false,
             answered: false,
             body: None,
             cut: false,
@@ -65,6 +71,7 @@ impl Lease {
     ) -> Result<Response<Incoming>, TrySendError<Request<Body>>> {
         let Some(link) = &mut self.link else { unreachable!("it is given back when it is dropped") };
         link.card.meter.begins();
+        self.sent = request.body().size_hint().exact().is_some_and(|bytes| bytes <= AT_ONCE);
         match &mut link.sender {
             Sender::One(one) => one.try_send_request(request).await,
             Sender::Many(many) => many.try_send_request(request).await,
@@ -160,9 +167,9 @@ impl Lease {
 }
 
 impl Lease {
-    /// HTTP/1: since when not a byte came on a connection that had served before, which did not end either.
+    /// HTTP/1: since when, with the request out, not a byte came on a connection that had served before, which did not end either.
     fn was_silent(&self, now: Instant) -> Option<Instant> {
-        let since = self.waits?.0;
+        let since = self.waits.filter(|_| self.sent)?.0;
         let link = self.link.as_ref()?;
         let long = now.saturating_duration_since(since) >= RETIRED_AFTER;
         (long && !link.is_closed() && link.card.meter.was_silent()).then_some(since)

@@ -28,8 +28,8 @@
 //!   while bodies lie in it that nobody reads.
 //! - **A connection at its age is kept until there is another one.** Where none can be made, or not within a second, it serves
 //!   again for ten seconds, up to twice its age: what fails to connect is no outage of what is connected.
-//! - **A connect belongs to no call.** It goes on when its call is given up, for a second, and whoever waits is told what it
-//!   died of. One that takes longer than that is not all that is waited for: a later call begins one of its own, and where
+//! - **A connect belongs to no call.** It goes on when its call is given up, for a second where nobody else waits, and whoever
+//!   waits is told what it died of. One that takes longer than that is not all that is waited for: a later call begins one of its own, and where
 //!   streams are shared another one begins beside it.
 //! - **A silent connection makes others suspect.** Where not a byte came for a call on HTTP/1 that had served before, those
 //!   that were idle when it began are left, unless one as old has served meanwhile.
@@ -46,6 +46,7 @@ mod origin;
 mod place;
 mod settings;
 mod site;
+mod steps;
 mod unread;
 
 pub(super) use connection::Rules;

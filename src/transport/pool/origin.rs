@@ -196,6 +196,7 @@ impl<L: Link, P: Clone> Origin<L, P> {
         entry.link = Some(link);
         entry.turning = (back == Back::Turning).then_some(now);
         entry.idle = (back == Back::Ready).then_some(now);
+        entry.served = entry.idle.or(entry.served);
         entry.doubtful &= back == Back::Turning;
         let over = entry.is_over(&rules, now);
         self.parked -= usize::from(parks);
@@ -237,10 +238,15 @@ impl<L: Link, P: Clone> Origin<L, P> {
         self.came_free(id, now);
     }
 
-    /// The peer takes so many streams from now on.
-    pub(super) fn limited(&mut self, id: Id, now_allows: u32) {
-        if let Some(Carries::Many { limit, .. }) = self.entry(id).map(|entry| &mut entry.carries) {
-            *limit = Some(now_allows);
+    /// The peer takes so many streams from now on. With the first of them it is seen to work.
+    pub(super) fn limited(&mut self, id: Id, allows: u32, now: Instant) {
+        let Some(entry) = self.entry(id) else { return };
+        let Carries::Many { limit, .. } = &mut entry.carries else { return };
+        let took_none = limit.replace(allows).unwrap_or(0) == 0;
+        let replaces = took_none && allows > 0 && !entry.retired && !entry.is_aged(now);
+        let carries = entry.carries;
+        if replaces {
+            self.retire_old(carries, now);
         }
     }
 

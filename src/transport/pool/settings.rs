@@ -13,6 +13,10 @@ const IDLE: Duration = Duration::from_secs(50);
 const IDLE_PER_ORIGIN: usize = 256;
 const AGE: Duration = Duration::from_secs(300);
 const PER_ORIGIN: usize = 1024;
+/// A connect counts as lost after so long at the least,
+const LOST: Duration = Duration::from_secs(15);
+/// .. and so long after its bound: nobody drives it.
+const BEYOND: Duration = Duration::from_secs(5);
 
 /// How many connections a client has to one origin, and for how long.
 ///
@@ -118,9 +122,11 @@ impl Connections {
         self.seed
     }
 
+    /// `connect` bounds each connect.
+    ///
     /// # Errors
     /// Kind `Config` where nothing could be sent.
-    pub(in crate::transport) fn rules(&self) -> Result<(Rules, Rng), Error> {
+    pub(in crate::transport) fn rules(&self, connect: Duration) -> Result<(Rules, Rng), Error> {
         check("idle of connections", self.idle)?;
         check("age of connections", self.age)?;
         if self.per_origin == 0 {
@@ -130,7 +136,8 @@ impl Connections {
         }
         let Connections { idle, idle_per_origin, age, per_origin, seed } = *self;
         let rng = Rng::seed_from_u64(seed.unwrap_or_else(|| RandomState::new().hash_one(())));
-        Ok((Rules { idle, idle_per_origin, age, per_origin }, rng))
+        let lost = LOST.max(connect.saturating_add(BEYOND));
+        Ok((Rules { idle, idle_per_origin, age, per_origin, lost }, rng))
     }
 }
 
@@ -144,15 +151,17 @@ mod tests {
         let set = Connections::default().idle(second).idle_per_origin(0).age(2 * second).per_origin(3);
         let kept = (set.get_idle(), set.get_idle_per_origin(), set.get_age(), set.get_per_origin());
         assert_eq!(kept, (second, 0, 2 * second, 3));
-        let (rules, rng) = set.seed(7).rules().unwrap();
-        assert_eq!((rules.idle, rules.per_origin), (second, 3));
+        let (rules, rng) = set.seed(7).rules(second).unwrap();
+        assert_eq!((rules.idle, rules.per_origin, rules.lost), (second, 3, 15 * second));
+        let patient = set.rules(60 * second).unwrap().0;
+        assert_eq!(patient.lost, 65 * second, "not before its bound");
         assert_eq!((rng, set.seed(7).get_seed()), (Rng::seed_from_u64(7), Some(7)));
         for (wrong, said) in [
             (set.idle(Duration::ZERO), "idle of connections"),
             (set.age(Duration::MAX), "age of connections"),
             (set.per_origin(0), "per_origin of connections is 0"),
         ] {
-            let error = wrong.rules().unwrap_err();
+            let error = wrong.rules(second).unwrap_err();
             assert!(error.is_config() && error.to_string().contains(said), "{error}");
         }
     }

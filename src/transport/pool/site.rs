@@ -5,13 +5,14 @@ use super::dialer::Dialer;
 use super::link::Hyper;
 use super::origin::{Back, Connect, Counts, Id, Origin, Taken, Waits};
 use super::place::Place;
+use super::steps::{Steps, Tell};
 use crate::error::{Error, Phase};
 use crate::inflight::Pooled;
 use crate::sync::{Mutex, lock};
 use http::{HeaderValue, Uri};
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::Ordering;
 use tokio::time::Instant;
 
 type Connections = Origin<Hyper, Arc<Waiting>>;
@@ -22,8 +23,6 @@ pub(super) type Waiting = Place<Result<Taken<Hyper>, Error>>;
 /// kind. The others do when they next look: a burst of calls is not woken for each step of each connect.
 const TELL: usize = 64;
 const TELL_CHANGES: usize = 8;
-/// In the phase of a site.
-const RESOLVE: u8 = 1;
 
 pub(super) struct Site {
     origin: Mutex<Connections>,
@@ -32,8 +31,8 @@ pub(super) struct Site {
     pub(super) uri: Uri,
     /// What HTTP/1 calls it.
     pub(super) host: HeaderValue,
-    /// What the connect under way waits for.
-    phase: AtomicU8,
+    /// What the connects under way wait for.
+    steps: Mutex<Steps>,
 }
 
 impl Site {
@@ -41,7 +40,7 @@ impl Site {
         // Without TLS there is nothing to agree by: what is spoken is known, unless a connector says something else.
         let many = dialer.http2_only().then_some(true);
         let origin = Mutex::new(Origin::new(rules, many));
-        Site { origin, dialer, uri, host, phase: AtomicU8::new(0) }
+        Site { origin, dialer, uri, host, steps: Mutex::default() }
     }
 
     /// Changes something, and carries out what follows when nothing is locked any more.
@@ -83,37 +82,29 @@ impl Site {
         places.into_iter().for_each(|place| place.stir());
     }
 
-    /// What a connect under way waits for, for those who wait for it.
-    pub(super) fn doing(&self, phase: Phase) {
-        let number = match phase {
-            Phase::Resolve => RESOLVE,
-            Phase::Tls => 2,
-            _ => 0,
-        };
-        if self.phase.swap(number, Ordering::Relaxed) != number {
-            self.wake(TELL);
-        }
-    }
-
-    fn phase(&self) -> Phase {
-        match self.phase.load(Ordering::Relaxed) {
-            RESOLVE => Phase::Resolve,
-            2 => Phase::Tls,
-            _ => Phase::Connect,
+    /// What a connect under way waits for, after this before, for those who wait for it; none where it has ended.
+    pub(super) fn doing(&self, before: Phase, phase: Option<Phase>) {
+        let tell = lock(&self.steps).moves(before, phase);
+        match tell {
+            Tell::Nobody => {}
+            Tell::Some => self.wake(TELL),
+            // Who does not know that it waits for a name blames a server for it.
+            Tell::All => self.stir(),
         }
     }
 
     /// The connects that are to begin for calls of this kind, which count as under way from now on.
-    pub(super) fn connects(&self, kind: Kind, now: Instant) -> Vec<Connect> {
-        let (begun, left) = {
+    pub(super) fn connects(self: &Arc<Self>, kind: Kind, now: Instant) -> Vec<Connect> {
+        let (begun, left, leans) = {
             let mut origin = lock(&self.origin);
             let begun = origin.connects(kind, now);
-            if !begun.is_empty() && begun.len() == origin.under_way() {
-                // Nobody is asked yet; what earlier ones came to says nothing of these.
-                self.phase.store(RESOLVE, Ordering::Relaxed);
-            }
-            (begun, origin.left())
+            lock(&self.steps).begin(begun.len());
+            (begun, origin.left(), origin.leans_on_old(kind, now))
         };
+        if leans {
+            // It takes those who wait.
+            self.with(now, |_| ());
+        }
         if !left.is_empty() {
             self.dialer.leaving.leave(left, now);
         }
@@ -128,7 +119,7 @@ impl Site {
             (origin.waits_for(kind), origin.looks_again(kind, now))
         };
         let phase = match waits {
-            Waits::Connect => Some(self.phase()),
+            Waits::Connect => Some(lock(&self.steps).phase()),
             Waits::Slot => Some(Phase::Ready),
             Waits::Settings => None,
         };

@@ -98,14 +98,21 @@ fn found() -> io::Result<Vec<SocketAddr>> {
 
 /// How many look-ups of this name there are and how many threads, once those that were begun have a name.
 fn under_way(resolver: &Resolver, host: &str) -> (usize, usize) {
+    spin_until("a thread does not begin", || lock(&resolver.0.state).coming == 0);
+    let state = lock(&resolver.0.state);
+    (state.look_ups(host), state.threads)
+}
+
+/// Waits for threads while the clock of the test stands.
+fn spin_until(or_else: &str, is: impl Fn() -> bool) {
+    #[allow(
+        clippy::disallowed_types,
+        clippy::disallowed_methods,
+        reason = "threads know nothing of the clock that stands"
+    )]
     let started = std::time::Instant::now();
-    loop {
-        let state = lock(&resolver.0.state);
-        if state.coming == 0 {
-            return (state.look_ups(host), state.threads);
-        }
-        drop(state);
-        assert!(started.elapsed() < Duration::from_secs(20), "a thread does not begin");
+    while !is() {
+        assert!(started.elapsed() < Duration::from_secs(20), "{or_else}");
         std::thread::yield_now();
     }
 }
@@ -145,7 +152,8 @@ async fn a_name_that_hangs_is_looked_up_four_times_at_most_a_second_apart_and_ta
 async fn the_first_address_of_a_name_serves_all_and_what_a_later_or_an_older_look_up_failed_with_is_not_heard()
  {
     let gate = Gate::default();
-    let (wait, calls) = (gate.wait(), AtomicUsize::new(0));
+    let (wait, begun) = (gate.wait(), Arc::new(AtomicUsize::new(0)));
+    let calls = Arc::clone(&begun);
     let resolver = Resolver::new(move |_| match calls.fetch_add(1, Ordering::SeqCst) {
         0 => {
             wait();
@@ -159,6 +167,7 @@ async fn the_first_address_of_a_name_serves_all_and_what_a_later_or_an_older_loo
         async move { resolver.call("moves".parse().unwrap()).await.map(Iterator::count) }
     };
     let (first, second) = tokio::join!(ask(), async {
+        spin_until("the first look-up does not begin", || begun.load(Ordering::SeqCst) == 1);
         tokio::time::sleep(Duration::from_millis(1500)).await;
         ask().await
     });
@@ -168,11 +177,7 @@ async fn the_first_address_of_a_name_serves_all_and_what_a_later_or_an_older_loo
     let mut answer = resolver.ask("moves").unwrap();
     drop(gate);
     assert!(answer.wait_for(Option::is_some).await.unwrap().as_ref().unwrap().is_ok());
-    let started = std::time::Instant::now();
-    while under_way(&resolver, "moves") != (0, 0) {
-        assert!(started.elapsed() < Duration::from_secs(20), "nothing is left behind");
-        std::thread::yield_now();
-    }
+    spin_until("something is left behind", || under_way(&resolver, "moves") == (0, 0));
     assert_eq!(lock(&resolver.0.state).beside, 0);
 }
 

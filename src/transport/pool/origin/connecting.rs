@@ -18,7 +18,8 @@ const AT_ONCE: usize = 3;
 impl<L: Link, P: Clone> Origin<L, P> {
     /// The connects that are to begin for calls of this kind. They count as under way from now on.
     pub(in crate::transport::pool) fn connects(&mut self, kind: Kind, now: Instant) -> Vec<Connect> {
-        self.connecting.iter_mut().for_each(|of| of.forget_lost(now));
+        let lost = self.rules.lost;
+        self.connecting.iter_mut().for_each(|of| of.forget_lost(now, lost));
         let wanted = match self.many {
             Some(true) => usize::from(self.another_from(kind, now).is_some_and(|from| from <= now)),
             // Each call may come to need one of its own.
@@ -40,12 +41,8 @@ impl<L: Link, P: Clone> Origin<L, P> {
     }
 
     fn room(&self) -> usize {
-        self.rules.per_origin.saturating_sub(self.open + self.under_way())
-    }
-
-    /// How many connects are under way, of both kinds.
-    pub(in crate::transport::pool) fn under_way(&self) -> usize {
-        self.connecting.iter().map(UnderWay::len).sum()
+        let connecting: usize = self.connecting.iter().map(UnderWay::len).sum();
+        self.rules.per_origin.saturating_sub(self.open + connecting)
     }
 
     /// So many calls of this kind have no connect, where each is for one.
@@ -60,24 +57,32 @@ impl<L: Link, P: Clone> Origin<L, P> {
 
     /// One that is of no use to those who wait leaves its place to one that will be, once it has ended.
     fn make_room(&mut self, kind: Kind, now: Instant) {
-        let of_others = |entry: &Entry<L>| match entry.carries {
-            Carries::Many { kind: its, .. } => its != kind && entry.calls == 0,
-            Carries::One => false,
+        let its = |entry: &Entry<L>| match entry.carries {
+            Carries::Many { kind, .. } => Some(kind),
+            Carries::One => None,
         };
-        let is_old = |entry: &Entry<L>| match entry.carries {
-            Carries::Many { kind: its, .. } => its == kind && entry.is_aged(now),
-            Carries::One => false,
-        };
-        let mut ids = self.shared.clone().into_iter();
-        let old = ids.find(|id| self.entry(*id).is_some_and(|entry| is_old(entry)));
-        let mut ids = self.shared.clone().into_iter();
-        let spare = old.or_else(|| ids.find(|id| self.entry(*id).is_some_and(|entry| of_others(entry))));
-        // Where there are idle ones, those who wait are to repeat what failed on one that had been idle.
-        let Some(spare) = spare.or_else(|| self.idle.first().copied()) else { return };
+        let of_others = |entry: &Entry<L>| its(entry).is_some_and(|its| its != kind) && entry.calls == 0;
+        let is_old = |entry: &Entry<L>| its(entry) == Some(kind) && entry.is_aged(now);
         let ends = |entry: &Entry<L>| entry.retired && entry.calls == 0;
-        if !self.entries.iter().flatten().any(ends) {
+        let drains = |entry: &Entry<L>| entry.retired && its(entry) == Some(kind);
+        if self.entries.iter().flatten().any(ends) {
+            return;
+        }
+        // Where there are idle ones of HTTP/1, those who wait are to repeat what failed on one that had been idle.
+        let spare = self.find_shared(of_others).or_else(|| self.idle.first().copied());
+        // One at its age may yet have to serve: it goes last, and where calls are on it, one at a time.
+        let spare = spare.or_else(|| self.find_shared(|entry| is_old(entry) && entry.calls == 0));
+        let spare = spare.or_else(|| {
+            let none_drains = !self.entries.iter().flatten().any(drains);
+            none_drains.then(|| self.find_shared(is_old))?
+        });
+        if let Some(spare) = spare {
             self.retire(spare);
         }
+    }
+
+    fn find_shared(&mut self, is: impl Fn(&Entry<L>) -> bool) -> Option<Id> {
+        self.shared.clone().into_iter().find(|id| self.entry(*id).is_some_and(|entry| is(entry)))
     }
 
     /// A connection has no call any more. Calls of the other kind may have waited for its place.
@@ -100,7 +105,9 @@ impl<L: Link, P: Clone> Origin<L, P> {
         if self.many != Some(true) {
             return self.connecting[kind as usize].suffices_until(self.waiting[kind as usize], now);
         }
-        self.another_from(kind, now).filter(|from| *from > now)
+        let another = self.another_from(kind, now).filter(|from| *from > now);
+        let leans = self.mute_until(kind, now).filter(|until| *until > now);
+        another.into_iter().chain(leans).min()
     }
 
     /// From when on one more connection that carries many calls would be of use, if nothing changes.
@@ -149,7 +156,6 @@ impl<L: Link, P: Clone> Origin<L, P> {
         let many = carries != Carries::One;
         self.many = Some(many);
         self.not_before = None;
-        self.retire_old(carries, now);
         // One that was begun for the same calls, or for no more of them, was sooner.
         let same = |entry: &Entry<L>| match entry.carries {
             Carries::Many { kind: its, limit: None } => its == kind && guessed,
@@ -184,9 +190,14 @@ impl<L: Link, P: Clone> Origin<L, P> {
             idle: Some(now),
             keeps: None,
             turning: None,
+            served: None,
             doubtful: false,
             retired: false,
         });
+        // One whose peer has said nothing yet replaces none.
+        if !matches!(carries, Carries::Many { limit: None | Some(0), .. }) {
+            self.retire_old(carries, now);
+        }
         if many {
             self.shared.push(id)
         } else {

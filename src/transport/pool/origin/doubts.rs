@@ -23,7 +23,7 @@ impl<L: Link, P: Clone> Origin<L, P> {
         }
         let served = self.entries.iter().flatten().any(|entry| {
             let ones = entry.carries == Carries::One;
-            ones && entry.opened < since && entry.idle.is_some_and(|idle| idle > since)
+            ones && entry.opened < since && entry.served.is_some_and(|served| served > since)
         });
         for id in self.idle.clone() {
             let Some(entry) = self.entry(id).filter(|entry| entry.idle.is_some_and(|idle| idle <= since))

@@ -124,7 +124,10 @@ impl World {
             }
             2 => self.origin.doubt(),
             3 => link.clogged.set(self.rng.random_bool(0.5)),
-            _ => self.origin.limited(id, self.rng.random_range(0..5_u32)),
+            _ => {
+                let allows = self.rng.random_range(0..5_u32);
+                self.origin.limited(id, allows, self.now);
+            }
         }
     }
 

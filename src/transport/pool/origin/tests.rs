@@ -12,8 +12,13 @@ use std::rc::Rc;
 use std::time::Duration;
 
 pub(super) const SECOND: Duration = Duration::from_secs(1);
-pub(super) const RULES: Rules =
-    Rules { idle: Duration::from_secs(50), idle_per_origin: 3, age: Duration::from_secs(300), per_origin: 8 };
+pub(super) const RULES: Rules = Rules {
+    idle: Duration::from_secs(50),
+    idle_per_origin: 3,
+    age: Duration::from_secs(300),
+    per_origin: 8,
+    lost: Duration::from_secs(15),
+};
 const PROMPT: Wish = Wish { kind: Kind::Prompt, fresh: false };
 const FRESH: Wish = Wish { kind: Kind::Prompt, fresh: true };
 const PARKED: Wish = Wish { kind: Kind::Parked, fresh: false };
@@ -176,7 +181,7 @@ fn streams_are_lent_up_to_the_limit_to_one_kind_of_call_and_none_where_nobody_re
     let (id, _) = add(&mut origin, Carries::Many { kind: Kind::Prompt, limit: None }, start);
     assert!(origin.ask(PROMPT, start).is_none(), "its peer has said nothing yet");
     assert_eq!(origin.waits_for(Kind::Prompt), Waits::Settings);
-    origin.limited(id, 2);
+    origin.limited(id, 2, start);
     assert!(origin.ask(PARKED, start).is_none());
     let one = origin.ask(PROMPT, start).unwrap();
     assert!(origin.ask(PROMPT, start).is_some() && origin.ask(PROMPT, start).is_none());
@@ -186,7 +191,7 @@ fn streams_are_lent_up_to_the_limit_to_one_kind_of_call_and_none_where_nobody_re
     assert!(origin.ask(PROMPT, start).is_none());
     one.link.clogged.set(false);
     assert!(origin.ask(PROMPT, start).is_some());
-    origin.limited(id, 1);
+    origin.limited(id, 1, start);
     origin.release(id, start);
     assert!(origin.ask(PROMPT, start).is_none(), "one is in use, and one is allowed");
     origin.retire(id);
@@ -280,9 +285,9 @@ fn a_call_that_waits_knows_when_to_look_again_though_nothing_changes() {
     let (mute, _) = add(&mut origin, Carries::Many { kind: Kind::Prompt, limit: None }, start);
     assert_eq!(origin.looks_again(Kind::Prompt, start), Some(start + 5 * SECOND));
     assert_eq!(origin.looks_again(Kind::Parked, start), None, "nobody of that kind waits");
-    origin.limited(mute, 0);
+    origin.limited(mute, 0, start);
     assert_eq!(origin.looks_again(Kind::Prompt, start), Some(start + 5 * SECOND), "it has no room at all");
-    origin.limited(mute, 1);
+    origin.limited(mute, 1, start);
     origin.wait(PROMPT, 1);
     assert_eq!(given(&mut origin, start), [0]);
     assert_eq!(begun(&mut origin, Kind::Prompt, start), 1);

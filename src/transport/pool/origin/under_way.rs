@@ -6,8 +6,6 @@ use tokio::time::Instant;
 
 /// A connect that takes longer may be to an address that nobody answers at: it is not all that is waited for any more.
 pub(super) const SLOW: Duration = Duration::from_secs(1);
-/// No connect takes so long: nobody drives the runtime that it was begun in.
-const LOST: Duration = Duration::from_secs(15);
 
 /// A connect under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,8 +48,9 @@ impl UnderWay {
     }
 
     /// Those that will not end are not waited for any longer.
-    pub(super) fn forget_lost(&mut self, now: Instant) {
-        while let Some(first) = self.first().filter(|first| now >= first.begun + LOST) {
+    pub(super) fn forget_lost(&mut self, now: Instant, lost: Duration) {
+        let is_lost = |first: &Connect| now.saturating_duration_since(first.begun) >= lost;
+        while let Some(first) = self.first().filter(is_lost) {
             self.end(first.number);
         }
     }

@@ -105,7 +105,10 @@ impl<L: Link, P: Clone> Origin<L, P> {
             }
             !tell
         });
-        self.wait_fewer(kind, told.len(), None);
+        // Where nobody was, it stays known since when nobody waits.
+        if !told.is_empty() {
+            self.wait_fewer(kind, told.len(), None);
+        }
         told
     }
 

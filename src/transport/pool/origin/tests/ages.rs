@@ -30,7 +30,7 @@ fn what_was_connected_before_it_was_known_that_streams_are_shared_is_kept_where_
     let first = connected(&mut origin).unwrap();
     assert_eq!(connected(&mut origin), None, "the first may have room for all");
     assert_eq!(origin.settle(start).left.len(), 1);
-    origin.limited(first, 1);
+    origin.limited(first, 1, start);
     assert_eq!(given(&mut origin, start), [0]);
     assert!(connected(&mut origin).is_some(), "the first has none");
 }
@@ -117,5 +117,66 @@ fn a_connection_serves_no_longer_than_for_twice_its_age_nor_where_it_was_left() 
         assert_eq!(begun(&mut origin, Kind::Prompt, now), 1);
         let told = fails(&mut origin, Kind::Prompt, now);
         assert_eq!((told.is_empty(), given(&mut origin, now).len()), (serves, usize::from(serves)));
+    }
+}
+
+#[test]
+fn a_connection_at_its_age_is_kept_until_the_peer_of_another_one_takes_streams_and_serves_meanwhile() {
+    let (start, mut origin) = (Instant::now(), Fakes::new(RULES, Some(true)));
+    let (old, _) = add(&mut origin, many(Kind::Prompt, 1), start);
+    assert!(origin.ask(PROMPT, start).is_some());
+    origin.release(old, start + 299 * SECOND);
+    let at = start + 301 * SECOND;
+    origin.wait(PROMPT, 0);
+    let (young, _) = add(&mut origin, Carries::Many { kind: Kind::Prompt, limit: None }, at);
+    assert_eq!((given(&mut origin, at), begun(&mut origin, Kind::Prompt, at)), (vec![], 0));
+    assert!(!origin.leans_on_old(Kind::Prompt, at), "it may say so at once");
+    assert_eq!(origin.looks_again(Kind::Prompt, at), Some(at + SECOND));
+    assert!(!origin.leans_on_old(Kind::Parked, at + SECOND), "nobody of that kind waits");
+    assert!(origin.leans_on_old(Kind::Prompt, at + SECOND));
+    assert_eq!(given(&mut origin, at + SECOND), [0]);
+    // It has no room for a second one, who looks again when another connect is due.
+    origin.wait(PROMPT, 1);
+    assert!(!origin.leans_on_old(Kind::Prompt, at + SECOND));
+    assert_eq!(origin.looks_again(Kind::Prompt, at + SECOND), Some(at + 5 * SECOND));
+    origin.limited(young, 0, at + SECOND);
+    origin.release(old, at + SECOND);
+    assert_eq!(given(&mut origin, at + SECOND), [1], "no stream at all is no more than no word");
+    origin.limited(old, 2, at + SECOND);
+    assert!(!origin.entry(old).unwrap().retired, "what it says itself replaces nothing");
+    origin.limited(young, 1, at + 2 * SECOND);
+    assert!(origin.entry(old).unwrap().retired && origin.leans.is_none());
+}
+
+#[test]
+fn a_connection_at_its_age_makes_room_for_another_one_last() {
+    let full = |start| {
+        let mut origin = Fakes::new(Rules { per_origin: 2, ..RULES }, Some(true));
+        let (old, _) = add(&mut origin, many(Kind::Prompt, 2), start);
+        assert!(origin.ask(PROMPT, start).is_some());
+        (origin, old)
+    };
+    let start = Instant::now();
+    let at = start + 300 * SECOND;
+    // One that others do not use is spared before.
+    let (mut origin, old) = full(start);
+    let (idle, _) = add(&mut origin, many(Kind::Parked, 1), start + 299 * SECOND);
+    origin.wait(PROMPT, 0);
+    assert_eq!((begun(&mut origin, Kind::Prompt, at), begun(&mut origin, Kind::Prompt, at)), (0, 0));
+    assert!(origin.entry(idle).unwrap().retired && !origin.entry(old).unwrap().retired);
+    origin.gone(idle, at);
+    assert_eq!(begun(&mut origin, Kind::Prompt, at), 1);
+    // Of two at their age the one without a call is, and where both have some, one at a time.
+    for calls in [false, true] {
+        let (mut origin, old) = full(start);
+        let (other, _) = add(&mut origin, many(Kind::Prompt, 1), start);
+        if calls {
+            assert!(origin.ask(PROMPT, start).is_some_and(|taken| taken.id == old));
+            assert!(origin.ask(PROMPT, start).is_some_and(|taken| taken.id == other));
+        }
+        origin.wait(PROMPT, 0);
+        assert_eq!((begun(&mut origin, Kind::Prompt, at), begun(&mut origin, Kind::Prompt, at)), (0, 0));
+        let retired = [old, other].map(|id| origin.entry(id).unwrap().retired);
+        assert_eq!(retired, [calls, !calls]);
     }
 }

@@ -46,3 +46,24 @@ fn the_silence_of_a_call_that_may_park_says_nothing() {
     assert_eq!(origin.settle(start).left.len(), 0);
     assert!(origin.ask(FRESH, start + 12 * SECOND).is_some());
 }
+
+#[test]
+fn an_answer_on_another_connection_counts_also_while_the_next_call_is_on_it() {
+    let start = Instant::now();
+    let (mut origin, id, _) = three(start);
+    for at in [3, 4, 5] {
+        let other = origin.ask(PROMPT, start + at * SECOND).unwrap();
+        origin.give_back(other.id, other.link, Back::Ready, start + at * SECOND);
+    }
+    assert!(origin.ask(PROMPT, start + 6 * SECOND).is_some(), "it is lent");
+    origin.doubt_silent(id, start + 2 * SECOND);
+    assert_eq!(origin.settle(start).left.len(), 0);
+    // One that served before alone, and is in use since, says nothing.
+    let (mut origin, id, taken) = three(start);
+    origin.give_back(id, taken.link, Back::Ready, start + 2 * SECOND);
+    let busy = origin.ask(PROMPT, start + 3 * SECOND).unwrap();
+    let silent = origin.ask(PROMPT, start + 4 * SECOND).unwrap();
+    assert_eq!(busy.id, id);
+    origin.doubt_silent(silent.id, start + 4 * SECOND);
+    assert_eq!(origin.settle(start).left.len(), 1);
+}

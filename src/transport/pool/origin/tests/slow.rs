@@ -79,11 +79,11 @@ fn of_connects_for_the_same_calls_the_first_is_used_and_the_others_are_dropped()
     let now = start + 3 * SECOND / 2;
     let mute = Carries::Many { kind: Kind::Prompt, limit: None };
     let first = origin.connected(Fake::default(), mute, one, now + RULES.age, now).unwrap();
-    origin.limited(first, 100);
+    origin.limited(first, 100, now);
     assert_eq!(given(&mut origin, now), [0]);
     assert_eq!(origin.connected(Fake::default(), mute, two, now + RULES.age, now), None);
     // One that was begun since the first is full is needed.
-    origin.limited(first, 1);
+    origin.limited(first, 1, now);
     origin.wait(PROMPT, 1);
     let later = now + SECOND;
     let three = origin.connects(Kind::Prompt, later)[0];
@@ -162,4 +162,27 @@ fn a_connect_of_a_runtime_that_nobody_drives_is_forgotten_and_used_where_it_come
         let again = origin.connected(Fake::default(), Carries::One, lost, late + RULES.age, late);
         assert_eq!(again, None);
     }
+}
+
+#[test]
+fn a_connect_that_may_take_long_is_not_forgotten_before_its_bound() {
+    for spoken in [None, Some(true)] {
+        let rules = Rules { per_origin: 1, lost: 65 * SECOND, ..RULES };
+        let (start, mut origin) = (Instant::now(), Fakes::new(rules, spoken));
+        origin.wait(PROMPT, 0);
+        assert_eq!(begun(&mut origin, Kind::Prompt, start), 1);
+        assert_eq!(begun(&mut origin, Kind::Prompt, start + 64 * SECOND), 0, "{spoken:?}");
+        assert_eq!(begun(&mut origin, Kind::Prompt, start + 65 * SECOND), 1, "{spoken:?}");
+    }
+}
+
+#[test]
+fn a_connect_that_nobody_waits_for_is_given_up_in_time_also_where_one_beside_it_failed() {
+    let (start, mut origin) = (Instant::now(), Fakes::new(RULES, None));
+    let keys: Vec<_> = (0..2).map(|place| origin.wait(PROMPT, place)).collect();
+    let connects = origin.connects(Kind::Prompt, start);
+    keys.into_iter().for_each(|key| origin.leave(key, start + SECOND / 2));
+    assert_eq!(origin.not_connected(connects[0], start + SECOND), [0; 0]);
+    assert_eq!(origin.drags_on(connects[1], start + SECOND), Some(start + 3 * SECOND / 2));
+    assert_eq!(origin.drags_on(connects[1], start + 3 * SECOND / 2), None);
 }
