@@ -61,10 +61,23 @@ pub(crate) fn came_back() {
     DOING.set(Reported { phase, taken: taken.saturating_sub(1) });
 }
 
-/// From here on it counts what a connector reports.
+/// What was reported to the one around it before.
+#[must_use = "what is reported while it lives is heard"]
+pub(crate) struct Listening(i8);
+
+/// From here on it counts what a connector reports. Whoever listens around it hears that too, beside what it had heard: one
+/// poll may reach several stacks.
 #[inline]
-pub(crate) fn listen() {
-    DOING.set(NOTHING);
+pub(crate) fn listen() -> Listening {
+    Listening(DOING.replace(NOTHING).taken)
+}
+
+impl Drop for Listening {
+    #[inline]
+    fn drop(&mut self) {
+        let Reported { phase, taken } = DOING.get();
+        DOING.set(Reported { phase, taken: taken.saturating_add(self.0) });
+    }
 }
 
 /// What was reported since [`listen`].
@@ -76,7 +89,7 @@ pub(crate) fn reported() -> Reported {
 /// Polls `work`, and says what a connector inside it reported.
 #[cfg(feature = "client")]
 pub(crate) fn observe<T>(work: impl FnOnce() -> T) -> (T, Phase) {
-    listen();
+    let _listening = listen();
     (work(), reported().phase)
 }
 
@@ -144,6 +157,31 @@ mod tests {
             long_poll: None,
             subsystem: None,
         }
+    }
+
+    #[test]
+    fn a_stack_around_others_hears_of_what_each_of_them_handed_over_in_one_poll() {
+        let heard = |taken, phase| assert_eq!((reported().taken, reported().phase), (taken, phase));
+        let around = listen();
+        for (hands_over, phase) in [(true, Phase::Headers), (false, Phase::Connect)] {
+            let _beneath = listen();
+            if hands_over {
+                taken();
+            } else {
+                report(phase);
+            }
+            heard(i8::from(hands_over), phase);
+        }
+        heard(1, Phase::Connect);
+        {
+            let _beneath = listen();
+            came_back();
+            heard(-1, Phase::Headers);
+        }
+        heard(0, Phase::Headers);
+        drop(around);
+        let _next = listen();
+        heard(0, Phase::Headers);
     }
 
     #[tokio::test(start_paused = true)]

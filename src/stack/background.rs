@@ -191,7 +191,7 @@ where
     }
     let mut answer = pin!(within(span, || outside(|| service.call(request))));
     let answer = poll_fn(|cx| {
-        inflight::listen();
+        let _listening = inflight::listen();
         let polled = within(span, || outside(|| answer.as_mut().poll(cx)));
         if polled.is_pending() {
             way.note(inflight::reported());

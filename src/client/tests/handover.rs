@@ -255,3 +255,26 @@ async fn a_check_in_the_background_that_waits_for_our_own_pool_says_nothing_abou
     assert_eq!(client.get(URL).await.unwrap().attempts().count, 1);
     assert!(start.elapsed() < 10 * MS, "{:?}", start.elapsed());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_one_of_two_clients_beneath_has_sent_is_not_repeated_since_the_other_connects() {
+    let peer = Peer::new().forever(Reply::silent());
+    let once = || retry::Settings::default().max_retries(0);
+    let sends = piped(&peer).retry(once()).build().unwrap();
+    let hangs = tower::service_fn(|_: http::Uri| {
+        std::future::pending::<std::io::Result<TokioStream<tokio::io::DuplexStream>>>()
+    });
+    let hangs = Client::builder().connector(hangs).retry(once()).build().unwrap();
+    let both = tower::service_fn(move |request: Request<Body>| {
+        let (mut sends, hangs) = (sends.clone(), hangs.clone());
+        async move {
+            let beside = hangs.get(URL).send();
+            futures_util::future::join(sends.call(request), beside).await.0
+        }
+    });
+    let around = crate::StackLayer::builder().limits(Limits::default().attempt(3 * SEC)).build().unwrap();
+    let request = Request::post(URL).body(Body::from("job")).unwrap();
+    let sent = tower::Layer::layer(&around, both).call(request).await;
+    let error = sent.map(drop).unwrap_err();
+    assert_eq!((error.attempts(), error.phase()), (1, Some(Phase::Headers)), "{error}");
+}

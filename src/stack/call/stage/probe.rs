@@ -26,7 +26,7 @@ where
             unreachable!("this is the stage it is in")
         };
         let call = alive(self.call);
-        inflight::listen();
+        let _listening = inflight::listen();
         let Poll::Ready(answer) = call.inside_attempt(|| outside(|| future.poll(cx))) else {
             clock.stale();
             call.check_heard_beneath(clock);

@@ -31,7 +31,7 @@ where
             unreachable!("this is the stage it is in")
         };
         let call = alive(self.call);
-        inflight::listen();
+        let _listening = inflight::listen();
         let polled = call.inside_attempt(|| future.poll(cx));
         clock.stale();
         match polled {
