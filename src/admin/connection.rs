@@ -26,10 +26,12 @@ pub(super) enum ConnState {
     Idle,
     /// A request is on its way.
     Reading,
-    /// It is being answered, to the end of the body.
-    Answering,
+    /// It is being answered, and nobody reads what is written already.
+    Unread,
     /// What is left of the answer goes out.
     Flushing,
+    /// It is being answered, to the end of the body.
+    Answering,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -40,8 +42,9 @@ impl Activity {
         match self.0.load(Ordering::Relaxed) {
             0 => ConnState::Idle,
             1 => ConnState::Reading,
-            2 => ConnState::Answering,
-            _ => ConnState::Flushing,
+            2 => ConnState::Unread,
+            3 => ConnState::Flushing,
+            _ => ConnState::Answering,
         }
     }
 
@@ -73,7 +76,13 @@ impl AsyncRead for WatchedStream {
 
 impl AsyncWrite for WatchedStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        let polled = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        match (self.activity.get(), polled.is_ready()) {
+            (ConnState::Answering, false) => self.activity.set(ConnState::Unread),
+            (ConnState::Unread, true) => self.activity.set(ConnState::Answering),
+            _ => {}
+        }
+        polled
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -36,7 +36,8 @@ impl InFlight {
             *idle += pooled.open - pooled.active;
         }
         let mut published = Vec::new();
-        for (origin, active, idle) in open.into_values().take(ORIGINS) {
+        let shown = open.into_iter().filter(|(name, _)| facade::shows(&self.0.client, name));
+        for (_, (origin, active, idle)) in shown.take(ORIGINS) {
             facade::connections(&self.0.client, &origin, active, idle);
             if active + idle > 0 {
                 published.push(origin);

@@ -86,6 +86,7 @@ mod predicates;
 mod redirects;
 mod renewed;
 mod service;
+mod shared;
 #[cfg(test)]
 mod tests;
 mod transport;
@@ -99,10 +100,8 @@ pub use service::{Sent, Service};
 #[cfg(feature = "reqwest-rustls")]
 pub use crate::tls::Tls;
 
-use crate::error::Error;
 use ::reqwest::{IntoUrl, Response};
 use reqwest_middleware::ClientWithMiddleware;
-use std::sync::OnceLock;
 
 /// A client with all defaults. All callers of this function share it, with its connections, breakers and budgets, so
 /// that it also serves where a fallback is made anew for each call.
@@ -118,33 +117,14 @@ use std::sync::OnceLock;
 /// platform: some milliseconds. For handles on its breakers make one of your own by [`builder()`].
 ///
 /// Where that fails with feature `reqwest-rustls`, because a machine has no root certificate or a process no descriptor
-/// to read them, the client trusts none: its https calls fail, which a warning says, and the next call of this function
-/// tries again.
+/// to read them, the client trusts none: its https calls fail, which a warning says, and 10 s later the next call of this
+/// function tries again.
 ///
 /// # Panics
 /// Where reqwest cannot make a client of its defaults, as [`reqwest::Client::new`](::reqwest::Client::new) does: without
 /// feature `reqwest-rustls` the TLS of your choice decides. [`get`] and [`ClientBuilder::build`] return that error.
 pub fn client() -> ClientWithMiddleware {
-    shared().or_else(without_roots).unwrap_or_else(|error| panic!("no default client: {error}"))
-}
-
-fn shared() -> Result<ClientWithMiddleware, Error> {
-    static SHARED: OnceLock<ClientWithMiddleware> = OnceLock::new();
-    if let Some(client) = SHARED.get() {
-        return Ok(client.clone());
-    }
-    let client = builder().build()?;
-    Ok(SHARED.get_or_init(|| client).clone())
-}
-
-#[cfg(feature = "reqwest-rustls")]
-fn without_roots(_: Error) -> Result<ClientWithMiddleware, Error> {
-    builder().tls(Tls::default()).build()
-}
-
-#[cfg(not(feature = "reqwest-rustls"))]
-fn without_roots(error: Error) -> Result<ClientWithMiddleware, Error> {
-    Err(error)
+    shared::get_or_makeshift().unwrap_or_else(|error| panic!("no default client: {error}"))
 }
 
 /// A client with settings of your own.
@@ -167,5 +147,5 @@ pub fn builder() -> ClientBuilder {
 /// # Cancellation safety
 /// It may be dropped at any moment, like every [`ResponseFuture`](crate::stack::ResponseFuture).
 pub async fn get<U: IntoUrl>(url: U) -> reqwest_middleware::Result<Response> {
-    shared().map_err(reqwest_middleware::Error::middleware)?.get(url).send().await
+    shared::get().map_err(reqwest_middleware::Error::middleware)?.get(url).send().await
 }

@@ -44,8 +44,8 @@
 //! # Under systemd
 //! Where `NOTIFY_SOCKET` is set (`Type=notify`), systemd is told `READY=1` when a supervisor has started its loops and, with
 //! `WatchdogSec=`, `WATCHDOG=1` at a third of that time or more often, as long as tasks of the runtime run. `STOPPING=1`
-//! is told when the process ends: at SIGTERM, SIGINT or a SIGHUP that ends it, from [`Signals::asked`], [`ctrl_c`] or by these names, and
-//! with [`Escalation::Exit`]. A supervisor that ends for another reason, a future of your own or its last loop, says nothing:
+//! is told when the process ends: at a signal that ends it, from [`Signals::asked`] or [`ctrl_c`], at a future of your own
+//! that gives the name `SIGTERM` or `SIGINT`, and with [`Escalation::Exit`]. A supervisor that ends for another reason, a future of your own or its last loop, says nothing:
 //! the program may run others, or start the next one with new settings.
 
 mod ending;

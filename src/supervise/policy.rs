@@ -255,6 +255,8 @@ impl Restarts {
             self.healthy();
         } else if reason == Reason::Stale {
             self.hangs = self.hangs.saturating_add(1);
+        } else if reason == Reason::Return {
+            self.hangs = 0;
         }
         let mut wait = match (reason, policy.on_return) {
             (Reason::Return, OnReturn::Restart(wait)) => policy.around(wait, rng),

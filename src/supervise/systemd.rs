@@ -13,15 +13,16 @@ mod unix {
     use std::io;
     use std::os::unix::net::UnixDatagram;
     use std::sync::OnceLock;
-    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
     use std::time::Duration;
 
     const READY: &str = "READY=1\n";
     const ALIVE: &str = "WATCHDOG=1\n";
     const STOPPING: &str = "STOPPING=1\n";
 
-    /// Ready, which systemd could not be told yet.
-    static DUE: AtomicBool = AtomicBool::new(false);
+    /// What systemd could not be told yet, by its place in [`WORDS`].
+    static DUE: AtomicU8 = AtomicU8::new(0);
+    const WORDS: [&str; 3] = ["", READY, STOPPING];
 
     /// One for all words: a process that has used up its descriptors lives, and has to be able to say so.
     static SOCKET: OnceLock<UnixDatagram> = OnceLock::new();
@@ -36,21 +37,20 @@ mod unix {
 
     /// `Type=notify`: the service is up.
     pub(crate) fn ready() {
-        let told = say(READY);
-        DUE.store(!told, Ordering::Relaxed);
+        say_or_owe(1);
     }
 
     /// The process is about to end: systemd takes that for the end of the unit, and no later word back.
     pub(crate) fn stopping() {
-        DUE.store(false, Ordering::Relaxed);
-        say(STOPPING);
+        say_or_owe(2);
     }
 
     /// `WatchdogSec=`: tasks run. Not sent while every worker is blocked, so that systemd restarts what nothing inside
     /// the process can.
     pub(crate) fn alive() {
-        if DUE.load(Ordering::Relaxed) {
-            ready();
+        let due = DUE.load(Ordering::Relaxed);
+        if due > 0 {
+            say_or_owe(due);
         }
         say(ALIVE);
     }
@@ -58,6 +58,10 @@ mod unix {
     /// How long systemd waits for the next sign of life.
     pub(crate) fn watchdog() -> Option<Duration> {
         sd_notify::watchdog_enabled().filter(|limit| !limit.is_zero())
+    }
+
+    fn say_or_owe(word: u8) {
+        DUE.store(if say(WORDS[usize::from(word)]) { 0 } else { word }, Ordering::Relaxed);
     }
 
     /// Whether it need not be said again.

@@ -58,11 +58,13 @@ impl Sink for Facade {
     }
 }
 
+/// Whether the connections of a client to this origin have series of their own.
+pub(crate) fn shows(client: &ClientName, origin: &str) -> bool {
+    client.shows(origin)
+}
+
 /// The connections of a client to one origin, each time that somebody looks.
 pub(crate) fn connections(client: &ClientName, origin: &Origin, active: usize, idle: usize) {
-    if !client.shows(&origin.to_string()) {
-        return;
-    }
     for (state, count) in [("active", active), ("idle", idle)] {
         let labels = || {
             vec![

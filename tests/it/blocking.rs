@@ -55,6 +55,7 @@ fn a_call_is_repeated_and_a_status_that_nobody_wanted_is_an_error() {
     assert_eq!((answer.attempts().count, answer.text().unwrap()), (2, "up".to_owned()));
     let missing = client.delete(served.url("/jobs/7")).send().unwrap().error_for_status().unwrap_err();
     assert_eq!(missing.status().map(|status| status.as_u16()), Some(404));
+    assert_eq!(client.inner().breakers().snapshot()[0].calls, 3, "by what is beneath its attempts are seen");
 }
 
 #[test]

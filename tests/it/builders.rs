@@ -98,6 +98,8 @@ fn what_is_set_of_the_network_is_read_back_but_no_secret() {
     let (http1, http2) = (network.get_http1(), network.get_http2());
     assert!(http1.get_folded_headers() && !http1.get_title_case_headers());
     assert!(!http1.get_ignore_invalid_headers() && !http1.get_spaces_after_header_names());
+    assert!(Http1::default().spaces_after_header_names().get_spaces_after_header_names());
+    assert!(Http2::default().adaptive_window().get_adaptive_window());
     assert_eq!((http2.get_stream_window(), http2.get_connection_window()), (Some(1 << 20), None));
     assert_eq!((http2.get_max_frame_size(), http2.get_adaptive_window()), (Some(1 << 15), false));
     assert!(!network.get_http2_only() && !network.get_no_proxy());

@@ -65,6 +65,7 @@ fn without_a_thread_a_signal_that_nobody_takes_has_its_effect_no_sooner_than_els
     let name = "no_threads::without_a_thread_a_signal_that_nobody_takes_has_its_effect_no_sooner_than_else";
     let command = again(name, || {
         let _signals = Signals::install().unwrap();
+        #[expect(clippy::zombie_processes, reason = "this process ends with it")]
         let mut kill = prepared();
         if !no_more_threads() {
             return;
@@ -91,6 +92,7 @@ fn a_first_signal_that_is_waited_for_needs_no_thread_and_is_an_orderly_end() {
     let command = again(name, || {
         let signals = Signals::install().unwrap();
         let runtime = runtime();
+        #[expect(clippy::zombie_processes, reason = "this process ends with it")]
         let mut kill = prepared();
         if !no_more_threads() {
             return;

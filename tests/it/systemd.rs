@@ -8,11 +8,15 @@ use crate::support::{MS, SECOND};
 use std::future::ready;
 use std::os::unix::net;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::UnixDatagram;
 use tokio::process::{Child, ChildStdout};
 use tokio::time::{sleep, timeout};
 use unwedge::supervise::{Asked, Escalation, Policy, Supervisor, ctrl_c};
+
+/// In the name of its folder: that of a socket has at most 107 bytes.
+static UNITS: AtomicU32 = AtomicU32::new(0);
 
 /// A process that systemd would listen to.
 struct Unit {
@@ -23,19 +27,23 @@ struct Unit {
     stdout: tokio::io::Lines<BufReader<ChildStdout>>,
 }
 
-/// This test again, in a unit whose watchdog waits for 60 ms.
+/// This test again, in a unit whose watchdog waits for 1.5 s: a word each half second, of which the kernel keeps ten.
 fn unit(test: &str, plays: impl FnOnce()) -> Option<(tokio::runtime::Runtime, Unit)> {
     let name = format!("systemd::{test}");
     let mut command = again(&name, plays)?;
     let runtime = runtime();
     let unit = {
         let _inside = runtime.enter();
-        let dir = std::env::temp_dir().join(format!("unwedge-{test}-{}", std::process::id()));
+        let dir = std::env::temp_dir().join(format!(
+            "unwedge-{}-{}",
+            std::process::id(),
+            UNITS.fetch_add(1, Ordering::Relaxed)
+        ));
         std::fs::create_dir_all(&dir).unwrap();
         let socket = net::UnixDatagram::bind(dir.join("socket")).unwrap();
         socket.set_nonblocking(true).unwrap();
         let socket = (UnixDatagram::from_std(socket.try_clone().unwrap()).unwrap(), socket);
-        command.env("NOTIFY_SOCKET", dir.join("socket")).env("WATCHDOG_USEC", "60000");
+        command.env("NOTIFY_SOCKET", dir.join("socket")).env("WATCHDOG_USEC", "1500000");
         command.env_remove("WATCHDOG_PID");
         let mut child = command.spawn().unwrap();
         let stdout = BufReader::new(child.stdout.take().unwrap()).lines();

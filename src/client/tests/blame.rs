@@ -114,6 +114,7 @@ async fn a_call_that_waits_for_its_own_pool_is_neither_overdue_nor_hung_while_a_
             match number {
                 0 => {
                     let (near, far) = tokio::io::duplex(64 * 1024);
+                    #[expect(clippy::disallowed_methods, reason = "its owner is the runtime of the test")]
                     tokio::task::spawn(limited(far, 1));
                     Ok(TokioStream::new(near))
                 }

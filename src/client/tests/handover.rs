@@ -36,6 +36,7 @@ fn one_stream() -> (ClientBuilder, Arc<AtomicU32>) {
                 return Err(std::io::Error::from(std::io::ErrorKind::ConnectionRefused));
             }
             let (near, far) = tokio::io::duplex(64 * 1024);
+            #[expect(clippy::disallowed_methods, reason = "its owner is the runtime of the test")]
             tokio::task::spawn(limited(far, 1));
             Ok(TokioStream::new(near))
         }

@@ -58,7 +58,7 @@ async fn a_refusal_from_beneath_that_asks_for_no_time_is_asked_again_after_a_bac
 }
 
 /// A body that has an empty frame whenever it is asked, for as long as this.
-struct Empty(std::time::Instant, fn() -> Frame<Bytes>);
+struct Empty(tokio::time::Instant, fn() -> Frame<Bytes>);
 
 impl http_body::Body for Empty {
     type Data = Bytes;
@@ -79,13 +79,13 @@ const FRAMES: [fn() -> Frame<Bytes>; 2] =
 async fn a_body_that_always_has_an_empty_frame_ends_with_its_attempt() {
     for frame in FRAMES {
         let empty = tower::service_fn(move |_: Request<Body>| {
-            let body = Empty(std::time::Instant::now(), frame);
+            let body = Empty(tokio::time::Instant::now(), frame);
             std::future::ready(Ok::<_, Infallible>(Response::new(body)))
         });
         let limits = Limits::default().attempt(50 * MS).total(SECOND);
         let once = retry::Settings::default().max_retries(0);
         let stack = StackBuilder::default().limits(limits).retry(once).build().unwrap();
-        let start = std::time::Instant::now();
+        let start = tokio::time::Instant::now();
         let ended = stack.layer(empty).call(get()).await;
         assert!(ended.is_err(), "the attempt was over long before its body");
         assert!(start.elapsed() < 3 * SECOND, "{:?}", start.elapsed());
@@ -96,13 +96,13 @@ async fn a_body_that_always_has_an_empty_frame_ends_with_its_attempt() {
 async fn a_body_of_many_small_frames_that_is_always_ready_ends_with_its_attempt() {
     let one = || Frame::data(Bytes::from_static(b"x"));
     let endless = tower::service_fn(move |_: Request<Body>| {
-        let body = Empty(std::time::Instant::now(), one);
+        let body = Empty(tokio::time::Instant::now(), one);
         std::future::ready(Ok::<_, Infallible>(Response::new(body)))
     });
     let limits = Limits::default().attempt(50 * MS).total(100 * MS).collect(u64::MAX);
     let once = retry::Settings::default().max_retries(0);
     let stack = StackBuilder::default().limits(limits).retry(once).build().unwrap();
-    let start = std::time::Instant::now();
+    let start = tokio::time::Instant::now();
     let mut request = get();
     request.extensions_mut().insert(Collect::up_to(u64::MAX));
     let ended = stack.layer(endless).call(request).await;
@@ -116,7 +116,7 @@ async fn what_is_left_of_a_response_that_always_has_an_empty_frame_is_left_after
         let mut calls = 0;
         let service = tower::service_fn(move |_: Request<Body>| {
             calls += 1;
-            let mut answer = Response::new(Empty(std::time::Instant::now(), frame));
+            let mut answer = Response::new(Empty(tokio::time::Instant::now(), frame));
             if calls == 1 {
                 *answer.status_mut() = http::StatusCode::SERVICE_UNAVAILABLE;
             } else {
@@ -127,7 +127,7 @@ async fn what_is_left_of_a_response_that_always_has_an_empty_frame_is_left_after
         });
         let at_once = retry::Settings::default().backoff(Backoff::none());
         let stack = StackBuilder::default().retry(at_once).build().unwrap();
-        let start = std::time::Instant::now();
+        let start = tokio::time::Instant::now();
         let answer = stack.layer(service).call(get()).await.unwrap();
         assert_eq!(answer.status(), 200);
         assert!(start.elapsed() < 3 * SECOND, "{:?}", start.elapsed());

@@ -90,6 +90,9 @@ fn the_sixth_hang_without_a_healthy_run_between_escalates_however_long_each_took
     assert_eq!(escalations, [0; 0]);
     let days = [[(Reason::Stale, 600); 5].as_slice(), &[(Reason::Error, 600)]].concat();
     assert_eq!(play(&exact(), &days.repeat(4)).1, [0; 0]);
+    // So does one that returned, however short it was: it did not hang.
+    let weeks = [(Reason::Stale, 600), (Reason::Return, 5)];
+    assert_eq!(play(&exact(), &weeks.repeat(20)).1, [0; 0]);
 }
 
 #[test]

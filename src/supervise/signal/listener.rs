@@ -46,6 +46,8 @@ struct Heard {
     takers: AtomicUsize,
     /// Crews that run, or ran when the first signal came.
     crews: AtomicUsize,
+    /// When the last of them ended without one.
+    crew_ended: Mutex<Option<Instant>>,
     news: (Mutex<()>, Condvar),
 }
 
@@ -136,7 +138,7 @@ impl Heard {
         self.asked.send_modify(|asked| {
             asked.push(name(signal));
             count = asked.len();
-            taken = self.is_taken();
+            taken = self.is_taken() || self.was_taken(now);
         });
         match count {
             1 if taken => {}
@@ -158,6 +160,13 @@ impl Heard {
 
     fn is_taken(&self) -> bool {
         self.takers.load(Ordering::SeqCst) + self.crews.load(Ordering::SeqCst) > 0
+    }
+
+    /// By a crew that has ended since the signal came: a handler of the program's own, which ends it, may hear of one
+    /// before this thread does.
+    fn was_taken(&self, now: Instant) -> bool {
+        let ended = *self.crew_ended.lock().unwrap_or_else(PoisonError::into_inner);
+        ended.is_some_and(|ended| now.saturating_duration_since(ended) < PATIENCE)
     }
 
     /// On a thread of its own, since more signals may come. Where there is none they are heard afterwards.
@@ -237,7 +246,12 @@ impl Crew {
 
 impl Drop for Crew {
     fn drop(&mut self) {
-        HEARD.leaves(&HEARD.crews, |asked| asked);
+        HEARD.leaves(&HEARD.crews, |asked| {
+            if !asked {
+                *HEARD.crew_ended.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+            }
+            asked
+        });
     }
 }
 

@@ -105,7 +105,7 @@ fn under_way(resolver: &Resolver, host: &str) -> (usize, usize) {
 
 /// Waits for threads while the clock of the test stands.
 fn spin_until(or_else: &str, is: impl Fn() -> bool) {
-    #[allow(
+    #[expect(
         clippy::disallowed_types,
         clippy::disallowed_methods,
         reason = "threads know nothing of the clock that stands"
