@@ -41,9 +41,7 @@ mod makeshift {
 
     pub(super) fn get() -> Result<ClientWithMiddleware, Error> {
         let kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some((since, client)) = kept
-            && since.elapsed() < FOR
-        {
+        if let Some((_, client)) = kept.filter(|(since, _)| since.elapsed() < FOR) {
             return Ok(client);
         }
         if let Ok(client) = super::get() {

@@ -144,7 +144,7 @@ impl Recorder {
 pub struct Report {
     /// The cause of the end; `None` if every subsystem had ended by itself.
     pub signal: Option<&'static str>,
-    /// Whether every subsystem ended by itself within the grace.
+    /// Whether every subsystem ended by itself within the grace, and no second signal cut that short.
     pub clean: bool,
     /// The names of the others. They were aborted; one that blocks its thread runs on until the process ends.
     pub stragglers: Vec<String>,

@@ -115,7 +115,8 @@ impl Supervisor {
         if ends_process {
             systemd::stopping();
         }
-        let again = pin!(async {
+        let asked = again.is_some();
+        let mut again = pin!(async {
             match again {
                 Some(again) => again.await,
                 // Nobody has asked yet, so that the first signal is the one too many.
@@ -124,12 +125,16 @@ impl Supervisor {
             Asked::from(())
         });
         // Whatever happens next, the time of those that are left is over.
-        let _ = crew.next(again, Some(began + grace)).await;
+        let cut = match crew.next(again.as_mut(), Some(began + grace)).await {
+            Happened::Asked(_) => true,
+            // Its children are killed at a second signal, by which loops may end before it is told here.
+            _ => poll_fn(|cx| Poll::Ready(again.as_mut().poll(cx).is_ready())).await,
+        };
         let stragglers = abort(&self.liveness, &mut crew.tasks, &cells).await;
         drop(crew);
         let report = Report {
             signal: name,
-            clean: stragglers.is_empty(),
+            clean: stragglers.is_empty() && !(asked && cut),
             stragglers,
             running,
             took: began.elapsed(),

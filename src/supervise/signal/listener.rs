@@ -130,14 +130,14 @@ impl Heard {
             return;
         }
         *last = Some(now);
-        // Before anybody is told, who may end the program at once.
-        if !self.asked.borrow().is_empty() {
-            child::kill_all();
-        }
         let (mut count, mut taken) = (0, false);
         self.asked.send_modify(|asked| {
             asked.push(name(signal));
             count = asked.len();
+            // Before anybody is told, who may end the program at once; and nobody sees that they are gone and not why.
+            if count > 1 {
+                child::kill_all();
+            }
             taken = self.is_taken() || self.was_taken(now);
         });
         match count {
