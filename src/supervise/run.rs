@@ -116,25 +116,20 @@ impl Supervisor {
             systemd::stopping();
         }
         let asked = again.is_some();
-        let mut again = pin!(async {
+        let again = async {
             match again {
                 Some(again) => again.await,
                 // Nobody has asked yet, so that the first signal is the one too many.
                 None => drop(signal.await),
             }
-            Asked::from(())
-        });
-        // Whatever happens next, the time of those that are left is over.
-        let cut = match crew.next(again.as_mut(), Some(began + grace)).await {
-            Happened::Asked(_) => true,
-            // Its children are killed at a second signal, by which loops may end before it is told here.
-            _ => poll_fn(|cx| Poll::Ready(again.as_mut().poll(cx).is_ready())).await,
         };
+        // Whatever happens next, the time of those that are left is over.
+        let cut = crew.drain(again, began + grace).await && asked;
         let stragglers = abort(&self.liveness, &mut crew.tasks, &cells).await;
         drop(crew);
         let report = Report {
             signal: name,
-            clean: stragglers.is_empty() && !(asked && cut),
+            clean: stragglers.is_empty() && !cut,
             stragglers,
             running,
             took: began.elapsed(),
@@ -219,6 +214,19 @@ struct Crew<'a> {
 }
 
 impl Crew<'_> {
+    /// Waits until all have ended, or the time is up, or somebody asks again; whether somebody did. The children are
+    /// killed at a second signal, by whose end all may be over before it is told here.
+    async fn drain(&mut self, again: impl Future<Output = ()>, until: Instant) -> bool {
+        let mut again = pin!(async {
+            again.await;
+            Asked::from(())
+        });
+        match self.next(again.as_mut(), Some(until)).await {
+            Happened::Asked(_) => true,
+            _ => poll_fn(|cx| Poll::Ready(again.as_mut().poll(cx).is_ready())).await,
+        }
+    }
+
     /// The next thing that happens, while the watchdog looks.
     async fn next(
         &mut self,

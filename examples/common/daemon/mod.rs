@@ -25,7 +25,7 @@ use std::time::Duration;
 use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry};
@@ -226,6 +226,10 @@ impl Daemon {
     }
 
     async fn finish(self, ended: Result<Done, Stop>) -> Result<ExitCode, Stop> {
+        // It kills what was started, by which the program may end in order before it is told why.
+        if timeout(Duration::ZERO, Signals::install()?.asked_again()).await.is_ok() {
+            end_at_once(&self.lines).await
+        }
         let (exit, counts) = match &ended {
             Ok(done) => (u8::from(!done.kept), &*done.counts),
             Err(Stop::Failed(_)) => (1, &[][..]),
@@ -266,6 +270,10 @@ async fn until_ended(
     say.send_replace(Some(end));
     // Whoever asks twice does not want to wait.
     signals.asked_again().await;
+    end_at_once(&lines).await
+}
+
+async fn end_at_once(lines: &Lines) -> ! {
     tracing::warn!("asked again, ending at once");
     lines.last(String::new()).await;
     std::process::exit(1);
