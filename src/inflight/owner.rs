@@ -60,6 +60,7 @@ pub(crate) fn current<T: Any + Send + Sync>(table: &Arc<T>) -> Option<Arc<Owner>
 }
 
 /// The subsystem of the current task.
+#[cfg(feature = "supervise")]
 pub(crate) fn of_task() -> Option<Arc<Owner>> {
     CURRENT.try_with(Arc::clone).ok()
 }
