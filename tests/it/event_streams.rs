@@ -259,10 +259,11 @@ async fn a_post_that_connects_again_sends_its_body_with_every_connect_and_one_th
 async fn dropping_it_closes_the_socket_and_sends_nothing_more() {
     let peer = Peer::new().forever(events_then_silence("data: a\n\n"));
     let mut stream = over(&peer, steady());
-    let states = stream.subscribe();
+    let mut states = stream.subscribe();
     assert_eq!(data(&mut stream).await, "a");
-    assert_eq!(peer.open_connections(), 1);
+    assert_eq!((peer.open_connections(), states.borrow_and_update().phase), (1, Phase::Connected));
     drop(stream);
+    assert!(states.changed().await.is_ok(), "its end is told");
     sleep(60 * MINUTE).await;
     assert_eq!((peer.request_count(), peer.open_connections()), (1, 0));
     assert_eq!(states.borrow().phase, Phase::Ended);

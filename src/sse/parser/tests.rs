@@ -136,6 +136,12 @@ fn a_character_of_several_bytes_is_the_same_wherever_a_part_of_a_line_ends_in_it
 #[test]
 fn bytes_that_are_no_utf_8_are_replaced() {
     assert_eq!(data(b"data: a\xFFb\xE2\x82\n\n"), ["a\u{FFFD}b\u{FFFD}"]);
+    // Also where the line came in pieces.
+    let mut open = Data::default();
+    open.line(b"");
+    b"b\xE2\x82".chunks(1).for_each(|byte| open.part(byte));
+    open.end();
+    assert_eq!(open.take().as_deref(), Some("b\u{FFFD}"));
 }
 
 #[test]
